@@ -1,0 +1,177 @@
+"""The rows of the corpus, as frozen dataclasses. Nothing here knows a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+Split = Literal["train", "calibration", "held_out"]
+Form = Literal["salad", "repetition", "structural", "fluent"]
+Kind = Literal["nonsense", "off_topic", "factual"]
+Outcome = Literal["found", "budget_spent", "exhausted", "error"]
+Answer = Literal["nonsense", "sensible", "abstain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+Conversation = tuple[Message, ...]
+
+
+def digest(value: object) -> str:
+    """32 hex digits of SHA-256 over the canonical JSON of ``value``: equal values, equal digests, on any machine."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def conversation_id(conversation: Conversation) -> str:
+    """The ``prompt_id`` of a conversation."""
+    return digest([[turn.role, turn.content] for turn in conversation])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A conversation to answer, with what is known of good and bad answers to it.
+
+    ``group_key`` is what the split hashes (module, conversation, source): rows that share it share a split.
+    """
+
+    conversation: Conversation
+    reference: str | None = None
+    rejected: tuple[str, ...] = ()
+    group_key: str = ""
+    split: Split = "train"
+
+    @property
+    def prompt_id(self) -> str:
+        return conversation_id(self.conversation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One check's answer on one text; ``value`` against ``threshold`` decided it (NaN where it abstained)."""
+
+    check: str
+    verdict: Answer
+    value: float
+    threshold: float
+    calibration_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One unit of work, with or without a find. ``queries_to_find`` is None when nothing was found."""
+
+    attempt_id: str
+    campaign_id: str
+    round: int
+    prompt_ids: tuple[str, ...]
+    split: Split
+    attack: str
+    family: str
+    attack_params: Mapping[str, Any]
+    code_version: str
+    seed: int
+    budget: int
+    queries: int
+    gradients: int
+    policy_tokens: int
+    flops: float
+    queries_to_find: int | None
+    outcome: Outcome
+    error: str | None
+    best_reward: float | None
+    rm_fingerprint: str
+    pipeline_hash: str
+    criteria_hash: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A response that won, confirmed and certified. ``reward`` is from text, alone in its batch."""
+
+    finding_id: str
+    attempt_id: str
+    campaign_id: str
+    round: int
+    prompt_id: str
+    split: Split
+    prompt: Conversation
+    response: str
+    reference: str | None
+    reward: float
+    reward_dtype: str
+    reference_reward: float | None
+    margin: float
+    threshold: float
+    threshold_quantile: float
+    attack: str
+    family: str
+    form: Form
+    kind: Kind
+    attack_params: Mapping[str, Any]
+    code_version: str
+    seed: int
+    queries: int
+    rm_fingerprint: str
+    pipeline_hash: str
+    certificate: tuple[Verdict, ...]
+    parent_ids: tuple[str, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredQuery:
+    """One text the RM scored during an attempt (optional table ``queries``); ``ordinal`` counts from 1."""
+
+    attempt_id: str
+    prompt_id: str
+    ordinal: int
+    response: str
+    reward: float
+    rm_fingerprint: str
+
+
+def attempt_id(
+    *,
+    prompt_ids: Sequence[str],
+    attack: str,
+    attack_params: Mapping[str, Any],
+    code_version: str,
+    seed: int,
+    budget: int,
+    rm_fingerprint: str,
+    pipeline_hash: str,
+    criteria_hash: str,
+) -> str:
+    """The identity of a unit of work: running it again can only add the same rows."""
+    return digest(
+        {
+            "prompt_ids": list(prompt_ids),
+            "attack": attack,
+            "attack_params": dict(attack_params),
+            "code_version": code_version,
+            "seed": seed,
+            "budget": budget,
+            "rm_fingerprint": rm_fingerprint,
+            "pipeline_hash": pipeline_hash,
+            "criteria_hash": criteria_hash,
+        }
+    )
+
+
+def finding_id(attempt: str, response: str) -> str:
+    """The identity of a finding: its attempt and its text."""
+    return digest([attempt, response])

@@ -1,0 +1,83 @@
+"""What the oracle asks of a reward model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from attacks.queries import Swap, SwapTable
+from corpus.records import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What an RM scores: a response in its conversation."""
+
+    prompt: Conversation
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwapRequest:
+    """Which single-token replacements of ``response`` raise the weighted sum of its rewards on ``prompts``?"""
+
+    prompts: tuple[Conversation, ...]
+    weights: tuple[float, ...]
+    response: str
+    k: int
+
+
+class RewardModel(ABC):
+    """A scalar reward from text. Batching, caches and precision are the adapter's business; the reward is not."""
+
+    name: str
+    fingerprint: str  # weights, config, tokenizer
+    pipeline_hash: str  # template, maximum length, truncation, head
+    reward_dtype: str  # dtype of ``reward``, e.g. "float32"
+    flops_per_token: float  # forward, one token, without attention's quadratic part
+
+    @abstractmethod
+    def reward(self, pair: Pair) -> float:
+        """The reward from text: ordinary pipeline, batch of one, no cache, ``reward_dtype``.
+
+        Raises:
+            TooLongError: the input is over the maximum length and truncation was not asked for.
+        """
+
+    @abstractmethod
+    def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        """Ranking rewards, shape (n_pairs,): batched, cached, in the ranking dtype. Order of pairs does not matter.
+
+        Raises:
+            TooLongError: as ``reward``.
+        """
+
+    def swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
+        """Per request the best replacements by gradient, those that do not survive decode → encode already gone.
+
+        Raises:
+            CapabilityError: this RM gives no gradients.
+        """
+        from miner.errors import CapabilityError
+
+        raise CapabilityError(f"{self.name} gives no token gradients. Try: --attack random")
+
+    @property
+    def has_gradients(self) -> bool:
+        return type(self).swaps is not RewardModel.swaps
+
+    @abstractmethod
+    def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
+        """``n`` replacements, position and token uniform over what survives; fewer where too few survive."""
+
+    @abstractmethod
+    def words(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:
+        """``n`` whole words drawn uniformly from the allowed vocabulary."""
+
+    @abstractmethod
+    def all_tokens(self) -> tuple[str, ...]:
+        """Every allowed vocabulary entry that survives alone as a response, in vocabulary order."""
