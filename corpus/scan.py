@@ -1,0 +1,84 @@
+"""Reading a table: the union of its segments, each row once, whoever is writing or compacting meanwhile."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus.errors import CorpusReadError
+from corpus.schema import TableSpec
+from corpus.segments import ORIGIN, read_segment, segment_names
+
+_MAX_ATTEMPTS = 1000
+_PAUSE_S = 0.01
+
+
+def scan(folder: Path, spec: TableSpec, columns: tuple[str, ...] | None = None) -> pa.Table:
+    """The wanted columns of every row, in order of publication; of rows with one key, the first published.
+
+    Raises:
+        DamagedSegmentError, SchemaVersionError: from the segment in question.
+        CorpusReadError: segments kept vanishing.
+    """
+    wanted = columns or tuple(spec.schema.names)
+    read = tuple(dict.fromkeys((*wanted, *spec.key)))
+    segments: dict[str, pa.Table] = {}
+    for _ in range(_MAX_ATTEMPTS):
+        names = stable_listing(folder)
+        try:
+            for name in names:
+                if name not in segments:
+                    segments[name] = read_segment(folder / name, spec, read)
+        except FileNotFoundError:
+            continue  # compacted away since it was listed; what replaced it is there now
+        return first_published([segments[name] for name in names], spec, read).select(list(wanted))
+    raise CorpusReadError(f"segments in {folder} vanish as fast as they are listed; is something else deleting them?")
+
+
+def stable_listing(folder: Path) -> list[str]:
+    """Names of segments that together hold every row published before the call.
+
+    A folder's listing is not atomic: it can miss a merged segment that appears during it *and* the merged-away ones
+    that are deleted during it. Compaction deletes only after it published, so once nothing has vanished between two
+    listings, the second one is whole.
+    """
+    before = _listing(folder)
+    for _ in range(_MAX_ATTEMPTS):
+        after = _listing(folder)
+        if set(before) <= set(after):
+            return after
+        before = after
+        time.sleep(_PAUSE_S)
+    raise CorpusReadError(f"segments in {folder} vanish as fast as they are listed; is something else deleting them?")
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return segment_names(folder)
+    except OSError as error:
+        raise CorpusReadError(f"cannot list {folder}: {error.strerror}; a corpus is a folder of folders") from error
+
+
+def first_published(tables: list[pa.Table], spec: TableSpec, columns: tuple[str, ...]) -> pa.Table:
+    """The tables' rows in order of publication, each key once, with ``ORIGIN`` last."""
+    if not tables:
+        fields = [spec.schema.field(name).with_nullable(True) for name in columns]
+        return pa.schema([*fields, pa.field(ORIGIN, pa.string())]).empty_table()
+    merged = pa.concat_tables(tables)
+    origins = merged.column(ORIGIN).to_numpy(zero_copy_only=False).astype(str)
+    merged = merged.take(pa.array(np.argsort(origins, kind="stable")))
+    keys = row_keys(merged, spec).dictionary_encode()
+    codes = pa.chunked_array([chunk.indices for chunk in keys.unify_dictionaries().chunks], pa.int32())
+    _, first = np.unique(codes.to_numpy(), return_index=True)
+    return merged.take(pa.array(np.sort(first)))
+
+
+def row_keys(table: pa.Table, spec: TableSpec) -> pa.ChunkedArray:
+    """What identifies each row, as one string."""
+    if len(spec.key) == 1:
+        return table.column(spec.key[0])
+    return pc.binary_join_element_wise(*(table.column(name).cast(pa.string()) for name in spec.key), "\0")

@@ -1,0 +1,127 @@
+"""The corpus itself: a folder with one folder of segments per table, whose union is the state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pyarrow as pa
+
+from corpus.compaction import CompactionReport, compact_table
+from corpus.errors import CorpusReadError
+from corpus.export import TRAINING_SPLITS, ExportFormat, ExportReport, export_findings
+from corpus.importing import ImportReport, import_rows
+from corpus.records import Attempt, Finding, Prompt, ScoredQuery, Split
+from corpus.rows import record_of
+from corpus.scan import scan
+from corpus.schema import TABLES, Record, TableSpec
+from corpus.verification import SegmentReport, set_aside, verify_corpus
+from corpus.writer import Writer
+
+if TYPE_CHECKING:  # imported when used: DuckDB and rensa need not load to append and read
+    from corpus.stats import CorpusStats
+
+
+class Corpus:
+    """Findings, attempts, prompts and queries under one folder, made on the first append.
+
+    There is no lock and no server: any number of writers, readers and a compactor may work at once, on any machine
+    that sees the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise CorpusReadError(f"{self.path} is a file; a corpus is a folder")
+
+    def __repr__(self) -> str:
+        return f"Corpus({str(self.path)!r})"
+
+    def exists(self) -> bool:
+        """Whether anything was ever appended here."""
+        return any((self.path / name).is_dir() for name in TABLES)
+
+    def writer(self, *, flush_rows: int = 256, flush_seconds: float = 10.0) -> Writer:
+        """A writer that publishes after this many rows or seconds, whichever comes first."""
+        return Writer(self.path, flush_rows=flush_rows, flush_seconds=flush_seconds)
+
+    def append(self, *records: Record) -> None:
+        """Publishes these records; once this returns, they are durable."""
+        with self.writer() as writer:
+            writer.add(*records)
+
+    def table(self, name: str) -> pa.Table:
+        """A table's rows, each once: of rows with one id, the first published."""
+        return scan(self.path / name, table_spec(name))
+
+    def findings(self) -> list[Finding]:
+        return cast(list[Finding], self._records("findings"))
+
+    def attempts(self) -> list[Attempt]:
+        return cast(list[Attempt], self._records("attempts"))
+
+    def prompts(self) -> list[Prompt]:
+        return cast(list[Prompt], self._records("prompts"))
+
+    def queries(self) -> list[ScoredQuery]:
+        return cast(list[ScoredQuery], self._records("queries"))
+
+    def attempt_ids(self) -> frozenset[str]:
+        """The attempts already stored: what a resumed campaign skips."""
+        ids = scan(self.path / "attempts", TABLES["attempts"], ("attempt_id",))
+        return frozenset(ids.column("attempt_id").to_pylist())
+
+    def query(self, sql: str) -> pa.Table:
+        """The rows of an SQL SELECT over the views findings, attempts, prompts and queries (DuckDB, in memory)."""
+        from corpus.sql import run_query
+
+        return run_query(self.path, sql)
+
+    def stats(self) -> CorpusStats:
+        """Counts of everything, and how many groups of near-duplicates there are."""
+        from corpus.stats import corpus_stats
+
+        return corpus_stats(self.path)
+
+    def verify(self) -> list[SegmentReport]:
+        """A report on every segment: its bytes against the hash in its name, its pages against their checksums."""
+        return verify_corpus(self.path)
+
+    def quarantine(self, reports: Iterable[SegmentReport] | None = None) -> list[Path]:
+        """Sets the damaged segments (of these reports, or of a fresh ``verify``) aside; says where they are now."""
+        return set_aside(self.path, self.verify() if reports is None else reports)
+
+    def compact(self, *, target_bytes: int = 256 * 2**20) -> CompactionReport:
+        """Merges small segments. Safe at any time, whoever reads, writes or compacts; a second run changes nothing."""
+        tables = (compact_table(self.path / name, spec, target_bytes) for name, spec in TABLES.items())
+        return sum(tables, CompactionReport())
+
+    def export(
+        self,
+        fmt: ExportFormat,
+        out: str | Path,
+        *,
+        splits: Sequence[Split] = TRAINING_SPLITS,
+        margin: bool = False,
+    ) -> ExportReport:
+        """Writes findings to a new folder that ``datasets.load_dataset`` loads: ``trl`` (pairs), or full rows.
+
+        Only training findings unless told otherwise: held-out ones must not leak into training.
+        """
+        return export_findings(self.table("findings"), fmt, Path(out), splits=splits, margin=margin)
+
+    def import_from(self, source: str | Path) -> ImportReport:
+        """Adds the rows of another corpus, or of JSON lines as ``export("jsonl")`` writes them."""
+        return import_rows(self.path, Path(source))
+
+    def _records(self, name: str) -> list[Record]:
+        spec = table_spec(name)
+        return [record_of(spec, row) for row in self.table(name).to_pylist()]
+
+
+def table_spec(name: str) -> TableSpec:
+    """The table of that name."""
+    if name not in TABLES:
+        raise CorpusReadError(f"no table {name!r}; there are: {', '.join(sorted(TABLES))}")
+    return TABLES[name]
