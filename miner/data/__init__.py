@@ -1,0 +1,15 @@
+"""Preference data: every layout people keep it in, read into prompts that are split before anything is mined."""
+
+from miner.data.columns import ColumnMapping
+from miner.data.loading import LoadReport, PreferenceData, load_prompts, read_preferences
+from miner.data.splits import SplitFractions, split_of
+
+__all__ = [
+    "ColumnMapping",
+    "LoadReport",
+    "PreferenceData",
+    "SplitFractions",
+    "load_prompts",
+    "read_preferences",
+    "split_of",
+]

@@ -1,0 +1,66 @@
+"""Rows of a ``datasets`` dataset: a folder that ``save_to_disk`` wrote, or a hub id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miner.data.sources import Row
+from miner.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSource:
+    """A ``datasets.Dataset``, which lies memory-mapped on disk; rows count from 1."""
+
+    name: str
+    dataset: Any
+
+    def columns(self) -> tuple[str, ...]:
+        if len(self.dataset) == 0:
+            raise DataError(f"{self.name}: the dataset has no rows")
+        return tuple(self.dataset.column_names)
+
+    def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
+        for number, values in enumerate(self.dataset.select_columns(list(wanted)), start=1):
+            yield Row(f"{self.name}, row {number}", values)
+
+
+def open_folder(path: Path, split: str) -> DatasetSource:
+    """The dataset ``save_to_disk`` wrote to ``path``; ``split`` picks from several.
+
+    Raises:
+        DataError: the folder is something else, is damaged, or lacks the split.
+    """
+    import datasets
+
+    if not any((path / name).exists() for name in ("state.json", "dataset_dict.json")):
+        held = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+        raise DataError(f"{path}: not a folder written by datasets' save_to_disk (it holds {held}); name one file")
+    try:
+        loaded = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: the saved dataset cannot be read: {error}") from error
+    if not isinstance(loaded, datasets.DatasetDict):
+        return DatasetSource(str(path), loaded)
+    if split not in loaded:
+        raise DataError(f"{path}: no split {split!r}; it has {', '.join(map(repr, loaded))}")
+    return DatasetSource(f"{path} ({split})", loaded[split])
+
+
+def open_hub(hub_id: str, split: str) -> DatasetSource:
+    """A dataset of the hub, from its local cache where there; ``owner/name@revision`` pins it.
+
+    Raises:
+        DataError: unknown, out of reach or lacking the split.
+    """
+    import datasets
+
+    name, _, revision = hub_id.partition("@")
+    try:
+        dataset = datasets.load_dataset(name, split=split, revision=revision or None)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{hub_id}: neither a file here nor a readable dataset of the hub: {error}") from error
+    return DatasetSource(f"{hub_id} ({split})", dataset)
