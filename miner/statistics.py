@@ -1,0 +1,191 @@
+"""Rates, differences and break costs, each with its interval.
+
+Attempts on the same prompt succeed and fail together, so that counting them as independent makes intervals too narrow:
+given ``groups``, whole groups are resampled (percentile bootstrap; with fewer than about ten groups still too narrow).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+BLOCK_ENTRIES = 4_000_000
+TOLERANCE = 1e-12
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of ``n`` outcomes, with its 95 % interval."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The mean of ``n`` paired differences, with its 95 % interval."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivalCurve:
+    """Share of attempts without a find after so many queries, from (0, 1) to the budget; a step function.
+
+    ``median`` is the first time at which half of the attempts have found something; None where the budget ends before.
+    """
+
+    times: tuple[float, ...]
+    survival: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    median: float | None
+
+
+def rate(
+    outcomes: Sequence[bool] | npt.NDArray[np.bool_], *, groups: Sequence[Hashable] | None = None, seed: int = 0
+) -> Rate:
+    """The share of true outcomes: Wilson's interval, or with ``groups`` (one per outcome) a cluster bootstrap.
+
+    Where every resample agrees, as when all outcomes do, the interval is Wilson's with the groups as the sample.
+
+    Raises:
+        ValueError: no outcomes, outcomes that are not 0 or 1, or not one group per outcome.
+    """
+    values = np.asarray(outcomes, dtype=np.float64)
+    _require_values(values, groups)
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError("a rate is of outcomes that are true or false (0 or 1); for other values take a mean")
+    low, high = _rate_intervals(values[:, None], groups, seed)
+    return Rate(float(values.mean()), len(values), float(low[0]), float(high[0]))
+
+
+def paired_difference(
+    a: Sequence[float] | Floats, b: Sequence[float] | Floats, groups: Sequence[Hashable] | None, seed: int = 0
+) -> Difference:
+    """The mean of a − b over pairs, with a cluster bootstrap interval; without ``groups`` each pair is its own.
+
+    Where every resample agrees, values within [0, 1] get the interval that Wilson's leaves for the unseen groups to
+    differ; others one of width zero.
+
+    Raises:
+        ValueError: no pairs, unequal lengths, values that are not finite, or one group of values outside [0, 1].
+    """
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"paired values must be as many on both sides; got {first.size} and {second.size}")
+    change = first - second
+    _require_values(change, groups)
+    value, (sums, counts) = float(change.mean()), _by_group(change[:, None], groups)
+    bounded = bool(((first >= 0) & (first <= 1) & (second >= 0) & (second <= 1)).all())
+    if len(counts) == 1 and not bounded:
+        raise ValueError("one group says nothing about how others differ; an interval needs at least two")
+    low, high = (float(end[0]) for end in _cluster_bootstrap(sums, counts, seed))
+    if high - low < TOLERANCE and bounded:
+        unseen = _wilson(0, len(counts))[1]
+        low, high = value - unseen * (1 + value), value + unseen * (1 - value)
+    return Difference(value, len(change), low, high)
+
+
+def survival(
+    queries_to_find: Sequence[int | None],
+    budget: int,
+    *,
+    groups: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> SurvivalCurve:
+    """The Kaplan–Meier curve of queries until the first find; None is an attempt without, censored at the full budget.
+
+    Nothing is censored before the budget, so that at each time the curve is a plain rate and gets that interval.
+
+    Raises:
+        ValueError: no attempts, a find outside 1…budget, or not one group per attempt.
+    """
+    found = np.array([np.inf if queries is None else queries for queries in queries_to_find], dtype=np.float64)
+    censored = np.isinf(found)
+    _require_values(np.where(censored, 0, found), groups)
+    if outside := [int(q) for q in found[~censored] if not 1 <= q <= budget]:
+        raise ValueError(f"queries to find must lie in 1…{budget}, the budget; got {outside[0]}")
+    observed = stats.CensoredData(uncensored=found[~censored], right=np.full(censored.sum(), budget))
+    curve = stats.ecdf(observed).sf
+    times = np.unique(np.concatenate(([0], curve.quantiles, [budget])))
+    shares = np.asarray(curve.evaluate(times), dtype=np.float64)
+    low, high = _rate_intervals((found[:, None] > times).astype(np.float64), groups, seed)
+    half = np.flatnonzero(shares <= 0.5 + TOLERANCE)
+    return SurvivalCurve(
+        times=tuple(times.tolist()),
+        survival=tuple(shares.tolist()),
+        low=tuple(
+            np.minimum.accumulate(low).tolist()
+        ),  # the two kinds of interval may cross by a little where they meet
+        high=tuple(np.maximum.accumulate(high[::-1])[::-1].tolist()),
+        median=float(times[half[0]]) if half.size else None,
+    )
+
+
+def _rate_intervals(outcomes: Floats, groups: Sequence[Hashable] | None, seed: int) -> tuple[Floats, Floats]:
+    """Interval ends of each column's mean; outcomes of shape (n, n_rates)."""
+    if groups is None:
+        ends = np.array([_wilson(int(successes), len(outcomes)) for successes in outcomes.sum(axis=0)])
+        return ends[:, 0], ends[:, 1]
+    sums, counts = _by_group(outcomes, groups)
+    low, high = _cluster_bootstrap(sums, counts, seed)
+    means = outcomes.mean(axis=0)
+    for column in np.flatnonzero(high - low < TOLERANCE):
+        low[column], high[column] = _wilson(round(float(means[column]) * len(counts)), len(counts))
+    return low, high
+
+
+def _wilson(successes: int, n: int) -> tuple[float, float]:
+    interval = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _by_group(values: Floats, groups: Sequence[Hashable] | None) -> tuple[Floats, Floats]:
+    """Per group the sums of values, shape (n_groups, n_columns), and their number, shape (n_groups,)."""
+    if groups is None:
+        return values, np.ones(len(values))
+    numbers: dict[Hashable, int] = {}
+    index = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
+    sums = np.zeros((len(numbers), values.shape[1]))
+    np.add.at(sums, index, values)
+    return sums, np.bincount(index).astype(np.float64)
+
+
+def _cluster_bootstrap(sums: Floats, counts: Floats, seed: int) -> tuple[Floats, Floats]:
+    """Percentile interval ends of each column's mean over resampled groups, all columns on the same resamples."""
+    order = np.lexsort((*sums.T, counts))  # so that the order of the groups does not matter
+    sums, counts = sums[order], counts[order]
+    rng, n_groups = np.random.default_rng(seed), len(counts)
+    means: list[Floats] = []
+    block = max(1, BLOCK_ENTRIES // n_groups)
+    for start in range(0, RESAMPLES, block):
+        rows = min(block, RESAMPLES - start)
+        drawn = rng.integers(n_groups, size=(rows, n_groups)) + n_groups * np.arange(rows)[:, None]
+        times_drawn = np.bincount(drawn.ravel(), minlength=rows * n_groups).reshape(rows, n_groups).astype(np.float64)
+        means.append((times_drawn @ sums) / (times_drawn @ counts)[:, None])
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(np.concatenate(means), (tail, 1 - tail), axis=0)
+    return low, high
+
+
+def _require_values(values: Floats, groups: Sequence[Hashable] | None) -> None:
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"an interval needs at least one value in one dimension; got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("values must be finite; got NaN or infinity")
+    if groups is not None and len(groups) != len(values):
+        raise ValueError(f"every value needs its group; got {len(values)} values and {len(groups)} groups")
