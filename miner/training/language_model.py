@@ -1,0 +1,116 @@
+"""A small causal LM from scratch on plain text: docs world's policy and its reference LM.
+
+Byte-level BPE and a Llama-shaped decoder, so that it loads anywhere an ``AutoModelForCausalLM`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelRecipe:
+    """Size and training of a small LM; ``steps`` batches of ``batch_rows`` × ``row_tokens``."""
+
+    vocabulary: int = 2048
+    hidden: int = 192
+    layers: int = 3
+    heads: int = 4
+    steps: int = 500
+    batch_rows: int = 16
+    row_tokens: int = 128
+    learning_rate: float = 3e-3
+    dropout: float = 0.1
+    max_length: int = 256
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def train_language_model(
+    texts: Sequence[str], recipe: LanguageModelRecipe, *, out: Path, seed: int, progress: Progress
+) -> None:
+    """Train on ``texts`` and save model and tokenizer under ``out`` (safetensors)."""
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    backend = _tokenizer(texts, recipe.vocabulary)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=recipe.max_length
+    )
+    rows = [[0, *backend.encode(text).ids, 1] for text in texts]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=backend.get_vocab_size(),
+                hidden_size=recipe.hidden,
+                intermediate_size=3 * recipe.hidden,
+                num_hidden_layers=recipe.layers,
+                num_attention_heads=recipe.heads,
+                num_key_value_heads=recipe.heads,
+                max_position_embeddings=recipe.max_length,
+                attention_dropout=recipe.dropout,
+                tie_word_embeddings=True,
+                bos_token_id=0,
+                eos_token_id=1,
+                pad_token_id=2,
+            )
+        )
+        _train(model, _batches(rows, recipe, Random(seed)), recipe, progress)
+    model.eval().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def _tokenizer(texts: Sequence[str], vocabulary: int):  # type: ignore[no-untyped-def]
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=["<s>", "</s>", "<pad>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _batches(rows: list[list[int]], recipe: LanguageModelRecipe, rng: Random) -> Iterator[torch.Tensor]:
+    """Shuffled documents joined and cut into rows, for ever: each (batch_rows, row_tokens)."""
+    rows = list(rows)
+    while True:
+        rng.shuffle(rows)
+        stream = torch.tensor([token for row in rows for token in row])
+        n_rows = max(1, len(stream) // recipe.row_tokens)
+        cut = stream[: n_rows * recipe.row_tokens].view(n_rows, -1)
+        for start in range(0, max(1, n_rows - recipe.batch_rows + 1), recipe.batch_rows):
+            yield cut[start : start + recipe.batch_rows]
+
+
+def _train(model: torch.nn.Module, batches: Iterator[torch.Tensor], recipe: LanguageModelRecipe, progress: Progress) -> None:
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.1, betas=(0.9, 0.95))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / 30) * max(0.05, 1 - step / recipe.steps)
+    )
+    model.train()
+    for step in range(recipe.steps):
+        ids = next(batches)
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = model.model(input_ids=ids).last_hidden_state  # type: ignore[operator,union-attr]
+            logits = model.lm_head(torch.nn.functional.dropout(hidden, recipe.dropout))  # type: ignore[operator]
+        loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        progress(step + 1, recipe.steps)
