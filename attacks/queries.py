@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,14 @@ class Query(Generic[AnswerT_co]):
 
 Search = Generator[Query[Any], Any, None]
 
+Construction = Literal["repeated_token", "random_words", "shuffled_words", "gibberish"]
+"""What cannot be sense, whoever reads it: one token over and over, words drawn at random, at least eight words of an
+answer shuffled, mostly gibberish. An attack claims it for a text that it built so and left so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Replace ``text[start:end]`` by ``replacement``; ``gain`` is the predicted change in reward (0.0: not predicted)."""
+    """Replace ``text[start:end]`` by ``replacement``; ``gain`` is the predicted change in reward, 0.0 if there is none."""
 
     start: int
     end: int
@@ -50,17 +54,29 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """One sampled policy continuation; ``log_probability`` is the sum over its tokens, in nats, at the sampling temperature."""
+    """One sampled policy continuation; ``log_probability`` sums over its tokens, in nats, at the sampling temperature."""
 
     text: str
     log_probability: float
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """What an attempt's prompt says: its last user turn, and a known good answer where there is one."""
+
+    question: str
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Score(Query[npt.NDArray[np.float64]]):
-    """Rewards of ``texts`` on every prompt of the attempt: shape (n_texts, n_prompts). Costs that many queries."""
+    """Rewards of ``texts`` on every prompt of the attempt: shape (n_texts, n_prompts). Costs that many queries.
+
+    ``constructions`` claims per text what its making alone rules out as sense; empty claims nothing.
+    """
 
     texts: tuple[str, ...]
+    constructions: tuple[Construction | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,11 @@ class RandomSwaps(Query[tuple[Swap, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
+class Tasks(Query[tuple[Task, ...]]):
+    """What the attempt's prompts say, in their order. Free."""
+
+
+@dataclass(frozen=True, slots=True)
 class Words(Query[tuple[str, ...]]):
     """``n`` whole words drawn uniformly from the allowed vocabulary. Free."""
 
@@ -97,7 +118,7 @@ class AllTokens(Query[tuple[str, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Sample(Query[tuple[Continuation, ...]]):
-    """``n`` policy continuations of the attempt's first prompt. Free of queries (its tokens are counted); scoring them is not."""
+    """``n`` policy continuations of the attempt's first prompt. No queries (its tokens are counted); scoring them costs."""
 
     n: int
     seed: int

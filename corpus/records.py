@@ -71,7 +71,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One unit of work, with or without a find. ``queries_to_find`` is None when nothing was found."""
+    """One unit of work, with or without a find.
+
+    ``queries_to_find`` is None when nothing was found; the two after it count to the first certified response that
+    met one half of winning alone (attempts stored before these were kept have None there too).
+    """
 
     attempt_id: str
     campaign_id: str
@@ -96,6 +100,8 @@ class Attempt:
     pipeline_hash: str
     criteria_hash: str
     seconds: float
+    queries_to_beat_reference: int | None = None
+    queries_to_beat_quantile: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

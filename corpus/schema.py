@@ -81,6 +81,8 @@ _ATTEMPTS = {
     "criteria_hash": pa.string(),
     "seconds": pa.float64(),
     "schema_version": pa.int64(),
+    "queries_to_beat_reference": pa.int64(),
+    "queries_to_beat_quantile": pa.int64(),
 }
 
 _PROMPTS = {
@@ -103,7 +105,17 @@ _QUERIES = {
     "schema_version": pa.int64(),
 }
 
-MAY_BE_NULL = frozenset({"reference", "reference_reward", "queries_to_find", "error", "best_reward"})
+MAY_BE_NULL = frozenset(
+    {
+        "reference",
+        "reference_reward",
+        "queries_to_find",
+        "queries_to_beat_reference",
+        "queries_to_beat_quantile",
+        "error",
+        "best_reward",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,42 @@
+"""What every attack is: fixed hyper-parameters and a search that yields queries."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from attacks.queries import Query, Search
+from corpus.records import digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(ABC):
+    """A search algorithm with fixed hyper-parameters, which are its fields (plain JSON values).
+
+    ``needs`` are the query types that not every campaign can answer; one that cannot is refused before it starts.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+    needs: ClassVar[tuple[type[Query[Any]], ...]] = ()
+
+    @abstractmethod
+    def search(self, seed: int) -> Search:
+        """Yield queries, be sent their answers; return when there is nothing left to try.
+
+        The driver closes the generator when the budget is spent or a finding stands, so nothing is kept for the end.
+        """
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The hyper-parameters, as stored with every attempt."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def source_digest(cls) -> str:
+        """Digest of the attack's own source file: other code, other attempts."""
+        return digest(Path(inspect.getfile(cls)).read_text(encoding="utf-8"))

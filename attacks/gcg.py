@@ -1,0 +1,53 @@
+"""Greedy coordinate gradient (Zou et al. 2023, arXiv:2307.15043).
+
+Ascends the reward instead of a target's likelihood, starts from random words instead of exclamation marks, and only
+moves uphill: on a reward surface without a target the paper's walk through worse texts costs queries and finds less.
+No loss buffer and no stopping rule: the driver keeps every scored text and decides when to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from attacks.base import Attack
+from attacks.climb import Proposal, climb
+from attacks.queries import Search, Swap, Swaps, SwapTable, ask
+
+
+@dataclass(frozen=True, kw_only=True)
+class GCG(Attack):
+    """``n_words`` random words to start from; per step ``width`` single-token edits drawn from the ``k`` most
+    promising replacements of every position. After ``patience`` steps without a better text it starts afresh."""
+
+    name: ClassVar[str] = "gcg"
+    family: ClassVar[str] = "gradient"
+    needs = (Swaps,)
+
+    n_words: int = 20
+    width: int = 64
+    k: int = 64
+    patience: int = 8
+
+    def search(self, seed: int) -> Search:
+        rng = np.random.default_rng(seed)
+        yield from climb(rng, n_words=self.n_words, patience=self.patience, propose=self._propose)
+
+    def _propose(self, text: str, rng: np.random.Generator) -> Proposal:
+        table = yield from ask(Swaps(text, self.k))
+        return draw_edits(table, self.width, rng)
+
+
+def draw_edits(table: SwapTable, width: int, rng: np.random.Generator) -> Sequence[Swap]:
+    """``width`` different edits: the position uniform, then one of its promising replacements, uniform."""
+    open_positions = [row for row in table if row]
+    if sum(map(len, open_positions)) <= width:
+        return [edit for row in open_positions for edit in row]
+    drawn: dict[Swap, None] = {}
+    while len(drawn) < width:
+        row = open_positions[int(rng.integers(len(open_positions)))]
+        drawn[row[int(rng.integers(len(row)))]] = None
+    return tuple(drawn)

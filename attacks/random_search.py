@@ -1,0 +1,35 @@
+"""Random search over single-token edits: the control of every gradient attack.
+
+The same start, edits, acceptance and restarts as ``gcg``; position and replacement are drawn blindly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from attacks.base import Attack
+from attacks.climb import Proposal, climb, draw_seed
+from attacks.queries import RandomSwaps, Search, ask
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomSearch(Attack):
+    """``n_words`` random words to start from; per step ``width`` random single-token edits. After ``patience`` steps
+    without a better text it starts afresh."""
+
+    name: ClassVar[str] = "random"
+    family: ClassVar[str] = "random"
+
+    n_words: int = 20
+    width: int = 64
+    patience: int = 8
+
+    def search(self, seed: int) -> Search:
+        rng = np.random.default_rng(seed)
+        yield from climb(rng, n_words=self.n_words, patience=self.patience, propose=self._propose)
+
+    def _propose(self, text: str, rng: np.random.Generator) -> Proposal:
+        return (yield from ask(RandomSwaps(text, self.width, seed=draw_seed(rng))))

@@ -1,0 +1,29 @@
+"""The attacks there are: ours, one line each, and those that installed packages register."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from attacks.base import Attack
+from attacks.best_of_n import BestOfN
+from attacks.corrupt import Corrupt
+from attacks.gcg import GCG
+from attacks.random_search import RandomSearch
+from attacks.single_token import SingleToken
+
+ENTRY_POINTS = "rmminer.attacks"
+
+BUILT_IN: tuple[type[Attack], ...] = (
+    GCG,
+    RandomSearch,
+    Corrupt,
+    BestOfN,
+    SingleToken,
+)
+
+
+def known_attacks() -> dict[str, type[Attack]]:
+    """Attack classes by name; an installed package may add to ours (entry points ``rmminer.attacks``), not replace."""
+    ours = {attack.name: attack for attack in BUILT_IN}
+    theirs = {point.name: point.load() for point in entry_points(group=ENTRY_POINTS) if point.name not in ours}
+    return {**theirs, **ours}

@@ -1,0 +1,210 @@
+"""One attempt in progress: its search, what it has spent, and what it has found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from attacks import Attack, Query, Search
+from corpus.records import Attempt, Finding, Outcome, Prompt, ScoredQuery, Split, Verdict, attempt_id, finding_id
+from miner.criteria import Criteria
+from miner.forms import form_of
+from miner.rewards.base import RewardModel
+from miner.version import code_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """An attempt to make; ``attempt_id`` is what a resumed campaign looks for."""
+
+    attempt_id: str
+    campaign_id: str
+    round: int
+    prompts: tuple[Prompt, ...]
+    attack: Attack
+    seed: int
+    budget: int
+    criteria_hash: str
+
+    @property
+    def split(self) -> Split:
+        return self.prompts[0].split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conviction:
+    """A confirmed response that a quorum calls nonsense: ``reward`` exact, ``queries`` spent when it was known."""
+
+    prompt: Prompt
+    response: str
+    reward: float
+    reference_reward: float | None
+    verdicts: tuple[Verdict, ...]
+    queries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A finished attempt with what belongs to it; stored together or not at all."""
+
+    plan: Plan
+    attempt: Attempt
+    findings: tuple[Finding, ...]
+    scored: tuple[ScoredQuery, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Live:
+    """An attempt's run state. ``pending`` is the query it waits on; None once it has ended."""
+
+    plan: Plan
+    search: Search
+    reference_rewards: tuple[float | None, ...]
+    pending: Query[Any] | None = None
+    queries: int = 0
+    gradients: int = 0
+    policy_tokens: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+    best_reward: float | None = None
+    beat_reference: int | None = None
+    beat_quantile: int | None = None
+    found: Conviction | None = None
+    outcome: Outcome | None = None
+    error: str | None = None
+    sampled: set[str] = field(default_factory=set)
+    judged: set[tuple[int, str]] = field(default_factory=set)
+    scored: list[ScoredQuery] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        return self.outcome is not None
+
+    @property
+    def left(self) -> int:
+        return self.plan.budget - self.queries
+
+    def start(self) -> None:
+        self._advance(lambda: next(self.search))
+
+    def send(self, answer: object) -> None:
+        self._advance(lambda: self.search.send(answer))
+
+    def end(self, outcome: Outcome, error: str | None = None) -> None:
+        self.outcome, self.error, self.pending = outcome, error, None
+        self.search.close()
+
+    def _advance(self, step: Any) -> None:
+        try:
+            self.pending = step()
+        except StopIteration:
+            self.end("exhausted")
+        except Exception as error:  # whatever a search does wrong ends that search alone, and is stored with it
+            self.end("error", f"{type(error).__name__}: {error}")
+
+
+def plan_attempt(
+    *,
+    campaign_id: str,
+    round_number: int,
+    prompts: Sequence[Prompt],
+    attack: Attack,
+    seed: int,
+    budget: int,
+    rm: RewardModel,
+    criteria_hash: str,
+) -> Plan:
+    """The plan with its identity: everything that decides what the attempt does."""
+    return Plan(
+        attempt_id=attempt_id(
+            prompt_ids=[prompt.prompt_id for prompt in prompts],
+            attack=attack.name,
+            attack_params=attack.params,
+            code_version=code_version(attack),
+            seed=seed,
+            budget=budget,
+            rm_fingerprint=rm.fingerprint,
+            pipeline_hash=rm.pipeline_hash,
+            criteria_hash=criteria_hash,
+        ),
+        campaign_id=campaign_id,
+        round=round_number,
+        prompts=tuple(prompts),
+        attack=attack,
+        seed=seed,
+        budget=budget,
+        criteria_hash=criteria_hash,
+    )
+
+
+def result_of(live: Live, rm: RewardModel, criteria: Criteria) -> Result:
+    """The rows of an attempt that has ended."""
+    assert live.outcome is not None
+    plan = live.plan
+    attempt = Attempt(
+        attempt_id=plan.attempt_id,
+        campaign_id=plan.campaign_id,
+        round=plan.round,
+        prompt_ids=tuple(prompt.prompt_id for prompt in plan.prompts),
+        split=plan.split,
+        attack=plan.attack.name,
+        family=plan.attack.family,
+        attack_params=plan.attack.params,
+        code_version=code_version(plan.attack),
+        seed=plan.seed,
+        budget=plan.budget,
+        queries=live.queries,
+        gradients=live.gradients,
+        policy_tokens=live.policy_tokens,
+        flops=live.flops,
+        queries_to_find=live.found.queries if live.found else None,
+        outcome=live.outcome,
+        error=live.error,
+        best_reward=live.best_reward,
+        rm_fingerprint=rm.fingerprint,
+        pipeline_hash=rm.pipeline_hash,
+        criteria_hash=plan.criteria_hash,
+        seconds=live.seconds,
+        queries_to_beat_reference=live.beat_reference,
+        queries_to_beat_quantile=live.beat_quantile,
+    )
+    findings = (_finding(live.found, plan, rm, criteria),) if live.found else ()
+    return Result(plan=plan, attempt=attempt, findings=findings, scored=tuple(live.scored))
+
+
+def _finding(found: Conviction, plan: Plan, rm: RewardModel, criteria: Criteria) -> Finding:
+    return Finding(
+        finding_id=finding_id(plan.attempt_id, found.response),
+        attempt_id=plan.attempt_id,
+        campaign_id=plan.campaign_id,
+        round=plan.round,
+        prompt_id=found.prompt.prompt_id,
+        split=found.prompt.split,
+        prompt=found.prompt.conversation,
+        response=found.response,
+        reference=found.prompt.reference,
+        reward=found.reward,
+        reward_dtype=rm.reward_dtype,
+        reference_reward=found.reference_reward,
+        margin=criteria.margin(found.reward),
+        threshold=criteria.threshold,
+        threshold_quantile=criteria.quantile,
+        attack=plan.attack.name,
+        family=plan.attack.family,
+        form=form_of(found.response, found.prompt.conversation, found.verdicts),
+        kind="nonsense",
+        attack_params=plan.attack.params,
+        code_version=code_version(plan.attack),
+        seed=plan.seed,
+        queries=found.queries,
+        rm_fingerprint=rm.fingerprint,
+        pipeline_hash=rm.pipeline_hash,
+        certificate=found.verdicts,
+        parent_ids=(),
+        created_at=datetime.now(UTC),
+    )
+
+
+__all__ = ["Conviction", "Live", "Plan", "Result", "plan_attempt", "result_of"]

@@ -1,0 +1,72 @@
+"""When a reward counts as a win against one RM: its own clean references set the bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from corpus.records import Prompt, digest
+from miner.errors import ConfigError
+from miner.rewards.base import Pair, RewardModel
+
+MIN_CLEAN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """The bar of one RM, from the rewards of ``n`` clean references.
+
+    ``threshold`` is their ``quantile``; ``ranking_tolerance`` the largest difference seen among them between a
+    ranking reward and the exact one. ``data_hash`` names the references.
+    """
+
+    quantile: float
+    threshold: float
+    clean_mean: float
+    clean_std: float
+    n: int
+    ranking_tolerance: float
+    data_hash: str
+
+    def margin(self, reward: float) -> float:
+        """Standard deviations above this RM's clean references.
+
+        Comparable across RMs and rounds, which a raw reward is not (Bradley–Terry has no fixed zero).
+        """
+        return (reward - self.clean_mean) / self.clean_std
+
+    def beats_quantile(self, reward: float) -> bool:
+        return reward >= self.threshold
+
+    def wins(self, reward: float, reference_reward: float | None) -> bool:
+        """Above the reference on the same prompt, where there is one, and at or above the threshold."""
+        return self.beats_quantile(reward) and (reference_reward is None or reward > reference_reward)
+
+
+def clean_criteria(rm: RewardModel, prompts: Sequence[Prompt], *, quantile: float) -> Criteria:
+    """The criteria that the references of ``prompts`` set for ``rm``.
+
+    Raises:
+        ConfigError: too few references, or an RM that gives them all the same reward.
+    """
+    pairs = [Pair(prompt.conversation, prompt.reference) for prompt in prompts if prompt.reference is not None]
+    if len(pairs) < MIN_CLEAN:
+        raise ConfigError(
+            f"{len(pairs)} clean references are too few for a {quantile:g} quantile; "
+            f"expected at least {MIN_CLEAN} in the calibration split. Give more data or a larger calibration share"
+        )
+    exact, ranked = rm.exact_rewards(pairs), rm.rewards(pairs)
+    std = float(exact.std())
+    if not std > 0:
+        raise ConfigError(f"{rm.name} gives all {len(pairs)} clean references the reward {exact[0]:g}; is it trained?")
+    return Criteria(
+        quantile=quantile,
+        threshold=float(np.quantile(exact, quantile)),
+        clean_mean=float(exact.mean()),
+        clean_std=std,
+        n=len(pairs),
+        ranking_tolerance=float(np.abs(exact - ranked).max()),
+        data_hash=digest([[prompt.prompt_id, prompt.reference] for prompt in prompts]),
+    )

