@@ -28,8 +28,8 @@ class GCG(Attack):
     needs = (Swaps,)
 
     n_words: int = 20
-    width: int = 64
-    k: int = 64
+    width: int = 32
+    k: int = 16
     patience: int = 8
 
     def search(self, seed: int) -> Search:

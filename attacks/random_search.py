@@ -24,7 +24,7 @@ class RandomSearch(Attack):
     family: ClassVar[str] = "random"
 
     n_words: int = 20
-    width: int = 64
+    width: int = 32
     patience: int = 8
 
     def search(self, seed: int) -> Search:

@@ -123,7 +123,7 @@ class Driver:
         samples = self.oracle.policy.sample(
             one.plan.prompts[0].conversation, query.n, seed=query.seed, max_new_tokens=self.oracle.max_new_tokens
         )
-        one.policy_tokens += samples.n_tokens
+        one.policy_tokens += samples.policy_tokens
         one.sampled.update(sample.text for sample in samples.continuations)
         one.seconds += time.perf_counter() - started
         one.send(samples.continuations)
@@ -181,9 +181,7 @@ class Driver:
         waiting = [(int(at) // rewards.shape[1], int(at) % rewards.shape[1]) for at in order]
         while not live.found:
             bars = [self._bar(live, prompt) - self.criteria.ranking_tolerance for prompt in range(rewards.shape[1])]
-            waiting = [
-                (i, j) for i, j in waiting if rewards[i, j] >= bars[j] and (j, ask.texts[i]) not in live.judged
-            ]
+            waiting = [(i, j) for i, j in waiting if rewards[i, j] >= bars[j] and (j, ask.texts[i]) not in live.judged]
             if not waiting:
                 return
             self._judge(ask, waiting[:JUDGED_AT_ONCE])

@@ -53,7 +53,9 @@ class Oracle:
             raise CapabilityError(f"attack {attack.name!r} samples from a policy; give one: --policy FOLDER")
         for need in attack.needs:
             if need not in (Swaps, Sample, *_FREE):
-                raise CapabilityError(f"attack {attack.name!r} asks {need.__name__} queries, which nothing here answers")
+                raise CapabilityError(
+                    f"attack {attack.name!r} asks {need.__name__} queries, which nothing here answers"
+                )
 
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         """Ranking rewards, shape (n_pairs,); equal pairs are scored once."""

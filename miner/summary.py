@@ -102,10 +102,14 @@ class RoundSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferCell:
-    """Of the findings made in ``finding_round``, the share that still wins against the RM of ``rm_round``."""
+    """Of the findings made on ``split`` in ``finding_round``, the share that still wins against the RM of ``rm_round``.
+
+    Patches train on findings of the train split; those of the held-out split they never see.
+    """
 
     finding_round: int
     rm_round: int
+    split: Split
     still_winning: Rate
 
 
@@ -146,7 +150,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"no {FILE_NAME} in {folder}; name the folder of a finished run (rmminer cycle --out …)") from None
+        raise DataError(
+            f"no {FILE_NAME} in {folder}; name the folder of a finished run (rmminer cycle --out …)"
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(loaded, dict) or "rounds" not in loaded:

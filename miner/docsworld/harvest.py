@@ -21,7 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 
-SKIPPED = frozenset({"antigravity", "this", "idlelib", "test", "turtledemo", "lib2to3", "ensurepip", "turtle", "msilib"})
+SKIPPED = frozenset(
+    {"antigravity", "this", "idlelib", "test", "turtledemo", "lib2to3", "ensurepip", "turtle", "msilib"}
+)
 MIN_WORDS, MAX_WORDS = 4, 40
 
 

@@ -7,15 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 from corpus.records import Prompt
 from miner.errors import ConfigError, ModelError
-from miner.rewards.base import Pair
-from miner.training.preference_trainer import Progress, Recipe, TrainingPair, train_preferences
-
-if TYPE_CHECKING:
-    from miner.rewards.transformer import TransformerRewardModel
+from miner.training.pairs import clean_pairs
+from miner.training.preference_trainer import Progress, Recipe, train_preferences
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -24,7 +20,7 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 class RewardModelRecipe:
     """How many of MiniLM's six layers, from the bottom, and how they are trained."""
 
-    layers: int = 6
+    layers: int = 4
     steps: int = 200
     batch_pairs: int = 16
     learning_rate: float = 2e-4
@@ -47,22 +43,8 @@ def train_reward_model(
     start = out / "start"
     _initialise(start, recipe.layers, seed)
     rm = load_reward_model(start)
-    pairs = clean_pairs(rm, prompts, n=recipe.steps * recipe.batch_pairs, rng=Random(seed))
+    pairs = clean_pairs(rm, prompts, recipe.steps * recipe.batch_pairs, Random(seed), anchored=False)
     train_preferences(rm, rm.model, pairs, recipe.training(), out=out, seed=seed, progress=progress)
-
-
-def clean_pairs(rm: TransformerRewardModel, prompts: Sequence[Prompt], *, n: int, rng: Random) -> list[TrainingPair]:
-    """``n`` pairs: every prompt's reference over one of its rejected answers, again and again in new order."""
-    usable = [prompt for prompt in prompts if prompt.reference is not None and prompt.rejected]
-    if not usable:
-        raise ConfigError("no prompt of the train split has both a good and a rejected answer; nothing to train on")
-    chosen: list[tuple[Pair, Pair]] = []
-    while len(chosen) < n:
-        for prompt in rng.sample(usable, len(usable)):
-            good, bad = str(prompt.reference), rng.choice(prompt.rejected)
-            chosen.append((Pair(prompt.conversation, good), Pair(prompt.conversation, bad)))
-    rows = rm.pipeline.ids([pair for both in chosen[:n] for pair in both])
-    return [TrainingPair(rows[at], rows[at + 1]) for at in range(0, 2 * n, 2)]
 
 
 def _initialise(folder: Path, layers: int, seed: int) -> None:

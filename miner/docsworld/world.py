@@ -105,9 +105,7 @@ class DocsWorld:
     def second_answers(self, role: Role) -> tuple[tuple[str, str, str], ...]:
         """(question, reference, another sentence of the same docstring): good answers that are not the reference."""
         return tuple(
-            (question(entry.name), entry.summary, entry.sentences[0])
-            for entry in self.by_role[role]
-            if entry.sentences
+            (question(entry.name), entry.summary, entry.sentences[0]) for entry in self.by_role[role] if entry.sentences
         )
 
     def policy_text(self) -> tuple[str, ...]:

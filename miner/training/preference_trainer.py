@@ -7,6 +7,7 @@ loss = −log σ(chosen − rejected)                         Bradley–Terry
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,19 @@ from typing import Any
 
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
+from transformers.trainer_utils import get_last_checkpoint
+
+from miner.rewards.loading import quiet_transformers
 from miner.rewards.transformer import TransformerRewardModel
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
@@ -100,9 +112,7 @@ class _Report(TrainerCallback):
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         del args, control, kwargs
         self.progress(state.global_step, state.max_steps)
 
@@ -153,16 +163,15 @@ def train_preferences(
         data_collator=_collate,
         callbacks=[_Report(progress)],
     )
-    from transformers.trainer_utils import get_last_checkpoint
-
+    trainer.remove_callback(PrinterCallback)
     resume = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    trainer.train(resume_from_checkpoint=resume)
+    with quiet_transformers():
+        trainer.train(resume_from_checkpoint=resume)
     trained: PreTrainedModel = trainee.merge_and_unload() if recipe.lora_rank else trainee
     trained.eval().requires_grad_(False)
-    trained.save_pretrained(out)
+    with quiet_transformers():
+        trained.save_pretrained(out)
     rm.pipeline.tokenizer.save_pretrained(out)
-    import shutil
-
     shutil.rmtree(checkpoints, ignore_errors=True)
     return trained
 
@@ -175,5 +184,7 @@ def _with_lora(model: PreTrainedModel, rank: int) -> Any:
     except ImportError as error:
         raise ConfigError("LoRA needs peft: pip install 'rmminer[lora]'") from error
     heads = [name for name in ("score", "classifier", "pooler") if any(name in n for n, _ in model.named_modules())]
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", modules_to_save=heads, task_type="SEQ_CLS")
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules="all-linear", modules_to_save=heads, task_type="SEQ_CLS"
+    )
     return get_peft_model(model, config)

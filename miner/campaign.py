@@ -1,0 +1,296 @@
+"""A campaign: rounds of mine, patch and evaluate in one folder that says by itself how far they have come.
+
+``campaign.toml`` is the resolved config, ``identity.json`` what the folder was made with, ``corpus/`` every attempt
+and finding, ``rounds/<n>/`` what belongs to the RM after n patches (``model/`` from round 1 on). Each stage looks there
+for what is done already, so running it again goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from corpus import Corpus
+from corpus.records import Attempt, Finding, Prompt, Split, digest
+from miner.checks import Judge
+from miner.config import AttackSection, CampaignConfig, StageSection
+from miner.criteria import Criteria, clean_criteria
+from miner.driver import Driver
+from miner.errors import ConfigError, ResumeError
+from miner.evaluation import CONTROL, CleanOutcomes, clean_outcomes, require_prompts
+from miner.judging import build_judge
+from miner.mining import MiningReport, run_plans, stage_plans
+from miner.oracle import Oracle
+from miner.patch import PatchReport, patch, training_findings
+from miner.progress import Observer, Silent
+from miner.world import open_world
+
+if TYPE_CHECKING:
+    from miner.language_models import LanguageModel
+    from miner.report import Attribution
+    from miner.rewards.transformer import TransformerRewardModel
+
+MIN_HELD_OUT = 8
+
+
+class Campaign:
+    """Opens or resumes the campaign of ``config`` in its folder.
+
+    Raises:
+        ResumeError: the folder was made with another RM, pipeline, data or config.
+        ConfigError, DataError, ModelError: from what the config names.
+    """
+
+    def __init__(self, config: CampaignConfig, observer: Observer | None = None) -> None:
+        self.config = config
+        self.observer = observer or Silent()
+        self.world = open_world(config, self.observer)
+        self.folder = Path(config.out)
+        self.corpus = Corpus(self.folder / "corpus")
+        self.seconds: dict[str, float] = dict(self.world.seconds)
+        self._rms: dict[int, TransformerRewardModel] = {}
+        self._criteria: dict[int, Criteria] = {}
+        self._open()
+
+    def mine(self, round_number: int) -> MiningReport:
+        """Attack train prompts: the findings that a patch may see."""
+        stage = self.config.mine
+        prompts = self.world.sample("train", stage.prompts, seed=self.config.seed + round_number)
+        sections = self.config.stage_attacks(stage)
+        return self._attack(stage, sections, prompts, round_number, f"round {round_number}: mining")
+
+    def evaluate(self, round_number: int) -> MiningReport:
+        """Attack held-out prompts, the control always among the attacks, and take the clean accuracy."""
+        stage = self.config.evaluate
+        prompts = self.world.sample("held_out", stage.prompts, seed=self.config.seed)
+        require_prompts(prompts, MIN_HELD_OUT)
+        report = self._attack(
+            stage, self.evaluated_attacks(), prompts, round_number, f"round {round_number}: attacking held-out prompts"
+        )
+        self.clean_outcomes(round_number)
+        return report
+
+    def patch(self, round_number: int) -> PatchReport:
+        """Train the RM of ``round_number`` + 1 on every train finding so far, unless it is there already."""
+        target = self.round_folder(round_number + 1)
+        if (target / "patch.json").exists():
+            return self.patch_report(round_number + 1)
+        findings = self.patch_findings()
+        with self._timed("patch"), self.observer.stage(f"round {round_number}: patching") as advance:
+            report = patch(
+                self.rm(round_number),
+                self.world.by_split["train"],
+                findings,
+                self.config.patch,
+                out=target / "model",
+                seed=self.config.seed + round_number,
+                progress=advance,
+            )
+        _write_json(target / "patch.json", asdict(report))
+        return report
+
+    def patch_findings(self) -> list[Finding]:
+        """What the next patch may train on: findings of this campaign's train prompts, held-out families and forms left
+        out."""
+        return training_findings(self.findings(), self.config.patch)
+
+    def cycle(self) -> None:
+        """Evaluate, then mine, patch and evaluate again, ``rounds`` times."""
+        self.evaluate(0)
+        for round_number in range(self.config.rounds):
+            self.mine(round_number)
+            if not self.patch_findings():
+                self.observer.note(f"round {round_number}: no train finding that a patch may see; nothing to patch")
+                return
+            self.patch(round_number)
+            self.evaluate(round_number + 1)
+
+    def evaluated_attacks(self) -> tuple[AttackSection, ...]:
+        chosen = self.config.stage_attacks(self.config.evaluate)
+        if any(section.name == CONTROL for section in chosen):
+            return chosen
+        return (*chosen, AttackSection(name=CONTROL))
+
+    def rm(self, round_number: int) -> TransformerRewardModel:
+        """The RM after ``round_number`` patches."""
+        from miner.rewards import load_reward_model
+
+        if round_number not in self._rms:
+            section = self.world.rm
+            options = section.model_dump(exclude={"source", "revision"})
+            revision = section.revision if round_number == 0 else None
+            rm = load_reward_model(self.model_source(round_number), revision=revision, **options)
+            self._rms = {round_number: rm}  # one at a time: they can be large
+        return self._rms[round_number]
+
+    def model_source(self, round_number: int) -> str:
+        if round_number == 0:
+            return str(self.world.rm.source)
+        folder = self.round_folder(round_number)
+        if not (folder / "patch.json").exists():
+            raise ConfigError(f"{self.folder} has no patched RM of round {round_number}. Patch first: rmminer patch")
+        return str(folder / "model")
+
+    def criteria(self, round_number: int) -> Criteria:
+        """What winning means against the RM of ``round_number``: its own clean references set the bar."""
+        if round_number not in self._criteria:
+            with self._timed("criteria"):
+                self._criteria[round_number] = clean_criteria(
+                    self.rm(round_number), self.world.by_split["calibration"], quantile=self.config.criteria.quantile
+                )
+        return self._criteria[round_number]
+
+    @cached_property
+    def judge(self) -> Judge:
+        with self._timed("calibrate"), self.observer.stage("calibrating the checks") as advance:
+            return build_judge(self.config, self.world, progress=advance)
+
+    @cached_property
+    def policy(self) -> LanguageModel | None:
+        section = self.world.policy
+        if section is None:
+            return None
+        from miner.language_models import load_language_model
+
+        return load_language_model(
+            section.source,
+            revision=section.revision,
+            trust_remote_code=section.trust_remote_code,
+            device=self.world.rm.device,
+        )
+
+    def driver(self, round_number: int) -> Driver:
+        by_split = self.world.by_split
+        splits: tuple[Split, ...] = ("train", "held_out")
+        answers = {s: [(p.prompt_id, p.reference) for p in by_split[s] if p.reference is not None] for s in splits}
+        oracle = Oracle(rm=self.rm(round_number), policy=self.policy, answers=answers)
+        if self.world.policy:
+            oracle.max_new_tokens = self.world.policy.max_new_tokens
+        return Driver(
+            oracle=oracle,
+            criteria=self.criteria(round_number),
+            judge=self.judge,
+            in_flight=self.config.in_flight,
+            keep_queries=self.config.keep_queries,
+        )
+
+    def attribution(self) -> Attribution:
+        """How the report explains findings: with the RM of their round, loaded as the campaign loads it."""
+        from miner.report import Attribution
+        from miner.rewards import load_reward_model
+
+        options = self.world.rm.model_dump(exclude={"source", "revision"})
+        return Attribution(load=lambda source: load_reward_model(source, **options))
+
+    def clean_outcomes(self, round_number: int) -> CleanOutcomes | None:
+        """Clean preferences of the RM of ``round_number`` on all held-out pairs, taken once."""
+        path = self.round_folder(round_number) / "clean.json"
+        if path.exists():
+            return CleanOutcomes.read(path)
+        with self._timed("accuracy"):
+            outcomes = clean_outcomes(self.rm(round_number), self.world.by_split["held_out"])
+        if outcomes is not None:
+            _write_json(path, asdict(outcomes))
+        return outcomes
+
+    def patch_report(self, round_number: int) -> PatchReport:
+        stored = json.loads((self.round_folder(round_number) / "patch.json").read_text(encoding="utf-8"))
+        return PatchReport(**{key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()})
+
+    def rounds_present(self) -> list[int]:
+        """Round 0 and every round whose RM has been trained."""
+        rounds = [0]
+        while (self.round_folder(rounds[-1] + 1) / "patch.json").exists():
+            rounds.append(rounds[-1] + 1)
+        return rounds
+
+    def round_folder(self, round_number: int) -> Path:
+        return self.folder / "rounds" / str(round_number)
+
+    def attempts_of(self, round_number: int, split: Split) -> list[Attempt]:
+        return [
+            attempt
+            for attempt in self.corpus.attempts()
+            if (attempt.campaign_id, attempt.round, attempt.split) == (self.campaign_id, round_number, split)
+        ]
+
+    def findings(self) -> list[Finding]:
+        return [finding for finding in self.corpus.findings() if finding.campaign_id == self.campaign_id]
+
+    def _attack(
+        self,
+        stage: StageSection,
+        sections: Sequence[AttackSection],
+        prompts: Sequence[Prompt],
+        round_number: int,
+        title: str,
+    ) -> MiningReport:
+        driver = self.driver(round_number)
+        plans = stage_plans(
+            self.config,
+            stage,
+            sections,
+            prompts,
+            driver,
+            campaign_id=self.campaign_id,
+            round_number=round_number,
+            criteria_hash=digest([driver.criteria.quantile, driver.criteria.data_hash, driver.judge.identity]),
+        )
+        with self._timed(f"attack {round_number}"):
+            return run_plans(driver, plans, self.corpus, self.config, self.observer, title=title)
+
+    def _open(self) -> None:
+        rm = self.rm(0)
+        identity = {
+            "rm_fingerprint": rm.fingerprint,
+            "pipeline_hash": rm.pipeline_hash,
+            "data_hash": self.world.data_hash,
+            "config": self.config.digest(),
+        }
+        self.campaign_id = digest(identity)
+        path = self.folder / "identity.json"
+        if path.exists():
+            _refuse_another(json.loads(path.read_text(encoding="utf-8")), identity, self.folder)
+        else:
+            _write_json(path, identity)
+        _write_toml(self.folder / "campaign.toml", self.config)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _refuse_another(stored: dict[str, Any], identity: dict[str, str], folder: Path) -> None:
+    what = {"rm_fingerprint": "RM", "pipeline_hash": "RM pipeline", "data_hash": "data", "config": "config"}
+    changed = [title for key, title in what.items() if stored.get(key) != identity[key]]
+    if changed:
+        raise ResumeError(
+            f"{folder} holds a campaign made with another {' and another '.join(changed)}. "
+            "Resume it with what it was made with (campaign.toml there), or give a new --out folder"
+        )
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _write_toml(path: Path, config: CampaignConfig) -> None:
+    import tomli_w
+
+    partial = path.with_suffix(".partial")
+    partial.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,48 @@
+"""What a check is shown, and what it answers.
+
+A check turns a text into one number, higher for nonsense, or abstains (NaN) where it has no evidence. Thresholds are
+calibrated on clean text apart from it, so that a check holds no opinion of its own about what is too much.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from attacks.queries import Construction
+from corpus.records import Conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A response under judgement, with what is known of it.
+
+    ``construction`` is how its attack built it, where that alone rules out sense; ``sampled_by`` is the fingerprint of
+    the LM it was sampled from, if it was.
+    """
+
+    response: str
+    prompt: Conversation
+    reference: str | None = None
+    construction: Construction | None = None
+    sampled_by: str | None = None
+
+
+class Check(ABC):
+    """One test for nonsense. Shares no checkpoint ancestry with the RM under attack."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Digest of everything that decides its values; part of the calibration's id."""
+
+    @abstractmethod
+    def values(self, subjects: Sequence[Subject]) -> npt.NDArray[np.float64]:
+        """One value per subject, higher is more like nonsense, NaN abstains: shape (n_subjects,)."""

@@ -1,0 +1,157 @@
+"""``rmminer corpus …``: look into a corpus, share it, look after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from miner.cli import options as o
+from miner.cli.output import clipped, out, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from corpus import Corpus
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Folder = Annotated[Path, typer.Argument(help="The corpus folder, or the run's folder that holds it.")]
+ROWS_SHOWN = 100
+
+
+@app.command()
+def stats(folder: Folder, json: o.Json = False) -> None:
+    """Counts by attack, family, form, round and split, and groups of near-duplicates."""
+    found = _existing(folder).stats()
+    if json:
+        print_json(found.as_dict())
+        return
+    console = out()
+    rows = ", ".join(f"{count} {name}" for name, count in found.rows.items())
+    console.print(f"{rows}; {sum(found.segments.values())} segments, {found.bytes / 2**20:.1f} MiB", markup=False)
+    console.print(f"{found.near_duplicate_groups} groups of near-duplicate findings", markup=False)
+    for title, columns in (("findings", found.findings_by), ("attempts", found.attempts_by)):
+        for column, counts in columns.items():
+            listed = ", ".join(f"{clipped(value, 40)} {count}" for value, count in counts.items())
+            console.print(f"{title} by {column}: {listed or 'none'}", markup=False)
+
+
+@app.command()
+def query(
+    folder: Folder,
+    sql: Annotated[str, typer.Argument(help="SELECT over findings, attempts, prompts, queries (DuckDB).")],
+    json: o.Json = False,
+) -> None:
+    """The rows of an SQL query."""
+    rows = _existing(folder).query(sql)
+    if json:
+        print_json(rows.to_pylist())
+        return
+    out().print(_table(rows))
+    if len(rows) > ROWS_SHOWN:
+        out().print(f"… {len(rows) - ROWS_SHOWN} more rows; --json prints all", markup=False)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    target: Annotated[Path, typer.Argument(help="A new folder.")],
+    fmt: Annotated[str, typer.Option("--format", help="trl (preference pairs), jsonl, csv or datasets.")] = "trl",
+    split: Annotated[list[str] | None, typer.Option(help="Splits to export; train unless told otherwise.")] = None,
+    margin: Annotated[bool, typer.Option(help="Add a margin column to pairs.")] = False,
+    json: o.Json = False,
+) -> None:
+    """Findings for training or sharing, with a dataset card; loads with datasets.load_dataset."""
+    chosen: Any = split or ["train"]
+    report = _existing(folder).export(fmt, target, splits=chosen, margin=margin)  # type: ignore[arg-type]
+    if json:
+        print_json(report)
+        return
+    counts = ", ".join(f"{n} {name}" for name, n in report.rows.items())
+    left = f"; {report.other_splits} of other splits left out" if report.other_splits else ""
+    out().print(f"{counts} rows in {report.path}{left}", markup=False)
+
+
+@app.command(name="import")
+def import_(
+    folder: Folder,
+    source: Annotated[Path, typer.Argument(help="Another corpus, or JSONL as export --format jsonl writes it.")],
+    json: o.Json = False,
+) -> None:
+    """Add another corpus' rows; those already here stay as they are."""
+    report = _corpus(folder).import_from(source)
+    if json:
+        print_json(report)
+        return
+    out().print(f"added {_counts(report.added)}; here already {_counts(report.already_here)}", markup=False)
+
+
+@app.command()
+def compact(folder: Folder, json: o.Json = False) -> None:
+    """Merge small segments; safe while others read and write."""
+    report = _existing(folder).compact()
+    if json:
+        print_json(report)
+        return
+    out().print(
+        f"{report.segments_before} segments became {report.segments_after}, "
+        f"{report.bytes_before} bytes became {report.bytes_after}",
+        markup=False,
+    )
+
+
+@app.command()
+def verify(
+    folder: Folder,
+    quarantine: Annotated[bool, typer.Option(help="Set damaged segments aside, under damaged/.")] = False,
+    json: o.Json = False,
+) -> None:
+    """Check every byte; exit status 2 if a segment is damaged."""
+    corpus = _existing(folder)
+    reports = corpus.verify()
+    bad = [report for report in reports if not report.ok]
+    moved = corpus.quarantine(bad) if quarantine else []
+    if json:
+        print_json({"segments": reports, "set_aside": moved})
+    else:
+        out().print(f"{len(reports) - len(bad)} of {len(reports)} segments are whole", markup=False)
+        for report in bad:
+            out().print(f"{report.state}: {report.path}: {report.problem}", markup=False)
+        for path in moved:
+            out().print(f"set aside: {path}", markup=False)
+    if bad and not moved:
+        raise typer.Exit(2)
+
+
+def _corpus(folder: Path) -> Corpus:
+    from corpus import Corpus
+
+    return Corpus(folder / "corpus" if (folder / "corpus").is_dir() else folder)
+
+
+def _existing(folder: Path) -> Corpus:
+    from miner.errors import DataError
+
+    corpus = _corpus(folder)
+    if not corpus.exists():
+        raise DataError(f"no corpus at {folder}. Name the folder of a run, or its corpus/ folder")
+    return corpus
+
+
+def _counts(by_table: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in by_table.items() if count) or "nothing"
+
+
+def _table(rows: Any) -> Table:
+    from rich.table import Table
+
+    from miner import safe_text
+
+    table = Table()
+    for name in rows.column_names:
+        table.add_column(safe_text.terminal(name))
+    for row in rows.slice(0, ROWS_SHOWN).to_pylist():
+        table.add_row(*(safe_text.terminal(clipped(str(value))) for value in row.values()))
+    return table

@@ -1,0 +1,38 @@
+"""``rmminer``: the verbs, and what a user is told when one cannot go on."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from corpus.errors import CorpusError
+from miner.cli import corpus_verbs, stages
+from miner.cli.output import say_error
+from miner.errors import RmMinerError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="rmminer",
+    help="Finds out how a reward model can be fooled, and whether patching it helped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (stages.demo, stages.mine, stages.patch, stages.evaluate, stages.cycle, stages.report):
+    app.command()(verb)
+app.add_typer(corpus_verbs.app, name="corpus", help="Look into, share and look after a corpus.")
+
+
+def main() -> None:
+    """Run a verb. Exit status: 0 done, 2 bad input (one line says what to do), 130 interrupted."""
+    try:
+        app(standalone_mode=True)
+    except (RmMinerError, CorpusError) as error:
+        say_error(str(error))
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        say_error("interrupted; what was found is stored. Run the same command again to resume")
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,105 @@
+"""Options that several verbs share, and how they override a campaign file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from miner.config import CampaignConfig
+
+ConfigFile = Annotated[
+    Path | None, typer.Argument(help="Campaign file (TOML). Left out: --rm and --data say it all.", show_default=False)
+]
+Out = Annotated[str | None, typer.Option(help="Folder of the run; the same folder again resumes.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="Seed of every random choice.", show_default=False)]
+Rm = Annotated[str | None, typer.Option(help="Reward model: folder or hub id.", show_default=False)]
+Data = Annotated[str | None, typer.Option(help="Preference data, or 'docs'.", show_default=False)]
+Policy = Annotated[str | None, typer.Option(help="Policy for best_of_n: folder or hub id.", show_default=False)]
+ReferenceLm = Annotated[str | None, typer.Option(help="LM that judges fluency: folder or hub id.", show_default=False)]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps or auto.", show_default=False)]
+DType = Annotated[str | None, typer.Option(help="Ranking dtype: auto, float32, bfloat16, float16.", show_default=False)]
+Attacks = Annotated[
+    list[str] | None, typer.Option("--attack", help="Attack by name; repeat for more.", show_default=False)
+]
+Budget = Annotated[int | None, typer.Option(help="Queries per attempt.", show_default=False)]
+Prompts = Annotated[int | None, typer.Option(help="Prompts to attack (0: all).", show_default=False)]
+Ascii = Annotated[bool, typer.Option("--ascii", help="Only ASCII tokens in edits.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any campaign key: --set patch.steps=80 (TOML values).", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout, nothing else.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, with time and memory; run nothing.")]
+Round = Annotated[int, typer.Option("--round", help="Which RM: 0 is the one given, n the one after n patches.")]
+
+
+def load_config(
+    path: Path | None,
+    *,
+    stage: str,
+    out: str | None = None,
+    seed: int | None = None,
+    rm: str | None = None,
+    data: str | None = None,
+    policy: str | None = None,
+    reference_lm: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    attacks: list[str] | None = None,
+    budget: int | None = None,
+    prompts: int | None = None,
+    ascii_only: bool = False,
+    settings: list[str] | None = None,
+    rounds: int | None = None,
+) -> CampaignConfig:
+    """The campaign file with the command line's values on top; the file may be left out.
+
+    Raises:
+        ConfigError: see ``miner.config.read_config``.
+    """
+    from miner.config import parse_config, read_config
+
+    overrides: dict[str, Any] = {
+        "out": out,
+        "seed": seed,
+        "rm.source": rm,
+        "rm.device": device,
+        "rm.dtype": dtype,
+        "rm.ascii_only": True if ascii_only else None,
+        "data.world" if data == "docs" else "data.source": data,
+        "policy.source": policy,
+        "reference_lm.source": reference_lm,
+        "attacks": [{"name": name} for name in attacks] if attacks else None,
+        f"{stage}.budget_queries": budget,
+        f"{stage}.prompts": prompts,
+        "rounds": rounds,
+    }
+    if stage == "both":
+        for name in ("budget_queries", "prompts"):
+            value = overrides.pop(f"both.{name}")
+            overrides |= {f"mine.{name}": value, f"evaluate.{name}": value}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    given |= _parsed_settings(settings or [])
+    if path is not None:
+        return read_config(path, given)
+    return parse_config({"out": "runs/campaign"}, given, where="command line")
+
+
+def _parsed_settings(settings: list[str]) -> dict[str, Any]:
+    import tomllib
+
+    from miner.errors import ConfigError
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {setting!r}: expected KEY=VALUE, such as --set patch.steps=80")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = value.strip()  # a bare word is text
+    return values

@@ -1,0 +1,236 @@
+"""The verbs that run a campaign's stages."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from miner.cli import options as o
+from miner.cli.output import Watcher, out, print_json
+from miner.cli.tables import dry_run_table, summary_table
+
+if TYPE_CHECKING:
+    from miner.campaign import Campaign
+    from miner.config import CampaignConfig
+
+
+def demo(
+    run: Annotated[str, typer.Option("--out", help="Folder of the run; the same folder again resumes.")] = "runs/demo",
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Smaller models and budgets: minutes, not a measurement.")
+    ] = False,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """The whole cycle on docs world, offline: train an RM, fool it, patch it, fool it again, report."""
+    from miner.docsworld.demo import demo_config
+
+    _cycle_and_report(demo_config(out=run, seed=seed, quick=quick), json=json, dry_run=dry_run)
+
+
+def mine(
+    config: o.ConfigFile = None,
+    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
+    rm: o.Rm = None,
+    data: o.Data = None,
+    policy: o.Policy = None,
+    reference_lm: o.ReferenceLm = None,
+    attack: o.Attacks = None,
+    budget: o.Budget = None,
+    prompts: o.Prompts = None,
+    round_number: o.Round = 0,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    dtype: o.DType = None,
+    ascii_only: o.Ascii = False,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """Attack prompts of the train split; store what is confirmed and certified."""
+    loaded = o.load_config(
+        config, stage="mine", out=out_folder, rm=rm, data=data, policy=policy, reference_lm=reference_lm, attacks=attack,
+        budget=budget, prompts=prompts, seed=seed, device=device, dtype=dtype, ascii_only=ascii_only, settings=settings,
+    )  # fmt: skip
+    if dry_run:
+        return _dry_run(loaded, ("mine",), json=json)
+    campaign = _open(loaded, json=json)
+    report = campaign.mine(round_number)
+    _tell(json, report, f"{report.found} findings in {report.made} attempts ({report.skipped} were stored before, "
+                        f"{report.errors} ended in an error). Corpus: {campaign.corpus.path}")  # fmt: skip
+    return None
+
+
+def patch(
+    config: o.ConfigFile = None,
+    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
+    rm: o.Rm = None,
+    data: o.Data = None,
+    round_number: o.Round = 0,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """Retrain the RM on the mined findings of the train split; writes rounds/<n+1>/model."""
+    loaded = _existing_or(config, out_folder, rm=rm, data=data, seed=seed, device=device, settings=settings)
+    if dry_run:
+        return _dry_run(loaded, ("patch",), json=json)
+    campaign = _open(loaded, json=json)
+    report = campaign.patch(round_number)
+    folder = campaign.round_folder(round_number + 1) / "model"
+    _tell(json, {"model": str(folder), "report": report},
+          f"patched on {report.findings} findings and {report.clean_pairs} clean pairs: {folder}")  # fmt: skip
+    return None
+
+
+def evaluate(
+    config: o.ConfigFile = None,
+    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
+    rm: o.Rm = None,
+    data: o.Data = None,
+    policy: o.Policy = None,
+    reference_lm: o.ReferenceLm = None,
+    attack: o.Attacks = None,
+    budget: o.Budget = None,
+    prompts: o.Prompts = None,
+    round_number: o.Round = 0,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    dtype: o.DType = None,
+    ascii_only: o.Ascii = False,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """Attack held-out prompts with every attack and the control, and take the clean accuracy."""
+    loaded = _existing_or(
+        config, out_folder, stage="evaluate", rm=rm, data=data, policy=policy, reference_lm=reference_lm, attacks=attack,
+        budget=budget, prompts=prompts, seed=seed, device=device, dtype=dtype, ascii_only=ascii_only, settings=settings,
+    )  # fmt: skip
+    if dry_run:
+        return _dry_run(loaded, ("evaluate",), json=json)
+    campaign = _open(loaded, json=json)
+    campaign.evaluate(round_number)
+    return _summarise(campaign, json=json)
+
+
+def cycle(
+    config: o.ConfigFile = None,
+    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
+    rm: o.Rm = None,
+    data: o.Data = None,
+    policy: o.Policy = None,
+    reference_lm: o.ReferenceLm = None,
+    attack: o.Attacks = None,
+    budget: o.Budget = None,
+    prompts: o.Prompts = None,
+    rounds: Annotated[int | None, typer.Option(help="How many patches.", show_default=False)] = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    dtype: o.DType = None,
+    ascii_only: o.Ascii = False,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """Rounds of mine, patch and evaluate, then the report."""
+    loaded = o.load_config(
+        config, stage="both", out=out_folder, rm=rm, data=data, policy=policy, reference_lm=reference_lm, attacks=attack,
+        budget=budget, prompts=prompts, rounds=rounds, seed=seed, device=device, dtype=dtype, ascii_only=ascii_only,
+        settings=settings,
+    )  # fmt: skip
+    _cycle_and_report(loaded, json=json, dry_run=dry_run)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    max_findings: Annotated[int, typer.Option(help="Rows of the findings table.")] = 200,
+    attribution: Annotated[bool, typer.Option(help="Heat maps of the findings (needs the RM).")] = True,
+    json: o.Json = False,
+) -> None:
+    """Write report.html and its plots from what a run has stored."""
+    campaign = _open(_stored_config(run), json=json)
+    files = _write_report(campaign, max_findings=max_findings, attribution=attribution)
+    _tell(json, files, f"report: {files.html}")
+
+
+def _cycle_and_report(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:
+    if dry_run:
+        return _dry_run(config, ("evaluate", *("mine", "patch", "evaluate") * config.rounds), json=json)
+    campaign = _open(config, json=json)
+    campaign.cycle()
+    return _summarise(campaign, json=json, report=True)
+
+
+def _open(config: CampaignConfig, *, json: bool) -> Campaign:
+    from miner.campaign import Campaign
+
+    return Campaign(config, Watcher(quiet=json))
+
+
+def _summarise(campaign: Campaign, *, json: bool, report: bool = False) -> None:
+    from miner.summarise import summarise
+
+    summary = summarise(campaign, command=shlex.join(["rmminer", *sys.argv[1:]]))
+    summary.write(campaign.folder)
+    files = _write_report(campaign, max_findings=200, attribution=True) if report else None
+    if json:
+        print_json(summary)
+        return
+    out().print(summary_table(summary))
+    if files is not None:
+        out().print(f"report: {files.html}", markup=False)
+
+
+def _write_report(campaign: Campaign, *, max_findings: int, attribution: bool) -> Any:
+    from miner.report import write_report
+
+    with campaign.observer.stage("writing the report") as advance:
+        return write_report(
+            campaign.folder,
+            max_findings=max_findings,
+            attribution=campaign.attribution() if attribution else None,
+            progress=advance,
+        )
+
+
+def _existing_or(config: Path | None, out_folder: str | None, **given: Any) -> CampaignConfig:
+    """The campaign file given; without one, the config stored in the run's folder, where there is one."""
+    stage = given.pop("stage", "mine")
+    if config is None and out_folder is not None and (Path(out_folder) / "campaign.toml").exists():
+        config = Path(out_folder) / "campaign.toml"
+    return o.load_config(config, stage=stage, out=out_folder, **given)
+
+
+def _stored_config(run: Path) -> CampaignConfig:
+    from miner.config import read_config
+    from miner.errors import ConfigError
+
+    path = run / "campaign.toml"
+    if not path.exists():
+        raise ConfigError(f"{run} is not a run's folder: it has no campaign.toml. Make one: rmminer cycle --out {run}")
+    return read_config(path, {"out": str(run)})
+
+
+def _dry_run(config: CampaignConfig, stages: tuple[str, ...], *, json: bool) -> None:
+    from miner.estimate import estimate
+
+    found = estimate(config, stages)
+    if json:
+        print_json(found)
+    else:
+        out().print(dry_run_table(found))
+
+
+def _tell(json: bool, value: object, line: str) -> None:
+    if json:
+        print_json(value)
+    else:
+        out().print(line, markup=False)

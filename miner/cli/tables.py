@@ -1,0 +1,85 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from miner import safe_text
+
+if TYPE_CHECKING:
+    from miner.estimate import Estimate
+    from miner.statistics import Difference, Rate
+    from miner.summary import AttackResult, RoundSummary, Summary
+
+
+def summary_table(summary: Summary) -> Group:
+    """Success by round and attack, clean accuracy by round, and the default verdict's errors."""
+    table = Table(title="certified nonsense found on held-out prompts", title_justify="left")
+    for column in (
+        "round",
+        "attack",
+        "budget",
+        "found",
+        "rate [95 %]",
+        "median queries",
+        "beats reference",
+        "patch saw it",
+    ):
+        table.add_column(column)
+    for one in summary.rounds:
+        for row in one.attacks:
+            table.add_row(*map(safe_text.terminal, _cells(one, row)))
+    lines = [Text(_accuracy(one)) for one in summary.rounds if one.clean_accuracy]
+    verdict = summary.checks.get("verdict")
+    if verdict:
+        hits = ", ".join(f"{plant} {percent(rate)}" for plant, rate in verdict.hit_rate.items())
+        lines.append(
+            Text(f"verdict: false alarms {percent(verdict.false_alarm)} (n {verdict.false_alarm.n}); hits {hits}")
+        )
+    return Group(table, *lines)
+
+
+def _cells(one: RoundSummary, row: AttackResult) -> tuple[str, ...]:
+    return (
+        str(one.round),
+        row.attack,
+        str(row.budget),
+        f"{row.found}/{row.n}",
+        f"{row.rate:.0%} [{row.low:.0%}–{row.high:.0%}]",
+        f"{row.median_queries:.0f}" if row.median_queries is not None else f"> {row.budget}",
+        f"{row.beats_reference.value:.0%}" if row.beats_reference else "",
+        "" if one.round == 0 else "yes" if row.seen else "no",
+    )
+
+
+def _accuracy(one: RoundSummary) -> str:
+    assert one.clean_accuracy is not None
+    line = f"round {one.round}: clean accuracy {percent(one.clean_accuracy)}, n {one.clean_accuracy.n}"
+    return line + (f"; change {points(one.accuracy_change)}" if one.accuracy_change else "")
+
+
+def percent(rate: Rate) -> str:
+    return f"{rate.value:.1%} [{rate.low:.1%}–{rate.high:.1%}]"
+
+
+def points(change: Difference) -> str:
+    return f"{100 * change.value:+.1f} points [{100 * change.low:+.1f} to {100 * change.high:+.1f}]"
+
+
+def dry_run_table(found: Estimate) -> Group:
+    table = Table(title="what would run", title_justify="left")
+    for column in ("stage", "attempts", "queries at most", "minutes at most"):
+        table.add_column(column)
+    for stage in found.stages:
+        table.add_row(stage.name, str(stage.attempts), str(stage.queries), f"{stage.seconds / 60:.1f}")
+    return Group(
+        table,
+        Text(
+            f"{found.queries_per_second:.0f} queries/s measured on {found.n_timed} texts ({found.device}, {found.dtype})"
+        ),
+        Text(f"memory: about {found.memory_mb:.0f} MB. Searches end at their first finding, so most runs take less."),
+    )

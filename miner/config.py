@@ -1,0 +1,262 @@
+"""The campaign file: everything a run depends on, read from TOML and checked before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from attacks import Attack, known_attacks
+from corpus.records import Form, digest
+from miner.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A table of the campaign file: unknown keys are errors, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RewardModelSection(Section):
+    """The RM: a folder or a hub id (docs world brings its own). ``dtype`` ranks; confirmation is in fp32."""
+
+    source: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    revision: str | None = None
+    trust_remote_code: bool = False
+    max_length: int | None = Field(None, ge=8)
+    truncation: Literal["error", "left", "right"] = "error"
+    ascii_only: bool = False
+
+
+class LanguageModelSection(Section):
+    """A causal LM: the policy, or the reference LM of the fluency checks."""
+
+    source: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+    max_new_tokens: int = Field(48, ge=1)
+
+
+class ColumnsSection(Section):
+    """Which column holds what: see ``miner.data.ColumnMapping``."""
+
+    prompt: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    responses: tuple[str, ...] = ()
+    label: str | None = None
+    label_values: tuple[str | int, ...] = ()
+    tie_labels: tuple[str | int, ...] = ()
+    group: str | None = None
+
+
+class DataSection(Section):
+    """Preference data (``source``), or ``world = "docs"``; ``quick`` is docs world with models trained for less time.
+
+    ``fractions`` are of groups, for train, calibration and held-out.
+    """
+
+    source: str | None = None
+    world: Literal["docs"] | None = None
+    quick: bool = False
+    columns: ColumnsSection | None = None
+    hub_split: str = "train"
+    limit: int | None = Field(None, ge=1)
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    split_salt: str = ""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataSection:
+        if (self.source is None) == (self.world is None):
+            raise ValueError("give either source (preference data) or world = 'docs'")
+        return self
+
+
+class CriteriaSection(Section):
+    """A response has to reach this quantile of the clean references' rewards."""
+
+    quantile: float = Field(0.95, gt=0, lt=1)
+
+
+class ChecksSection(Section):
+    """The tests for nonsense (empty: all that this campaign can feed), how many have to convict, and the share of clean
+    text that each may convict when its threshold is set."""
+
+    names: tuple[str, ...] = ()
+    quorum: int | None = Field(None, ge=1)
+    false_alarm: float | None = Field(None, gt=0, lt=1)
+
+
+class AttackSection(Section):
+    """One attack: its name, its hyper-parameters, and a budget of its own where the stage's does not fit."""
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    budget_queries: int | None = Field(None, ge=1)
+
+    def build(self) -> Attack:
+        """The attack itself.
+
+        Raises:
+            ConfigError: no such attack, or no such hyper-parameter; the nearest is named.
+        """
+        kinds = known_attacks()
+        if self.name not in kinds:
+            raise ConfigError(f"no attack {self.name!r}{_nearest(self.name, list(kinds))}. Attacks: {', '.join(kinds)}")
+        kind = kinds[self.name]
+        fields = {field.name for field in dataclasses.fields(kind)}
+        for name in self.params:
+            if name not in fields:
+                hint = _nearest(name, sorted(fields))
+                raise ConfigError(
+                    f"attack {self.name!r} has no parameter {name!r}{hint}. It has: {', '.join(sorted(fields))}"
+                )
+        return kind(**self.params)
+
+
+class StageSection(Section):
+    """``prompts`` of the split (0: all), attacked with ``seeds`` seeds each at ``budget_queries`` per attempt."""
+
+    prompts: int = Field(48, ge=0)
+    budget_queries: int = Field(1024, ge=1)
+    seeds: int = Field(1, ge=1)
+    attacks: tuple[str, ...] | None = None
+
+
+class PatchSection(Section):
+    """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs."""
+
+    steps: int = Field(60, ge=1)
+    batch_pairs: int = Field(16, ge=2)
+    learning_rate: float = Field(5e-5, gt=0)
+    findings_share: float = Field(0.25, gt=0, lt=1)
+    anchor: float = Field(0.5, ge=0)
+    centre: float = Field(0.01, ge=0)
+    lora_rank: int = Field(0, ge=0)
+    held_out_families: tuple[str, ...] = ()
+    held_out_forms: tuple[Form, ...] = ()
+
+
+class CampaignConfig(Section):
+    """A whole campaign."""
+
+    rm: RewardModelSection = RewardModelSection()
+    data: DataSection
+    out: str
+    seed: int = 0
+    rounds: int = Field(1, ge=0)
+    policy: LanguageModelSection | None = None
+    reference_lm: LanguageModelSection | None = None
+    criteria: CriteriaSection = CriteriaSection()
+    checks: ChecksSection = ChecksSection()
+    attacks: tuple[AttackSection, ...] = (AttackSection(name="gcg"), AttackSection(name="random"))
+    mine: StageSection = StageSection(prompts=96)
+    evaluate: StageSection = StageSection()
+    patch: PatchSection = PatchSection()
+    in_flight: int = Field(24, ge=1)
+    keep_queries: bool = False
+    flush_rows: int = Field(64, ge=1)
+    flush_seconds: float = Field(5.0, gt=0)
+
+    @model_validator(mode="after")
+    def _rm_given(self) -> CampaignConfig:
+        if self.data.world is None and self.rm.source is None:
+            raise ValueError("rm.source is missing: which reward model? (--rm FOLDER or a hub id)")
+        return self
+
+    @model_validator(mode="after")
+    def _attacks_exist(self) -> CampaignConfig:
+        names = [attack.name for attack in self.attacks]
+        for name in (*(self.mine.attacks or ()), *(self.evaluate.attacks or ())):
+            if name not in names:
+                raise ValueError(f"attack {name!r} has no [[attacks]] entry{_nearest(name, names)}")
+        return self
+
+    def stage_attacks(self, stage: StageSection) -> tuple[AttackSection, ...]:
+        """The attacks of a stage, in the order of the file."""
+        return tuple(attack for attack in self.attacks if stage.attacks is None or attack.name in stage.attacks)
+
+    def digest(self) -> str:
+        """Identity of what decides results: all but where they go and how they are buffered."""
+        return digest(
+            self.model_dump(mode="json", exclude={"out", "in_flight", "flush_rows", "flush_seconds", "rounds"})
+        )
+
+
+def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> CampaignConfig:
+    """The campaign in a TOML file; ``overrides`` are values by dotted key and win.
+
+    Raises:
+        ConfigError: no such file, not TOML, an unknown key (the nearest valid one is named) or a bad value.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the campaign file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    return parse_config(raw, overrides, where=str(path))
+
+
+def parse_config(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, where: str) -> CampaignConfig:
+    """``read_config`` of values already parsed; ``where`` names their origin in messages."""
+    values = _copied(raw)
+    for key, value in (overrides or {}).items():
+        _set(values, key.split("."), value)
+    try:
+        return CampaignConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem, on one line."""
+    problem = error.errors()[0]
+    place = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        name = str(problem["loc"][-1])
+        return f"unknown key {place!r}{_nearest(name, _keys_beside(problem['loc']))}"
+    if problem["type"] == "missing":
+        return f"{place!r} is missing"
+    got = problem.get("input")
+    shown = "" if isinstance(got, (dict, BaseModel)) else f"; got {got!r:.60}"
+    return f"{place or 'campaign'}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _keys_beside(place: Sequence[str | int]) -> list[str]:
+    """The valid keys of the table in which ``place`` lies."""
+    section: type[BaseModel] = CampaignConfig
+    for part in place[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = section.model_fields[part].annotation
+        section = next(kind for kind in _sections_in(annotation))
+    return list(section.model_fields)
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for part in getattr(annotation, "__args__", ()) for kind in _sections_in(part)]
+
+
+def _nearest(name: str, valid: Sequence[str]) -> str:
+    found = get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _copied(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in raw.items()}
+
+
+def _set(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+    values[path[-1]] = value

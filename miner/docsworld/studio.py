@@ -1,0 +1,135 @@
+"""Makes docs world ready: harvests the text, trains the three models, and keeps them for the next run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from corpus.records import Split, digest
+from miner.checks import Subject
+from miner.config import CampaignConfig, LanguageModelSection
+from miner.docsworld.reward_model import RewardModelRecipe, train_reward_model
+from miner.docsworld.world import DocsWorld
+from miner.progress import Advance, Observer
+from miner.rewards.identity import cache_folder
+from miner.training.language_model import LanguageModelRecipe, train_language_model
+from miner.world import CHECKED_SPLITS, World
+
+CODE_VERSION = 1  # raise it when training changes in a way that its recipe does not show
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """How docs world's models are trained."""
+
+    rm: RewardModelRecipe
+    policy: LanguageModelRecipe
+    reference_lm: LanguageModelRecipe
+
+
+FULL = Recipes(rm=RewardModelRecipe(), policy=LanguageModelRecipe(steps=400), reference_lm=LanguageModelRecipe())
+QUICK = Recipes(
+    rm=RewardModelRecipe(steps=120),
+    policy=LanguageModelRecipe(steps=150),
+    reference_lm=LanguageModelRecipe(steps=250),
+)
+
+
+def prepare(config: CampaignConfig, *, observer: Observer) -> World:
+    """Docs world with its RM, policy and reference LM (those the config does not bring), trained if not cached.
+
+    Raises:
+        RuntimeError: the interpreter has no docstrings (``-OO``).
+        ConfigError, ModelError: MiniLM is not installed, or is not the expected one.
+    """
+    recipes = QUICK if config.data.quick else FULL
+    shelf = Shelf(cache_folder() / "docsworld", observer)
+    with shelf.timed("harvest"):
+        docs = DocsWorld.load(shelf.folder)
+    seed = config.seed
+    rm = config.rm.source or str(
+        shelf.trained(
+            "rm",
+            "training the reward model",
+            [asdict(recipes.rm), docs.data_hash, seed],
+            lambda out, advance: train_reward_model(
+                docs.prompts("train"), recipes.rm, out=out, seed=seed, progress=advance
+            ),
+        )
+    )
+    return World(
+        name="docs",
+        data_hash=docs.data_hash,
+        prompts=tuple(p for split in _SPLITS for p in docs.prompts(split)),
+        clean={split: clean_subjects(docs, split) for split in CHECKED_SPLITS},
+        rm=config.rm.model_copy(update={"source": rm}),
+        policy=config.policy or _lm(shelf, "policy", docs.policy_text(), recipes.policy, seed + 2),
+        reference_lm=config.reference_lm
+        or _lm(shelf, "reference LM", docs.reference_lm_text(), recipes.reference_lm, seed + 1),
+        shares={role: asdict(share) for role, share in docs.shares.items()},
+        seconds=shelf.seconds,
+    )
+
+
+def _lm(
+    shelf: Shelf, name: str, texts: tuple[str, ...], recipe: LanguageModelRecipe, seed: int
+) -> LanguageModelSection:
+    folder = shelf.trained(
+        name.replace(" ", "-").lower(),
+        f"training the {name}",
+        [asdict(recipe), digest(list(texts)), seed],
+        lambda out, advance: train_language_model(texts, recipe, out=out, seed=seed, progress=advance),
+    )
+    return LanguageModelSection(source=str(folder))
+
+
+@dataclass
+class Shelf:
+    """Trained models by recipe, kept in the user's cache; ``seconds`` is what making them took this time."""
+
+    folder: Path
+    observer: Observer
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def trained(self, name: str, title: str, recipe: object, train: Callable[[Path, Advance], None]) -> Path:
+        """The model of this recipe; ``train`` fills a folder that takes its place when it is whole."""
+        target = self.folder / f"{name}-{digest([CODE_VERSION, name, recipe])[:12]}"
+        if not target.exists():
+            with self.timed(name), self.observer.stage(title) as advance:
+                self._publish(target, lambda partial: train(partial, advance))
+        return target
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
+
+    def _publish(self, target: Path, make: Callable[[Path], None]) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            make(partial)
+            if not target.exists():
+                partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+_SPLITS: tuple[Split, ...] = ("train", "calibration", "held_out")
+
+
+def clean_subjects(docs: DocsWorld, split: Split) -> tuple[Subject, ...]:
+    """Every sentence of a split, beside another sentence of its docstring where there is one."""
+    found: dict[str, Subject] = {}
+    for prompt, entry in zip(docs.prompts(split), docs.by_role[split], strict=True):
+        texts = (entry.summary, *entry.sentences)
+        for at, text in enumerate(texts):
+            other = texts[1 if at == 0 else 0] if len(texts) > 1 else None
+            found.setdefault(text, Subject(response=text, prompt=prompt.conversation, reference=other))
+    return tuple(found.values())

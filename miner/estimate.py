@@ -1,0 +1,82 @@
+"""What a run would cost, before it runs: attempts, queries, time and memory, from a short timing of the RM."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from miner.config import CampaignConfig, StageSection
+from miner.errors import ConfigError
+from miner.progress import Silent
+from miner.rewards.base import Pair
+from miner.world import World, open_world
+
+N_TIMED = 256
+RUNTIME_MB = 700  # torch, transformers and pyarrow, loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEstimate:
+    name: str
+    attempts: int
+    queries: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Upper bounds: a search that finds something ends there."""
+
+    stages: tuple[StageEstimate, ...]
+    queries_per_second: float
+    n_timed: int
+    device: str
+    dtype: str
+    memory_mb: float
+
+
+def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
+    """Bounds for these stages of a campaign. Loads the RM, scores a few clean texts, writes nothing to the run's folder.
+
+    Raises:
+        ConfigError, DataError, ModelError: whatever would stop the run itself.
+    """
+    from miner.rewards import load_reward_model
+
+    for section in config.attacks:
+        section.build()
+    world = open_world(config, Silent())
+    options = world.rm.model_dump(exclude={"source"})
+    rm = load_reward_model(str(world.rm.source), **options)
+    pairs = [Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None][:N_TIMED]
+    if not pairs:
+        pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:N_TIMED]
+    if not pairs:
+        raise ConfigError("the data holds no prompt; nothing to run")
+    rm.rewards(pairs)  # warm-up
+    started = time.perf_counter()
+    rm.rewards(pairs)
+    per_second = len(pairs) / (time.perf_counter() - started)
+    weights = sum(p.numel() * p.element_size() for p in rm.model.parameters())
+    copy = 0 if rm.ranking_model is rm.model else weights // 2
+    return Estimate(
+        stages=tuple(_stage(config, world, name, per_second) for name in stages),
+        queries_per_second=per_second,
+        n_timed=len(pairs),
+        device=str(rm.model.device),
+        dtype=rm.ranking_dtype,
+        memory_mb=RUNTIME_MB + (weights + copy + (4 * weights if "patch" in stages else 0)) / 2**20,
+    )
+
+
+def _stage(config: CampaignConfig, world: World, name: str, per_second: float) -> StageEstimate:
+    if name == "patch":
+        texts = 2 * config.patch.steps * config.patch.batch_pairs
+        return StageEstimate(name=name, attempts=0, queries=0, seconds=6 * texts / per_second)  # fp32, forward and back
+    stage: StageSection = config.mine if name == "mine" else config.evaluate
+    n_prompts = len(world.sample("train" if name == "mine" else "held_out", stage.prompts, seed=config.seed))
+    budgets = [section.budget_queries or stage.budget_queries for section in config.stage_attacks(stage)]
+    attempts = n_prompts * stage.seeds
+    queries = attempts * sum(budgets)
+    return StageEstimate(name=name, attempts=attempts * len(budgets), queries=queries, seconds=queries / per_second)

@@ -1,0 +1,67 @@
+"""The campaign's judge: the checks its world can feed, calibrated on one split and measured on another."""
+
+from __future__ import annotations
+
+from corpus.records import conversation_id
+from miner.checks import Judge, Materials, build_checks, calibrate, measure, plant
+from miner.checks.calibration import DEFAULT_TARGET
+from miner.checks.verdict import DEFAULT_QUORUM
+from miner.config import CampaignConfig
+from miner.progress import Advance
+from miner.summary import CheckErrors
+from miner.world import World
+
+PLANTS_PER_KIND = 300
+
+
+def build_judge(config: CampaignConfig, world: World, *, progress: Advance) -> Judge:
+    """The judge that the config asks for, thresholds from the calibration split.
+
+    Raises:
+        ConfigError: an unknown check, one that lacks a reference LM, or too little clean text.
+    """
+    reference_lm = None
+    if world.reference_lm is not None:
+        from miner.language_models import load_language_model
+
+        section = world.reference_lm
+        reference_lm = load_language_model(
+            str(section.source),
+            revision=section.revision,
+            trust_remote_code=section.trust_remote_code,
+            device=world.rm.device,
+        )
+    clean = world.clean["calibration"]
+    materials = Materials(clean_texts=tuple(subject.response for subject in clean), reference_lm=reference_lm)
+    checks = build_checks(materials, config.checks.names)
+    judge = calibrate(
+        checks,
+        clean,
+        target=config.checks.false_alarm or DEFAULT_TARGET,
+        quorum=config.checks.quorum or DEFAULT_QUORUM,
+    )
+    progress(1, 1)
+    return judge
+
+
+def check_errors(judge: Judge, world: World, *, progress: Advance) -> dict[str, CheckErrors]:
+    """Measured on the held-out split: false alarms on its clean text, hits on nonsense planted among it."""
+    clean = world.clean["held_out"]
+    group_of = {prompt.prompt_id: prompt.group_key for prompt in world.prompts}
+    found = measure(
+        judge,
+        clean,
+        plant(clean, per_kind=PLANTS_PER_KIND),
+        groups=[group_of[conversation_id(subject.prompt)] for subject in clean],
+    )
+    progress(1, 1)
+    calibrated = {one.check.name: one for one in judge.checks}
+    return {
+        name: CheckErrors(
+            false_alarm=errors.false_alarm,
+            hit_rate=errors.hit_rate,
+            threshold=calibrated[name].threshold if name in calibrated else None,
+            calibration_id=calibrated[name].calibration_id if name in calibrated else None,
+        )
+        for name, errors in found.items()
+    }

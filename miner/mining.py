@@ -1,0 +1,83 @@
+"""Makes attempts and stores them; those already stored are skipped, so that running again resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from corpus import Corpus
+from corpus.records import Prompt, digest
+from miner.attempts import Plan, Result, plan_attempt
+from miner.config import AttackSection, CampaignConfig, StageSection
+from miner.driver import Driver
+from miner.progress import Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiningReport:
+    """Attempts of one stage: made now, stored before, and what came of all of them."""
+
+    made: int
+    skipped: int
+    found: int
+    errors: int
+
+
+def stage_plans(
+    config: CampaignConfig,
+    stage: StageSection,
+    sections: Sequence[AttackSection],
+    prompts: Sequence[Prompt],
+    driver: Driver,
+    *,
+    campaign_id: str,
+    round_number: int,
+    criteria_hash: str,
+) -> list[Plan]:
+    """Every attack on every prompt with every seed. Attempts of one prompt and seed number share their seed."""
+    return [
+        plan_attempt(
+            campaign_id=campaign_id,
+            round_number=round_number,
+            prompts=[prompt],
+            attack=section.build(),
+            seed=int(digest([config.seed, prompt.prompt_id, number])[:8], 16) >> 1,
+            budget=section.budget_queries or stage.budget_queries,
+            rm=driver.oracle.rm,
+            criteria_hash=criteria_hash,
+        )
+        for number in range(stage.seeds)
+        for prompt in prompts
+        for section in sections
+    ]
+
+
+def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: CampaignConfig, observer: Observer, *,
+              title: str) -> MiningReport:  # fmt: skip
+    """Make the attempts that are not stored yet, each stored with its findings as it ends.
+
+    Raises:
+        CapabilityError: an attack needs what this RM or campaign does not offer; nothing has run.
+        CorpusWriteError: the store refused; what was acknowledged before is intact.
+    """
+    known = corpus.attempt_ids()
+    fresh = [plan for plan in plans if plan.attempt_id not in known]
+    made: list[Result] = []
+    with (
+        observer.stage(title) as advance,
+        corpus.writer(flush_rows=config.flush_rows, flush_seconds=config.flush_seconds) as writer,
+    ):
+        writer.add(*{prompt.prompt_id: prompt for plan in fresh for prompt in plan.prompts}.values())
+        advance(len(plans) - len(fresh), len(plans))
+        for result in driver.run(fresh):
+            writer.add(*result.scored, *result.findings, result.attempt)
+            made.append(result)
+            for finding in result.findings:
+                observer.found(finding)
+            advance(len(plans) - len(fresh) + len(made), len(plans))
+    return MiningReport(
+        made=len(made),
+        skipped=len(plans) - len(fresh),
+        found=sum(bool(result.findings) for result in made),
+        errors=sum(result.attempt.outcome == "error" for result in made),
+    )

@@ -1,0 +1,114 @@
+"""From a campaign's folder to its summary: every figure is recomputed from stored rows."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+
+from miner.campaign import Campaign
+from miner.evaluation import attack_results, contrasts, transfer_cells
+from miner.judging import check_errors
+from miner.summary import PatchSummary, RoundSummary, Summary, TransferCell
+from miner.version import package_version
+
+
+def summarise(campaign: Campaign, *, command: str) -> Summary:
+    """The summary of all rounds that were evaluated."""
+    rm = campaign.rm(0)
+    with campaign.observer.stage("measuring the checks") as advance:
+        checks = check_errors(campaign.judge, campaign.world, progress=advance)
+    rounds = [
+        _round(campaign, number) for number in campaign.rounds_present() if campaign.attempts_of(number, "held_out")
+    ]
+    return Summary(
+        world=campaign.world.name,
+        data_hash=campaign.world.data_hash,
+        rm={
+            "model": campaign.config.rm.source if campaign.world.name != "docs" else "docs-world MiniLM cross-encoder",
+            "rm_fingerprint": rm.fingerprint,
+            "pipeline_hash": rm.pipeline_hash,
+            "reward_dtype": rm.reward_dtype,
+            "ranking_dtype": rm.ranking_dtype,
+            "ranking_tolerance": campaign.criteria(0).ranking_tolerance,
+            "parameters": sum(p.numel() for p in rm.model.parameters()),
+        },
+        checks=checks,
+        rounds=rounds,
+        transfer=_transfer(campaign),
+        seconds={stage: round(spent, 1) for stage, spent in campaign.seconds.items()},
+        campaign_id=campaign.campaign_id,
+        seed=campaign.config.seed,
+        code_version=package_version(),
+        command=command,
+        machine=machine(),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        shares=dict(campaign.world.shares),
+        peak_memory_mb=peak_memory_mb(),
+    )
+
+
+def _round(campaign: Campaign, number: int) -> RoundSummary:
+    attempts = campaign.attempts_of(number, "held_out")
+    report = campaign.patch_report(number) if number else None
+    outcomes = campaign.clean_outcomes(number)
+    before = campaign.clean_outcomes(0) if number else None
+    criteria = campaign.criteria(number)
+    return RoundSummary(
+        round=number,
+        model=os.path.relpath(campaign.model_source(number), campaign.folder),
+        rm_fingerprint=campaign.rm(number).fingerprint,
+        threshold=criteria.threshold,
+        clean_mean=criteria.clean_mean,
+        clean_std=criteria.clean_std,
+        clean_accuracy=outcomes.accuracy() if outcomes else None,
+        accuracy_change=outcomes.change_since(before) if outcomes and before else None,
+        attacks=attack_results(
+            attempts,
+            campaign.findings(),
+            seen_families=report.families if report else (),
+            seen_forms=report.forms if report else (),
+        ),
+        contrasts=contrasts(attempts),
+        patch=None
+        if report is None
+        else PatchSummary(
+            clean_pairs=report.clean_pairs,
+            findings=report.findings,
+            held_out_families=list(campaign.config.patch.held_out_families),
+            held_out_forms=list(campaign.config.patch.held_out_forms),
+            steps=report.steps,
+        ),
+    )
+
+
+def _transfer(campaign: Campaign) -> list[TransferCell]:
+    findings = campaign.findings()
+    cells: list[TransferCell] = []
+    for number in campaign.rounds_present():
+        old = [finding for finding in findings if finding.round <= number]
+        cells += transfer_cells(campaign.rm(number), campaign.criteria(number), number, old)
+    return cells
+
+
+def machine() -> dict[str, object]:
+    import torch
+
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def peak_memory_mb() -> float | None:
+    """Peak resident memory of this process; None where the platform does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

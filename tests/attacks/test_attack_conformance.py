@@ -1,0 +1,132 @@
+"""Every registered attack keeps the contract: typed queries, no model, reproducible, never wedged."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attacks import (
+    AllTokens,
+    Attack,
+    Construction,
+    Continuation,
+    Query,
+    RandomSwaps,
+    Sample,
+    Score,
+    Seeds,
+    Swaps,
+    Task,
+    Tasks,
+    Words,
+    known_attacks,
+)
+from corpus.records import Message, digest
+from miner.rewards.base import Pair, SwapRequest
+from miner.testing import ToyRewardModel
+
+PROMPT = (Message(role="user", content="What does ba do?"),)
+REFERENCE = "ba ke li mo nu ra se ti vo wu."
+CLAIMS: set[Construction | None] = {None, "repeated_token", "random_words", "shuffled_words", "gibberish"}
+
+attacks = pytest.mark.parametrize("attack", [kind() for kind in known_attacks().values()], ids=lambda a: a.name)
+
+
+def answer(rm: ToyRewardModel, query: Query[Any]) -> Any:
+    if isinstance(query, Score):
+        return rm.rewards([Pair(PROMPT, text) for text in query.texts])[:, None]
+    if isinstance(query, Swaps):
+        return rm.swaps([SwapRequest((PROMPT,), (1.0,), query.text, query.k)])[0]
+    if isinstance(query, RandomSwaps):
+        return rm.random_swaps(Pair(PROMPT, query.text), query.n, np.random.default_rng(query.seed))
+    if isinstance(query, Words):
+        return rm.words(query.n, np.random.default_rng(query.seed))
+    if isinstance(query, AllTokens):
+        return rm.all_tokens()
+    if isinstance(query, Tasks):
+        return (Task("What does ba do?", REFERENCE),)
+    if isinstance(query, Seeds):
+        return ("another good answer.", "and one more.")[: query.n]
+    assert isinstance(query, Sample)
+    rng = np.random.default_rng(query.seed)
+    return tuple(Continuation(" ".join(rm.words(3, rng)), -1.0) for _ in range(query.n))
+
+
+def transcript(attack: Attack, seed: int, n_queries: int = 60) -> list[Query[Any]]:
+    rm = ToyRewardModel()
+    search: Generator[Query[Any], Any, None] = attack.search(seed)
+    asked = []
+    try:
+        query = next(search)
+        while len(asked) < n_queries:
+            asked.append(query)
+            query = search.send(answer(rm, query))
+    except StopIteration:
+        pass
+    return asked
+
+
+@attacks
+def test_the_same_seed_asks_the_same_queries(attack: Attack) -> None:
+    assert transcript(attack, 7) == transcript(attack, 7)
+
+
+@attacks
+def test_texts_are_non_empty_and_claims_match_them(attack: Attack) -> None:
+    scores = [query for query in transcript(attack, 1) if isinstance(query, Score)]
+    assert scores
+    for query in scores:
+        assert query.texts
+        assert all(isinstance(text, str) and text.strip() for text in query.texts)
+        assert len(set(query.texts)) == len(query.texts), "a text is asked once per query"
+        assert len(query.constructions) in (0, len(query.texts))
+        assert set(query.constructions) <= CLAIMS
+
+
+@attacks
+def test_params_are_plain_json(attack: Attack) -> None:
+    digest(attack.params)
+    assert type(attack)(**attack.params) == attack
+
+
+@attacks
+def test_needs_names_every_query_that_a_campaign_may_not_answer(attack: Attack) -> None:
+    optional = {type(query) for query in transcript(attack, 3)} & {Swaps, Sample}
+    assert optional == set(attack.needs) & {Swaps, Sample}
+
+
+def test_searches_with_other_seeds_differ() -> None:
+    for name in ("gcg", "random", "best_of_n", "corrupt"):
+        attack = known_attacks()[name]()
+        assert transcript(attack, 1) != transcript(attack, 2), name
+
+
+def test_importing_attacks_does_not_import_torch() -> None:
+    code = "import sys, attacks; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_single_token_scores_every_token_exactly_once() -> None:
+    scores = [query for query in transcript(known_attacks()["single_token"](), 0) if isinstance(query, Score)]
+    texts = [text for query in scores for text in query.texts]
+    assert sorted(texts) == sorted(ToyRewardModel().all_tokens())
+
+
+def test_corrupt_claims_only_what_cannot_be_sense() -> None:
+    scores = [query for query in transcript(known_attacks()["corrupt"](), 0) if isinstance(query, Score)]
+    claim_of = {text: claim for query in scores for text, claim in zip(query.texts, query.constructions, strict=True)}
+    assert {"repeated_token", "random_words", "shuffled_words", "gibberish"} <= set(claim_of.values())
+    assert claim_of["another good answer."] is None, "another prompt's answer is not nonsense"
+    assert claim_of[REFERENCE.replace(".", "")] is None, "missing punctuation is not nonsense"
+    truncated = REFERENCE.split()[0]
+    assert claim_of[truncated] is None, "truncation is not nonsense"
+    for text, claim in claim_of.items():
+        if claim == "repeated_token":
+            assert len(set(text.split())) == 1
+        if claim == "shuffled_words":
+            assert sorted(text.split()) == sorted(REFERENCE.split())

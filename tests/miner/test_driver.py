@@ -1,0 +1,252 @@
+"""The driver on the toy RM: budgets, pooling, confirmation, stopping and recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from attacks import Attack, Score, Search, Swaps, Term, known_attacks
+from corpus.records import Answer, Prompt, Verdict
+from miner.attempts import Plan, Result, plan_attempt
+from miner.checks import Certificate, Subject
+from miner.criteria import Criteria, clean_criteria
+from miner.driver import QUERIES_PER_GRADIENT, Driver
+from miner.errors import CapabilityError, TooLongError
+from miner.oracle import Oracle
+from miner.rewards.base import Pair
+from miner.testing import ToyRewardModel, toy_prompts
+
+
+@dataclass
+class WordJudge:
+    """Convicts what holds none of ``sense``; remembers what it was shown."""
+
+    sense: tuple[str, ...] = ()
+    identity: str = "word-judge"
+
+    def __post_init__(self) -> None:
+        self.shown: list[Subject] = []
+
+    def certify(self, subjects: Sequence[Subject]) -> list[Certificate]:
+        self.shown += subjects
+        return [self._certificate(subject) for subject in subjects]
+
+    def _certificate(self, subject: Subject) -> Certificate:
+        answer: Answer = "sensible" if any(word in subject.response.split() for word in self.sense) else "nonsense"
+        return Certificate(verdict=answer, verdicts=(Verdict(check="w", verdict=answer, value=1, threshold=0, calibration_id="c"),))
+
+
+def criteria(rm: ToyRewardModel, quantile: float = 0.95) -> Criteria:
+    rng = np.random.default_rng(1)
+    prompts = [
+        Prompt(conversation=prompt.conversation, reference=" ".join(rm.words(6, rng))) for prompt in toy_prompts(40)
+    ]
+    return clean_criteria(rm, prompts, quantile=quantile)
+
+
+def driver(rm: ToyRewardModel, judge: Any = None, **options: Any) -> Driver:
+    bar = criteria(ToyRewardModel(seed=rm.seed))
+    return Driver(oracle=Oracle(rm=rm), criteria=bar, judge=judge or WordJudge(), **options)
+
+
+def plan(attack: Attack, prompts: Sequence[Prompt], rm: ToyRewardModel, *, budget: int, seed: int = 0) -> Plan:
+    return plan_attempt(
+        campaign_id="c",
+        round_number=0,
+        prompts=prompts,
+        attack=attack,
+        seed=seed,
+        budget=budget,
+        rm=rm,
+        criteria_hash="h",
+    )
+
+
+def run(attack: Attack, *, budget: int, n: int = 1, rm: ToyRewardModel | None = None, **options: Any) -> list[Result]:
+    rm = rm or ToyRewardModel()
+    plans = [plan(attack, [prompt], rm, budget=budget, seed=i) for i, prompt in enumerate(toy_prompts(n))]
+    return list(driver(rm, **options).run(plans))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scripted(Attack):
+    """Asks what its script says."""
+
+    name: ClassVar[str] = "scripted"
+    family: ClassVar[str] = "test"
+    texts: tuple[tuple[str, ...], ...]
+
+    def search(self, seed: int) -> Search:
+        del seed
+        for part in self.texts:
+            yield Score(part)
+
+
+@pytest.mark.parametrize("name", ["gcg", "random", "corrupt", "single_token"])
+@pytest.mark.parametrize("budget", [1, 2, 7, 64, 333])
+def test_budget_is_never_exceeded(name: str, budget: int) -> None:
+    rm = ToyRewardModel()
+    results = run(known_attacks()[name](), budget=budget, rm=rm, judge=WordJudge(sense=rm.vocabulary))
+    for result in results:
+        spent = result.attempt.queries
+        assert spent <= budget
+        assert spent == len(rm.scored) + QUERIES_PER_GRADIENT * result.attempt.gradients
+        assert result.attempt.outcome in ("budget_spent", "exhausted")
+
+
+def test_gradient_beats_random_at_equal_budget() -> None:
+    rm = ToyRewardModel(seed=3)
+    budget = 900
+    best = {}
+    for name in ("gcg", "random"):
+        attack = known_attacks()[name](n_words=12, width=16)
+        never = WordJudge(sense=rm.vocabulary)
+        results = run(attack, budget=budget, n=8, rm=ToyRewardModel(seed=3), judge=never)
+        best[name] = np.array([result.attempt.best_reward for result in results])
+    assert (best["gcg"] > best["random"]).all()
+    assert best["gcg"].mean() > 0.9 * rm.FLAW_WEIGHT, "the planted optimum is all but reached"
+
+
+def test_a_search_ends_at_its_first_finding_and_pays_for_the_batch_that_held_it() -> None:
+    rm = ToyRewardModel()
+    flaw = " ".join([rm.flaw] * 4)
+    (result,) = run(Scripted(texts=(("ba ba", "zz"), ("zz zz", flaw, "ke"), ("never asked",))), budget=100, rm=rm)
+    assert result.attempt.outcome == "found"
+    assert result.attempt.queries_to_find == result.attempt.queries == 5
+    (finding,) = result.findings
+    assert finding.response == flaw
+    assert finding.reward == rm.reward(Pair(finding.prompt, flaw))
+    assert "never asked" not in [pair.response for pair in rm.scored]
+
+
+def test_what_the_judge_calls_sensible_is_no_finding_and_the_search_goes_on() -> None:
+    rm = ToyRewardModel()
+    sense, nonsense = f"{rm.flaw} word", " ".join([rm.flaw] * 3)
+    (result,) = run(
+        Scripted(texts=((sense,), (nonsense,))), budget=100, rm=rm, judge=WordJudge(sense=("word",))
+    )
+    assert [finding.response for finding in result.findings] == [nonsense]
+    assert result.attempt.queries_to_find == 2
+
+
+def test_the_best_sensible_texts_do_not_hide_a_nonsense_one_in_the_same_batch() -> None:
+    rm = ToyRewardModel()
+    sensible = tuple(f"{' '.join([rm.flaw] * n)} word" for n in range(20, 40))
+    nonsense = f"{' '.join([rm.flaw] * 4)} zz"
+    (result,) = run(Scripted(texts=((*sensible, nonsense),)), budget=100, rm=rm, judge=WordJudge(sense=("word",)))
+    assert [finding.response for finding in result.findings] == [nonsense]
+
+
+def test_beating_only_one_half_of_winning_is_recorded_apart() -> None:
+    rm = ToyRewardModel()
+    bar = criteria(rm).threshold
+    weak = min(rm.vocabulary, key=lambda word: rm.weights[word])
+    prompt = toy_prompts(1, reference=weak)[0]
+    middling = next(w for w in rm.vocabulary if rm.weights[weak] < rm.weights[w] < bar)
+    (result,) = driver(rm).run([plan(Scripted(texts=((middling,),)), [prompt], rm, budget=10)])
+    assert result.attempt.queries_to_beat_reference == 1
+    assert result.attempt.queries_to_beat_quantile is None
+    assert result.attempt.outcome == "exhausted"
+
+
+def test_without_a_reference_the_quantile_alone_decides() -> None:
+    rm = ToyRewardModel()
+    (prompt,) = toy_prompts(1, reference=None)
+    (result,) = driver(rm).run([plan(Scripted(texts=((rm.flaw,),)), [prompt], rm, budget=10)])
+    assert result.findings[0].reference_reward is None
+    assert result.attempt.queries_to_beat_reference is None
+
+
+def test_pooled_searches_give_what_they_give_alone() -> None:
+    attack = known_attacks()["random"](n_words=6, width=8)
+    together = {r.attempt.attempt_id: r.attempt.best_reward for r in run(attack, budget=60, n=5, in_flight=5)}
+    alone = {r.attempt.attempt_id: r.attempt.best_reward for r in run(attack, budget=60, n=5, in_flight=1)}
+    assert together == alone
+
+
+def test_equal_texts_of_different_searches_are_scored_once_and_paid_for_each() -> None:
+    rm = ToyRewardModel()
+    (prompt,) = toy_prompts(1)
+    script = Scripted(texts=(("ba ke", "li mo"),))
+    plans = [plan(script, [prompt], rm, budget=10, seed=seed) for seed in (1, 2)]
+    never = WordJudge(sense=rm.vocabulary)
+    results = list(driver(rm, never).run(plans))
+    assert [result.attempt.queries for result in results] == [2, 2]
+    assert len(rm.scored) == 2
+
+
+def test_a_search_that_fails_is_stored_as_an_error_and_the_others_go_on() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Failing(Attack):
+        name: ClassVar[str] = "failing"
+        family: ClassVar[str] = "test"
+
+        def search(self, seed: int) -> Search:
+            yield Score(("ba",))
+            raise ZeroDivisionError("by the attack")
+
+    rm = ToyRewardModel()
+    prompts = toy_prompts(2)
+    never = WordJudge(sense=rm.vocabulary)
+    plans = [plan(Failing(), prompts[:1], rm, budget=9), plan(Scripted(texts=(("ba",), ("ke",))), prompts[1:], rm, budget=9)]
+    outcomes = {r.plan.attack.name: r.attempt for r in driver(rm, never).run(plans)}
+    assert outcomes["failing"].outcome == "error"
+    assert "ZeroDivisionError: by the attack" in str(outcomes["failing"].error)
+    assert outcomes["scripted"].outcome == "exhausted"
+
+
+def test_a_text_over_the_models_length_ends_its_own_search_alone() -> None:
+    class Short(ToyRewardModel):
+        def rewards(self, pairs: Sequence[Pair]) -> Any:
+            if any(len(pair.response) > 20 for pair in pairs):
+                raise TooLongError("input of 21 characters")
+            return super().rewards(pairs)
+
+    rm = Short()
+    never = WordJudge(sense=rm.vocabulary)
+    prompts = toy_prompts(2)
+    plans = [
+        plan(Scripted(texts=(("ba " * 10,),)), prompts[:1], rm, budget=9),
+        plan(Scripted(texts=(("ba",),)), prompts[1:], rm, budget=9, seed=1),
+    ]
+    assert sorted(r.attempt.outcome for r in driver(rm, never).run(plans)) == ["error", "exhausted"]
+
+
+def test_an_attack_that_cannot_be_answered_is_refused_before_anything_runs() -> None:
+    rm = ToyRewardModel(gives_gradients=False)
+    with pytest.raises(CapabilityError, match="token gradients"):
+        run(known_attacks()["gcg"](), budget=10, rm=rm)
+    with pytest.raises(CapabilityError, match="policy"):
+        run(known_attacks()["best_of_n"](), budget=10, rm=rm)
+    assert rm.scored == []
+
+
+def test_an_attempt_on_several_prompts_pays_for_each_and_gradients_for_each_term() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Universal(Attack):
+        name: ClassVar[str] = "universal-test"
+        family: ClassVar[str] = "test"
+
+        def search(self, seed: int) -> Search:
+            del seed
+            rewards = yield Score(("ba ke",))
+            assert rewards.shape == (1, 3)
+            yield Swaps("ba ke", 2, (Term(0, 1.0), Term(2, 0.5)))
+
+    rm = ToyRewardModel()
+    never = WordJudge(sense=rm.vocabulary)
+    (result,) = driver(rm, never).run([plan(Universal(), toy_prompts(3), rm, budget=50)])
+    assert result.attempt.error is None
+    assert (result.attempt.queries, result.attempt.gradients) == (3 + 2 * QUERIES_PER_GRADIENT, 2)
+
+
+def test_scored_texts_are_kept_when_asked_for_with_their_place_in_the_attempt() -> None:
+    rm = ToyRewardModel()
+    never = WordJudge(sense=rm.vocabulary)
+    (result,) = run(Scripted(texts=(("ba", "ke"), ("li",))), budget=9, rm=rm, judge=never, keep_queries=True)
+    assert [(row.ordinal, row.response) for row in result.scored] == [(1, "ba"), (2, "ke"), (3, "li")]
+    assert all(row.reward == rm.reward(Pair((), row.response)) for row in result.scored)
