@@ -6,11 +6,22 @@ Byte-level BPE and a Llama-shaped decoder, so that it loads anywhere an ``AutoMo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import torch
+
+from miner.rewards.loading import quiet_transformers
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import LlamaForCausalLM
+
+WEIGHT_DECAY = 0.1
+WARM_UP_STEPS = 30
 
 Progress = Callable[[int, int], None]
 
@@ -23,15 +34,13 @@ class LanguageModelRecipe:
     hidden: int = 192
     layers: int = 3
     heads: int = 4
-    steps: int = 500
-    batch_rows: int = 16
-    row_tokens: int = 128
+    steps: int = 400
+    batch_rows: int = 32
+    row_tokens: int = 64
     learning_rate: float = 3e-3
+    muon_learning_rate: float = 0.02
     dropout: float = 0.1
     max_length: int = 256
-
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 def train_language_model(
@@ -42,7 +51,11 @@ def train_language_model(
 
     backend = _tokenizer(texts, recipe.vocabulary)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=recipe.max_length
+        tokenizer_object=backend,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        model_max_length=recipe.max_length,
     )
     rows = [[0, *backend.encode(text).ids, 1] for text in texts]
     with torch.random.fork_rng():
@@ -56,7 +69,6 @@ def train_language_model(
                 num_attention_heads=recipe.heads,
                 num_key_value_heads=recipe.heads,
                 max_position_embeddings=recipe.max_length,
-                attention_dropout=recipe.dropout,
                 tie_word_embeddings=True,
                 bos_token_id=0,
                 eos_token_id=1,
@@ -64,11 +76,12 @@ def train_language_model(
             )
         )
         _train(model, _batches(rows, recipe, Random(seed)), recipe, progress)
-    model.eval().save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    with quiet_transformers():
+        model.eval().save_pretrained(out)
+        tokenizer.save_pretrained(out)
 
 
-def _tokenizer(texts: Sequence[str], vocabulary: int):  # type: ignore[no-untyped-def]
+def _tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -96,21 +109,35 @@ def _batches(rows: list[list[int]], recipe: LanguageModelRecipe, rng: Random) ->
             yield cut[start : start + recipe.batch_rows]
 
 
-def _train(model: torch.nn.Module, batches: Iterator[torch.Tensor], recipe: LanguageModelRecipe, progress: Progress) -> None:
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.1, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1.0, (step + 1) / 30) * max(0.05, 1 - step / recipe.steps)
-    )
+def _train(
+    model: LlamaForCausalLM, batches: Iterator[torch.Tensor], recipe: LanguageModelRecipe, progress: Progress
+) -> None:
+    optimisers = _optimisers(model, recipe)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, partial(_warm_up_and_decay, recipe.steps)) for o in optimisers]
     model.train()
     for step in range(recipe.steps):
         ids = next(batches)
         with torch.autocast("cpu", torch.bfloat16):
-            hidden = model.model(input_ids=ids).last_hidden_state  # type: ignore[operator,union-attr]
-            logits = model.lm_head(torch.nn.functional.dropout(hidden, recipe.dropout))  # type: ignore[operator]
+            hidden = model.model(input_ids=ids).last_hidden_state
+            logits = model.lm_head(torch.nn.functional.dropout(hidden, recipe.dropout))
         loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimiser, schedule in zip(optimisers, schedules, strict=True):
+            optimiser.step()
+            schedule.step()
+            optimiser.zero_grad()
         progress(step + 1, recipe.steps)
+
+
+def _optimisers(model: LlamaForCausalLM, recipe: LanguageModelRecipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices between the layers, AdamW for the embedding and the norms."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        torch.optim.Muon(matrices, lr=recipe.muon_learning_rate, weight_decay=WEIGHT_DECAY),
+        torch.optim.AdamW(others, lr=recipe.learning_rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.95)),
+    ]
+
+
+def _warm_up_and_decay(steps: int, step: int) -> float:
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * max(0.02, 1 - step / steps)
