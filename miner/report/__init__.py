@@ -1,0 +1,9 @@
+"""A run as one self-contained HTML page and the same plots as PNG files.
+
+Reads ``summary.json`` and ``corpus/`` of a run folder and nothing else; only attribution loads reward models.
+"""
+
+from miner.report.attribution import Attribution, TokenAttribution
+from miner.report.writing import ReportFiles, write_report
+
+__all__ = ["Attribution", "ReportFiles", "TokenAttribution", "write_report"]

@@ -1,0 +1,101 @@
+"""How figures look: colours that colour-blind readers tell apart (Okabe and Ito 2008), on light or dark paper."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_INCHES = 9.6
+DOTS_PER_INCH = 150
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ink:
+    """Colours of one theme; ``series`` is used in turn, so that a round or an attack keeps its colour."""
+
+    paper: str
+    text: str
+    faint: str
+    accent: str
+    series: tuple[str, ...]
+
+    def colour(self, index: int) -> str:
+        return self.series[index % len(self.series)]
+
+
+LIGHT = Ink(
+    paper="#ffffff",
+    text="#1f2328",
+    faint="#d0d7de",
+    accent="#8a2b06",
+    series=("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d"),
+)
+DARK = Ink(
+    paper="#161b22",
+    text="#e6edf3",
+    faint="#3d444d",
+    accent="#ffb38a",
+    series=("#ff8f4a", "#56b4e9", "#2fc79a", "#e39cc5", "#f0c04c", "#8fb8ff", "#b8c0c8"),
+)
+
+
+def new_figure(ink: Ink, height_inches: float) -> Figure:
+    """An empty figure that belongs to no pyplot state."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH_INCHES, height_inches), facecolor=ink.paper, layout="constrained")
+
+
+def styled(axes: Axes, ink: Ink, *, x: str, y: str, grid: str = "y") -> Axes:
+    """Axes with their labels, in the theme's colours."""
+    axes.set_facecolor(ink.paper)
+    axes.set_xlabel(x, color=ink.text, fontsize=9)
+    axes.set_ylabel(y, color=ink.text, fontsize=9)
+    axes.tick_params(colors=ink.text, labelsize=8.5, length=3)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(ink.faint)
+    if grid in ("x", "y"):
+        axes.grid(axis="x" if grid == "x" else "y", color=ink.faint, linewidth=0.6, alpha=0.6)
+        axes.set_axisbelow(True)
+    return axes
+
+
+def titled(axes: Axes, ink: Ink, text: str) -> None:
+    axes.set_title(text, loc="left", color=ink.text, fontsize=9.5, fontweight="bold")
+
+
+def legend(axes: Axes, ink: Ink) -> None:
+    """The key inside the axes, where it hides least."""
+    axes.legend(loc="best", fontsize=8, labelcolor=ink.text, facecolor=ink.paper, edgecolor=ink.faint, framealpha=0.85)
+
+
+def legend_beside(axes: Axes, ink: Ink) -> None:
+    """The key right of the axes, where it hides nothing."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5, labelcolor=ink.text, frameon=False)
+
+
+def whole_rounds(axes: Axes, numbers: list[int]) -> None:
+    """One tick per round; round 0 is the RM as given."""
+    axes.set_xticks(numbers, [round_tick(number) for number in numbers])
+    axes.set_xlim(min(numbers) - 0.4, max(numbers) + 0.4)
+
+
+def round_tick(number: int) -> str:
+    return "as given" if number == 0 else f"patch {number}"
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format="png", dpi=DOTS_PER_INCH, facecolor=figure.get_facecolor(), metadata={"Software": None}
+    )
+    return buffer.getvalue()

@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take most of a report's time and have tests of their own."""
+    monkeypatch.setattr("miner.report.writing.FIGURES", {})
