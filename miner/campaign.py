@@ -38,13 +38,19 @@ if TYPE_CHECKING:
     from miner.rewards.transformer import TransformerRewardModel
 
 MIN_HELD_OUT = 8
+NO_REFERENCE_LM = (
+    "no reference LM: word salad cannot be certified, only repetition and what an attack's construction proves. "
+    "Give one: --reference-lm FOLDER, or --reference-lm docs for the built-in one"
+)
 
 
 class Campaign:
     """Opens or resumes the campaign of ``config`` in its folder.
 
+    More prompts, other attacks or budgets may join it later; what decides the meaning of its rows may not change.
+
     Raises:
-        ResumeError: the folder was made with another RM, pipeline, data or config.
+        ResumeError: the folder was made with another RM, pipeline, data, seed, criteria, checks or patch.
         ConfigError, DataError, ModelError: from what the config names.
     """
 
@@ -150,7 +156,12 @@ class Campaign:
     @cached_property
     def judge(self) -> Judge:
         with self._timed("calibrate"), self.observer.stage("calibrating the checks") as advance:
-            return build_judge(self.config, self.world, progress=advance)
+            judge, left_out = build_judge(self.config, self.world, progress=advance)
+        for reason in left_out:
+            self.observer.note(reason)
+        if self.world.reference_lm is None:
+            self.observer.note(NO_REFERENCE_LM)
+        return judge
 
     @cached_property
     def policy(self) -> LanguageModel | None:
@@ -247,16 +258,18 @@ class Campaign:
             return run_plans(driver, plans, self.corpus, self.config, self.observer, title=title)
 
     def _open(self) -> None:
+        for section in self.config.attacks:
+            section.build()  # a misspelt attack is refused before anything is loaded
         rm = self.rm(0)
         identity = {
             "rm_fingerprint": rm.fingerprint,
             "pipeline_hash": rm.pipeline_hash,
-            "data_hash": self.world.data_hash,
-            "config": self.config.digest(),
+            "data_hash": digest([self.world.data_hash, [prompt.split for prompt in self.world.prompts]]),
+            "config": self.config.fixed_digest(),
         }
         self.campaign_id = digest(identity)
         path = self.folder / "identity.json"
-        if path.exists():
+        if path.exists() and self.corpus.exists():
             _refuse_another(json.loads(path.read_text(encoding="utf-8")), identity, self.folder)
         else:
             _write_json(path, identity)
@@ -272,7 +285,12 @@ class Campaign:
 
 
 def _refuse_another(stored: dict[str, Any], identity: dict[str, str], folder: Path) -> None:
-    what = {"rm_fingerprint": "RM", "pipeline_hash": "RM pipeline", "data_hash": "data", "config": "config"}
+    what = {
+        "rm_fingerprint": "RM",
+        "pipeline_hash": "RM pipeline",
+        "data_hash": "data",
+        "config": "seed, criteria, checks or patch",
+    }
     changed = [title for key, title in what.items() if stored.get(key) != identity[key]]
     if changed:
         raise ResumeError(

@@ -36,7 +36,7 @@ class RewardModelSection(Section):
 
 
 class LanguageModelSection(Section):
-    """A causal LM: the policy, or the reference LM of the fluency checks."""
+    """A causal LM: the policy, or the reference LM of the fluency checks ("docs": docs world's own)."""
 
     source: str
     revision: str | None = None
@@ -183,11 +183,9 @@ class CampaignConfig(Section):
         """The attacks of a stage, in the order of the file."""
         return tuple(attack for attack in self.attacks if stage.attacks is None or attack.name in stage.attacks)
 
-    def digest(self) -> str:
-        """Identity of what decides results: all but where they go and how they are buffered."""
-        return digest(
-            self.model_dump(mode="json", exclude={"out", "in_flight", "flush_rows", "flush_seconds", "rounds"})
-        )
+    def fixed_digest(self) -> str:
+        """Identity of what may not change while a folder is in use."""
+        return digest(self.model_dump(mode="json", include={"seed", "criteria", "checks", "patch", "reference_lm"}))
 
 
 def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> CampaignConfig:

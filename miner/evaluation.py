@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from corpus.records import Attempt, Finding, Form, Prompt
+from corpus.records import Attempt, Finding, Form, Prompt, digest
 from miner.criteria import Criteria
 from miner.errors import ConfigError
 from miner.rewards.base import Pair, RewardModel
@@ -70,10 +70,10 @@ def attack_results(
     seen_families: Collection[str],
     seen_forms: Collection[Form],
 ) -> list[AttackResult]:
-    """One row per attack and budget, in the order of first appearance."""
-    rows: dict[tuple[str, int], list[Attempt]] = {}
-    for attempt in attempts:
-        rows.setdefault((attempt.attack, attempt.budget), []).append(attempt)
+    """One row per attack, its hyper-parameters and budget, by name."""
+    rows: dict[tuple[str, int, str], list[Attempt]] = {}
+    for attempt in sorted(attempts, key=lambda attempt: attempt.attack):
+        rows.setdefault((attempt.attack, attempt.budget, digest(dict(attempt.attack_params))), []).append(attempt)
     return [_attack_result(group, findings, seen_families, seen_forms) for group in rows.values()]
 
 

@@ -3,9 +3,9 @@
 The first rule that fits decides:
 
 ===========  =======================================================================================================
+structural   most words stand in a run of four that the prompt contains too (the prompt copied)
 repetition   the repetition check said nonsense, or at most half of the words (four or more) are different ones
-structural   most visible characters are no letters or digits (markup, punctuation, numbering), or most words stand in
-             a run of four that the prompt contains too (the prompt copied)
+structural   most visible characters are no letters or digits (markup, punctuation, numbering)
 fluent       the fluency check and, where it gave evidence, the order check said sensible
 salad        everything else
 ===========  =======================================================================================================
@@ -27,9 +27,11 @@ def form_of(response: str, prompt: Conversation, verdicts: Sequence[Verdict]) ->
     """The form of ``response``, by the rules above."""
     answers = {verdict.check: verdict.verdict for verdict in verdicts}
     words = words_of(response)
+    if _copied_share(words, prompt) > 0.5:
+        return "structural"
     if answers.get("repetition") == "nonsense" or _repeats(words):
         return "repetition"
-    if _is_markup(response) or _copied_share(words, prompt) > 0.5:
+    if _is_markup(response):
         return "structural"
     if answers.get("fluency") == "sensible" and answers.get("order", "abstain") != "nonsense":
         return "fluent"

@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from corpus.records import conversation_id
-from miner.checks import Judge, Materials, build_checks, calibrate, measure, plant
+from miner.checks import CalibratedCheck, Judge, Materials, build_checks, calibrate, measure, plant
 from miner.checks.calibration import DEFAULT_TARGET
 from miner.checks.verdict import DEFAULT_QUORUM
 from miner.config import CampaignConfig
+from miner.errors import ConfigError
 from miner.progress import Advance
 from miner.summary import CheckErrors
 from miner.world import World
 
+if TYPE_CHECKING:
+    from miner.language_models import LanguageModel
+
 PLANTS_PER_KIND = 300
 
 
-def build_judge(config: CampaignConfig, world: World, *, progress: Advance) -> Judge:
-    """The judge that the config asks for, thresholds from the calibration split.
+def build_judge(config: CampaignConfig, world: World, *, progress: Advance) -> tuple[Judge, tuple[str, ...]]:
+    """The judge that the config asks for, thresholds from the calibration split, and which checks were left out and why.
 
     Raises:
-        ConfigError: an unknown check, one that lacks a reference LM, or too little clean text.
+        ConfigError: an unknown check, a named one that lacks its material or clean text, or too few for the quorum.
     """
-    reference_lm = None
-    if world.reference_lm is not None:
-        from miner.language_models import load_language_model
-
-        section = world.reference_lm
-        reference_lm = load_language_model(
-            str(section.source),
-            revision=section.revision,
-            trust_remote_code=section.trust_remote_code,
-            device=world.rm.device,
-        )
     clean = world.clean["calibration"]
-    materials = Materials(clean_texts=tuple(subject.response for subject in clean), reference_lm=reference_lm)
+    materials = Materials(clean_texts=tuple(subject.response for subject in clean), reference_lm=_reference_lm(world))
     checks = build_checks(materials, config.checks.names)
-    judge = calibrate(
-        checks,
-        clean,
-        target=config.checks.false_alarm or DEFAULT_TARGET,
-        quorum=config.checks.quorum or DEFAULT_QUORUM,
+    calibrated: list[CalibratedCheck] = []
+    left_out: list[str] = []
+    for done, check in enumerate(checks, start=1):
+        try:
+            alone = calibrate((check,), clean, target=config.checks.false_alarm or DEFAULT_TARGET, quorum=1)
+            calibrated += alone.checks
+        except ConfigError as error:
+            if config.checks.names:
+                raise
+            left_out.append(f"left out: {error}")
+        progress(done, len(checks))
+    return Judge(checks=tuple(calibrated), quorum=config.checks.quorum or DEFAULT_QUORUM), tuple(left_out)
+
+
+def _reference_lm(world: World) -> LanguageModel | None:
+    if world.reference_lm is None:
+        return None
+    from miner.language_models import load_language_model
+
+    section = world.reference_lm
+    return load_language_model(
+        section.source,
+        revision=section.revision,
+        trust_remote_code=section.trust_remote_code,
+        device=world.rm.device,
     )
-    progress(1, 1)
-    return judge
 
 
 def check_errors(judge: Judge, world: World, *, progress: Advance) -> dict[str, CheckErrors]:

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from miner.campaign import Campaign
 from miner.evaluation import attack_results, contrasts, transfer_cells
@@ -53,17 +54,19 @@ def _round(campaign: Campaign, number: int) -> RoundSummary:
     attempts = campaign.attempts_of(number, "held_out")
     report = campaign.patch_report(number) if number else None
     outcomes = campaign.clean_outcomes(number)
-    before = campaign.clean_outcomes(0) if number else None
+    start = campaign.clean_outcomes(0) if number else None
+    previous = campaign.clean_outcomes(number - 1) if number else None
     criteria = campaign.criteria(number)
     return RoundSummary(
         round=number,
-        model=os.path.relpath(campaign.model_source(number), campaign.folder),
+        model=_relative(campaign.model_source(number), campaign.folder),
         rm_fingerprint=campaign.rm(number).fingerprint,
         threshold=criteria.threshold,
         clean_mean=criteria.clean_mean,
         clean_std=criteria.clean_std,
         clean_accuracy=outcomes.accuracy() if outcomes else None,
-        accuracy_change=outcomes.change_since(before) if outcomes and before else None,
+        accuracy_change=outcomes.change_since(start) if outcomes and start else None,
+        accuracy_change_since_previous=outcomes.change_since(previous) if outcomes and previous else None,
         attacks=attack_results(
             attempts,
             campaign.findings(),
@@ -81,6 +84,11 @@ def _round(campaign: Campaign, number: int) -> RoundSummary:
             steps=report.steps,
         ),
     )
+
+
+def _relative(source: str, folder: Path) -> str:
+    """A model folder as seen from the run's folder; a hub id as it is."""
+    return os.path.relpath(source, folder) if Path(source).is_dir() else source
 
 
 def _transfer(campaign: Campaign) -> list[TransferCell]:

@@ -85,7 +85,10 @@ class PatchSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundSummary:
-    """One RM: round 0 is the one given, round r the one after r patches. ``model`` is relative to the summary."""
+    """One RM: round 0 is the one given, round r the one after r patches.
+
+    ``model`` is its folder relative to the summary's, or a hub id. ``accuracy_change`` is since round 0, paired.
+    """
 
     round: int
     model: str
@@ -95,6 +98,7 @@ class RoundSummary:
     clean_std: float
     clean_accuracy: Rate | None
     accuracy_change: Difference | None
+    accuracy_change_since_previous: Difference | None
     attacks: list[AttackResult]
     contrasts: list[Contrast]
     patch: PatchSummary | None

@@ -75,10 +75,10 @@ def open_world(config: CampaignConfig, observer: Observer) -> World:
         from miner.docsworld.studio import prepare
 
         return prepare(config, observer=observer)
-    return _from_data(config, str(config.data.source))
+    return _from_data(config, str(config.data.source), observer)
 
 
-def _from_data(config: CampaignConfig, source: str) -> World:
+def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World:
     from miner.data import ColumnMapping, SplitFractions, read_preferences
 
     data = config.data
@@ -98,8 +98,20 @@ def _from_data(config: CampaignConfig, source: str) -> World:
         clean={split: clean_subjects(read.prompts, split) for split in CHECKED_SPLITS},
         rm=config.rm,
         policy=config.policy,
-        reference_lm=config.reference_lm,
+        reference_lm=_reference_lm(config, observer),
         shares=dict(read.report.prompts_by_split),
+    )
+
+
+def _reference_lm(config: CampaignConfig, observer: Observer) -> LanguageModelSection | None:
+    if config.reference_lm is None:
+        return None
+    from miner.docsworld import studio
+
+    return (
+        studio.reference_lm(config, observer=observer)
+        if config.reference_lm.source == studio.DOCS
+        else config.reference_lm
     )
 
 

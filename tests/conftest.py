@@ -1,6 +1,89 @@
+"""What many tests need, made once per run: real preference data and a tiny reward model with random weights."""
+
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("shared-machine", deadline=None)  # a slow machine is no failure
 settings.load_profile("shared-machine")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RMMINER_CACHE", str(cache))
+
+
+@pytest.fixture(scope="session")
+def docs_world(cache: Path) -> Any:
+    from miner.docsworld.world import DocsWorld
+
+    return DocsWorld.load(cache / "docsworld")
+
+
+@pytest.fixture(scope="session")
+def preference_file(docs_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 prompts of docs world as TRL rows."""
+    path = tmp_path_factory.mktemp("data") / "preferences.jsonl"
+    prompts = [prompt for prompt in docs_world.prompts("train") if prompt.rejected][:300]
+    rows = [{"prompt": p.conversation[0].content, "chosen": p.reference, "rejected": p.rejected[0]} for p in prompts]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_rm_folder(docs_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-layer BERT with random weights and a head scaled so that rewards spread."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    backend.train_from_iterator(
+        docs_world.sentences("train"),
+        trainers.WordPieceTrainer(vocab_size=800, special_tokens=special, show_progress=False),
+    )
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    folder = tmp_path_factory.mktemp("rm")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=128,
+    )
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertForSequenceClassification(
+            BertConfig(
+                vocab_size=backend.get_vocab_size(),
+                hidden_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=64,
+                max_position_embeddings=128,
+                num_labels=1,
+                initializer_range=0.3,
+            )
+        )
+        model.classifier.weight.data *= 4
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

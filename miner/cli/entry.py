@@ -33,6 +33,7 @@ def main() -> None:
     except (RmMinerError, CorpusError) as error:
         say_error(str(error))
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        say_error("interrupted; what was found is stored. Run the same command again to resume")
-        sys.exit(INTERRUPTED)
+    except SystemExit as end:  # typer's own way out, Ctrl-C included
+        if end.code == INTERRUPTED:
+            say_error("interrupted; what was found is stored. Run the same command again to resume")
+        raise

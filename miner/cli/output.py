@@ -70,7 +70,7 @@ class Watcher:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, disable=self.quiet) as progress:
+        with Progress(*columns, console=self.console, disable=self.quiet or not self.console.is_terminal) as progress:
             task = progress.add_task(name, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
         if not self.quiet and not self.console.is_terminal:

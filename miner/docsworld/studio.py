@@ -20,6 +20,7 @@ from miner.rewards.identity import cache_folder
 from miner.training.language_model import LanguageModelRecipe, train_language_model
 from miner.world import CHECKED_SPLITS, World
 
+DOCS = "docs"
 CODE_VERSION = 1  # raise it when training changes in a way that its recipe does not show
 
 
@@ -69,11 +70,23 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
         clean={split: clean_subjects(docs, split) for split in CHECKED_SPLITS},
         rm=config.rm.model_copy(update={"source": rm}),
         policy=config.policy or _lm(shelf, "policy", docs.policy_text(), recipes.policy, seed + 2),
-        reference_lm=config.reference_lm
-        or _lm(shelf, "reference LM", docs.reference_lm_text(), recipes.reference_lm, seed + 1),
+        reference_lm=_reference_lm(config, shelf, docs),
         shares={role: asdict(share) for role, share in docs.shares.items()},
         seconds=shelf.seconds,
     )
+
+
+def reference_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
+    """Docs world's reference LM for another world's checks (``reference_lm.source = "docs"``)."""
+    shelf = Shelf(cache_folder() / "docsworld", observer)
+    return _reference_lm(config, shelf, DocsWorld.load(shelf.folder))
+
+
+def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> LanguageModelSection:
+    if config.reference_lm is not None and config.reference_lm.source != DOCS:
+        return config.reference_lm
+    recipe = (QUICK if config.data.quick else FULL).reference_lm
+    return _lm(shelf, "reference LM", docs.reference_lm_text(), recipe, config.seed + 1)
 
 
 def _lm(

@@ -50,7 +50,7 @@ def train_language_model(
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     backend = _tokenizer(texts, recipe.vocabulary)
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend,
         bos_token="<s>",
         eos_token="</s>",
@@ -77,7 +77,7 @@ def train_language_model(
         )
         _train(model, _batches(rows, recipe, Random(seed)), recipe, progress)
     with quiet_transformers():
-        model.eval().save_pretrained(out)
+        model.save_pretrained(out)
         tokenizer.save_pretrained(out)
 
 

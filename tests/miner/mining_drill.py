@@ -136,7 +136,9 @@ def _rows(corpus: Corpus) -> dict[str, dict[str, object]]:
     tables = {name: corpus.table(name).to_pylist() for name in ("attempts", "findings", "queries")}
     keys = {"attempts": ("attempt_id",), "findings": ("finding_id",), "queries": ("attempt_id", "prompt_id", "ordinal")}
     return {
-        "|".join((name, *(str(row[column]) for column in keys[name]))): row for name, rows in tables.items() for row in rows
+        "|".join((name, *(str(row[column]) for column in keys[name]))): row
+        for name, rows in tables.items()
+        for row in rows
     }
 
 

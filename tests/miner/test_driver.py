@@ -37,7 +37,9 @@ class WordJudge:
 
     def _certificate(self, subject: Subject) -> Certificate:
         answer: Answer = "sensible" if any(word in subject.response.split() for word in self.sense) else "nonsense"
-        return Certificate(verdict=answer, verdicts=(Verdict(check="w", verdict=answer, value=1, threshold=0, calibration_id="c"),))
+        return Certificate(
+            verdict=answer, verdicts=(Verdict(check="w", verdict=answer, value=1, threshold=0, calibration_id="c"),)
+        )
 
 
 def criteria(rm: ToyRewardModel, quantile: float = 0.95) -> Criteria:
@@ -126,9 +128,7 @@ def test_a_search_ends_at_its_first_finding_and_pays_for_the_batch_that_held_it(
 def test_what_the_judge_calls_sensible_is_no_finding_and_the_search_goes_on() -> None:
     rm = ToyRewardModel()
     sense, nonsense = f"{rm.flaw} word", " ".join([rm.flaw] * 3)
-    (result,) = run(
-        Scripted(texts=((sense,), (nonsense,))), budget=100, rm=rm, judge=WordJudge(sense=("word",))
-    )
+    (result,) = run(Scripted(texts=((sense,), (nonsense,))), budget=100, rm=rm, judge=WordJudge(sense=("word",)))
     assert [finding.response for finding in result.findings] == [nonsense]
     assert result.attempt.queries_to_find == 2
 
@@ -192,7 +192,10 @@ def test_a_search_that_fails_is_stored_as_an_error_and_the_others_go_on() -> Non
     rm = ToyRewardModel()
     prompts = toy_prompts(2)
     never = WordJudge(sense=rm.vocabulary)
-    plans = [plan(Failing(), prompts[:1], rm, budget=9), plan(Scripted(texts=(("ba",), ("ke",))), prompts[1:], rm, budget=9)]
+    plans = [
+        plan(Failing(), prompts[:1], rm, budget=9),
+        plan(Scripted(texts=(("ba",), ("ke",))), prompts[1:], rm, budget=9),
+    ]
     outcomes = {r.plan.attack.name: r.attempt for r in driver(rm, never).run(plans)}
     assert outcomes["failing"].outcome == "error"
     assert "ZeroDivisionError: by the attack" in str(outcomes["failing"].error)

@@ -150,6 +150,7 @@ def _round(number: int, references: bool, n: int) -> RoundSummary:
         clean_std=std,
         clean_accuracy=rate(right.tolist()),
         accuracy_change=paired_difference(right.astype(float), before.astype(float), None) if number else None,
+        accuracy_change_since_previous=None,
         attacks=[_result(0, number, references, n, "train")]
         + [_result(i, number, references, n, "held_out") for i in range(len(ATTACKS))],
         contrasts=[

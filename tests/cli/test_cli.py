@@ -1,0 +1,179 @@
+"""The command line as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+COMMAND = [sys.executable, "-c", "from miner.cli import main; main()"]
+
+
+@pytest.fixture
+def run(cache: Path, tmp_path: Path) -> Run:
+    environment = {**os.environ, "RMMINER_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300
+        )
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def mined(tiny_rm_folder: Path, preference_file: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder in which the train split was mined once."""
+    out = tmp_path_factory.mktemp("mined")
+    environment = {**os.environ, "RMMINER_CACHE": str(cache)}
+    command = [*COMMAND, "mine", *mining(tiny_rm_folder, preference_file, out), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["found"] > 0
+    return out
+
+
+def mining(rm: Path, data: Path, out: Path) -> list[str]:
+    return [
+        "--rm", str(rm), "--data", str(data), "--out", str(out), "--attack", "corrupt", "--budget", "60",
+        "--prompts", "8", "--dtype", "float32", "--set", "checks.names=['repetition','construction']",
+        "--set", "checks.false_alarm=0.05", "--set", "data.fractions=[0.4,0.3,0.3]",
+    ]  # fmt: skip
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    *notes, error = done.stderr.strip().splitlines()
+    assert error.startswith("rmminer: ")
+    assert not any(note.startswith("rmminer: ") for note in notes)
+    return error
+
+
+def test_help_is_quick_and_loads_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['rmminer', '--help']\n"
+        "from miner.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'transformers', 'pyarrow', 'datasets'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["demo", "mine", "patch", "evaluate", "cycle", "report"])
+def test_every_verb_offers_json(run: Run, verb: str) -> None:
+    assert "--json" in run(verb, "--help").stdout
+
+
+def test_bad_input_is_one_line_and_status_2(
+    run: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": \n')
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    columns = tmp_path / "columns.jsonl"
+    columns.write_text('{"question": "a", "answer": "b"}\n')
+    good = ("--rm", tiny_rm_folder, "--data", preference_file)
+    assert "no model folder" in one_line(run("mine", "--rm", "./nowhere", "--data", preference_file))
+    assert "line 2" in one_line(run("mine", "--rm", tiny_rm_folder, "--data", broken))
+    assert "empty" in one_line(run("mine", "--rm", tiny_rm_folder, "--data", empty))
+    assert "expected columns" in one_line(run("mine", "--rm", tiny_rm_folder, "--data", columns))
+    assert "did you mean 'gcg'" in one_line(run("mine", *good, "--attack", "gcgg"))
+    assert "reference LM" in one_line(run("mine", *good, "--set", "checks.names=['fluency']"))
+    assert "policy" in one_line(run("mine", *good, "--attack", "best_of_n", "--set", "checks.names=['repetition']",
+                                    "--set", "checks.quorum=1", "--set", "checks.false_alarm=0.1"))  # fmt: skip
+    assert "not a run's folder" in one_line(run("report", tmp_path))
+    assert "no corpus" in one_line(run("corpus", "stats", tmp_path))
+
+
+def test_dry_run_says_what_would_run_and_writes_nothing(
+    run: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "dry"
+    done = run("cycle", *mining(tiny_rm_folder, preference_file, out), "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [stage["name"] for stage in found["stages"]] == ["evaluate", "mine", "patch", "evaluate"]
+    assert found["stages"][1]["queries"] == 8 * 60
+    assert found["queries_per_second"] > 0
+    assert not out.exists()
+
+
+def test_mining_again_resumes_and_an_export_loads_as_preference_pairs(
+    run: Run, mined: Path, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    again = run("mine", *mining(tiny_rm_folder, preference_file, mined), "--json")
+    report = json.loads(again.stdout)
+    assert (report["made"], report["skipped"]) == (0, 8)
+    target = tmp_path / "pairs"
+    assert run("corpus", "export", mined, target).returncode == 0
+    import datasets
+
+    loaded = datasets.load_dataset(str(target), split="train", cache_dir=str(tmp_path / "hf"))
+    assert {"prompt", "chosen", "rejected"} <= set(loaded.column_names)
+    assert len(loaded) > 0
+
+
+def test_corpus_verbs_tell_the_same_counts(run: Run, mined: Path) -> None:
+    stats = json.loads(run("corpus", "stats", mined, "--json").stdout)
+    rows = json.loads(run("corpus", "query", mined, "select count(*) as n from findings", "--json").stdout)
+    assert rows == [{"n": stats["rows"]["findings"]}]
+    verified = json.loads(run("corpus", "verify", mined, "--json").stdout)
+    assert all(segment["state"] == "ok" for segment in verified["segments"])
+    assert "nowhere" in run("corpus", "query", mined, "select nonsense from nowhere").stderr
+
+
+def test_a_damaged_segment_is_named_and_set_aside_on_request(run: Run, mined: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(mined, copy)
+    segment = next((copy / "corpus" / "findings").glob("*.parquet"))
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+    assert segment.name in one_line(run("corpus", "stats", copy))
+    found = run("corpus", "verify", copy)
+    assert found.returncode == 2
+    assert segment.name in found.stdout
+    assert run("corpus", "verify", copy, "--quarantine").returncode == 0
+    assert run("corpus", "stats", copy).returncode == 0
+
+
+def test_hostile_text_reaches_no_terminal_raw(run: Run, mined: Path) -> None:
+    sql = "select chr(27) || ']0;owned' || chr(7) || chr(8238) || '[/x][red]</script>' as t"
+    shown = run("corpus", "query", mined, sql).stdout
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "‮" not in shown
+    assert "[/x][red]</script>" in shown
+    as_json = run("corpus", "query", mined, sql, "--json").stdout
+    assert as_json.isascii()
+
+
+def test_ctrl_c_stores_says_how_to_resume_and_exits_130(
+    tiny_rm_folder: Path, preference_file: Path, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "interrupted"
+    command = [*COMMAND, "mine", *mining(tiny_rm_folder, preference_file, out), "--attack", "random",
+               "--budget", "100000", "--set", "checks.quorum=2", "--set", "flush_seconds=0.5"]  # fmt: skip
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "RMMINER_CACHE": str(cache)}
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "corpus" / "attempts").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "resume" in stderr
