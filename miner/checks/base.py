@@ -6,16 +6,22 @@ calibrated on clean text apart from it, so that a check holds no opinion of its 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from attacks.queries import Construction
 from corpus.records import Conversation
+
+if TYPE_CHECKING:
+    from miner.language_models import LanguageModel
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +39,27 @@ class Subject:
     sampled_by: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Materials:
+    """What checks may be built from: clean texts of the calibration split, and a reference LM where there is one."""
+
+    clean_texts: tuple[str, ...] = ()
+    reference_lm: LanguageModel | None = None
+
+
 class Check(ABC):
     """One test for nonsense. Shares no checkpoint ancestry with the RM under attack."""
 
     name: ClassVar[str]
+
+    fixed_threshold: ClassVar[float | None] = None
+    """Set where the value means something by itself; otherwise the threshold comes from clean text."""
+
+    least_threshold: ClassVar[float] = -math.inf
+    """No clean text, however plain, lowers the threshold below this."""
+
+    acquits: ClassVar[bool] = False
+    """Whether ``sensible`` is positive evidence of sense, against which no quorum convicts."""
 
     @property
     @abstractmethod
@@ -44,5 +67,5 @@ class Check(ABC):
         """Digest of everything that decides its values; part of the calibration's id."""
 
     @abstractmethod
-    def values(self, subjects: Sequence[Subject]) -> npt.NDArray[np.float64]:
+    def values(self, subjects: Sequence[Subject]) -> Floats:
         """One value per subject, higher is more like nonsense, NaN abstains: shape (n_subjects,)."""

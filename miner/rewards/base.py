@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from attacks.queries import Swap, SwapTable
 from corpus.records import Conversation
+from miner.errors import CapabilityError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class RewardModel(ABC):
     name: str
     fingerprint: str  # weights, config, tokenizer
     pipeline_hash: str  # template, maximum length, truncation, head
-    reward_dtype: str  # dtype of ``reward``, e.g. "float32"
+    reward_dtype: str  # dtype of ``reward`` and ``exact_rewards``, e.g. "float32"
     flops_per_token: float  # forward, one token, without attention's quadratic part
 
     @abstractmethod
@@ -56,14 +57,33 @@ class RewardModel(ABC):
             TooLongError: as ``reward``.
         """
 
+    def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        """``reward`` of each pair within 1e-4, shape (n_pairs,); an adapter that can batches them.
+
+        Raises:
+            TooLongError: as ``reward``.
+        """
+        return np.array([self.reward(pair) for pair in pairs], dtype=np.float64)
+
+    @abstractmethod
+    def n_tokens(self, pair: Pair) -> int:
+        """Tokens of the whole input, special ones included.
+
+        Raises:
+            TooLongError: as ``reward``.
+        """
+
+    def flops(self, n_tokens: int) -> float:
+        """Forward FLOPs of one text of ``n_tokens`` without any cache."""
+        return self.flops_per_token * n_tokens
+
     def swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
         """Per request the best replacements by gradient, those that do not survive decode → encode already gone.
 
         Raises:
             CapabilityError: this RM gives no gradients.
         """
-        from miner.errors import CapabilityError
-
+        del requests
         raise CapabilityError(f"{self.name} gives no token gradients. Try: --attack random")
 
     @property

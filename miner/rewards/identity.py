@@ -8,11 +8,24 @@ import os
 import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from corpus.records import digest
 
-IDENTITY_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja", ".py")
+IDENTITY_SUFFIXES = (".safetensors", ".model", ".tiktoken", ".jinja", ".py")
+IDENTITY_NAMES = (
+    "config.json",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
 CHUNK_BYTES = 1 << 22
 
 
@@ -24,17 +37,25 @@ def cache_folder() -> Path:
 
 def fingerprint(folder: Path) -> str:
     """Identity of a model folder: the digests of its weight, config and tokenizer files, by name."""
-    files = sorted(p for p in folder.iterdir() if p.suffix in IDENTITY_SUFFIXES and p.is_file())
+    files = sorted(p for p in folder.iterdir() if _decides(p) and p.is_file())
     known = _read_known()
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(lambda file: _file_digest(file, known), files))
-    _write_known({_key(file): value for file, value in zip(files, digests, strict=True)})
+    new = {_key(file): value for file, value in zip(files, digests, strict=True) if known.get(_key(file)) != value}
+    if new:
+        with suppress(OSError):  # a home that cannot be written to costs time, not correctness
+            _write_known(new)
     return digest([[file.name, value] for file, value in zip(files, digests, strict=True)])
 
 
+def _decides(file: Path) -> bool:
+    return file.suffix in IDENTITY_SUFFIXES or file.name in IDENTITY_NAMES
+
+
 def _file_digest(file: Path, known: dict[str, str]) -> str:
-    if file.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", file.resolve().name):
-        return file.resolve().name  # a hub cache names its large blobs by their SHA-256
+    target = file.resolve()
+    if file.is_symlink() and target.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", target.name):
+        return target.name  # a hub cache names its large blobs by their SHA-256
     if (cached := known.get(_key(file))) is not None:
         return cached
     hasher = hashlib.sha256()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Truncation = Literal["error", "left", "right"]
+Row = tuple[tuple[int, ...], tuple[int, ...]]  # token ids, token type ids
+Text = str | tuple[str, str]  # what the tokenizer is given: a text, or a pair of them
+PLACEHOLDER = "\ue000"  # private use: no template rewrites it, no text holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,17 @@ class Encoded:
     positions: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
 
+    @property
+    def row(self) -> Row:
+        return self.ids, self.type_ids
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline(ABC):
-    """Tokenises pairs. ``max_length`` counts tokens, special ones included; None is without limit."""
+    """Tokenises pairs. ``max_length`` counts tokens, special ones included; None is without limit.
+
+    ``truncation`` "left" and "right" are what transformers does with ``truncation=True`` and that ``truncation_side``.
+    """
 
     tokenizer: PreTrainedTokenizerFast
     max_length: int | None
@@ -58,52 +68,67 @@ class Pipeline(ABC):
         """What makes this pipeline another one: its kind, template, joining of turns."""
 
     @abstractmethod
-    def _encode(self, pairs: Sequence[Pair], *, offsets: bool) -> list[Encoding]: ...
+    def _inputs(self, pairs: Sequence[Pair]) -> tuple[Sequence[Text], bool]:
+        """What the tokenizer is given, and whether it adds special tokens to it."""
 
     @abstractmethod
     def _locate(self, pair: Pair, encoding: Encoding) -> list[tuple[int, int, int]]:
         """(token index, start, end) per response token, characters counted from the response's start."""
 
-    def ids(self, pairs: Sequence[Pair]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """(ids, token type ids) of each pair, truncated where that was asked for.
+    def ids(self, pairs: Sequence[Pair]) -> list[Row]:
+        """Each pair as token ids and token type ids, truncated where that was asked for.
 
         Raises:
             TooLongError: over ``max_length`` with truncation "error".
         """
-        encodings = self._encode(pairs, offsets=False)
-        return [self._fit(tuple(e.ids), tuple(e.type_ids)) for e in encodings]
+        return [(tuple(e.ids), tuple(e.type_ids)) for e in self._encode(pairs, offsets=False)]
 
     def encode(self, pair: Pair) -> Encoded:
         """One pair with the whereabouts of its response's tokens; same errors as ``ids``."""
-        encoding = self._encode([pair], offsets=True)[0]
-        ids, type_ids = self._fit(tuple(encoding.ids), tuple(encoding.type_ids))
-        where = [item for item in self._locate(pair, encoding) if item[0] < len(ids)]
-        if len(ids) < len(encoding.ids) and self.truncation == "left":
-            where = []  # the head is gone: positions no longer line up, so nothing is offered for editing
-        return Encoded(ids, type_ids, tuple(i for i, _, _ in where), tuple((s, e) for _, s, e in where))
+        return self.encode_all([pair])[0]
 
-    def _fit(self, ids: tuple[int, ...], type_ids: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        if self.max_length is None or len(ids) <= self.max_length:
-            return ids, type_ids
-        if self.truncation == "error":
+    def encode_all(self, pairs: Sequence[Pair]) -> list[Encoded]:
+        """``encode`` of many pairs at once."""
+        found = []
+        for pair, encoding in zip(pairs, self._encode(pairs, offsets=True), strict=True):
+            where = self._locate(pair, encoding)
+            spans = tuple((start, end) for _, start, end in where)
+            found.append(Encoded(tuple(encoding.ids), tuple(encoding.type_ids), tuple(i for i, _, _ in where), spans))
+        return found
+
+    def _encode(self, pairs: Sequence[Pair], *, offsets: bool) -> list[Encoding]:
+        backend = self.backend
+        encode = backend.encode_batch if offsets else backend.encode_batch_fast
+        inputs, special = self._inputs(pairs)
+        if self.truncation == "error" or self.max_length is None:
+            encodings = encode(inputs, add_special_tokens=special)
+            self._check_lengths(encodings)
+            return encodings
+        backend.enable_truncation(self.max_length, strategy="longest_first", direction=self.truncation)
+        try:
+            return encode(inputs, add_special_tokens=special)
+        finally:
+            backend.no_truncation()  # or a copy of this tokenizer that is saved would truncate silently
+
+    def _check_lengths(self, encodings: Sequence[Encoding]) -> None:
+        longest = max((len(encoding.ids) for encoding in encodings), default=0)
+        if self.max_length is not None and longest > self.max_length:
             raise TooLongError(
-                f"input of {len(ids)} tokens is over the RM's maximum of {self.max_length}. "
+                f"input of {longest} tokens is over the RM's maximum of {self.max_length}. "
                 "Shorten it, or ask for --truncation left|right"
             )
-        cut = slice(-self.max_length, None) if self.truncation == "left" else slice(None, self.max_length)
-        return ids[cut], type_ids[cut]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextPairPipeline(Pipeline):
-    """Encoders: (prompt, response) as a text pair. One user turn is its content; more are ``role: content`` lines."""
+    """Encoders: (prompt, response) as a text pair. One turn is its content; more are ``role: content`` lines."""
 
     def identity(self) -> list[object]:
         return ["text_pair"]
 
-    def _encode(self, pairs: Sequence[Pair], *, offsets: bool) -> list[Encoding]:
-        encode = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
-        return encode([(plain_prompt(pair.prompt), pair.response) for pair in pairs])
+    def _inputs(self, pairs: Sequence[Pair]) -> tuple[Sequence[Text], bool]:
+        both = [(plain_prompt(pair.prompt), pair.response) for pair in pairs]
+        return [pair if pair[1] else pair[0] for pair in both], True  # an empty second text is none to transformers
 
     def _locate(self, pair: Pair, encoding: Encoding) -> list[tuple[int, int, int]]:
         del pair
@@ -125,33 +150,48 @@ class ChatPipeline(Pipeline):
         return ["chat", self.tokenizer.chat_template or "human-assistant"]
 
     def render(self, pair: Pair) -> str:
+        """The text that is tokenised.
+
+        Raises:
+            ModelError: the template refuses the conversation.
+        """
         turns = [{"role": turn.role, "content": turn.content} for turn in pair.prompt]
         turns.append({"role": "assistant", "content": pair.response})
         if not self.tokenizer.chat_template:
             names = {"user": "Human", "assistant": "Assistant", "system": "System"}
             return "\n\n".join(f"{names.get(t['role'], t['role'])}: {t['content']}" for t in turns)
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        from jinja2 import TemplateError
 
-    def _encode(self, pairs: Sequence[Pair], *, offsets: bool) -> list[Encoding]:
-        encode = self.backend.encode_batch if offsets else self.backend.encode_batch_fast
-        rendered = [self.render(pair) for pair in pairs]
-        return encode(rendered, add_special_tokens=not self.tokenizer.chat_template)
+        try:
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        except TemplateError as error:
+            roles = ", ".join(turn["role"] for turn in turns)
+            raise ModelError(
+                f"the RM's chat template refuses turns of {roles}: {error}. Mine on prompts it takes"
+            ) from error
+
+    def _inputs(self, pairs: Sequence[Pair]) -> tuple[Sequence[Text], bool]:
+        return [self.render(pair) for pair in pairs], not self.tokenizer.chat_template
 
     def _locate(self, pair: Pair, encoding: Encoding) -> list[tuple[int, int, int]]:
-        text, response = self.render(pair), pair.response
-        at = text.rfind(response)
-        shift = 0
-        if at < 0:  # templates that trim the turn
-            shift = len(response) - len(response.lstrip())
-            response = response.strip()
-            at = text.rfind(response)
-        if at < 0:
-            raise ModelError("the chat template rewrites the response: its tokens cannot be found in the rendered text")
-        found = []
-        for i, (start, end) in enumerate(encoding.offsets):
-            if at <= start < end <= at + len(response):
-                found.append((i, start - at + shift, end - at + shift))
-        return found
+        text, at, shift, length = self._whereabouts(pair)
+        return [
+            (i, max(start, at) - at + shift, end - at + shift)
+            for i, (start, end) in enumerate(encoding.offsets)
+            if start < end and at < end <= at + length and not text[start:at].strip(" ")  # a template's space may join
+        ]
+
+    def _whereabouts(self, pair: Pair) -> tuple[str, int, int, int]:
+        """The rendered text, the response's start in it, the characters trimmed off its head, the length left."""
+        text, (head, _, tail) = self.render(pair), self.render(Pair(pair.prompt, PLACEHOLDER)).rpartition(PLACEHOLDER)
+        written = text[len(head) : len(text) - len(tail)]
+        shift = pair.response.find(written)  # templates may trim the turn
+        if shift < 0 or not (text.startswith(head) and text.endswith(tail)):
+            raise ModelError(
+                "the RM's chat template rewrites this response, so its tokens cannot be found in the rendered text. "
+                "Try an attack that edits no tokens"
+            )
+        return text, len(head), shift, len(written)
 
 
 def plain_prompt(prompt: Conversation) -> str:

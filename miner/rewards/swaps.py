@@ -9,85 +9,108 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from attacks.queries import Swap, SwapTable
+from corpus.records import Conversation
 from miner.rewards.base import Pair
 from miner.rewards.pipeline import Encoded, Pipeline
 from miner.rewards.vocabulary import Vocabulary
 
 Candidate = tuple[int, int, float]  # (index into Encoded.positions, token id, predicted gain)
+DRAWING_ROUNDS = 6
 
 
-def edit_of(encoded: Encoded, response: str, vocabulary: Vocabulary, index: int, token: int, gain: float) -> Swap:
-    """Token ``token`` in place of the response's ``index``-th, as a character edit."""
+def edits_of(encoded: Encoded, response: str, vocabulary: Vocabulary, candidate: Candidate) -> list[Swap]:
+    """The candidate's token in place of the one at its position, as the character edits that may bring it about."""
+    index, token, gain = candidate
+    surface = vocabulary.surfaces[token]
     start, end = encoded.spans[index]
-    if vocabulary.tokens_carry_spaces:
-        while start > 0 and response[start - 1] == " ":  # offsets leave out the space the token carries
-            start -= 1
-        while start < end - 1 and response[start : start + 2] == "  ":
-            start += 1
-    return Swap(start, end, vocabulary.surfaces[token], gain)
+    if not vocabulary.tokens_carry_spaces:
+        return [Swap(start, end, surface, gain)]
+    while start > 0 and response[start - 1] == " ":  # offsets leave out the space the token carries
+        start -= 1
+    while start < end - 1 and response[start : start + 2] == "  ":
+        start += 1
+    edits = [Swap(start, end, surface, gain)]
+    if start == 0 and surface.startswith(" "):  # that space may be the template's, or be put there by the tokenizer
+        edits.insert(0, Swap(start, end, surface[1:], gain))
+    return edits
 
 
 def surviving(
-    pipeline: Pipeline, pair: Pair, encoded: Encoded, vocabulary: Vocabulary, candidates: Sequence[Candidate]
-) -> list[tuple[int, Swap]]:
-    """(position index, edit) of the candidates that survive, in the order given."""
-    edits = [edit_of(encoded, pair.response, vocabulary, i, token, gain) for i, token, gain in candidates]
-    if not edits:
-        return []
-    again = pipeline.ids([Pair(pair.prompt, edit.apply(pair.response)) for edit in edits])
-    kept = []
-    for (index, token, _), edit, (ids, _types) in zip(candidates, edits, again, strict=True):
-        at = encoded.positions[index]
-        if len(ids) == len(encoded.ids) and ids[at] == token and ids[:at] == encoded.ids[:at]:
-            if ids[at + 1 :] == encoded.ids[at + 1 :]:
-                kept.append((index, edit))
+    pipeline: Pipeline,
+    prompts: Sequence[Conversation],
+    response: str,
+    encoded: Sequence[Encoded],
+    vocabulary: Vocabulary,
+    candidates: Sequence[Candidate],
+) -> dict[Candidate, Swap]:
+    """The candidates of which one edit survives on every prompt, with that edit, in the order given.
+
+    ``encoded`` has the response on each prompt; its spans are the same on all.
+    """
+    tried = [(c, edit) for c in candidates for edit in edits_of(encoded[0], response, vocabulary, c)]
+    for prompt, one in dict(zip(prompts, encoded, strict=True)).items():
+        again = pipeline.ids([Pair(prompt, edit.apply(response)) for _, edit in tried])
+        tried = [both for both, (ids, _) in zip(tried, again, strict=True) if ids == _exchanged(one, both[0])]
+    kept: dict[Candidate, Swap] = {}
+    for candidate, edit in tried:
+        kept.setdefault(candidate, edit)
     return kept
 
 
-def best_by_gain(
-    gains: npt.NDArray[np.float32], encoded: Encoded, allowed: npt.NDArray[np.bool_], n_per_position: int
-) -> list[Candidate]:
-    """The highest of ``gains`` (n_positions, vocabulary) per position, the token that is there now left out."""
-    masked = np.where(allowed, gains, -np.inf)
-    masked[np.arange(len(masked)), [encoded.ids[i] for i in encoded.positions]] = -np.inf
-    n = min(n_per_position, int(allowed.sum()) - 1)
-    if n < 1:
-        return []
-    top = np.argpartition(-masked, n - 1, axis=1)[:, :n]
-    rows = []
-    for index, tokens in enumerate(top):
-        ordered = tokens[np.argsort(-masked[index, tokens])]
-        rows += [(index, int(t), float(masked[index, t])) for t in ordered if np.isfinite(masked[index, t])]
-    return rows
+def _exchanged(encoded: Encoded, candidate: Candidate) -> tuple[int, ...]:
+    at = encoded.positions[candidate[0]]
+    return *encoded.ids[:at], candidate[1], *encoded.ids[at + 1 :]
 
 
-def as_table(n_positions: int, kept: Sequence[tuple[int, Swap]], k: int) -> SwapTable:
-    rows: list[list[Swap]] = [[] for _ in range(n_positions)]
-    for index, edit in kept:
-        if len(rows[index]) < k:
+def table(
+    pipeline: Pipeline,
+    prompts: Sequence[Conversation],
+    response: str,
+    encoded: Sequence[Encoded],
+    vocabulary: Vocabulary,
+    candidates: Sequence[Candidate],
+    k: int,
+) -> SwapTable:
+    """Per position the ``k`` best of ``candidates`` (given best first) that survive on every prompt.
+
+    A few more than are missing are tried at a time, until every position has its ``k`` or no candidate is left.
+    """
+    rows: list[list[Swap]] = [[] for _ in encoded[0].positions]
+    waiting: list[list[Candidate]] = [[] for _ in rows]
+    for candidate in reversed(candidates):
+        waiting[candidate[0]].append(candidate)  # the best is last, where pop takes it
+    while True:
+        trial = [
+            queue.pop()
+            for row, queue in zip(rows, waiting, strict=True)
+            for _ in range(min(len(queue), _tries(k - len(row))))
+        ]
+        if not trial:
+            return tuple(tuple(row[:k]) for row in rows)
+        for (index, _, _), edit in surviving(pipeline, prompts, response, encoded, vocabulary, trial).items():
             rows[index].append(edit)
-    return tuple(tuple(row) for row in rows)
 
 
-def draw(
-    pipeline: Pipeline, pair: Pair, vocabulary: Vocabulary, n: int, rng: np.random.Generator
-) -> tuple[Swap, ...]:
-    """``n`` surviving replacements, position and token uniform; fewer when four rounds of drawing do not yield them."""
+def _tries(missing: int) -> int:
+    return missing + missing // 2 + 4 if missing > 0 else 0
+
+
+def draw(pipeline: Pipeline, pair: Pair, vocabulary: Vocabulary, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
+    """``n`` different surviving replacements, position and token uniform; fewer when six rounds do not yield them."""
     encoded = pipeline.encode(pair)
     if not encoded.positions:
         return ()
     tokens = np.flatnonzero(vocabulary.allowed)
-    found: list[Swap] = []
-    for _ in range(4):
+    found: dict[Candidate, Swap] = {}
+    for _ in range(DRAWING_ROUNDS):
         missing = n - len(found)
         if missing <= 0:
             break
         where = rng.integers(len(encoded.positions), size=2 * missing)
         what = rng.choice(tokens, size=2 * missing)
         drawn = [(int(i), int(t), 0.0) for i, t in zip(where, what, strict=True)]
-        drawn = [c for c in drawn if encoded.ids[encoded.positions[c[0]]] != c[1]]
-        found += [edit for _, edit in surviving(pipeline, pair, encoded, vocabulary, drawn)]
-    return tuple(found[:n])
+        fresh = dict.fromkeys(c for c in drawn if encoded.ids[encoded.positions[c[0]]] != c[1] and c not in found)
+        found |= surviving(pipeline, [pair.prompt], pair.response, [encoded], vocabulary, list(fresh))
+    return tuple(list(found.values())[:n])

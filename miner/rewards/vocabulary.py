@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from miner.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+Spelling = Literal["byte_level", "metaspace", "wordpiece"]
+CARRIERS = ("", "a", "1", ".", " ")  # a token that no text can give comes out after none of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +37,68 @@ class Vocabulary:
         Raises:
             ModelError: nothing is left.
         """
-        pieces = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
-        byte_level = any(piece.startswith("Ġ") for piece in pieces if piece)
-        metaspace = not byte_level and any(piece.startswith("▁") for piece in pieces if piece)
-        surfaces = _surfaces(pieces, byte_level=byte_level)
-        surfaces += [""] * (size - len(surfaces))
+        pieces = _pieces(tokenizer, size)
+        spelling = _spelling(tokenizer, pieces)
+        surfaces = _surfaces(pieces, spelling)
         barred = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
-        allowed = np.array([i not in barred and _usable(s, ascii_only) for i, s in enumerate(surfaces)])
+        usable = np.array([i not in barred and _usable(s, ascii_only) for i, s in enumerate(surfaces)])
+        allowed = _reachable(tokenizer, surfaces, usable)
         if not allowed.any():
             raise ModelError("the vocabulary filter leaves no token. Try without --ascii, or check the tokenizer")
-        spaced = byte_level or metaspace
-        whole = np.array(
-            [
-                bool(ok) and s.strip().isalpha() and len(s.strip()) > 1 and _starts_word(piece, s, spaced=spaced)
-                for ok, s, piece in zip(allowed, surfaces, [*pieces, *[""] * (size - len(pieces))], strict=True)
-            ]
-        )
-        return cls(tuple(surfaces), allowed, whole if whole.any() else allowed, spaced)
+        words = np.array([_whole_word(p, s, spelling) for p, s in zip(pieces, surfaces, strict=True)]) & allowed
+        return cls(tuple(surfaces), allowed, words if words.any() else allowed, spelling != "wordpiece")
 
 
-def _surfaces(pieces: list[str], *, byte_level: bool) -> list[str]:
-    if byte_level:
+def _pieces(tokenizer: PreTrainedTokenizerFast, size: int) -> list[str]:
+    """The vocabulary's entries as the tokenizer writes them; empty where an embedding row has none."""
+    known = {i: piece for piece, i in tokenizer.get_vocab().items()}
+    return [known.get(i, "") for i in range(size)]
+
+
+def _spelling(tokenizer: PreTrainedTokenizerFast, pieces: list[str]) -> Spelling:
+    """From the tokenizer's parts: a multilingual vocabulary holds "Ġ" and "▁" as letters of their own, too."""
+    backend = tokenizer.backend_tokenizer
+    if type(backend.model).__name__ == "WordPiece":
+        return "wordpiece"
+    parts = (part.__getstate__() for part in (backend.decoder, backend.pre_tokenizer) if part is not None)
+    if any(b'"ByteLevel"' in state for state in parts):
+        return "byte_level"
+    return "metaspace" if any(piece.startswith("▁") for piece in pieces) else "wordpiece"
+
+
+def _surfaces(pieces: list[str], spelling: Spelling) -> list[str]:
+    if spelling == "byte_level":
         from tokenizers import decoders
 
         decoder = decoders.ByteLevel()
         return [decoder.decode([piece]) for piece in pieces]
-    return [piece.removeprefix("##").replace("▁", " ") for piece in pieces]
+    if spelling == "metaspace":
+        return [piece.replace("▁", " ") for piece in pieces]
+    return [piece.removeprefix("##") for piece in pieces]
 
 
 def _usable(surface: str, ascii_only: bool) -> bool:
     text = surface.strip(" ")
-    return bool(text) and text.isprintable() and "�" not in text and (text.isascii() or not ascii_only)
+    return bool(text) and text.isprintable() and "\ufffd" not in text and (text.isascii() or not ascii_only)
 
 
-def _starts_word(piece: str, surface: str, *, spaced: bool) -> bool:
-    return surface.startswith(" ") if spaced else not piece.startswith("##")
+def _reachable(
+    tokenizer: PreTrainedTokenizerFast, surfaces: list[str], usable: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Of the usable tokens those that some text gives: "[unused7]", "<0x41>" and an uncased model's capitals do not.
+
+    A text is the token's surface after a short carrier; contexts that need a longer one are given up.
+    """
+    reachable = np.zeros_like(usable)
+    for carrier in CARRIERS:
+        left = [int(i) for i in np.flatnonzero(usable & ~reachable)]
+        texts = [carrier + surfaces[i] for i in left]
+        encodings = tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        reachable[[i for i, encoding in zip(left, encodings, strict=True) if encoding.ids[-1:] == [i]]] = True
+    return reachable
+
+
+def _whole_word(piece: str, surface: str, spelling: Spelling) -> bool:
+    starts = not piece.startswith("##") if spelling == "wordpiece" else surface.startswith(" ")
+    word = surface.strip(" ")
+    return starts and len(word) > 1 and word.isalpha()

@@ -1,0 +1,96 @@
+"""Loads a causal LM from a folder or a hub, safetensors only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from miner.errors import ModelError
+from miner.language_models.model import LanguageModel
+from miner.rewards.identity import fingerprint
+from miner.rewards.loading import load_tokenizer, quiet_transformers, resolve_device, resolve_folder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FALLBACK_MAX_LENGTH = 2048
+
+
+def load_language_model(
+    source: str | Path,
+    *,
+    device: str = "auto",
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> LanguageModel:
+    """The causal LM in a local folder or under a hub id.
+
+    fp32 by default: a check's values are compared with thresholds, so that they should depend on nothing but the text.
+
+    Raises:
+        ModelError: no such model, not a causal LM, weights missing, no fast tokenizer, neither a BOS nor an EOS token.
+    """
+    from transformers import GenerationConfig
+
+    place = resolve_device(device)
+    folder = resolve_folder(str(source), revision)
+    tokenizer = load_tokenizer(folder, trust_remote_code)
+    model = _model(folder, DTYPES[dtype], trust_remote_code).to(place)  # type: ignore[arg-type]
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if start is None:
+        raise ModelError(
+            f"the tokenizer of {source} has neither a BOS nor an EOS token: its LM has no way to start a text"
+        )
+    end_tokens = _end_tokens(model)
+    # A model may bring its own top-k, penalties or length; what is sampled here is what the caller asked for.
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+    return LanguageModel(
+        name=Path(str(source)).name,
+        fingerprint=fingerprint(folder),
+        dtype=dtype,
+        model=model,
+        tokenizer=tokenizer,
+        start_token=int(start),
+        end_tokens=end_tokens,
+        max_length=_max_length(model, tokenizer),
+    )
+
+
+def _model(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with quiet_transformers():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot load {folder} as a causal LM: {str(error).splitlines()[0]}") from error
+    model: PreTrainedModel = loaded[0]
+    if missing_keys := loaded[1]["missing_keys"]:
+        missing = ", ".join(sorted(missing_keys)[:3])
+        raise ModelError(
+            f"{folder} has no trained weights for {missing}: it would write noise. Give a causal LM's folder"
+        )
+    model.requires_grad_(False).train(False)
+    return model
+
+
+def _end_tokens(model: PreTrainedModel) -> tuple[int, ...]:
+    generation, config = model.generation_config, model.config
+    found = getattr(generation, "eos_token_id", None)
+    found = getattr(config, "eos_token_id", None) if found is None else found
+    return () if found is None else tuple(found) if isinstance(found, (list, tuple)) else (int(found),)
+
+
+def _max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> int:
+    limits = [getattr(model.config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length]
+    return min((int(limit) for limit in limits if limit and 0 < limit < 10**9), default=FALLBACK_MAX_LENGTH)

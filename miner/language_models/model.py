@@ -1,0 +1,191 @@
+"""A causal LM: the likelihood of texts, and continuations sampled from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from attacks.queries import Continuation
+from corpus.records import Conversation
+from miner.errors import TooLongError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+Floats = npt.NDArray[np.float64]
+
+LOGITS_PER_BATCH = {"cpu": 2**23, "mps": 2**26, "cuda": 2**28}  # entries: the vocabulary is what fills the memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Continuations of one prompt, and how many tokens the LM wrote for them, end marks included."""
+
+    continuations: tuple[Continuation, ...]
+    policy_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Token ids of (a part of) a text behind the start token; the first ``seen`` of them are only context."""
+
+    text: int
+    order: int
+    ids: tuple[int, ...]
+    seen: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """A causal LM with its tokenizer.
+
+    ``fingerprint`` names weights, config and tokenizer; ``dtype`` is what it runs in; ``max_length`` counts tokens, the
+    start token among them.
+    """
+
+    name: str
+    fingerprint: str
+    dtype: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    start_token: int
+    end_tokens: tuple[int, ...]
+    max_length: int
+
+    def token_nll(self, texts: Sequence[str]) -> list[Floats]:
+        """Negative log-likelihood of each token, in nats, given the start token and what precedes it.
+
+        One array per text, in order, empty for the empty text. Neither the order of the texts nor their company
+        matters beyond rounding. A text over the maximum length is read in windows that overlap by half.
+        """
+        windows = [window for index, ids in enumerate(self._encode(texts)) for window in self._windows(index, ids)]
+        windows.sort(key=lambda window: len(window.ids))
+        parts: list[dict[int, Floats]] = [{} for _ in texts]
+        for batch in self._batches(windows):
+            for window, nll in zip(batch, self._window_nll(batch), strict=True):
+                parts[window.text][window.order] = nll[window.seen :]
+        return [np.concatenate([found[k] for k in sorted(found)]) if found else np.zeros(0) for found in parts]
+
+    def sample(
+        self,
+        prompt: Conversation,
+        n: int,
+        *,
+        seed: int,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+    ) -> Samples:
+        """``n`` continuations of ``prompt``: the same for the same seed, global generators untouched.
+
+        ``log_probability`` is under the distribution that was sampled from, temperature and ``top_p`` applied, the
+        end mark counted.
+
+        Raises:
+            TooLongError: prompt and continuation together exceed the maximum length.
+        """
+        ids = self._prompt_ids(prompt)
+        if len(ids) + max_new_tokens > self.max_length:
+            raise TooLongError(
+                f"prompt of {len(ids)} tokens and {max_new_tokens} new ones exceed the {self.max_length} that "
+                f"{self.name} reads. Lower max_new_tokens"
+            )
+        rows = max(1, LOGITS_PER_BATCH[self.model.device.type] * 4 // (self.model.config.vocab_size * max_new_tokens))
+        continuations: list[Continuation] = []
+        policy_tokens = 0
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), torch.inference_mode():
+            torch.manual_seed(seed)
+            for start in range(0, n, rows):
+                batch, tokens = self._generate(ids, min(rows, n - start), max_new_tokens, temperature, top_p)
+                continuations += batch
+                policy_tokens += tokens
+        return Samples(continuations=tuple(continuations), policy_tokens=policy_tokens)
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        encoded: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return encoded
+
+    def _windows(self, text: int, ids: list[int]) -> Iterator[_Window]:
+        room = self.max_length - 1
+        known = 0
+        for order in count():
+            start = max(0, known - room // 2)
+            end = min(start + room, len(ids))
+            if known == end:
+                return
+            yield _Window(text, order, tuple(ids[start:end]), known - start)
+            known = end
+
+    def _batches(self, windows: list[_Window]) -> Iterator[list[_Window]]:
+        """Runs of similar lengths whose logits fit the memory."""
+        limit = LOGITS_PER_BATCH[self.model.device.type] // self.model.config.vocab_size
+        batch: list[_Window] = []
+        for window in windows:
+            if batch and (len(batch) + 1) * len(window.ids) > limit:
+                yield batch
+                batch = []
+            batch.append(window)
+        if batch:
+            yield batch
+
+    def _window_nll(self, batch: list[_Window]) -> list[Floats]:
+        longest = max(len(window.ids) for window in batch)
+        rows = [[self.start_token, *w.ids] + [self.start_token] * (longest - len(w.ids)) for w in batch]
+        ids = torch.tensor(rows, device=self.model.device)  # (n_windows, 1 + longest); causal: right padding is inert
+        with torch.inference_mode():
+            logits = self.model(input_ids=ids).logits[:, :-1].flatten(0, 1).float()
+            nll = torch.nn.functional.cross_entropy(logits, ids[:, 1:].flatten(), reduction="none")
+        values = nll.double().cpu().numpy().reshape(len(batch), longest)
+        return [row[: len(window.ids)] for row, window in zip(values, batch, strict=True)]
+
+    def _prompt_ids(self, prompt: Conversation) -> list[int]:
+        if self.tokenizer.chat_template:
+            turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
+            text = str(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+            return self._encode([text])[0]  # the template writes its own start token
+        # No trailing space: a byte-level word starts with its space, so that the LM has to write it.
+        return [self.start_token, *self._encode(["\n".join(turn.content for turn in prompt)])[0]]
+
+    def _generate(
+        self, ids: list[int], n: int, max_new_tokens: int, temperature: float, top_p: float
+    ) -> tuple[list[Continuation], int]:
+        from transformers import GenerationConfig
+
+        prompt = torch.tensor([ids], device=self.model.device).expand(n, -1)
+        config = GenerationConfig(  # type: ignore[no-untyped-call]
+            do_sample=True,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=0,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=list(self.end_tokens) or None,
+            pad_token_id=self.start_token,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        generate: Any = self.model.generate
+        output = generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=config)
+        written = output.sequences[:, len(ids) :]  # (n, n_new)
+        scores = torch.stack(output.scores, dim=1).float()  # (n, n_new, vocabulary)
+        log_p = scores.log_softmax(-1).gather(-1, written[:, :, None])[:, :, 0]
+        counted = self._until_end(written)
+        totals = torch.where(counted, log_p, 0.0).double().sum(1).tolist()
+        texts = [
+            str(self.tokenizer.decode(row[kept], skip_special_tokens=True)).strip()
+            for row, kept in zip(written, counted, strict=True)
+        ]
+        return [Continuation(text, total) for text, total in zip(texts, totals, strict=True)], int(counted.sum())
+
+    def _until_end(self, written: torch.Tensor) -> torch.Tensor:
+        """True for the tokens up to and with the first end mark, shape (n, n_new)."""
+        ends = torch.isin(written, torch.tensor(self.end_tokens, dtype=written.dtype, device=written.device))
+        return (ends.cumsum(1) - ends.int()) == 0

@@ -1,0 +1,79 @@
+"""Decoders with a score head, read at the last token that is not padding by the model's own config."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from miner.rewards.pipeline import Row
+from miner.rewards.prefix_cache import (
+    Ids,
+    can_share,
+    head_lengths,
+    last_hidden,
+    last_hidden_shared,
+    sharing_order,
+)
+from miner.rewards.transformer import TransformerRewardModel
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+@dataclass(kw_only=True, eq=False)
+class CausalRewardModel(TransformerRewardModel):
+    """Only the token that the reward is read at goes through the head; rows of one prompt share their heads' cache.
+
+    ``left_padding`` changes no reward, nor does ``share_prefixes``; sharing pads heads left and tails right.
+    """
+
+    left_padding: bool = False
+    share_prefixes: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._shares = self.share_prefixes and can_share(self.model)
+
+    def head_identity(self) -> list[object]:
+        return [type(self.model).__name__, "last token but padding", self._config_pad()]
+
+    def flops(self, n_tokens: int) -> float:
+        """Attention looks at what came before: half of an encoder's quadratic part."""
+        linear = self.flops_per_token * n_tokens
+        return linear + (super().flops(n_tokens) - linear) / 2
+
+    def _config_pad(self) -> int | None:
+        pad: int | None = self.model.config.get_text_config().pad_token_id
+        return pad
+
+    def _logits(
+        self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
+    ) -> torch.Tensor:
+        ids = [ids for ids, _ in rows]
+        pooled = [self._pooled(row) for row in ids]
+        needed = [row[: at + 1] for row, at in zip(ids, pooled, strict=True)]  # what follows cannot reach back
+        heads = head_lengths(needed, groups) if groups is not None and self._shares else []
+        if groups is not None and any(heads):
+            hidden = last_hidden_shared(model, needed, heads, groups, pad=self.pad_id)
+        else:
+            hidden = last_hidden(model, ids, pooled, left=self.left_padding, pad=self.pad_id)
+        score: Any = model.score
+        logits: torch.Tensor = score(hidden)[:, 0]
+        return logits
+
+    def logits_for_training(self, model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
+        whole: Any = model
+        return self._logits(whole.get_base_model() if hasattr(whole, "get_base_model") else whole, rows)  # out of peft
+
+    def _pooled(self, ids: Ids) -> int:
+        """Where transformers itself reads the reward."""
+        pad = self._config_pad()
+        return next((i for i in range(len(ids) - 1, -1, -1) if ids[i] != pad), len(ids) - 1 if pad is None else 0)
+
+    def _order(self, rows: Sequence[Row], groups: Sequence[Hashable]) -> list[int] | None:
+        return sharing_order([ids for ids, _ in rows], groups) if self._shares else None
+
+    def _first_column(self, width: int, length: int) -> int:
+        return width - length if self.left_padding else 0

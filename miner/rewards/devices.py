@@ -1,0 +1,50 @@
+"""Where a model runs and in which dtype it ranks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from miner.errors import ModelError
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+BATCH_TOKENS = {"cpu": 4096, "mps": 16384, "cuda": 65536}  # where out-of-memory halving starts
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` is CUDA, then MPS, then the CPU.
+
+    Raises:
+        ModelError: the device asked for is not on this machine, or is none of ours.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(f"device {device!r} is unknown. Try: --device {'|'.join(BATCH_TOKENS)}") from error
+    present = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}
+    if (place.index or 0) >= present.get(place.type, 0):
+        raise ModelError(f"device {device!r} is not available on this machine. Try: --device cpu")
+    return place
+
+
+def ranking_dtype(dtype: DType, place: torch.device) -> torch.dtype:
+    """The dtype asked for; ``auto`` is bf16 where the hardware multiplies in it, else fp32.
+
+    Raises:
+        ModelError: no such dtype.
+    """
+    if dtype != "auto":
+        if dtype not in _DTYPES:
+            raise ModelError(f"dtype {dtype!r} is unknown. Try: --dtype auto|{'|'.join(_DTYPES)}")
+        return _DTYPES[dtype]
+    if place.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if place.type == "cpu" and _cpu_multiplies_bf16() else torch.float32
+
+
+def _cpu_multiplies_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

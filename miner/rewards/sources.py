@@ -1,0 +1,74 @@
+"""A model's folder, wherever it comes from: as it is on this machine, or downloaded from a hub at a revision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from miner.errors import ModelError
+
+DOWNLOADED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "*.py"]
+LEFT_OUT = ["consolidated*", "*/*.safetensors"]  # the same weights once more, in other layouts
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.tiktoken")
+
+
+def resolve_folder(source: str, revision: str | None) -> Path:
+    """A local folder as it is; a hub id as its downloaded snapshot, weights in safetensors only.
+
+    Raises:
+        ModelError: neither; the message says what to try.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise ModelError(f"{source} is a folder on this machine and has no revisions. Drop --revision {revision}")
+        return folder
+    if folder.exists() or source.count("/") != 1 or source.startswith((".", "/", "~")):
+        raise ModelError(
+            f"no model folder at {source}. Give a folder that save_pretrained wrote, or a hub id owner/name"
+        )
+    return _downloaded(source, revision)
+
+
+def _downloaded(source: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=DOWNLOADED, ignore_patterns=LEFT_OUT))
+    except Exception as error:  # the hub's errors and its HTTP client's have no base of their own
+        at = f" at revision {revision!r}" if revision else ""
+        raise ModelError(
+            f"no model {source!r}{at}: no folder here, and the hub did not give it ({first_line(error)}). "
+            "Check the name, the network, or give a folder"
+        ) from error
+
+
+def require_safetensors(folder: Path) -> None:
+    """Refuse a folder without safetensors: what unpickling runs is anybody's guess.
+
+    Raises:
+        ModelError: pickled weights only, or none.
+    """
+    if any(folder.glob("*.safetensors")):
+        return
+    if any(file for pattern in PICKLED for file in folder.glob(pattern)):
+        raise ModelError(
+            f"{folder} has pickled weights only, which can run code when read. Convert them where you trust them: "
+            "load with transformers, then save_pretrained"
+        )
+    raise ModelError(f"{folder} holds no *.safetensors weights. Give a folder that save_pretrained wrote")
+
+
+def require_tokenizer(folder: Path) -> None:
+    """Refuse a folder without a tokenizer's files, for which transformers makes up an empty one.
+
+    Raises:
+        ModelError: there are none.
+    """
+    if not any(file for pattern in TOKENIZERS for file in folder.glob(pattern)):
+        raise ModelError(f"no fast tokenizer in {folder}. Save one beside the model: tokenizer.json")
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
