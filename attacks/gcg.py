@@ -21,20 +21,21 @@ from attacks.queries import Search, Swap, Swaps, SwapTable, ask
 @dataclass(frozen=True, kw_only=True)
 class GCG(Attack):
     """``n_words`` random words to start from; per step ``width`` single-token edits drawn from the ``k`` most
-    promising replacements of every position. After ``patience`` steps without a better text it starts afresh."""
+    promising replacements of every position. After ``patience`` steps without a better text, ``kicks`` random edits."""
 
     name: ClassVar[str] = "gcg"
     family: ClassVar[str] = "gradient"
     needs = (Swaps,)
 
-    n_words: int = 20
-    width: int = 32
+    n_words: int = 14
+    width: int = 24
     k: int = 16
-    patience: int = 8
+    patience: int = 4
+    kicks: int = 3
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
-        yield from climb(rng, n_words=self.n_words, patience=self.patience, propose=self._propose)
+        yield from climb(rng, n_words=self.n_words, patience=self.patience, kicks=self.kicks, propose=self._propose)
 
     def _propose(self, text: str, rng: np.random.Generator) -> Proposal:
         table = yield from ask(Swaps(text, self.k))

@@ -18,18 +18,19 @@ from attacks.queries import RandomSwaps, Search, ask
 @dataclass(frozen=True, kw_only=True)
 class RandomSearch(Attack):
     """``n_words`` random words to start from; per step ``width`` random single-token edits. After ``patience`` steps
-    without a better text it starts afresh."""
+    without a better text, ``kicks`` of them at once."""
 
     name: ClassVar[str] = "random"
     family: ClassVar[str] = "random"
 
-    n_words: int = 20
-    width: int = 32
-    patience: int = 8
+    n_words: int = 14
+    width: int = 24
+    patience: int = 4
+    kicks: int = 3
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
-        yield from climb(rng, n_words=self.n_words, patience=self.patience, propose=self._propose)
+        yield from climb(rng, n_words=self.n_words, patience=self.patience, kicks=self.kicks, propose=self._propose)
 
     def _propose(self, text: str, rng: np.random.Generator) -> Proposal:
         return (yield from ask(RandomSwaps(text, self.width, seed=draw_seed(rng))))

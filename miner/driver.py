@@ -27,6 +27,7 @@ Rewards = npt.NDArray[np.float64]
 
 QUERIES_PER_GRADIENT = 3
 JUDGED_AT_ONCE = 4
+LEADERS = 2  # texts per query whose exact reward the search is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +154,24 @@ class Driver:
                 asks[0].live.end("error", str(error))
                 return []
             return [row for ask in asks for row in self._scored([ask])]
-        seconds = time.perf_counter() - started
         ends = np.cumsum([len(part) for part in pairs])
         parts = np.split(rewards, ends[:-1]) if asks else []
+        self._refine(pairs, parts)
+        seconds = time.perf_counter() - started
         return [(ask, part, seconds * len(part) / len(rewards)) for ask, part in zip(asks, parts, strict=True)]
+
+    def _refine(self, pairs: Sequence[Sequence[Pair]], parts: Sequence[Rewards]) -> None:
+        """Put the exact rewards of each query's leaders in place of their ranking rewards.
+
+        The best of many noisy scores is mostly lucky, and a search that believes it can no longer climb past it.
+        """
+        rm = self.oracle.rm
+        if rm.ranking_dtype == rm.reward_dtype:
+            return
+        leaders = [(n, int(i)) for n, part in enumerate(parts) for i in np.argsort(-part)[:LEADERS]]
+        exact = rm.exact_rewards([pairs[n][i] for n, i in leaders])
+        for (n, i), reward in zip(leaders, exact, strict=True):
+            parts[n][i] = reward
 
     def _deliver(self, ask: _Ask, rewards: Rewards) -> None:
         """Book, look for a finding, and send the answer: rewards of shape (n_texts, n_prompts)."""

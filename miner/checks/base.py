@@ -61,6 +61,9 @@ class Check(ABC):
     acquits: ClassVar[bool] = False
     """Whether ``sensible`` is positive evidence of sense, against which no quorum convicts."""
 
+    appeals: ClassVar[bool] = True
+    """Whether such evidence outweighs this check's ``nonsense``."""
+
     @property
     @abstractmethod
     def identity(self) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import ClassVar
 
@@ -14,18 +17,19 @@ from miner.checks.base import Check, Floats, Materials, Subject
 from miner.language_models import LanguageModel
 
 STOPS = ".!?…。"
+_BETWEEN_SENTENCES = re.compile(rf"(?<=[{STOPS}])\s+(?=[^\W\d_a-z])")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order(Check):
-    """Minus the nats per word that the text gains over its own words in random order, under ``reference_lm``.
+    """Log of the text's surprise under ``reference_lm`` over that of its own words in random order, ≪ 0 for sense, plus
+    ``fluency_weight`` for each nat per token: of two texts that lose little by shuffling, the odder one is the salad.
 
-    The mean over ``shuffles`` shuffles, drawn from ``seed`` and the text, so that the value depends on the text alone.
-    What words a text uses cancels out: rare names do not count against it, likely ones not for it. So does its
-    punctuation: every order is read as a sentence, capital and full stop included, since a good answer without them is
-    still one, and a stop after the first word would give a shuffle away for the wrong reason. Per word, not per token,
-    since the tokens inside a word gain nothing by its place. ``sensible`` acquits: no heap of words is worth its
-    order. Abstains on what that LM wrote and on fewer than ``min_words`` words.
+    The mean surprise over ``shuffles`` shuffles, drawn from ``seed`` and the words, so that the value depends on the
+    text alone. What words a text uses cancels out: rare names do not count against it, likely ones not for it. A shuffle
+    is written properly, in sentences as long as the text's with capital and stop, and the text is granted its own first
+    capital and last stop: a good answer without punctuation is still one. ``sensible`` acquits: no heap of words is
+    worth its order. Abstains on what that LM wrote and on fewer than ``min_words`` words, which chance may put in order.
     """
 
     name: ClassVar[str] = "order"
@@ -33,7 +37,8 @@ class Order(Check):
 
     reference_lm: LanguageModel
     shuffles: int = 8
-    min_words: int = 4
+    min_words: int = 7
+    fluency_weight: float = 0.05
     seed: int = 0
 
     @classmethod
@@ -43,35 +48,45 @@ class Order(Check):
     @property
     def identity(self) -> str:
         lm = self.reference_lm
-        return digest([self.name, lm.fingerprint, lm.dtype, self.shuffles, self.min_words, self.seed])
+        return digest(
+            [self.name, lm.fingerprint, lm.dtype, self.shuffles, self.min_words, self.fluency_weight, self.seed]
+        )
 
     def values(self, subjects: Sequence[Subject]) -> Floats:
-        words = [_plain_words(subject.response) for subject in subjects]
-        judged = [
-            index
-            for index, subject in enumerate(subjects)
-            if len(words[index]) >= self.min_words and subject.sampled_by != self.reference_lm.fingerprint
-        ]
-        nlls = self.reference_lm.token_nll([text for index in judged for text in self._orders(words[index])])
+        orders = [self._orders(subject) for subject in subjects]
+        surprise = iter(self.reference_lm.token_nll([text for texts in orders for text in texts]))
         values = np.full(len(subjects), np.nan)
-        for row, index in enumerate(judged):
-            own, *shuffled = nlls[row * (self.shuffles + 1) : (row + 1) * (self.shuffles + 1)]
-            gain = float(np.mean([nll.sum() for nll in shuffled])) - float(own.sum())
-            values[index] = -gain / len(words[index])
+        for index, texts in enumerate(orders):
+            if texts:
+                own, *shuffled = (next(surprise) for _ in texts)
+                ratio = own.sum() / np.mean([one.sum() for one in shuffled])
+                values[index] = math.log(ratio) + self.fluency_weight * own.mean()
         return values
 
-    def _orders(self, words: Sequence[str]) -> list[str]:
-        """The words as a sentence in their own order, then in random ones."""
+    def _orders(self, subject: Subject) -> list[str]:
+        """The text as it is and its shuffles; nothing where there is no evidence to be had."""
+        text = " ".join(subject.response.split())
+        sentences = [_plain_words(sentence) for sentence in _BETWEEN_SENTENCES.split(text)]
+        words = [word for sentence in sentences for word in sentence]
+        if len(words) < self.min_words or subject.sampled_by == self.reference_lm.fingerprint:
+            return []
+        lengths = [len(sentence) for sentence in sentences]
         rng = Random(f"{self.seed}|{' '.join(words)}")
-        return [_sentence(order) for order in (words, *(rng.sample(words, len(words)) for _ in range(self.shuffles)))]
+        shuffles = (rng.sample(words, len(words)) for _ in range(self.shuffles))
+        return [_with_ends(text), *(_in_sentences(shuffled, lengths) for shuffled in shuffles)]
 
 
-def _plain_words(text: str) -> list[str]:
-    """The words without what marks their place in a sentence: a capital at the start, a stop at the end."""
-    words = (word.rstrip(STOPS) for word in text.split())
+def _plain_words(sentence: str) -> list[str]:
+    """The words without what marks their place: the capital of a first one, the stop of a last."""
+    words = (word.rstrip(STOPS) for word in sentence.split())
     return [word.lower() if word[1:] == word[1:].lower() else word for word in words if word]
 
 
-def _sentence(words: Sequence[str]) -> str:
-    text = " ".join(words)
-    return f"{text[:1].upper()}{text[1:]}."
+def _in_sentences(words: Sequence[str], lengths: Sequence[int]) -> str:
+    left = iter(words)
+    return " ".join(_with_ends(" ".join(islice(left, length))) for length in lengths if length)
+
+
+def _with_ends(text: str) -> str:
+    stop = "" if text.endswith(tuple(STOPS)) else "."
+    return f"{text[:1].upper()}{text[1:]}{stop}"

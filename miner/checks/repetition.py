@@ -23,6 +23,7 @@ class Repetition(Check):
 
     name: ClassVar[str] = "repetition"
     least_threshold: ClassVar[float] = 0.6
+    appeals: ClassVar[bool] = False  # a phrase may be in order and still be said twenty times
 
     n: int = 5
     min_characters: int = 15

@@ -55,8 +55,8 @@ class Judge:
     One nonsense answer is enough by default, because the only strong check of any salad is the order of its words: a
     second vote would have to come from fluency, which at a false-alarm rate of 2 % sees less than two thirds of the
     salads, or from relevance, which on most good answers sees nothing. What keeps a quorum of one honest is the
-    acquittal: text that loses much by shuffling is not convicted for rare words, for saying a thing twice, or on its
-    attack's word. So the order check's false-alarm rate is, but for the few texts on which it abstains, the judge's.
+    acquittal: text that loses much by shuffling is not convicted for rare words or on its attack's word (only for
+    sheer repetition). So the order check's false-alarm rate is, but for the few texts on which it abstains, the judge's.
     """
 
     checks: tuple[CalibratedCheck, ...]
@@ -89,12 +89,16 @@ class Judge:
             calibrated.check.acquits and verdict.verdict == "sensible"
             for calibrated, verdict in zip(self.checks, verdicts, strict=True)
         )
+        convicting = sum(
+            verdict.verdict == "nonsense" and not (acquitted and calibrated.check.appeals)
+            for calibrated, verdict in zip(self.checks, verdicts, strict=True)
+        )
         answers = [verdict.verdict for verdict in verdicts]
-        return Certificate(verdict=decide(answers, quorum=self.quorum, acquitted=acquitted), verdicts=verdicts)
+        return Certificate(verdict=decide(answers, convicting, self.quorum), verdicts=verdicts)
 
 
-def decide(answers: Sequence[Answer], *, quorum: int, acquitted: bool) -> Answer:
-    """Nonsense with a quorum of such answers and no acquittal; abstain where too few gave evidence; else sensible."""
-    if answers.count("nonsense") >= quorum and not acquitted:
+def decide(answers: Sequence[Answer], convicting: int, quorum: int) -> Answer:
+    """Nonsense where a quorum of answers stands; abstain where too few checks gave evidence for one; else sensible."""
+    if convicting >= quorum:
         return "nonsense"
     return "abstain" if len(answers) - answers.count("abstain") < quorum else "sensible"

@@ -7,7 +7,7 @@ subprocess: ``python -m miner.docsworld.harvest OUT.jsonl`` imports nothing of o
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import inspect
 import io
 import json
@@ -25,6 +25,7 @@ SKIPPED = frozenset(
     {"antigravity", "this", "idlelib", "test", "turtledemo", "lib2to3", "ensurepip", "turtle", "msilib"}
 )
 MIN_WORDS, MAX_WORDS = 4, 40
+DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,19 @@ def is_english(sentence: str) -> bool:
         and sentence.isprintable()
         and plain >= 0.6 * len(words)
     )
+
+
+def package_sentences(package: str) -> list[str]:
+    """The English sentences of an installed package's docstrings, read from its source files without importing it.
+
+    Empty where the package is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return []
+    files = sorted(path for path in Path(spec.origin).parent.rglob("*.py") if "test" not in path.as_posix())
+    docstrings = (doc for file in files for doc in DOCSTRING.findall(file.read_text(encoding="utf-8", errors="ignore")))
+    return [sentence for doc in docstrings for sentence in sentences(inspect.cleandoc(doc))]
 
 
 def main(target: str) -> None:

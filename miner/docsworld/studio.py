@@ -33,10 +33,12 @@ class Recipes:
     reference_lm: LanguageModelRecipe
 
 
-FULL = Recipes(rm=RewardModelRecipe(), policy=LanguageModelRecipe(steps=400), reference_lm=LanguageModelRecipe())
+FULL = Recipes(
+    rm=RewardModelRecipe(), policy=LanguageModelRecipe(steps=200), reference_lm=LanguageModelRecipe(steps=900)
+)
 QUICK = Recipes(
     rm=RewardModelRecipe(steps=120),
-    policy=LanguageModelRecipe(steps=150),
+    policy=LanguageModelRecipe(steps=80),
     reference_lm=LanguageModelRecipe(steps=250),
 )
 

@@ -8,7 +8,8 @@ role           share  used for
 =============  =====  ==========================================================================
 train          0.50   RM training, mining for the patch; text of one half trains the policy,
                       text of the other half the reference LM
-reference_lm   0.14   text of the reference LM, with the language reference of ``pydoc_data``
+reference_lm   0.14   text of the reference LM, with the language reference of ``pydoc_data`` and the docstrings
+                      of numpy, scipy, torch and transformers (7 MB of English for an LM that must know sense)
 calibration    0.18   clean reward quantiles, thresholds of the checks; unseen by every model
 held_out       0.18   attacks before and after, clean accuracy, error rates of the checks
 =============  =====  ==========================================================================
@@ -37,6 +38,7 @@ SHARES: tuple[tuple[Role, float], ...] = (
     ("held_out", 1.0),
 )
 TWINS = {"posix": "os", "nt": "os", "ntpath": "os", "posixpath": "os", "genericpath": "os", "pyio": "io"}
+LIBRARIES = ("numpy", "scipy", "torch", "transformers")  # dependencies: their docstrings are here anyway
 REJECTED_PER_PROMPT = 4
 SPLIT_SALT = "docs-world-1"
 
@@ -112,10 +114,13 @@ class DocsWorld:
         return tuple(_exchange(e) for e in self.by_role["train"] if _unit(f"lm|{group_of(e.module)}") < 0.5)
 
     def reference_lm_text(self) -> tuple[str, ...]:
-        """Sentences disjoint from the policy's: the other half of train, the reference_lm role, the language reference."""
+        """Sentences disjoint from the policy's: the other half of train, the reference_lm role, the language reference,
+        and the docstrings of ``LIBRARIES``, without any sentence that a prompt's docstring holds too."""
         half = [e for e in self.by_role["train"] if _unit(f"lm|{group_of(e.module)}") >= 0.5]
-        texts = [text for e in (*half, *self.by_role["reference_lm"]) for text in (e.summary, *e.sentences)]
-        return tuple(dict.fromkeys((*texts, *_language_reference())))
+        own = [text for e in (*half, *self.by_role["reference_lm"]) for text in (e.summary, *e.sentences)]
+        taken = {text for e in self.entries for text in (e.summary, *e.sentences)}
+        theirs = [text for package in LIBRARIES for text in harvest.package_sentences(package) if text not in taken]
+        return tuple(dict.fromkeys((*own, *_language_reference(), *theirs)))
 
     @property
     def shares(self) -> dict[Role, Shares]:

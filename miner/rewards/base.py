@@ -39,6 +39,7 @@ class RewardModel(ABC):
     fingerprint: str  # weights, config, tokenizer
     pipeline_hash: str  # template, maximum length, truncation, head
     reward_dtype: str  # dtype of ``reward`` and ``exact_rewards``, e.g. "float32"
+    ranking_dtype: str  # dtype of ``rewards``
     flops_per_token: float  # forward, one token, without attention's quadratic part
 
     @abstractmethod

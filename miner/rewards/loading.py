@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_reward_model", "load_tokenizer", "quiet_transformers", "resolve_device", "resolve_folder"]
 
+HEADS = ("score", "pooler", "head", "classifier")  # between the hidden states and the reward, in transformers' models
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError)  # what loaders raise on bad files
 
 
@@ -59,7 +60,7 @@ def load_reward_model(
     exact: torch.dtype | Literal["auto"] = torch.float32 if confirm_dtype == "float32" else "auto"
     model = _model(folder, exact, place, trust_remote_code)
     ranks_in = ranking_dtype(dtype, place)
-    ranking = model if model.dtype == ranks_in else _model(folder, ranks_in, place, trust_remote_code)
+    ranking = model if model.dtype == ranks_in else with_fp32_head(_model(folder, ranks_in, place, trust_remote_code))
     causal = hasattr(model, "score")  # what transformers calls the head of every decoder, and of no encoder
     pipeline = (ChatPipeline if causal else TextPairPipeline)(
         tokenizer=tokenizer, max_length=_limit(model, tokenizer, max_length), truncation=truncation
@@ -74,6 +75,21 @@ def load_reward_model(
         vocabulary=Vocabulary.of(tokenizer, len(embedding.weight), ascii_only=ascii_only),
         budget=TokenBudget(batch_tokens or BATCH_TOKENS[place.type]),
     )
+
+
+def with_fp32_head(model: PreTrainedModel) -> PreTrainedModel:
+    """``model`` with the modules that read the reward off its hidden states in fp32.
+
+    They cost nothing, and a bf16 reward near 3 comes in steps of 1/64: too coarse to climb on.
+    """
+
+    def upcast(_module: object, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(x.float() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in inputs)
+
+    owned = (getattr(owner, name, None) for owner in (model, model.base_model) for name in HEADS)
+    for module in {id(module): module for module in owned if isinstance(module, torch.nn.Module)}.values():
+        module.float().register_forward_pre_hook(upcast)
+    return model
 
 
 def _config(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:

@@ -45,19 +45,20 @@ def of_lengths(lengths: Sequence[int]) -> list[Subject]:
 
 @given(answers=ANSWERS, quorum=st.integers(1, 4))
 def test_nonsense_takes_a_quorum_and_sense_takes_evidence(answers: list[Answer], quorum: int) -> None:
-    verdict = decide(answers, quorum=quorum, acquitted=False)
+    verdict = decide(answers, answers.count("nonsense"), quorum)
     assert (verdict == "nonsense") == (answers.count("nonsense") >= quorum)
     assert (verdict == "abstain") == (len(answers) - answers.count("abstain") < quorum)
 
 
 @given(answers=ANSWERS, quorum=st.integers(1, 4))
-def test_nobody_is_convicted_against_an_acquittal(answers: list[Answer], quorum: int) -> None:
-    assert decide(answers, quorum=quorum, acquitted=True) != "nonsense"
+def test_answers_that_an_acquittal_outweighs_convict_nobody(answers: list[Answer], quorum: int) -> None:
+    assert decide(answers, 0, quorum) != "nonsense"
 
 
 @given(answers=ANSWERS, quorum=st.integers(1, 4))
 def test_an_abstention_never_changes_a_conviction(answers: list[Answer], quorum: int) -> None:
-    without, with_it = (decide(a, quorum=quorum, acquitted=False) for a in (answers, [*answers, "abstain"]))
+    convicting = answers.count("nonsense")
+    without, with_it = (decide(a, convicting, quorum) for a in (answers, [*answers, "abstain"]))
     assert (without == "nonsense") == (with_it == "nonsense")
 
 
