@@ -1,7 +1,7 @@
 """Greedy ascent over single-token edits of random words: what gradient and random search share.
 
-An iterated local search (Lourenço, Martin & Stützle 2003): where no edit helps any more, the best text so far is kicked,
-a few of its tokens replaced at random, and climbed from again. That is far cheaper than starting from other words.
+An iterated local search (Lourenço, Martin & Stützle 2003): where no edit helps any more, the best text so far is
+kicked, a few of its tokens replaced at random, and climbed from again: far cheaper than starting from other words.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ answer shuffled, mostly gibberish. An attack claims it for a text that it built 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Replace ``text[start:end]`` by ``replacement``; ``gain`` is the predicted change in reward, 0.0 if there is none."""
+    """Replace ``text[start:end]`` by ``replacement``; ``gain`` is the predicted change in reward, 0.0 for none."""
 
     start: int
     end: int
@@ -54,7 +54,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """One sampled policy continuation; ``log_probability`` sums over its tokens, in nats, at the sampling temperature."""
+    """One sampled continuation; ``log_probability`` sums over its tokens, in nats, at the sampling temperature."""
 
     text: str
     log_probability: float
@@ -118,7 +118,7 @@ class AllTokens(Query[tuple[str, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Sample(Query[tuple[Continuation, ...]]):
-    """``n`` policy continuations of the attempt's first prompt. No queries (its tokens are counted); scoring them costs."""
+    """``n`` policy continuations of the attempt's first prompt. Costs tokens, which are counted, but no queries."""
 
     n: int
     seed: int

@@ -213,7 +213,7 @@ class Campaign:
 
     def patch_report(self, round_number: int) -> PatchReport:
         stored = json.loads((self.round_folder(round_number) / "patch.json").read_text(encoding="utf-8"))
-        return PatchReport(**{key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()})
+        return PatchReport.of(stored)
 
     def rounds_present(self) -> list[int]:
         """Round 0 and every round whose RM has been trained."""

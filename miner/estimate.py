@@ -37,7 +37,7 @@ class Estimate:
 
 
 def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
-    """Bounds for these stages of a campaign. Loads the RM, scores a few clean texts, writes nothing to the run's folder.
+    """Bounds for these stages of a campaign. Loads the RM and scores clean texts; writes nothing to the run's folder.
 
     Raises:
         ConfigError, DataError, ModelError: whatever would stop the run itself.

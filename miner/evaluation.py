@@ -130,7 +130,7 @@ def contrasts(attempts: Sequence[Attempt]) -> list[Contrast]:
 def transfer_cells(
     rm: RewardModel, criteria: Criteria, rm_round: int, findings: Sequence[Finding]
 ) -> list[TransferCell]:
-    """Every finding scored again, from text, by the RM of ``rm_round``: the share that still wins, by round of finding."""
+    """Findings scored again, from text, by the RM of ``rm_round``: the share that still wins, by round and split."""
     cells = []
     for finding_round in sorted({finding.round for finding in findings}):
         for split in ("train", "held_out"):

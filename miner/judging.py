@@ -21,7 +21,7 @@ PLANTS_PER_KIND = 300
 
 
 def build_judge(config: CampaignConfig, world: World, *, progress: Advance) -> tuple[Judge, tuple[str, ...]]:
-    """The judge that the config asks for, thresholds from the calibration split, and which checks were left out and why.
+    """The judge that the config asks for, calibrated on the calibration split, and why which checks were left out.
 
     Raises:
         ConfigError: an unknown check, a named one that lacks its material or clean text, or too few for the quorum.

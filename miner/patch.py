@@ -7,11 +7,11 @@ scores are anchored to what they were, and the steps are few and small.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from corpus.records import Finding, Form, Prompt
 from miner.config import PatchSection
@@ -33,6 +33,11 @@ class PatchReport:
     families: tuple[str, ...]
     forms: tuple[Form, ...]
     steps: int
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> PatchReport:
+        """The report that ``patch.json`` holds."""
+        return cls(**{**stored, "families": tuple(stored["families"]), "forms": tuple(stored["forms"])})
 
 
 def training_findings(findings: Sequence[Finding], section: PatchSection) -> list[Finding]:

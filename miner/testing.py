@@ -44,7 +44,7 @@ class ToyRewardModel(RewardModel):
 
     def reward(self, pair: Pair) -> float:
         words = pair.response.split(" ")
-        return sum(self.weights.get(word, 0.0) for word in words) / len(words)
+        return float(sum(self.weights.get(word, 0.0) for word in words) / len(words))
 
     def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         self.scored += pairs
@@ -65,8 +65,8 @@ class ToyRewardModel(RewardModel):
     def _table(self, request: SwapRequest) -> SwapTable:
         rows = []
         for start, word in _words(request.response):
-            gains = sorted(((self.weights[new] - self.weights.get(word, 0.0), new) for new in self.vocabulary if new != word),
-                           reverse=True)  # fmt: skip
+            here = self.weights.get(word, 0.0)
+            gains = sorted(((self.weights[new] - here, new) for new in self.vocabulary if new != word), reverse=True)
             scale = sum(request.weights) / len(request.response.split(" "))
             rows.append(tuple(Swap(start, start + len(word), new, gain * scale) for gain, new in gains[: request.k]))
         return tuple(rows)

@@ -99,7 +99,7 @@ def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World
         rm=config.rm,
         policy=config.policy,
         reference_lm=_reference_lm(config, observer),
-        shares=dict(read.report.prompts_by_split),
+        shares={str(split): n for split, n in read.report.prompts_by_split.items()},
     )
 
 

@@ -26,10 +26,10 @@ class Order(Check):
     ``fluency_weight`` for each nat per token: of two texts that lose little by shuffling, the odder one is the salad.
 
     The mean surprise over ``shuffles`` shuffles, drawn from ``seed`` and the words, so that the value depends on the
-    text alone. What words a text uses cancels out: rare names do not count against it, likely ones not for it. A shuffle
+    text alone. What words a text uses cancels out: rare names do not count against it, likely ones not for it. Each
     is written properly, in sentences as long as the text's with capital and stop, and the text is granted its own first
     capital and last stop: a good answer without punctuation is still one. ``sensible`` acquits: no heap of words is
-    worth its order. Abstains on what that LM wrote and on fewer than ``min_words`` words, which chance may put in order.
+    worth its order. Abstains on what that LM wrote and on fewer than ``min_words`` words, which chance may order.
     """
 
     name: ClassVar[str] = "order"

@@ -56,7 +56,7 @@ class Judge:
     second vote would have to come from fluency, which at a false-alarm rate of 2 % sees less than two thirds of the
     salads, or from relevance, which on most good answers sees nothing. What keeps a quorum of one honest is the
     acquittal: text that loses much by shuffling is not convicted for rare words or on its attack's word (only for
-    sheer repetition). So the order check's false-alarm rate is, but for the few texts on which it abstains, the judge's.
+    sheer repetition). So the order check's false-alarm rate is the judge's, but for the texts on which it abstains.
     """
 
     checks: tuple[CalibratedCheck, ...]

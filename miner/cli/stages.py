@@ -54,9 +54,22 @@ def mine(
 ) -> None:
     """Attack prompts of the train split; store what is confirmed and certified."""
     loaded = o.load_config(
-        config, stage="mine", out=out_folder, rm=rm, data=data, policy=policy, reference_lm=reference_lm, attacks=attack,
-        budget=budget, prompts=prompts, seed=seed, device=device, dtype=dtype, ascii_only=ascii_only, settings=settings,
-    )  # fmt: skip
+        config,
+        stage="mine",
+        out=out_folder,
+        rm=rm,
+        data=data,
+        policy=policy,
+        reference_lm=reference_lm,
+        attacks=attack,
+        budget=budget,
+        prompts=prompts,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        ascii_only=ascii_only,
+        settings=settings,
+    )
     if dry_run:
         return _dry_run(loaded, ("mine",), json=json)
     campaign = _open(loaded, json=json)
@@ -111,9 +124,22 @@ def evaluate(
 ) -> None:
     """Attack held-out prompts with every attack and the control, and take the clean accuracy."""
     loaded = _existing_or(
-        config, out_folder, stage="evaluate", rm=rm, data=data, policy=policy, reference_lm=reference_lm, attacks=attack,
-        budget=budget, prompts=prompts, seed=seed, device=device, dtype=dtype, ascii_only=ascii_only, settings=settings,
-    )  # fmt: skip
+        config,
+        out_folder,
+        stage="evaluate",
+        rm=rm,
+        data=data,
+        policy=policy,
+        reference_lm=reference_lm,
+        attacks=attack,
+        budget=budget,
+        prompts=prompts,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        ascii_only=ascii_only,
+        settings=settings,
+    )
     if dry_run:
         return _dry_run(loaded, ("evaluate",), json=json)
     campaign = _open(loaded, json=json)
@@ -142,10 +168,23 @@ def cycle(
 ) -> None:
     """Rounds of mine, patch and evaluate, then the report."""
     loaded = o.load_config(
-        config, stage="both", out=out_folder, rm=rm, data=data, policy=policy, reference_lm=reference_lm, attacks=attack,
-        budget=budget, prompts=prompts, rounds=rounds, seed=seed, device=device, dtype=dtype, ascii_only=ascii_only,
+        config,
+        stage="both",
+        out=out_folder,
+        rm=rm,
+        data=data,
+        policy=policy,
+        reference_lm=reference_lm,
+        attacks=attack,
+        budget=budget,
+        prompts=prompts,
+        rounds=rounds,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        ascii_only=ascii_only,
         settings=settings,
-    )  # fmt: skip
+    )
     _cycle_and_report(loaded, json=json, dry_run=dry_run)
 
 

@@ -79,7 +79,7 @@ def dry_run_table(found: Estimate) -> Group:
     return Group(
         table,
         Text(
-            f"{found.queries_per_second:.0f} queries/s measured on {found.n_timed} texts ({found.device}, {found.dtype})"
+            f"{found.queries_per_second:.0f} queries/s on {found.device}, {found.dtype}, timed on {found.n_timed} texts"
         ),
-        Text(f"memory: about {found.memory_mb:.0f} MB. Searches end at their first finding, so most runs take less."),
+        Text(f"memory: about {found.memory_mb:.0f} MB. Searches end at their first finding: most runs take less."),
     )

@@ -9,7 +9,7 @@ BUDGET = 1024
 
 
 def demo_config(*, out: str, seed: int, quick: bool) -> CampaignConfig:
-    """One patch; structural attacks and best-of-n are held out of it, so that their rows show what it generalises to."""
+    """One patch, which sees neither structural attacks nor best-of-n: their rows show what it generalises to."""
     budget = QUICK_BUDGET if quick else BUDGET
     return CampaignConfig(
         out=out,

@@ -90,7 +90,7 @@ def entries() -> Iterator[DocEntry]:
     for module in modules():
         top = module.__name__.partition(".")[0]
         for name, value in documented(module):
-            summary, *rest = sentences(inspect.cleandoc(value.__doc__)) or [""]
+            summary, *rest = sentences(inspect.cleandoc(value.__doc__ or "")) or [""]
             if summary and summary not in seen:
                 seen.add(summary)
                 kind = "class" if inspect.isclass(value) else "function"
@@ -115,7 +115,7 @@ def documented(module: ModuleType) -> Iterator[tuple[str, object]]:
 
 def sentences(docstring: str) -> list[str]:
     """Whole English sentences of a docstring, in order, signatures, doctests, lists and markup left out."""
-    found = []
+    found: list[str] = []
     for paragraph in re.split(r"\n\s*\n", docstring):
         lines = paragraph.splitlines()
         if any(line.lstrip().startswith((">>>", "...", "|", "+-", "==", "--", "::")) for line in lines):
@@ -124,9 +124,7 @@ def sentences(docstring: str) -> list[str]:
         text = re.sub(r"^[\w.]+\([^)]*\)\s*(->\s*[^-–:]*?)?\s*(--|-|–|:)?\s*(?=[A-Z])", "", text)
         text = re.sub(r"``?([^`]*)``?", r"\1", text)
         text = re.sub(r":\w+:", "", text)
-        for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])", text):
-            if is_english(sentence):
-                found.append(sentence)
+        found += filter(is_english, re.split(r"(?<=[.!?])\s+(?=[A-Z])", text))
     return found
 
 

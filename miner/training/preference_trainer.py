@@ -24,7 +24,6 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-
 from transformers.trainer_utils import get_last_checkpoint
 
 from miner.rewards.loading import quiet_transformers
@@ -164,11 +163,11 @@ def train_preferences(
         callbacks=[_Report(progress)],
     )
     trainer.remove_callback(PrinterCallback)
-    resume = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    resume = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
     with quiet_transformers():
         trainer.train(resume_from_checkpoint=resume)
     trained: PreTrainedModel = trainee.merge_and_unload() if recipe.lora_rank else trainee
-    trained.eval().requires_grad_(False)
+    trained.eval().requires_grad_(False)  # type: ignore[no-untyped-call]
     with quiet_transformers():
         trained.save_pretrained(out)
     rm.pipeline.tokenizer.save_pretrained(out)

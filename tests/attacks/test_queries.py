@@ -20,7 +20,7 @@ def test_a_swap_changes_its_span_and_nothing_else(text: str, data: st.DataObject
 def test_drawn_edits_are_different_and_come_from_the_table() -> None:
     import numpy as np
 
-    table = tuple(tuple(Swap(i, i + 1, str(n)) for n in range(5)) for i in range(4)) + ((),)
+    table = (*(tuple(Swap(i, i + 1, str(n)) for n in range(5)) for i in range(4)), ())
     drawn = draw_edits(table, 12, np.random.default_rng(0))
     assert len(drawn) == len(set(drawn)) == 12
     assert set(drawn) <= {swap for row in table for swap in row}

@@ -88,7 +88,7 @@ def mine(folder: Path) -> None:
 
 
 def kill_mining(folder: Path, n: int, seed: int) -> MiningKills:
-    """``n`` kills at random moments, restarting on the same folder; then a run to the end, compared with one unharmed."""
+    """``n`` kills at random moments, restarting on the same folder; then a run to the end beside one unharmed."""
     rng = random.Random(seed)
     corpus = Corpus(folder / "killed")
     acknowledged: dict[str, dict[str, object]] = {}

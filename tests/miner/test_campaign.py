@@ -147,8 +147,8 @@ def test_opening_again_resumes_and_another_rm_data_or_config_is_refused(
     shorter.write_text("\n".join(preference_file.read_text().splitlines()[:200]))
     with pytest.raises(ResumeError, match="another data"):
         Campaign(config_for(tiny_rm_folder, shorter, cycled.folder))
+    raw = {"source": str(tiny_rm_folder), "dtype": "float32", "device": "cpu", "max_length": 64}
     with pytest.raises(ResumeError, match="another RM pipeline"):
-        raw = {"source": str(tiny_rm_folder), "dtype": "float32", "device": "cpu", "max_length": 64}
         Campaign(config_for(tiny_rm_folder, preference_file, cycled.folder, rm=raw))
 
 

@@ -186,6 +186,7 @@ def test_a_search_that_fails_is_stored_as_an_error_and_the_others_go_on() -> Non
         family: ClassVar[str] = "test"
 
         def search(self, seed: int) -> Search:
+            del seed
             yield Score(("ba",))
             raise ZeroDivisionError("by the attack")
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from corpus import Corpus
 from miner.mining import run_plans
 from miner.progress import Silent
 
 sys.path.insert(0, str(Path(__file__).parent))
-import mining_drill as drill  # noqa: E402
+import mining_drill as drill
 
 
 def test_running_again_makes_nothing_twice(tmp_path: Path) -> None:
@@ -47,10 +49,8 @@ def test_an_interrupt_stores_what_had_ended(tmp_path: Path) -> None:
                 raise KeyboardInterrupt
 
     slow = config.model_copy(update={"flush_rows": 10_000, "flush_seconds": 1000.0})
-    try:
+    with pytest.raises(KeyboardInterrupt):
         run_plans(driver, plans, corpus, slow, Interrupting(), title="t")
-    except KeyboardInterrupt:
-        pass
     assert len(Corpus(tmp_path).findings()) == 3
 
 
