@@ -23,11 +23,15 @@ class Section(BaseModel):
 
 
 class RewardModelSection(Section):
-    """The RM: a folder or a hub id (docs world brings its own). ``dtype`` ranks; confirmation is in fp32."""
+    """The RM: a folder or a hub id (docs world brings its own).
+
+    ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
+    """
 
     source: str | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    confirm_dtype: Literal["float32", "native"] = "float32"
     revision: str | None = None
     trust_remote_code: bool = False
     max_length: int | None = Field(None, ge=8)

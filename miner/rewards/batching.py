@@ -64,7 +64,7 @@ class TokenBudget:
         if n_items == 1:
             raise ModelError(
                 f"one text of {length} tokens does not fit this device's memory. "
-                "Try --dtype bfloat16, a shorter --max-length or another --device"
+                "Try --dtype bfloat16, --set rm.max_length=N or another --device"
             ) from error
         self.batch_tokens = memory_factor * max(length, n_items * length // 2)
 

@@ -98,7 +98,7 @@ def _config(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except UNREADABLE as error:
-        hint = " Try: --trust-remote-code" if "trust_remote_code" in str(error) else ""
+        hint = " Try: --set rm.trust_remote_code=true" if "trust_remote_code" in str(error) else ""
         raise ModelError(
             f"{folder} holds no model config that transformers reads: {first_line(error)}.{hint}"
         ) from error

@@ -115,7 +115,7 @@ class Pipeline(ABC):
         if self.max_length is not None and longest > self.max_length:
             raise TooLongError(
                 f"input of {longest} tokens is over the RM's maximum of {self.max_length}. "
-                "Shorten it, or ask for --truncation left|right"
+                "Shorten it, or ask for --set rm.truncation=left|right"
             )
 
 

@@ -41,6 +41,21 @@ def test_one_word_over_and_over_gains_nothing_by_its_order(materials: Materials)
     assert value(order_alone, "file " * 20) == pytest.approx(0.0, abs=1e-5)
 
 
+def test_a_missing_capital_or_stop_is_no_evidence_against_order(materials: Materials) -> None:
+    order = build("order", materials)
+    for subject in subjects(20, 23):
+        text = subject.response
+        assert value(order, text.lower().rstrip(".")) == pytest.approx(value(order, text), abs=1e-5)
+
+
+def test_a_stop_in_the_middle_gives_a_shuffle_away_but_not_a_second_sentence(materials: Materials) -> None:
+    order = replace(build("order", materials), fluency_weight=0.0)
+    first, second = sentence(Random(1)), sentence(Random(2))
+    words = f"{first} {second}".split()
+    inner_stop = " ".join(Random(3).sample(words, len(words)))
+    assert value(order, f"{first} {second}") < -0.1 < value(order, inner_stop)
+
+
 def test_fluency_finds_words_at_random_less_likely_than_sense(materials: Materials) -> None:
     fluency, clean = build("fluency", materials), subjects(60, 22)
     random_words = plant(clean, per_kind=60)["random_words"]

@@ -68,6 +68,11 @@ def test_a_good_answer_given_twice_is_no_nonsense_even_without_an_lm() -> None:
     assert {certificate.verdict for certificate in judge.certify(twice)} == {"sensible"}
 
 
+def test_order_does_not_excuse_a_phrase_said_twenty_times(judge: Judge) -> None:
+    phrases = [replace(s, response=" ".join([s.response] * 20)) for s in subjects(10, 43)]
+    assert {certificate.verdict for certificate in judge.certify(phrases)} == {"nonsense"}
+
+
 def test_order_acquits_what_a_claim_or_another_check_would_convict(judge: Judge) -> None:
     claimed = [replace(s, construction="random_words") for s in subjects(40, 42)]
     certificates = judge.certify(claimed)

@@ -151,7 +151,7 @@ def test_remote_code_is_refused_unless_asked_for(copy: Callable[[str], Path]) ->
     folder = copy("llama")
     edit_json(folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.OwnConfig"})
     (folder / "own.py").write_text("raise SystemExit('remote code ran')")
-    assert "Try: --trust-remote-code" in refusal(folder)
+    assert "Try: --set rm.trust_remote_code=true" in refusal(folder)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "mps", "cuda"])
