@@ -38,5 +38,6 @@ class Attack(ABC):
 
     @classmethod
     def source_digest(cls) -> str:
-        """Digest of the attack's own source file: other code, other attempts."""
-        return digest(Path(inspect.getfile(cls)).read_text(encoding="utf-8"))
+        """Digest of the attack's own source file and of all of ours: other code, other attempts."""
+        files = [Path(inspect.getfile(cls)), *sorted(Path(__file__).parent.glob("*.py"))]
+        return digest([file.read_text(encoding="utf-8") for file in files])

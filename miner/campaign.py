@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -138,7 +139,8 @@ class Campaign:
 
     def model_source(self, round_number: int) -> str:
         if round_number == 0:
-            return str(self.world.rm.source)
+            kept = self.round_folder(0) / "model"
+            return str(kept if kept.is_dir() else self.world.rm.source)
         folder = self.round_folder(round_number)
         if not (folder / "patch.json").exists():
             raise ConfigError(f"{self.folder} has no patched RM of round {round_number}. Patch first: rmminer patch")
@@ -226,11 +228,14 @@ class Campaign:
         return self.folder / "rounds" / str(round_number)
 
     def attempts_of(self, round_number: int, split: Split) -> list[Attempt]:
-        return [
+        """Of each attack those made with the code and criteria of its newest: no two kinds are counted together."""
+        mine = [
             attempt
             for attempt in self.corpus.attempts()
             if (attempt.campaign_id, attempt.round, attempt.split) == (self.campaign_id, round_number, split)
         ]
+        newest = {attempt.attack: (attempt.code_version, attempt.criteria_hash) for attempt in mine}
+        return [a for a in mine if (a.code_version, a.criteria_hash) == newest[a.attack]]
 
     def findings(self) -> list[Finding]:
         return [finding for finding in self.corpus.findings() if finding.campaign_id == self.campaign_id]
@@ -252,14 +257,27 @@ class Campaign:
             driver,
             campaign_id=self.campaign_id,
             round_number=round_number,
-            criteria_hash=digest([driver.criteria.quantile, driver.criteria.data_hash, driver.judge.identity]),
+            criteria_hash=self._criteria_hash(driver),
         )
         with self._timed(f"attack {round_number}"):
             return run_plans(driver, plans, self.corpus, self.config, self.observer, title=title)
 
+    def _criteria_hash(self, driver: Driver) -> str:
+        """Identity of all that decides an attempt's outcome beside its attack, RM and budget."""
+        policy, section = driver.oracle.policy, self.world.rm
+        return digest(
+            [
+                [driver.criteria.quantile, driver.criteria.data_hash, driver.judge.identity],
+                [policy.fingerprint, driver.oracle.max_new_tokens] if policy else None,
+                [driver.oracle.rm.ranking_dtype, section.ascii_only],
+            ]
+        )
+
     def _open(self) -> None:
         for section in self.config.attacks:
             section.build()  # a misspelt attack is refused before anything is loaded
+        if self.config.data.world is not None and self.config.rm.source is None:
+            _keep(Path(str(self.world.rm.source)), self.round_folder(0) / "model")
         rm = self.rm(0)
         identity = {
             "rm_fingerprint": rm.fingerprint,
@@ -297,6 +315,15 @@ def _refuse_another(stored: dict[str, Any], identity: dict[str, str], folder: Pa
             f"{folder} holds a campaign made with another {' and another '.join(changed)}. "
             "Resume it with what it was made with (campaign.toml there), or give a new --out folder"
         )
+
+
+def _keep(model: Path, folder: Path) -> None:
+    """The built-in world's RM inside the run, so that the run can be moved without its user's cache."""
+    if not folder.exists():
+        partial = folder.with_name(".model.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(model, partial)
+        partial.rename(folder)
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -261,4 +261,6 @@ def _copied(raw: Mapping[str, Any]) -> dict[str, Any]:
 def _set(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for part in path[:-1]:
         values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {'.'.join(path)}: {part!r} is not a table; set it whole, as a TOML value")
     values[path[-1]] = value

@@ -8,18 +8,20 @@ its first finding. A search that asks for more texts than it can pay for gets th
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from attacks import Sample, Score, Swaps
+from attacks import Query, Sample, Score, Swaps
 from corpus.records import ScoredQuery, Verdict
 from miner.attempts import Conviction, Live, Plan, Result, result_of
 from miner.checks import Judge, Subject
 from miner.criteria import Criteria
-from miner.errors import TooLongError
+from miner.errors import RmMinerError, TooLongError
 from miner.oracle import Oracle
 from miner.rewards.base import Pair
 
@@ -75,15 +77,19 @@ class Driver:
 
     def _launch(self, plans: Sequence[Plan]) -> list[Live]:
         pairs = [Pair(p.conversation, p.reference) for plan in plans for p in plan.prompts if p.reference is not None]
+        pairs = [pair for pair in dict.fromkeys(pairs) if self._takes(pair)]
         reward_of = dict(zip(pairs, self.oracle.rm.exact_rewards(pairs), strict=True)) if pairs else {}
         started = []
         for plan in plans:
             references = tuple(
-                None if p.reference is None else float(reward_of[Pair(p.conversation, p.reference)])
+                None if p.reference is None else reward_of.get(Pair(p.conversation, p.reference), np.nan)
                 for p in plan.prompts
             )
             live = Live(plan=plan, search=plan.attack.search(plan.seed), reference_rewards=references)
-            live.start()
+            if any(reward is not None and np.isnan(reward) for reward in references):
+                live.end("error", "the prompt's reference is over the RM's maximum length: nothing to beat")
+            else:
+                live.start()
             started.append(live)
         return started
 
@@ -91,10 +97,8 @@ class Driver:
         while unready := [one for one in live if not one.ended and not isinstance(one.pending, Score)]:
             self._answer_swaps([one for one in unready if isinstance(one.pending, Swaps)])
             for one in unready:
-                if isinstance(one.pending, Sample):
-                    self._answer_sample(one, one.pending)
-                elif one.pending is not None and not isinstance(one.pending, (Swaps, Score)):
-                    one.send(self.oracle.answer_free(one.pending, one.plan.prompts))
+                if one.pending is not None and not isinstance(one.pending, (Swaps, Score)):
+                    self._answer_alone(one, one.pending)
         self._answer_scores([one for one in live if not one.ended])
 
     def _answer_swaps(self, lives: Sequence[Live]) -> None:
@@ -117,6 +121,16 @@ class Driver:
             for (one, _), table in zip(asked, tables, strict=True):
                 one.seconds += share
                 one.send(table)
+
+    def _answer_alone(self, one: Live, query: Query[Any]) -> None:
+        """Answer what costs no scoring; what cannot be answered ends its own search alone."""
+        try:
+            if isinstance(query, Sample):
+                self._answer_sample(one, query)
+            else:
+                one.send(self.oracle.answer_free(query, one.plan.prompts))
+        except RmMinerError as error:
+            one.end("error", str(error))
 
     def _answer_sample(self, one: Live, query: Sample) -> None:
         assert self.oracle.policy is not None
@@ -150,15 +164,32 @@ class Driver:
         try:
             rewards = self.oracle.score([pair for part in pairs for pair in part])
         except TooLongError as error:
-            if len(asks) == 1:
-                asks[0].live.end("error", str(error))
-                return []
-            return [row for ask in asks for row in self._scored([ask])]
+            if len(asks) > 1:
+                return [row for ask in asks for row in self._scored([ask])]
+            return self._scored_where_short_enough(asks[0], error)
         ends = np.cumsum([len(part) for part in pairs])
         parts = np.split(rewards, ends[:-1]) if asks else []
         self._refine(pairs, parts)
         seconds = time.perf_counter() - started
         return [(ask, part, seconds * len(part) / len(rewards)) for ask, part in zip(asks, parts, strict=True)]
+
+    def _scored_where_short_enough(self, ask: _Ask, error: TooLongError) -> list[tuple[_Ask, Rewards, float]]:
+        """The query's rewards with minus infinity, which costs nothing, for texts that the RM does not take."""
+        started = time.perf_counter()
+        short = np.array([self._takes(pair) for pair in ask.pairs])
+        if not short.any():
+            ask.live.end("error", str(error))
+            return []
+        rewards = np.full(len(short), -np.inf)
+        rewards[short] = self.oracle.score([pair for pair, takes in zip(ask.pairs, short, strict=True) if takes])
+        return [(ask, rewards, time.perf_counter() - started)]
+
+    def _takes(self, pair: Pair) -> bool:
+        try:
+            self.oracle.rm.n_tokens(pair)
+        except TooLongError:
+            return False
+        return True
 
     def _refine(self, pairs: Sequence[Sequence[Pair]], parts: Sequence[Rewards]) -> None:
         """Put the exact rewards of each query's leaders in place of their ranking rewards.
@@ -176,10 +207,11 @@ class Driver:
     def _deliver(self, ask: _Ask, rewards: Rewards) -> None:
         """Book, look for a finding, and send the answer: rewards of shape (n_texts, n_prompts)."""
         live, rm = ask.live, self.oracle.rm
+        scored = np.isfinite(rewards)
         if self.keep_queries:
             live.scored += self._rows(ask, rewards)
-        live.queries += rewards.size
-        live.flops += sum(rm.flops(rm.n_tokens(pair)) for pair in ask.pairs)
+        live.queries += int(scored.sum())
+        live.flops += sum(rm.flops(rm.n_tokens(p)) for p, was in zip(ask.pairs, scored.ravel(), strict=True) if was)
         live.best_reward = max(float(rewards.max()), -np.inf if live.best_reward is None else live.best_reward)
         self._look(ask, rewards)
         if live.found:
@@ -193,7 +225,8 @@ class Driver:
         """Judge and confirm, best first, the texts that may meet a goal this attempt has not met yet."""
         live = ask.live
         order = np.argsort(-rewards, axis=None, kind="stable")
-        waiting = [(int(at) // rewards.shape[1], int(at) % rewards.shape[1]) for at in order]
+        places = [(int(at) // rewards.shape[1], int(at) % rewards.shape[1]) for at in order]
+        waiting = [(i, j) for i, j in places if self._is_plain(ask.texts[i])]
         while not live.found:
             bars = [self._bar(live, prompt) - self.criteria.ranking_tolerance for prompt in range(rewards.shape[1])]
             waiting = [(i, j) for i, j in waiting if rewards[i, j] >= bars[j] and (j, ask.texts[i]) not in live.judged]
@@ -208,6 +241,11 @@ class Driver:
         for (i, j), certificate in zip(chosen, certificates, strict=True):
             if certificate.verdict == "nonsense":
                 self._convict(live, j, ask.texts[i], certificate.verdicts)
+
+    def _is_plain(self, text: str) -> bool:
+        """No special tokens, no control characters but line breaks and tabs, valid Unicode."""
+        controls = (char for char in text if unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t")
+        return next(controls, None) is None and not any(token in text for token in self.oracle.rm.special_tokens)
 
     def _bar(self, live: Live, prompt: int) -> float:
         """The lowest reward on this prompt that would still be news."""
@@ -250,14 +288,15 @@ class Driver:
     def _rows(self, ask: _Ask, rewards: Rewards) -> list[ScoredQuery]:
         plan = ask.live.plan
         texts = [(text, prompt) for text in ask.texts for prompt in plan.prompts]
+        scored = [(at, float(reward)) for at, reward in zip(texts, rewards.ravel(), strict=True) if np.isfinite(reward)]
         return [
             ScoredQuery(
                 attempt_id=plan.attempt_id,
                 prompt_id=prompt.prompt_id,
                 ordinal=ask.live.queries + n,
                 response=text,
-                reward=float(reward),
+                reward=reward,
                 rm_fingerprint=self.oracle.rm.fingerprint,
             )
-            for n, ((text, prompt), reward) in enumerate(zip(texts, rewards.ravel(), strict=True), start=1)
+            for n, ((text, prompt), reward) in enumerate(scored, start=1)
         ]

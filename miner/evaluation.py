@@ -74,7 +74,8 @@ def attack_results(
     rows: dict[tuple[str, int, str], list[Attempt]] = {}
     for attempt in sorted(attempts, key=lambda attempt: attempt.attack):
         rows.setdefault((attempt.attack, attempt.budget, digest(dict(attempt.attack_params))), []).append(attempt)
-    return [_attack_result(group, findings, seen_families, seen_forms) for group in rows.values()]
+    results = (_attack_result(group, findings, seen_families, seen_forms) for group in rows.values())
+    return [result for result in results if result is not None]
 
 
 def _attack_result(
@@ -82,7 +83,12 @@ def _attack_result(
     findings: Sequence[Finding],
     seen_families: Collection[str],
     seen_forms: Collection[Form],
-) -> AttackResult:
+) -> AttackResult | None:
+    """The row of these attempts; None where every one of them ended in an error."""
+    n_all = len(attempts)
+    attempts = [attempt for attempt in attempts if attempt.outcome != "error"]
+    if not attempts:
+        return None
     first = attempts[0]
     clusters = [attempt.prompt_ids[0] for attempt in attempts]
     found = rate([attempt.outcome == "found" for attempt in attempts], groups=clusters)
@@ -95,6 +101,7 @@ def _attack_result(
         split=first.split,
         seen=first.family in seen_families,
         n=found.n,
+        errors=n_all - found.n,
         found=sum(attempt.outcome == "found" for attempt in attempts),
         rate=found.value,
         low=found.low,
@@ -112,6 +119,8 @@ def contrasts(attempts: Sequence[Attempt]) -> list[Contrast]:
     """Success of every attack minus the control's, paired by prompt and seed, where their budgets are equal."""
     by_attack: dict[str, dict[tuple[str, int], Attempt]] = {}
     for attempt in attempts:
+        if attempt.outcome == "error":
+            continue
         by_attack.setdefault(attempt.attack, {})[(attempt.prompt_ids[0], attempt.seed)] = attempt
     control = by_attack.pop(CONTROL, {})
     found = []

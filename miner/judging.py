@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from corpus.records import conversation_id
-from miner.checks import CalibratedCheck, Judge, Materials, build_checks, calibrate, measure, plant
+from miner.checks import CalibratedCheck, Judge, Materials, Subject, build_checks, calibrate, measure, plant
 from miner.checks.calibration import DEFAULT_TARGET
 from miner.checks.verdict import DEFAULT_QUORUM
 from miner.config import CampaignConfig
-from miner.errors import ConfigError
+from miner.errors import ConfigError, DataError
 from miner.progress import Advance
 from miner.summary import CheckErrors
 from miner.world import World
@@ -43,6 +44,14 @@ def build_judge(config: CampaignConfig, world: World, *, progress: Advance) -> t
     return Judge(checks=tuple(calibrated), quorum=config.checks.quorum or DEFAULT_QUORUM), tuple(left_out)
 
 
+def _plants(clean: Sequence[Subject]) -> dict[str, tuple[Subject, ...]]:
+    """Planted nonsense; none where no clean text is long enough to shuffle: what cannot be measured is not reported."""
+    try:
+        return plant(clean, per_kind=PLANTS_PER_KIND)
+    except DataError:
+        return {}
+
+
 def _reference_lm(world: World) -> LanguageModel | None:
     if world.reference_lm is None:
         return None
@@ -60,11 +69,13 @@ def _reference_lm(world: World) -> LanguageModel | None:
 def check_errors(judge: Judge, world: World, *, progress: Advance) -> dict[str, CheckErrors]:
     """Measured on the held-out split: false alarms on its clean text, hits on nonsense planted among it."""
     clean = world.clean["held_out"]
+    if not clean:
+        return {}
     group_of = {prompt.prompt_id: prompt.group_key for prompt in world.prompts}
     found = measure(
         judge,
         clean,
-        plant(clean, per_kind=PLANTS_PER_KIND),
+        _plants(clean),
         groups=[group_of[conversation_id(subject.prompt)] for subject in clean],
     )
     progress(1, 1)

@@ -72,6 +72,8 @@ def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: Cam
         for result in driver.run(fresh):
             writer.add(*result.scored, *result.findings, result.attempt)
             made.append(result)
+            if result.attempt.outcome == "error" and not any(r.attempt.outcome == "error" for r in made[:-1]):
+                observer.note(f"attack {result.attempt.attack!r} ended in an error: {result.attempt.error}")
             for finding in result.findings:
                 observer.found(finding)
             advance(len(plans) - len(fresh) + len(made), len(plans))

@@ -95,8 +95,7 @@ def _transfer(campaign: Campaign) -> list[TransferCell]:
     findings = campaign.findings()
     cells: list[TransferCell] = []
     for number in campaign.rounds_present():
-        old = [finding for finding in findings if finding.round <= number]
-        cells += transfer_cells(campaign.rm(number), campaign.criteria(number), number, old)
+        cells += transfer_cells(campaign.rm(number), campaign.criteria(number), number, findings)
     return cells
 
 

@@ -43,7 +43,8 @@ class AttackResult:
     """One attack at one budget on the prompts of one split.
 
     ``seen``: the patch behind this round's RM trained on findings of this attack's family. ``median_queries`` is the
-    median of the break-cost curve, null where fewer than half broke within the budget.
+    median of the break-cost curve, null where fewer than half broke within the budget. Attempts that ended in an error
+    say nothing of the RM: they are counted in ``errors`` alone, not in ``n``.
     """
 
     attack: str
@@ -51,6 +52,7 @@ class AttackResult:
     split: Split
     seen: bool
     n: int
+    errors: int
     found: int
     rate: float
     low: float

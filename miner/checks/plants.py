@@ -23,11 +23,9 @@ def plant(clean: Sequence[Subject], *, per_kind: int, seed: int = 0) -> dict[str
     """
     rng = Random(f"plants|{seed}")
     vocabulary = sorted({word.strip(".,;:!?()'\"") for s in clean for word in s.response.split()} - {""})
-    long = [s for s in clean if MIN_WORDS <= len(s.response.split()) <= MAX_WORDS]
+    long = [s for s in clean if len(s.response.split()) >= MIN_WORDS]
     if not long:
-        raise DataError(
-            f"none of {len(clean)} clean texts has {MIN_WORDS} to {MAX_WORDS} words to shuffle. Give longer text"
-        )
+        raise DataError(f"none of {len(clean)} clean texts has {MIN_WORDS} words to shuffle. Give longer text")
     return {
         "random_words": tuple(_with(rng.choice(clean), _random_words(vocabulary, rng)) for _ in range(per_kind)),
         "shuffled_words": tuple(_with(s, _shuffled(s.response, rng)) for s in _draw(long, per_kind, rng)),
@@ -49,7 +47,7 @@ def _random_words(vocabulary: Sequence[str], rng: Random) -> str:
 
 
 def _shuffled(text: str, rng: Random) -> str:
-    words = text.split()
+    words = text.split()[:MAX_WORDS]
     shuffled = rng.sample(words, len(words))
     return " ".join(shuffled)
 

@@ -33,6 +33,11 @@ def main() -> None:
     except (RmMinerError, CorpusError) as error:
         say_error(str(error))
         sys.exit(error.exit_status)
+    except OSError as error:
+        say_error(
+            f"{error.strerror or error}: {error.filename or 'the system gave no file name'}. What was stored is intact"
+        )
+        sys.exit(RmMinerError.exit_status)
     except SystemExit as end:  # typer's own way out, Ctrl-C included
         if end.code == INTERRUPTED:
             say_error("interrupted; what was found is stored. Run the same command again to resume")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def demo(
-    run: Annotated[str, typer.Option("--out", help="Folder of the run; the same folder again resumes.")] = "runs/demo",
+    run: Annotated[
+        str | None, typer.Option("--out", help="Folder of the run, runs/demo or runs/demo-quick unless named.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     quick: Annotated[
         bool, typer.Option("--quick", help="Smaller models and budgets: minutes, not a measurement.")
@@ -30,7 +32,8 @@ def demo(
     """The whole cycle on docs world, offline: train an RM, fool it, patch it, fool it again, report."""
     from miner.docsworld.demo import demo_config
 
-    _cycle_and_report(demo_config(out=run, seed=seed, quick=quick), json=json, dry_run=dry_run)
+    out_folder = run or ("runs/demo-quick" if quick else "runs/demo")
+    _cycle_and_report(demo_config(out=out_folder, seed=seed, quick=quick), json=json, dry_run=dry_run)
 
 
 def mine(

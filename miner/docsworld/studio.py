@@ -47,8 +47,7 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
     """Docs world with its RM, policy and reference LM (those the config does not bring), trained if not cached.
 
     Raises:
-        RuntimeError: the interpreter has no docstrings (``-OO``).
-        ConfigError, ModelError: MiniLM is not installed, or is not the expected one.
+        ConfigError, ModelError: no docstrings (``-OO``); MiniLM is not installed, or is not the expected one.
     """
     recipes = QUICK if config.data.quick else FULL
     shelf = Shelf(cache_folder() / "docsworld", observer)

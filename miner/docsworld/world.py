@@ -28,6 +28,7 @@ from typing import Literal
 
 from corpus.records import Message, Prompt
 from miner.docsworld import harvest
+from miner.errors import ConfigError
 
 Role = Literal["train", "reference_lm", "calibration", "held_out"]
 
@@ -63,13 +64,16 @@ class DocsWorld:
         """Harvest on first use, then read from ``cache``.
 
         Raises:
-            RuntimeError: the harvest failed (see ``harvest.harvest``).
+            ConfigError: the harvest failed (see ``harvest.harvest``).
         """
         path = cache / f"docstrings-{_interpreter()}.jsonl"
         if not path.exists():
             cache.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial")
-            harvest.harvest(partial)
+            try:
+                harvest.harvest(partial)
+            except RuntimeError as error:
+                raise ConfigError(str(error)) from error
             partial.replace(path)
         data_hash = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
         return cls(tuple(harvest.load(path)), data_hash)
@@ -104,23 +108,22 @@ class DocsWorld:
         entries = self.by_role[role]
         return tuple(dict.fromkeys(text for entry in entries for text in (entry.summary, *entry.sentences)))
 
-    def second_answers(self, role: Role) -> tuple[tuple[str, str, str], ...]:
-        """(question, reference, another sentence of the same docstring): good answers that are not the reference."""
-        return tuple(
-            (question(entry.name), entry.summary, entry.sentences[0]) for entry in self.by_role[role] if entry.sentences
-        )
-
     def policy_text(self) -> tuple[str, ...]:
-        return tuple(_exchange(e) for e in self.by_role["train"] if _unit(f"lm|{group_of(e.module)}") < 0.5)
+        return tuple(map(_exchange, self._policy_entries()))
+
+    def _policy_entries(self) -> list[harvest.DocEntry]:
+        return [e for e in self.by_role["train"] if _unit(f"lm|{group_of(e.module)}") < 0.5]
 
     def reference_lm_text(self) -> tuple[str, ...]:
         """Sentences disjoint from the policy's: the other half of train, the reference_lm role, the language reference,
-        and the docstrings of ``LIBRARIES``, without any sentence that a prompt's docstring holds too."""
+        and the docstrings of ``LIBRARIES``, less what calibration, held-out or the policy's text holds too."""
         half = [e for e in self.by_role["train"] if _unit(f"lm|{group_of(e.module)}") >= 0.5]
         own = [text for e in (*half, *self.by_role["reference_lm"]) for text in (e.summary, *e.sentences)]
-        taken = {text for e in self.entries for text in (e.summary, *e.sentences)}
-        theirs = [text for package in LIBRARIES for text in harvest.package_sentences(package) if text not in taken]
-        return tuple(dict.fromkeys((*own, *_language_reference(), *theirs)))
+        theirs = [text for package in LIBRARIES for text in harvest.package_sentences(package)]
+        texts = dict.fromkeys((*own, *_language_reference(), *theirs))
+        others = {text for role in ("calibration", "held_out") for text in self.sentences(role)}
+        others |= {text for e in self._policy_entries() for text in (e.summary, *e.sentences)}
+        return tuple(text for text in texts if text not in others)
 
     @property
     def shares(self) -> dict[Role, Shares]:

@@ -40,6 +40,7 @@ class RewardModel(ABC):
     pipeline_hash: str  # template, maximum length, truncation, head
     reward_dtype: str  # dtype of ``reward`` and ``exact_rewards``, e.g. "float32"
     ranking_dtype: str  # dtype of ``rewards``
+    special_tokens: tuple[str, ...] = ()  # as text: no finding may hold one
     flops_per_token: float  # forward, one token, without attention's quadratic part
 
     @abstractmethod

@@ -55,6 +55,10 @@ class TransformerRewardModel(RewardModel):
         self.flops_per_token = 2.0 * (sum(p.numel() for p in self.model.parameters()) - embedded)
         pad = self.pipeline.tokenizer.pad_token_id
         self.pad_id = 0 if pad is None else int(pad)  # masked out, so any id does
+        tokenizer = self.pipeline.tokenizer
+        self.special_tokens = tuple(
+            token for token in {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()} if token
+        )
         self._all_tokens: tuple[str, ...] | None = None
 
     @abstractmethod

@@ -26,6 +26,7 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
+from corpus.records import digest
 from miner.rewards.loading import quiet_transformers
 from miner.rewards.transformer import TransformerRewardModel
 
@@ -131,7 +132,9 @@ def train_preferences(
     A training that was cut off goes on from its last checkpoint in ``out``/checkpoints; ``rm`` says how rows become
     rewards and is not changed unless ``model`` is its own.
     """
-    checkpoints = out / "checkpoints"
+    checkpoints = (
+        out / f"checkpoints-{digest([[p.chosen[0], p.rejected[0]] for p in pairs])[:12]}"
+    )  # other pairs, afresh
     args = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=recipe.max_steps,

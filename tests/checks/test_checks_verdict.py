@@ -175,7 +175,7 @@ def test_the_published_false_alarm_rate_is_that_of_the_certificates() -> None:
 
 
 def test_plants_need_words_to_shuffle() -> None:
-    with pytest.raises(DataError, match="8 to 40 words"):
+    with pytest.raises(DataError, match="8 words to shuffle"):
         plant(of_lengths([5, 6]), per_kind=1)
 
 

@@ -42,12 +42,15 @@ def test_no_rejected_answer_is_the_reference_and_none_comes_from_another_split(d
             assert set(prompt.rejected) <= summaries
 
 
-def test_the_two_lms_share_no_text_and_see_none_that_checks_are_calibrated_or_measured_on(docs_world: DocsWorld) -> None:
-    policy = "\n".join(docs_world.policy_text())
+def test_the_two_lms_share_no_text_and_see_none_that_checks_are_calibrated_or_measured_on(
+    docs_world: DocsWorld,
+) -> None:
+    policy = docs_world.policy_text()
     reference = set(docs_world.reference_lm_text())
-    of_policy = [e for e in docs_world.by_role["train"] if e.summary in policy]
-    assert of_policy
-    assert not {e.summary for e in of_policy} & reference
+    asked = {text.partition("` do? ")[0].removeprefix("What does `") for text in policy}
+    of_policy = {e.summary for e in docs_world.by_role["train"] if e.name in asked}
+    assert len(of_policy) > 500
+    assert not of_policy & reference
     for role in ("calibration", "held_out"):
         assert not set(docs_world.sentences(role)) & reference
 
@@ -63,7 +66,7 @@ def test_harvesting_again_gives_the_same_data(docs_world: DocsWorld, tmp_path: P
 
 
 def test_an_interpreter_without_docstrings_is_refused(tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from miner.docsworld.world import DocsWorld; DocsWorld.load(Path({str(tmp_path)!r}))"
+    code = f"import pathlib, miner.docsworld.world as w; w.DocsWorld.load(pathlib.Path({str(tmp_path)!r}))"
     done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "-OO" in done.stderr
@@ -78,7 +81,7 @@ def test_other_weights_than_the_expected_are_refused(tmp_path: Path, monkeypatch
 def test_the_reward_model_learns_and_loads_as_any_other(docs_world: DocsWorld, tmp_path: Path) -> None:
     from miner.rewards import load_reward_model
 
-    recipe = RewardModelRecipe(layers=1, steps=40, batch_pairs=8, learning_rate=5e-4)
+    recipe = RewardModelRecipe(layers=4, steps=50, batch_pairs=8, learning_rate=4e-4)
     train_reward_model(docs_world.prompts("train"), recipe, out=tmp_path, seed=0, progress=lambda *_: None)
     rm = load_reward_model(tmp_path, device="cpu", dtype="float32")
     held_out = Random(0).sample(docs_world.prompts("held_out"), 100)

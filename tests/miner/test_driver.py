@@ -203,13 +203,21 @@ def test_a_search_that_fails_is_stored_as_an_error_and_the_others_go_on() -> Non
     assert outcomes["scripted"].outcome == "exhausted"
 
 
-def test_a_text_over_the_models_length_ends_its_own_search_alone() -> None:
-    class Short(ToyRewardModel):
-        def rewards(self, pairs: Sequence[Pair]) -> Any:
-            if any(len(pair.response) > 20 for pair in pairs):
-                raise TooLongError("input of 21 characters")
-            return super().rewards(pairs)
+class Short(ToyRewardModel):
+    """Takes no response over 20 characters."""
 
+    def n_tokens(self, pair: Pair) -> int:
+        if len(pair.response) > 20:
+            raise TooLongError(f"input of {len(pair.response)} characters")
+        return super().n_tokens(pair)
+
+    def rewards(self, pairs: Sequence[Pair]) -> Any:
+        for pair in pairs:
+            self.n_tokens(pair)
+        return super().rewards(pairs)
+
+
+def test_a_search_of_nothing_but_over_long_texts_ends_alone() -> None:
     rm = Short()
     never = WordJudge(sense=rm.vocabulary)
     prompts = toy_prompts(2)
@@ -218,6 +226,33 @@ def test_a_text_over_the_models_length_ends_its_own_search_alone() -> None:
         plan(Scripted(texts=(("ba",),)), prompts[1:], rm, budget=9, seed=1),
     ]
     assert sorted(r.attempt.outcome for r in driver(rm, never).run(plans)) == ["error", "exhausted"]
+
+
+def test_one_over_long_text_costs_nothing_and_hides_no_other() -> None:
+    rm = Short()
+    (result,) = run(Scripted(texts=(("ba " * 10, rm.flaw),)), budget=9, rm=rm, keep_queries=True)
+    assert [finding.response for finding in result.findings] == [rm.flaw]
+    assert result.attempt.queries == 1
+    assert [row.response for row in result.scored] == [rm.flaw]
+
+
+def test_a_reference_over_the_models_length_is_an_error_of_its_attempt_alone() -> None:
+    rm = Short()
+    too_long = toy_prompts(1, reference="ba " * 10)
+    plans = [
+        plan(Scripted(texts=(("ba",),)), too_long, rm, budget=9),
+        plan(Scripted(texts=((rm.flaw,),)), toy_prompts(2)[1:], rm, budget=9),
+    ]
+    assert sorted(r.attempt.outcome for r in driver(rm).run(plans)) == ["error", "found"]
+
+
+@pytest.mark.parametrize("bad", ["\x1b[31m", "\x00", "[SEP]", "\ud800"])
+def test_text_with_control_characters_or_special_tokens_is_no_finding(bad: str) -> None:
+    rm = ToyRewardModel()
+    rm.special_tokens = ("[SEP]",)
+    rm.weights[f"{rm.flaw}{bad}"] = rm.FLAW_WEIGHT
+    (result,) = run(Scripted(texts=((f"{rm.flaw}{bad}",),)), budget=9, rm=rm)
+    assert result.findings == ()
 
 
 def test_an_attack_that_cannot_be_answered_is_refused_before_anything_runs() -> None:

@@ -179,6 +179,7 @@ def _result(index: int, number: int, references: bool, n: int, split: Split) -> 
         family=family,
         split=split,
         seen=bool(number) and family != "policy",
+        errors=0,
         n=n,
         found=int(broken.sum()),
         rate=success.value,
