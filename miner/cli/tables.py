@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -18,18 +19,15 @@ if TYPE_CHECKING:
 
 def summary_table(summary: Summary) -> Group:
     """Success by round and attack, clean accuracy by round, and the default verdict's errors."""
-    table = Table(title="certified nonsense found on held-out prompts", title_justify="left")
-    for column in (
-        "round",
-        "attack",
-        "budget",
-        "found",
-        "rate [95 %]",
-        "median queries",
-        "beats reference",
-        "patch saw it",
-    ):
-        table.add_column(column)
+    table = Table(
+        title="certified nonsense found on held-out prompts",
+        caption="median: queries to a find. > ref: beat the good answer alone. seen: the patch saw its family",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE,
+    )
+    for column in ("round", "attack", "budget", "found", "rate [95 %]", "median", "> ref", "seen"):
+        table.add_column(column, no_wrap=True)
     for one in summary.rounds:
         for row in one.attacks:
             table.add_row(*map(safe_text.terminal, _cells(one, row)))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from attacks.queries import Construction
 from miner.checks import Check, Materials, Subject, build_checks, plant
+from miner.checks.order import Order
 from miner.language_models import LanguageModel
 
 WORDS = st.sampled_from(
@@ -46,6 +47,19 @@ def test_a_missing_capital_or_stop_is_no_evidence_against_order(materials: Mater
     for subject in subjects(20, 23):
         text = subject.response
         assert value(order, text.lower().rstrip(".")) == pytest.approx(value(order, text), abs=1e-5)
+
+
+def test_a_shuffle_has_the_words_and_the_sentences_of_its_text(materials: Materials) -> None:
+    order = build("order", materials)
+    assert isinstance(order, Order)
+    text = "The file opens. A parser of the IO module reads it!"
+    own, *shuffled = order._orders(Subject(response=text, prompt=()))
+    assert own == text
+    assert len(set(shuffled)) == len(shuffled) == order.shuffles
+    for one in shuffled:
+        assert sorted(one.lower().replace(".", "").split()) == sorted(text.lower().strip("!").replace(".", "").split())
+        assert [len(sentence.split()) for sentence in one.split(".") if sentence] == [3, 8]
+        assert all(sentence.strip()[0].isupper() for sentence in one.split(".") if sentence)
 
 
 def test_a_stop_in_the_middle_gives_a_shuffle_away_but_not_a_second_sentence(materials: Materials) -> None:
