@@ -24,7 +24,7 @@ class Fluency(Check):
     name: ClassVar[str] = "fluency"
 
     reference_lm: LanguageModel
-    min_words: int = 7
+    min_words: int = 8
 
     @classmethod
     def of(cls, materials: Materials) -> Fluency | None:

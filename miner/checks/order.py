@@ -37,7 +37,7 @@ class Order(Check):
 
     reference_lm: LanguageModel
     shuffles: int = 8
-    min_words: int = 7
+    min_words: int = 8
     fluency_weight: float = 0.05
     seed: int = 0
 

@@ -16,13 +16,13 @@ from miner.checks.base import Check, Floats, Materials, Subject
 class Repetition(Check):
     """Share of the text's character ``n``-grams that occurred earlier in it, case and white space aside: 0 to 1.
 
-    Characters rather than words, so that ``thethethe`` and scripts without spaces count too. An answer given twice
-    reaches 0.5, which is tedious but no nonsense: the threshold stays above that. Abstains on fewer than
+    Characters rather than words, so that ``thethethe`` and scripts without spaces count too. An answer given three
+    times reaches 0.67, which is tedious but no nonsense: the threshold stays above that. Abstains on fewer than
     ``min_characters``.
     """
 
     name: ClassVar[str] = "repetition"
-    least_threshold: ClassVar[float] = 0.6
+    least_threshold: ClassVar[float] = 0.75
     appeals: ClassVar[bool] = False  # a phrase may be in order and still be said twenty times
 
     n: int = 5

@@ -20,8 +20,16 @@ PLACES = ("in", "from", "under", "behind", "beside", "before", "after")
 
 
 def sentence(rng: Random) -> str:
-    """Between seven and fifteen words; nothing but the order tells sense from nonsense."""
-    parts = ["The", rng.choice(NOUNS), rng.choice(VERBS), "a", rng.choice(ADJECTIVES), rng.choice(NOUNS)]
+    """Between eight and sixteen words; nothing but the order tells sense from nonsense."""
+    parts = [
+        "The",
+        rng.choice(ADJECTIVES),
+        rng.choice(NOUNS),
+        rng.choice(VERBS),
+        "a",
+        rng.choice(ADJECTIVES),
+        rng.choice(NOUNS),
+    ]
     for _ in range(rng.randint(0, 2)):
         parts += [rng.choice(PLACES), "the", rng.choice(ADJECTIVES), rng.choice(NOUNS)]
     return " ".join(parts) + " now."

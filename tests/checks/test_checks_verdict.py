@@ -62,10 +62,10 @@ def test_an_abstention_never_changes_a_conviction(answers: list[Answer], quorum:
     assert (without == "nonsense") == (with_it == "nonsense")
 
 
-def test_a_good_answer_given_twice_is_no_nonsense_even_without_an_lm() -> None:
+def test_a_good_answer_given_three_times_is_no_nonsense_even_without_an_lm() -> None:
     judge = calibrate(build_checks(Materials()), subjects(400, 3))
-    twice = [replace(s, response=f"{s.response} {s.response}") for s in subjects(40, 41)]
-    assert {certificate.verdict for certificate in judge.certify(twice)} == {"sensible"}
+    thrice = [replace(s, response=" ".join([s.response] * 3)) for s in subjects(40, 41)]
+    assert {certificate.verdict for certificate in judge.certify(thrice)} == {"sensible"}
 
 
 def test_order_does_not_excuse_a_phrase_said_twenty_times(judge: Judge) -> None:
