@@ -168,7 +168,11 @@ def test_ctrl_c_stores_says_how_to_resume_and_exits_130(
     command = [*COMMAND, "mine", *mining(tiny_rm_folder, preference_file, out), "--attack", "random",
                "--budget", "100000", "--set", "checks.quorum=2", "--set", "flush_seconds=0.5"]  # fmt: skip
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "RMMINER_CACHE": str(cache)}
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RMMINER_CACHE": str(cache)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     deadline = time.monotonic() + 120
     while not (out / "corpus" / "attempts").exists() and time.monotonic() < deadline:
