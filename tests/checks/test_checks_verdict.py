@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from corpus.records import Answer, Message
 from miner.checks import CHECKS, Check, Judge, Materials, Subject, build_checks, calibrate, known_checks, measure, plant
-from miner.checks.verdict import decide
+from miner.checks.verdict import CalibratedCheck, decide
 from miner.errors import ConfigError, DataError
 
 ANSWERS = st.lists(st.sampled_from(["nonsense", "sensible", "abstain"]), min_size=1, max_size=6)
@@ -37,6 +38,20 @@ class Length(Check):
 
     def values(self, subjects: Sequence[Subject]) -> npt.NDArray[np.float64]:
         return np.array([len(s.response) or np.nan for s in subjects], dtype=np.float64)
+
+
+class Sense(Length):
+    name: ClassVar[str] = "sense"
+    acquits: ClassVar[bool] = True
+
+
+class Stubborn(Length):
+    name: ClassVar[str] = "stubborn"
+    appeals: ClassVar[bool] = False
+
+
+def calibrated(check: Check, *, threshold: float) -> CalibratedCheck:
+    return CalibratedCheck(check=check, threshold=threshold, target=None, calibration_id="by hand")
 
 
 def of_lengths(lengths: Sequence[int]) -> list[Subject]:
@@ -68,9 +83,19 @@ def test_a_good_answer_given_three_times_is_no_nonsense_even_without_an_lm() -> 
     assert {certificate.verdict for certificate in judge.certify(thrice)} == {"sensible"}
 
 
-def test_order_does_not_excuse_a_phrase_said_twenty_times(judge: Judge) -> None:
-    phrases = [replace(s, response=" ".join([s.response] * 20)) for s in subjects(10, 43)]
-    assert {certificate.verdict for certificate in judge.certify(phrases)} == {"nonsense"}
+@pytest.mark.parametrize(("stubborn", "verdict"), [(False, "sensible"), (True, "nonsense")])
+def test_an_acquittal_outweighs_only_what_appeals_to_it(stubborn: bool, verdict: Answer) -> None:
+    convicting = Stubborn(label="a") if stubborn else Length(label="a")
+    checks = (calibrated(convicting, threshold=10.0), calibrated(Sense(label="b"), threshold=1e6))
+    (certificate,) = Judge(checks=checks, quorum=1).certify(of_lengths([50]))
+    assert [v.verdict for v in certificate.verdicts] == ["nonsense", "sensible"]
+    assert certificate.verdict == verdict
+
+
+def test_only_repetition_stands_against_order(materials: Materials) -> None:
+    checks = build_checks(materials)
+    assert [check.name for check in checks if check.acquits] == ["order"]
+    assert [check.name for check in checks if not check.appeals] == ["repetition"]
 
 
 def test_order_acquits_what_a_claim_or_another_check_would_convict(judge: Judge) -> None:
@@ -86,6 +111,15 @@ def test_at_most_the_target_of_the_calibration_set_is_convicted(lengths: list[in
     clean = of_lengths(lengths)
     convicted = [c.verdict == "nonsense" for c in calibrate([Length()], clean, target=target, quorum=1).certify(clean)]
     assert sum(convicted) <= target * len(clean)
+
+
+def test_new_clean_text_is_convicted_at_most_at_the_target_rate() -> None:
+    everyone = of_lengths(random.Random(0).sample(range(1, 1000), 100))
+    convicted = 0
+    for left_out in range(100):
+        judge = calibrate([Length()], everyone[:left_out] + everyone[left_out + 1 :], target=0.03, quorum=1)
+        convicted += judge.certify([everyone[left_out]])[0].verdict == "nonsense"
+    assert convicted == 3
 
 
 def test_with_few_clean_texts_nothing_up_to_their_largest_value_convicts_and_the_target_says_so() -> None:
