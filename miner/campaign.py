@@ -25,7 +25,7 @@ from miner.config import AttackSection, CampaignConfig, StageSection
 from miner.criteria import Criteria, clean_criteria
 from miner.driver import Driver
 from miner.errors import ConfigError, ResumeError
-from miner.evaluation import CONTROL, CleanOutcomes, clean_outcomes, require_prompts
+from miner.evaluation import CleanOutcomes, clean_outcomes, require_prompts
 from miner.judging import build_judge
 from miner.mining import MiningReport, run_plans, stage_plans
 from miner.oracle import Oracle
@@ -79,7 +79,11 @@ class Campaign:
         prompts = self.world.sample("held_out", stage.prompts, seed=self.config.seed)
         require_prompts(prompts, MIN_HELD_OUT)
         report = self._attack(
-            stage, self.evaluated_attacks(), prompts, round_number, f"round {round_number}: attacking held-out prompts"
+            stage,
+            self.config.evaluated_attacks(),
+            prompts,
+            round_number,
+            f"round {round_number}: attacking held-out prompts",
         )
         self.clean_outcomes(round_number)
         return report
@@ -118,12 +122,6 @@ class Campaign:
                 return
             self.patch(round_number)
             self.evaluate(round_number + 1)
-
-    def evaluated_attacks(self) -> tuple[AttackSection, ...]:
-        chosen = self.config.stage_attacks(self.config.evaluate)
-        if any(section.name == CONTROL for section in chosen):
-            return chosen
-        return (*chosen, AttackSection(name=CONTROL))
 
     def rm(self, round_number: int) -> TransformerRewardModel:
         """The RM after ``round_number`` patches."""

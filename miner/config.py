@@ -15,6 +15,8 @@ from attacks import Attack, known_attacks
 from corpus.records import Form, digest
 from miner.errors import ConfigError
 
+CONTROL = "random"
+
 
 class Section(BaseModel):
     """A table of the campaign file: unknown keys are errors, values are fixed once read."""
@@ -186,6 +188,11 @@ class CampaignConfig(Section):
     def stage_attacks(self, stage: StageSection) -> tuple[AttackSection, ...]:
         """The attacks of a stage, in the order of the file."""
         return tuple(attack for attack in self.attacks if stage.attacks is None or attack.name in stage.attacks)
+
+    def evaluated_attacks(self) -> tuple[AttackSection, ...]:
+        """The attacks of an evaluation: the control is always among them."""
+        chosen = self.stage_attacks(self.evaluate)
+        return chosen if any(a.name == CONTROL for a in chosen) else (*chosen, AttackSection(name=CONTROL))
 
     def fixed_digest(self) -> str:
         """Identity of what may not change while a folder is in use."""

@@ -75,8 +75,9 @@ def _stage(config: CampaignConfig, world: World, name: str, per_second: float) -
         texts = 2 * config.patch.steps * config.patch.batch_pairs
         return StageEstimate(name=name, attempts=0, queries=0, seconds=6 * texts / per_second)  # fp32, forward and back
     stage: StageSection = config.mine if name == "mine" else config.evaluate
+    sections = config.stage_attacks(stage) if name == "mine" else config.evaluated_attacks()
     n_prompts = len(world.sample("train" if name == "mine" else "held_out", stage.prompts, seed=config.seed))
-    budgets = [section.budget_queries or stage.budget_queries for section in config.stage_attacks(stage)]
+    budgets = [section.budget_queries or stage.budget_queries for section in sections]
     attempts = n_prompts * stage.seeds
     queries = attempts * sum(budgets)
     return StageEstimate(name=name, attempts=attempts * len(budgets), queries=queries, seconds=queries / per_second)

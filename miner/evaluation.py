@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from corpus.records import Attempt, Finding, Form, Prompt, digest
+from miner.config import CONTROL
 from miner.criteria import Criteria
 from miner.errors import ConfigError
 from miner.rewards.base import Pair, RewardModel
 from miner.statistics import Difference, Rate, paired_difference, rate, survival
 from miner.summary import AttackResult, Contrast, FormCount, TransferCell
-
-CONTROL = "random"
 
 
 @dataclass(frozen=True, slots=True)

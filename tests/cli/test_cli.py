@@ -105,6 +105,7 @@ def test_dry_run_says_what_would_run_and_writes_nothing(
     found = json.loads(done.stdout)
     assert [stage["name"] for stage in found["stages"]] == ["evaluate", "mine", "patch", "evaluate"]
     assert found["stages"][1]["queries"] == 8 * 60
+    assert found["stages"][0]["attempts"] == 2 * found["stages"][1]["attempts"], "the control beside the attack"
     assert found["queries_per_second"] > 0
     assert not out.exists()
 

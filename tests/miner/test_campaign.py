@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +132,6 @@ def test_opening_again_resumes_and_another_rm_data_or_config_is_refused(
     again.cycle()
     assert len(again.corpus.attempt_ids()) == n_attempts
 
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     other = tmp_path / "other-rm"
@@ -193,3 +193,14 @@ def test_the_round_folders_hold_what_resuming_needs(cycled: Campaign) -> None:
     patched = json.loads((cycled.round_folder(1) / "patch.json").read_text())
     assert patched["findings"] > 0
     assert patched["families"] == ["structural"]
+
+
+def test_attempts_of_older_code_or_criteria_are_not_counted_with_newer_ones(cycled: Campaign, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(cycled.folder, folder)
+    campaign = Campaign(cycled.config.model_copy(update={"out": str(folder)}))
+    before = [a for a in campaign.attempts_of(0, "held_out") if a.attack == "corrupt"]
+    newer = [replace(a, attempt_id=f"newer-{a.attempt_id}", code_version="2") for a in before[:3]]
+    campaign.corpus.append(*newer)
+    after = [a for a in campaign.attempts_of(0, "held_out") if a.attack == "corrupt"]
+    assert {a.attempt_id for a in after} == {a.attempt_id for a in newer}

@@ -289,3 +289,31 @@ def test_scored_texts_are_kept_when_asked_for_with_their_place_in_the_attempt() 
     (result,) = run(Scripted(texts=(("ba", "ke"), ("li",))), budget=9, rm=rm, judge=never, keep_queries=True)
     assert [(row.ordinal, row.response) for row in result.scored] == [(1, "ba"), (2, "ke"), (3, "li")]
     assert all(row.reward == rm.reward(Pair((), row.response)) for row in result.scored)
+
+
+class Noisy(ToyRewardModel):
+    """Ranks in another dtype than it confirms in: every ranking reward is far too high, by luck of the text."""
+
+    ranking_dtype = "float16"
+
+    def rewards(self, pairs: Sequence[Pair]) -> Any:
+        return super().rewards(pairs) + [5.0 + len(pair.response) % 3 for pair in pairs]
+
+
+def test_a_search_is_told_the_exact_rewards_of_its_leaders() -> None:
+    told: list[float] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Listening(Attack):
+        name: ClassVar[str] = "listening"
+        family: ClassVar[str] = "test"
+
+        def search(self, seed: int) -> Search:
+            del seed
+            told.extend((yield Score(("ba", "ke ke", "li li li", "mo")))[:, 0])
+
+    rm = Noisy()
+    run(Listening(), budget=9, rm=rm, judge=WordJudge(sense=rm.vocabulary))
+    exact = [rm.reward(Pair((), text)) for text in ("ba", "ke ke", "li li li", "mo")]
+    close = [abs(a - b) < 1e-9 for a, b in zip(told, exact, strict=True)]
+    assert sum(close) == 2, "two leaders exact, the others as ranked"

@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rewards_faults as faults
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rewards_conformance import TOLERANCE, Rewards, plain_rewards, violations
 from rewards_models import ARCHITECTURES, BOS_WRITING, CAUSAL, ENCODERS, PAIRS, WINDOW, WINDOWED, conversation
 
+from corpus.records import Message
+from miner.rewards import load_reward_model
 from miner.rewards.base import Pair
 from miner.rewards.transformer import TransformerRewardModel
 
@@ -128,3 +131,12 @@ def test_padding_token_of_the_tokenizer_is_of_no_account(rm_of: RmOf, expected_o
     rm: Any = replace(rm_of("llama"), share_prefixes=False)
     rm.pad_id = rm.pipeline.ids(PAIRS)[0][0][5]
     np.testing.assert_allclose(rm.rewards(PAIRS), expected_of("llama"), atol=TOLERANCE)
+
+
+def test_a_ranking_model_reads_its_reward_off_in_fp32(tiny_rm_folder: Path) -> None:
+    rm = load_reward_model(tiny_rm_folder, device="cpu", dtype="bfloat16")
+    assert rm.ranking_model.classifier.weight.dtype is torch.float32
+    prompt = (Message(role="user", content="a"),)
+    rewards = rm.rewards([Pair(prompt, f"the file {'x' * n}") for n in range(1, 60)])
+    as_bf16 = torch.tensor(rewards).to(torch.bfloat16).double().numpy()
+    assert (rewards != as_bf16).any(), "finer steps than bf16 has"
