@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from miner.config import AttackSection, CampaignConfig, DataSection, PatchSection, StageSection
 
-QUICK_BUDGET = 512
+QUICK_BUDGET = 384
 BUDGET = 1024
 
 
@@ -22,7 +22,7 @@ def demo_config(*, out: str, seed: int, quick: bool) -> CampaignConfig:
             AttackSection(name="corrupt"),
             AttackSection(name="best_of_n", params={"n": 64}, budget_queries=64),
         ),
-        mine=StageSection(prompts=32 if quick else 64, budget_queries=budget, attacks=("gcg",)),
-        evaluate=StageSection(prompts=12 if quick else 16, budget_queries=budget),
+        mine=StageSection(prompts=12 if quick else 64, budget_queries=budget, attacks=("gcg",)),
+        evaluate=StageSection(prompts=8 if quick else 16, budget_queries=budget),
         patch=PatchSection(steps=30 if quick else 60, held_out_families=("structural", "policy")),
     )

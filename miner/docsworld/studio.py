@@ -37,9 +37,9 @@ FULL = Recipes(
     rm=RewardModelRecipe(), policy=LanguageModelRecipe(steps=200), reference_lm=LanguageModelRecipe(steps=900)
 )
 QUICK = Recipes(
-    rm=RewardModelRecipe(steps=120),
-    policy=LanguageModelRecipe(steps=80),
-    reference_lm=LanguageModelRecipe(steps=250),
+    rm=RewardModelRecipe(steps=80),
+    policy=LanguageModelRecipe(steps=50),
+    reference_lm=LanguageModelRecipe(steps=150),
 )
 
 
