@@ -12,7 +12,7 @@ from miner.checks.base import Check, Subject
 from miner.checks.verdict import DEFAULT_QUORUM, CalibratedCheck, Judge
 from miner.errors import ConfigError
 
-DEFAULT_TARGET = 0.006  # a third below what the verdict may reach on text that set no threshold
+DEFAULT_TARGET = 0.005  # half of what the verdict may reach on text that set no threshold
 MIN_EVIDENCE = 20
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +21,9 @@ _BETWEEN_SENTENCES = re.compile(rf"(?<=[{STOPS}])\s+(?=[^\W\d_a-z])")
 
 @dataclass(frozen=True, kw_only=True)
 class Order(Check):
-    """Log of the text's surprise under ``reference_lm`` over that of its own words in random order, ≪ 0 for sense, plus
-    ``fluency_weight`` for each nat per token: of two texts that lose little by shuffling, the odder one is the salad.
+    """The text's surprise under ``reference_lm`` less that of its own words in random order, in nats per word, ≪ 0 for
+    sense; plus ``fluency_weight`` for each nat per token: of two texts that lose little by shuffling, the odder one is
+    the salad.
 
     The mean surprise over ``shuffles`` shuffles, drawn from ``seed`` and the words, so that the value depends on the
     text alone. What words a text uses cancels out: rare names do not count against it, likely ones not for it. Each
@@ -38,7 +38,7 @@ class Order(Check):
     reference_lm: LanguageModel
     shuffles: int = 8
     min_words: int = 8
-    fluency_weight: float = 0.05
+    fluency_weight: float = 0.2
     seed: int = 0
 
     @classmethod
@@ -49,7 +49,16 @@ class Order(Check):
     def identity(self) -> str:
         lm = self.reference_lm
         return digest(
-            [self.name, lm.fingerprint, lm.dtype, self.shuffles, self.min_words, self.fluency_weight, self.seed]
+            [
+                self.name,
+                "nats per word",
+                lm.fingerprint,
+                lm.dtype,
+                self.shuffles,
+                self.min_words,
+                self.fluency_weight,
+                self.seed,
+            ]
         )
 
     def values(self, subjects: Sequence[Subject]) -> Floats:
@@ -59,8 +68,8 @@ class Order(Check):
         for index, texts in enumerate(orders):
             if texts:
                 own, *shuffled = (next(surprise) for _ in texts)
-                ratio = own.sum() / np.mean([one.sum() for one in shuffled])
-                values[index] = math.log(ratio) + self.fluency_weight * own.mean()
+                lost = own.sum() - np.mean([one.sum() for one in shuffled])
+                values[index] = lost / len(subjects[index].response.split()) + self.fluency_weight * own.mean()
         return values
 
     def _orders(self, subject: Subject) -> list[str]:

@@ -34,7 +34,7 @@ class Recipes:
 
 
 FULL = Recipes(
-    rm=RewardModelRecipe(), policy=LanguageModelRecipe(steps=200), reference_lm=LanguageModelRecipe(steps=900)
+    rm=RewardModelRecipe(), policy=LanguageModelRecipe(steps=200), reference_lm=LanguageModelRecipe(steps=1200)
 )
 QUICK = Recipes(
     rm=RewardModelRecipe(steps=80),
