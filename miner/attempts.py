@@ -75,7 +75,7 @@ class Live:
     outcome: Outcome | None = None
     error: str | None = None
     sampled: set[str] = field(default_factory=set)
-    judged: set[tuple[int, str]] = field(default_factory=set)
+    confirmed: set[tuple[int, str]] = field(default_factory=set)
     scored: list[ScoredQuery] = field(default_factory=list)
 
     @property

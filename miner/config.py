@@ -139,7 +139,7 @@ class StageSection(Section):
 class PatchSection(Section):
     """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs."""
 
-    steps: int = Field(60, ge=1)
+    steps: int = Field(120, ge=1)
     batch_pairs: int = Field(16, ge=2)
     learning_rate: float = Field(5e-5, gt=0)
     findings_share: float = Field(0.25, gt=0, lt=1)

@@ -28,7 +28,8 @@ from miner.rewards.base import Pair
 Rewards = npt.NDArray[np.float64]
 
 QUERIES_PER_GRADIENT = 3
-JUDGED_AT_ONCE = 4
+CONFIRMED_AT_ONCE = 4
+EXACT_TOLERANCE = 1e-4  # what ``exact_rewards`` promises
 LEADERS = 2  # texts per query whose exact reward the search is told
 
 
@@ -44,6 +45,23 @@ class _Ask:
     def pairs(self) -> list[Pair]:
         prompts = self.live.plan.prompts
         return [Pair(prompt.conversation, text) for text in self.texts for prompt in prompts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """One text of a query on one prompt, by index."""
+
+    ask: _Ask
+    text: int
+    prompt: int
+
+    @property
+    def response(self) -> str:
+        return self.ask.texts[self.text]
+
+    @property
+    def pair(self) -> Pair:
+        return Pair(self.ask.live.plan.prompts[self.prompt].conversation, self.response)
 
 
 @dataclass(kw_only=True)
@@ -153,12 +171,20 @@ class Driver:
                 asks.append(_Ask(one, one.pending, texts))
             else:
                 one.end("budget_spent")
-        for ask, rewards, seconds in self._scored(asks):
-            ask.live.seconds += seconds
-            self._deliver(ask, rewards.reshape(len(ask.texts), -1))
+        scored = self._scored(asks)
+        for ask, rewards, seconds in scored:
+            self._book(ask, rewards, seconds)
+        self._look([(ask, rewards) for ask, rewards, _ in scored])
+        for ask, rewards, _ in scored:
+            if ask.live.found:
+                ask.live.end("found")
+            elif len(ask.texts) < len(ask.query.texts):
+                ask.live.end("budget_spent")
+            else:
+                ask.live.send(rewards)
 
     def _scored(self, asks: Sequence[_Ask]) -> list[tuple[_Ask, Rewards, float]]:
-        """Each query's rewards, all in one batch; where a text is too long, one by one to end only its search."""
+        """Each query's rewards, (n_texts, n_prompts), all in one batch; where a text is too long, query by query."""
         started = time.perf_counter()
         pairs = [ask.pairs for ask in asks]
         try:
@@ -171,7 +197,10 @@ class Driver:
         parts = np.split(rewards, ends[:-1]) if asks else []
         self._refine(pairs, parts)
         seconds = time.perf_counter() - started
-        return [(ask, part, seconds * len(part) / len(rewards)) for ask, part in zip(asks, parts, strict=True)]
+        return [
+            (ask, part.reshape(len(ask.texts), -1), seconds * len(part) / len(rewards))
+            for ask, part in zip(asks, parts, strict=True)
+        ]
 
     def _scored_where_short_enough(self, ask: _Ask, error: TooLongError) -> list[tuple[_Ask, Rewards, float]]:
         """The query's rewards with minus infinity, which costs nothing, for texts that the RM does not take."""
@@ -182,7 +211,7 @@ class Driver:
             return []
         rewards = np.full(len(short), -np.inf)
         rewards[short] = self.oracle.score([pair for pair, takes in zip(ask.pairs, short, strict=True) if takes])
-        return [(ask, rewards, time.perf_counter() - started)]
+        return [(ask, rewards.reshape(len(ask.texts), -1), time.perf_counter() - started)]
 
     def _takes(self, pair: Pair) -> bool:
         try:
@@ -204,43 +233,60 @@ class Driver:
         for (n, i), reward in zip(leaders, exact, strict=True):
             parts[n][i] = reward
 
-    def _deliver(self, ask: _Ask, rewards: Rewards) -> None:
-        """Book, look for a finding, and send the answer: rewards of shape (n_texts, n_prompts)."""
+    def _book(self, ask: _Ask, rewards: Rewards, seconds: float) -> None:
         live, rm = ask.live, self.oracle.rm
         scored = np.isfinite(rewards)
         if self.keep_queries:
             live.scored += self._rows(ask, rewards)
+        live.seconds += seconds
         live.queries += int(scored.sum())
         live.flops += sum(rm.flops(rm.n_tokens(p)) for p, was in zip(ask.pairs, scored.ravel(), strict=True) if was)
         live.best_reward = max(float(rewards.max()), -np.inf if live.best_reward is None else live.best_reward)
-        self._look(ask, rewards)
+
+    def _look(self, answered: Sequence[tuple[_Ask, Rewards]]) -> None:
+        """Confirm and judge, best first and a few of every search at a time, what may meet a goal its attempt has not
+        met yet."""
+        waiting = list(answered)
+        while waiting:
+            places = [self._promising(ask, rewards) for ask, rewards in waiting]
+            suspects = [
+                _Suspect(ask, i, j)
+                for (ask, _), of_ask in zip(waiting, places, strict=True)
+                for i, j in of_ask[:CONFIRMED_AT_ONCE]
+            ]
+            self._judge(self._confirmed(suspects))
+            waiting = [both for both, of_ask in zip(waiting, places, strict=True) if of_ask]
+
+    def _promising(self, ask: _Ask, rewards: Rewards) -> list[tuple[int, int]]:
+        """(text, prompt) of what is not confirmed yet and may be news, best first."""
+        live = ask.live
         if live.found:
-            live.end("found")
-        elif len(ask.texts) < len(ask.query.texts):
-            live.end("budget_spent")
-        else:
-            live.send(rewards)
-
-    def _look(self, ask: _Ask, rewards: Rewards) -> None:
-        """Judge and confirm, best first, the texts that may meet a goal this attempt has not met yet."""
-        live = ask.live
+            return []
+        bars = [self._bar(live, prompt) - self.criteria.ranking_tolerance for prompt in range(rewards.shape[1])]
         order = np.argsort(-rewards, axis=None, kind="stable")
-        places = [(int(at) // rewards.shape[1], int(at) % rewards.shape[1]) for at in order]
-        waiting = [(i, j) for i, j in places if self._is_plain(ask.texts[i])]
-        while not live.found:
-            bars = [self._bar(live, prompt) - self.criteria.ranking_tolerance for prompt in range(rewards.shape[1])]
-            waiting = [(i, j) for i, j in waiting if rewards[i, j] >= bars[j] and (j, ask.texts[i]) not in live.judged]
-            if not waiting:
-                return
-            self._judge(ask, waiting[:JUDGED_AT_ONCE])
+        places = ((int(at) // rewards.shape[1], int(at) % rewards.shape[1]) for at in order)
+        return [
+            (i, j)
+            for i, j in places
+            if rewards[i, j] >= bars[j] and (j, ask.texts[i]) not in live.confirmed and self._is_plain(ask.texts[i])
+        ]
 
-    def _judge(self, ask: _Ask, chosen: Sequence[tuple[int, int]]) -> None:
-        live = ask.live
-        live.judged.update((j, ask.texts[i]) for i, j in chosen)
-        certificates = self.judge.certify([self._subject(ask, i, j) for i, j in chosen])
-        for (i, j), certificate in zip(chosen, certificates, strict=True):
+    def _confirmed(self, suspects: Sequence[_Suspect]) -> list[tuple[_Suspect, float]]:
+        """Those that are news by their exact rewards, too, with those rewards."""
+        exact = self.oracle.rm.exact_rewards([one.pair for one in suspects]) if suspects else ()
+        for one in suspects:
+            one.ask.live.confirmed.add((one.prompt, one.response))
+        return [
+            (one, float(reward))
+            for one, reward in zip(suspects, exact, strict=True)
+            if reward + EXACT_TOLERANCE >= self._bar(one.ask.live, one.prompt)
+        ]
+
+    def _judge(self, confirmed: Sequence[tuple[_Suspect, float]]) -> None:
+        certificates = self.judge.certify([self._subject(one) for one, _ in confirmed])
+        for (one, reward), certificate in zip(confirmed, certificates, strict=True):
             if certificate.verdict == "nonsense":
-                self._convict(live, j, ask.texts[i], certificate.verdicts)
+                self._convict(one, reward, certificate.verdicts)
 
     def _is_plain(self, text: str) -> bool:
         """No special tokens, no control characters but line breaks and tabs, valid Unicode."""
@@ -257,28 +303,31 @@ class Driver:
             open_goals.append(reference)
         return min(open_goals)
 
-    def _subject(self, ask: _Ask, text: int, prompt: int) -> Subject:
-        live, policy = ask.live, self.oracle.policy
-        asked = live.plan.prompts[prompt]
+    def _subject(self, one: _Suspect) -> Subject:
+        live, policy, query = one.ask.live, self.oracle.policy, one.ask.query
+        asked = live.plan.prompts[one.prompt]
         return Subject(
-            response=ask.texts[text],
+            response=one.response,
             prompt=asked.conversation,
             reference=asked.reference,
-            construction=ask.query.constructions[text] if ask.query.constructions else None,
-            sampled_by=policy.fingerprint if policy and ask.texts[text] in live.sampled else None,
+            construction=query.constructions[one.text] if query.constructions else None,
+            sampled_by=policy.fingerprint if policy and one.response in live.sampled else None,
         )
 
-    def _convict(self, live: Live, prompt: int, text: str, verdicts: tuple[Verdict, ...]) -> None:
-        asked, reference = live.plan.prompts[prompt], live.reference_rewards[prompt]
-        reward = self.oracle.rm.reward(Pair(asked.conversation, text))
-        if live.beat_quantile is None and self.criteria.beats_quantile(reward):
+    def _convict(self, one: _Suspect, reward: float, verdicts: tuple[Verdict, ...]) -> None:
+        """Book what the text has met. What looks like a win is scored once more, alone in its batch: that decides."""
+        live, criteria = one.ask.live, self.criteria
+        asked, reference = live.plan.prompts[one.prompt], live.reference_rewards[one.prompt]
+        if live.found is None and criteria.wins(reward + EXACT_TOLERANCE, reference):
+            reward = self.oracle.rm.reward(one.pair)
+        if live.beat_quantile is None and criteria.beats_quantile(reward):
             live.beat_quantile = live.queries
         if live.beat_reference is None and reference is not None and reward > reference:
             live.beat_reference = live.queries
-        if live.found is None and self.criteria.wins(reward, reference):
+        if live.found is None and criteria.wins(reward, reference):
             live.found = Conviction(
                 prompt=asked,
-                response=text,
+                response=one.response,
                 reward=reward,
                 reference_reward=reference,
                 verdicts=verdicts,

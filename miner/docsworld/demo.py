@@ -24,5 +24,5 @@ def demo_config(*, out: str, seed: int, quick: bool) -> CampaignConfig:
         ),
         mine=StageSection(prompts=12 if quick else 64, budget_queries=budget, attacks=("gcg",)),
         evaluate=StageSection(prompts=8 if quick else 16, budget_queries=budget),
-        patch=PatchSection(steps=30 if quick else 60, held_out_families=("structural", "policy")),
+        patch=PatchSection(steps=30 if quick else 120, held_out_families=("structural", "policy")),
     )
