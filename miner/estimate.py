@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from miner.config import CampaignConfig, StageSection
 from miner.errors import ConfigError
@@ -46,9 +48,9 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
 
     for section in config.attacks:
         section.build()
-    world = open_world(config, Silent())
-    options = world.rm.model_dump(exclude={"source"})
-    rm = load_reward_model(str(world.rm.source), **options)
+    with tempfile.TemporaryDirectory() as folder:
+        world, training = _outline(config, Path(folder))
+        rm = load_reward_model(str(world.rm.source), **world.rm.model_dump(exclude={"source"}))
     pairs = [Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None][:N_TIMED]
     if not pairs:
         pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:N_TIMED]
@@ -57,17 +59,35 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
     rm.rewards(pairs)  # warm-up
     started = time.perf_counter()
     rm.rewards(pairs)
-    per_second = len(pairs) / (time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    per_second = len(pairs) / seconds
+    flops_per_second = sum(rm.flops(rm.n_tokens(pair)) for pair in pairs) / seconds
     weights = sum(p.numel() * p.element_size() for p in rm.model.parameters())
     copy = 0 if rm.ranking_model is rm.model else weights // 2
     return Estimate(
-        stages=tuple(_stage(config, world, name, per_second) for name in stages),
+        stages=(
+            *(_training(name, flops / flops_per_second) for name, flops in training.items()),
+            *(_stage(config, world, name, per_second) for name in stages),
+        ),
         queries_per_second=per_second,
         n_timed=len(pairs),
         device=str(rm.model.device),
         dtype=rm.ranking_dtype,
         memory_mb=RUNTIME_MB + (weights + copy + (4 * weights if "patch" in stages else 0)) / 2**20,
     )
+
+
+def _outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, float]]:
+    """The world, and the FLOPs of training those of its models that are not there yet."""
+    if config.data.world == "docs":
+        from miner.docsworld.studio import outline
+
+        return outline(config, folder)
+    return open_world(config, Silent()), {}
+
+
+def _training(name: str, seconds: float) -> StageEstimate:
+    return StageEstimate(name=f"train {name}", attempts=0, queries=0, seconds=seconds)
 
 
 def _stage(config: CampaignConfig, world: World, name: str, per_second: float) -> StageEstimate:

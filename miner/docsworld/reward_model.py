@@ -15,6 +15,9 @@ from miner.training.preference_trainer import Progress, Recipe, train_preference
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+MINILM_HIDDEN = 384
+PAIR_TOKENS = 40  # of a question with an answer, padding included
+
 
 @dataclass(frozen=True, kw_only=True)
 class RewardModelRecipe:
@@ -24,6 +27,11 @@ class RewardModelRecipe:
     steps: int = 200
     batch_pairs: int = 16
     learning_rate: float = 2e-4
+
+    @property
+    def flops(self) -> float:
+        """Of the training, roughly: forward and backward through the layers' matrices."""
+        return 6.0 * 12 * MINILM_HIDDEN**2 * self.layers * 2 * self.batch_pairs * PAIR_TOKENS * self.steps
 
     def training(self) -> Recipe:
         return Recipe(max_steps=self.steps, batch_pairs=self.batch_pairs, learning_rate=self.learning_rate)
@@ -41,14 +49,18 @@ def train_reward_model(
     from miner.rewards import load_reward_model
 
     start = out / "start"
-    _initialise(start, recipe.layers, seed)
+    initialise(start, recipe.layers, seed)
     rm = load_reward_model(start)
     pairs = clean_pairs(rm, prompts, recipe.steps * recipe.batch_pairs, Random(seed), anchored=False)
     train_preferences(rm, rm.model, pairs, recipe.training(), out=out, seed=seed, progress=progress)
 
 
-def _initialise(folder: Path, layers: int, seed: int) -> None:
-    """MiniLM's lower layers with a fresh head."""
+def initialise(folder: Path, layers: int, seed: int) -> Path:
+    """MiniLM's lower layers with a fresh head, saved under ``folder``.
+
+    Raises:
+        ConfigError, ModelError: as ``train_reward_model``.
+    """
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
@@ -60,6 +72,7 @@ def _initialise(folder: Path, layers: int, seed: int) -> None:
         config = BertConfig.from_pretrained(source, num_hidden_layers=layers, num_labels=1)
         BertForSequenceClassification.from_pretrained(source, config=config).save_pretrained(folder)
         AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    return folder
 
 
 def _minilm_folder() -> Path:

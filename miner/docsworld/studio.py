@@ -7,15 +7,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from corpus.records import Split, digest
 from miner.checks import Subject
 from miner.config import CampaignConfig, LanguageModelSection
-from miner.docsworld.reward_model import RewardModelRecipe, train_reward_model
+from miner.docsworld.reward_model import RewardModelRecipe, initialise, train_reward_model
 from miner.docsworld.world import DocsWorld
-from miner.progress import Advance, Observer
+from miner.progress import Advance, Observer, Silent
 from miner.rewards.identity import cache_folder
 from miner.training.language_model import LanguageModelRecipe, train_language_model
 from miner.world import CHECKED_SPLITS, World
@@ -49,32 +49,71 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
     Raises:
         ConfigError, ModelError: no docstrings (``-OO``); MiniLM is not installed, or is not the expected one.
     """
-    recipes = QUICK if config.data.quick else FULL
     shelf = Shelf(cache_folder() / "docsworld", observer)
     with shelf.timed("harvest"):
         docs = DocsWorld.load(shelf.folder)
-    seed = config.seed
-    rm = config.rm.source or str(
-        shelf.trained(
-            "rm",
-            "training the reward model",
-            [asdict(recipes.rm), docs.data_hash, seed],
-            lambda out, advance: train_reward_model(
-                docs.prompts("train"), recipes.rm, out=out, seed=seed, progress=advance
-            ),
-        )
-    )
+    recipes = recipes_of(config)
+
+    def train_rm(out: Path, advance: Advance) -> None:
+        train_reward_model(docs.prompts("train"), recipes.rm, out=out, seed=config.seed, progress=advance)
+
+    rm = config.rm.source or str(shelf.trained("rm", "training the reward model", _rm_key(docs, config), train_rm))
+    policy = config.policy or _lm(shelf, "policy", docs.policy_text(), recipes.policy, config.seed + 2)
+    world = _world(docs, config, rm=rm, policy=policy, reference_lm=_reference_lm(config, shelf, docs))
+    return replace(world, seconds=shelf.seconds)
+
+
+def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, float]]:
+    """Docs world as far as it is there, for an estimate, and the FLOPs of training what the cache lacks, by name.
+
+    An RM that is still to be trained is stood in for by an untrained one of its size, written to ``folder``. Errors as
+    ``prepare``.
+    """
+    shelf = Shelf(cache_folder() / "docsworld", Silent())
+    docs, recipes = DocsWorld.load(shelf.folder), recipes_of(config)
+    flops: dict[str, float] = {}
+    flops: dict[str, float] = {}
+    rm = config.rm.source or str(shelf.place("rm", _rm_key(docs, config)))
+    if config.rm.source is None and not Path(rm).exists():
+        flops["rm"] = recipes.rm.flops
+        rm = str(initialise(folder / "rm", recipes.rm.layers, config.seed))
+    own_judge = config.reference_lm is None or config.reference_lm.source == DOCS
+    lms = [
+        ("policy", config.policy is None, docs.policy_text(), recipes.policy, config.seed + 2),
+        ("reference LM", own_judge, docs.reference_lm_text(), recipes.reference_lm, config.seed + 1),
+    ]
+    for name, needed, texts, recipe, seed in lms:
+        if needed and not shelf.place(name, _lm_key(texts, recipe, seed)).exists():
+            flops[name] = recipe.flops
+    return _world(docs, config, rm=rm, policy=config.policy, reference_lm=None), flops
+
+
+def _world(
+    docs: DocsWorld,
+    config: CampaignConfig,
+    *,
+    rm: str,
+    policy: LanguageModelSection | None,
+    reference_lm: LanguageModelSection | None,
+) -> World:
     return World(
         name="docs",
         data_hash=docs.data_hash,
         prompts=tuple(p for split in _SPLITS for p in docs.prompts(split)),
         clean={split: clean_subjects(docs, split) for split in CHECKED_SPLITS},
         rm=config.rm.model_copy(update={"source": rm}),
-        policy=config.policy or _lm(shelf, "policy", docs.policy_text(), recipes.policy, seed + 2),
-        reference_lm=_reference_lm(config, shelf, docs),
+        policy=policy,
+        reference_lm=reference_lm,
         shares={role: asdict(share) for role, share in docs.shares.items()},
-        seconds=shelf.seconds,
     )
+
+
+def recipes_of(config: CampaignConfig) -> Recipes:
+    return QUICK if config.data.quick else FULL
+
+
+def _rm_key(docs: DocsWorld, config: CampaignConfig) -> list[object]:
+    return [asdict(recipes_of(config).rm), docs.data_hash, config.seed]
 
 
 def reference_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
@@ -86,20 +125,23 @@ def reference_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModel
 def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> LanguageModelSection:
     if config.reference_lm is not None and config.reference_lm.source != DOCS:
         return config.reference_lm
-    recipe = (QUICK if config.data.quick else FULL).reference_lm
-    return _lm(shelf, "reference LM", docs.reference_lm_text(), recipe, config.seed + 1)
+    return _lm(shelf, "reference LM", docs.reference_lm_text(), recipes_of(config).reference_lm, config.seed + 1)
 
 
 def _lm(
     shelf: Shelf, name: str, texts: tuple[str, ...], recipe: LanguageModelRecipe, seed: int
 ) -> LanguageModelSection:
     folder = shelf.trained(
-        name.replace(" ", "-").lower(),
+        name,
         f"training the {name}",
-        [asdict(recipe), digest(list(texts)), seed],
+        _lm_key(texts, recipe, seed),
         lambda out, advance: train_language_model(texts, recipe, out=out, seed=seed, progress=advance),
     )
     return LanguageModelSection(source=str(folder))
+
+
+def _lm_key(texts: tuple[str, ...], recipe: LanguageModelRecipe, seed: int) -> list[object]:
+    return [asdict(recipe), digest(list(texts)), seed]
 
 
 @dataclass
@@ -112,11 +154,16 @@ class Shelf:
 
     def trained(self, name: str, title: str, recipe: object, train: Callable[[Path, Advance], None]) -> Path:
         """The model of this recipe; ``train`` fills a folder that takes its place when it is whole."""
-        target = self.folder / f"{name}-{digest([CODE_VERSION, name, recipe])[:12]}"
+        target = self.place(name, recipe)
         if not target.exists():
             with self.timed(name), self.observer.stage(title) as advance:
                 self._publish(target, lambda partial: train(partial, advance))
         return target
+
+    def place(self, name: str, recipe: object) -> Path:
+        """Where the model of this recipe is, or will be."""
+        bare = name.replace(" ", "-").lower()
+        return self.folder / f"{bare}-{digest([CODE_VERSION, bare, recipe])[:12]}"
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

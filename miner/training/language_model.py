@@ -42,6 +42,12 @@ class LanguageModelRecipe:
     dropout: float = 0.1
     max_length: int = 256
 
+    @property
+    def flops(self) -> float:
+        """Of the training, roughly: forward and backward through the matrices, the output's included."""
+        matrices = self.layers * 13 * self.hidden**2 + self.vocabulary * self.hidden
+        return 6.0 * matrices * self.steps * self.batch_rows * self.row_tokens
+
 
 def train_language_model(
     texts: Sequence[str], recipe: LanguageModelRecipe, *, out: Path, seed: int, progress: Progress

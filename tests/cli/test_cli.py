@@ -110,6 +110,16 @@ def test_dry_run_says_what_would_run_and_writes_nothing(
     assert not out.exists()
 
 
+def test_dry_run_of_the_demo_counts_the_training_and_trains_nothing(run: Run, cache: Path) -> None:
+    trained = set((cache / "docsworld").glob("*-*/"))
+    done = run("demo", "--quick", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    stages = {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
+    assert {"train rm", "train policy", "train reference LM", "evaluate", "mine", "patch"} == set(stages)
+    assert all(stage["seconds"] > 0 for stage in stages.values())
+    assert set((cache / "docsworld").glob("*-*/")) == trained
+
+
 def test_mining_again_resumes_and_an_export_loads_as_preference_pairs(
     run: Run, mined: Path, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
