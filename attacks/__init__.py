@@ -1,6 +1,6 @@
 """Search algorithms for responses that a reward model scores too high. They see no model and import no torch."""
 
-from attacks.base import Attack
+from attacks.base import Attack, Range
 from attacks.queries import (
     AllTokens,
     Construction,
@@ -29,6 +29,7 @@ __all__ = [
     "Continuation",
     "Query",
     "RandomSwaps",
+    "Range",
     "Sample",
     "Score",
     "Search",

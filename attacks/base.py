@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,16 +14,27 @@ from attacks.queries import Query, Search
 from corpus.records import digest
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values of a hyper-parameter worth trying, both ends included; whole numbers where both ends are."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attack(ABC):
     """A search algorithm with fixed hyper-parameters, which are its fields (plain JSON values).
 
     ``needs`` are the query types that not every campaign can answer; one that cannot is refused before it starts.
+    ``space`` is what tuning may change.
     """
 
     name: ClassVar[str]
     family: ClassVar[str]
     needs: ClassVar[tuple[type[Query[Any]], ...]] = ()
+    space: ClassVar[Mapping[str, Range]] = {}
 
     @abstractmethod
     def search(self, seed: int) -> Search:

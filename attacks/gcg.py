@@ -7,13 +7,13 @@ No loss buffer and no stopping rule: the driver keeps every scored text and deci
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from attacks.base import Attack
+from attacks.base import Attack, Range
 from attacks.climb import Proposal, climb
 from attacks.queries import Search, Swap, Swaps, SwapTable, ask
 
@@ -26,6 +26,13 @@ class GCG(Attack):
     name: ClassVar[str] = "gcg"
     family: ClassVar[str] = "gradient"
     needs = (Swaps,)
+    space: ClassVar[Mapping[str, Range]] = {
+        "n_words": Range(6, 40, log=True),
+        "width": Range(6, 96, log=True),
+        "k": Range(2, 64, log=True),
+        "patience": Range(1, 8),
+        "kicks": Range(1, 8),
+    }
 
     n_words: int = 14
     width: int = 24

@@ -5,12 +5,13 @@ The same start, edits, acceptance and restarts as ``gcg``; position and replacem
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from attacks.base import Attack
+from attacks.base import Attack, Range
 from attacks.climb import Proposal, climb, draw_seed
 from attacks.queries import RandomSwaps, Search, ask
 
@@ -22,6 +23,12 @@ class RandomSearch(Attack):
 
     name: ClassVar[str] = "random"
     family: ClassVar[str] = "random"
+    space: ClassVar[Mapping[str, Range]] = {
+        "n_words": Range(6, 40, log=True),
+        "width": Range(6, 96, log=True),
+        "patience": Range(1, 8),
+        "kicks": Range(1, 8),
+    }
 
     n_words: int = 14
     width: int = 24

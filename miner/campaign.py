@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpus import Corpus
 from corpus.records import Attempt, Finding, Prompt, Split, digest
+from miner.attempts import Plan
 from miner.checks import Judge
 from miner.config import AttackSection, CampaignConfig, StageSection
 from miner.criteria import Criteria, clean_criteria
@@ -87,6 +88,15 @@ class Campaign:
         )
         self.clean_outcomes(round_number)
         return report
+
+    def attempts(self, section: AttackSection, prompts: Sequence[Prompt], *, budget_queries: int) -> list[Attempt]:
+        """One attempt a prompt against the RM as given, in their order; those stored are read, the others made."""
+        stage = StageSection(prompts=len(prompts), budget_queries=budget_queries)
+        driver = self.driver(0)
+        plans = self._plans(stage, [section], prompts, 0, driver)
+        run_plans(driver, plans, self.corpus, self.config, Silent(), title="")
+        stored = {attempt.attempt_id: attempt for attempt in self.corpus.attempts()}
+        return [stored[plan.attempt_id] for plan in plans]
 
     def patch(self, round_number: int) -> PatchReport:
         """Train the RM of ``round_number`` + 1 on every train finding so far, unless it is there already."""
@@ -247,7 +257,19 @@ class Campaign:
         title: str,
     ) -> MiningReport:
         driver = self.driver(round_number)
-        plans = stage_plans(
+        plans = self._plans(stage, sections, prompts, round_number, driver)
+        with self._timed(f"attack {round_number}"):
+            return run_plans(driver, plans, self.corpus, self.config, self.observer, title=title)
+
+    def _plans(
+        self,
+        stage: StageSection,
+        sections: Sequence[AttackSection],
+        prompts: Sequence[Prompt],
+        round_number: int,
+        driver: Driver,
+    ) -> list[Plan]:
+        return stage_plans(
             self.config,
             stage,
             sections,
@@ -257,8 +279,6 @@ class Campaign:
             round_number=round_number,
             criteria_hash=self._criteria_hash(driver),
         )
-        with self._timed(f"attack {round_number}"):
-            return run_plans(driver, plans, self.corpus, self.config, self.observer, title=title)
 
     def _criteria_hash(self, driver: Driver) -> str:
         """Identity of all that decides an attempt's outcome beside its attack, RM and budget."""
@@ -277,6 +297,13 @@ class Campaign:
         if self.config.data.world is not None and self.config.rm.source is None:
             _keep(Path(str(self.world.rm.source)), self.round_folder(0) / "model")
         rm = self.rm(0)
+        tuned = self.config.tuned
+        if tuned is not None and tuned.rm_fingerprint != rm.fingerprint:
+            raise ConfigError(
+                f"the hyper-parameters of {tuned.attack!r} were tuned against another RM "
+                f"({tuned.rm_fingerprint[:12]}, this one is {rm.fingerprint[:12]}). "
+                "Tune again: rmminer tune; or take the [tuned] table out to use them as they are"
+            )
         identity = {
             "rm_fingerprint": rm.fingerprint,
             "pipeline_hash": rm.pipeline_hash,
@@ -289,7 +316,13 @@ class Campaign:
             _refuse_another(json.loads(path.read_text(encoding="utf-8")), identity, self.folder)
         else:
             _write_json(path, identity)
-        _write_toml(self.folder / "campaign.toml", self.config)
+        self.write_config(self.config, "campaign.toml")
+
+    def write_config(self, config: CampaignConfig, name: str) -> Path:
+        """A campaign file in this campaign's folder."""
+        path = self.folder / name
+        _write_toml(path, config)
+        return path
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

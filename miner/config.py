@@ -136,6 +136,22 @@ class StageSection(Section):
     attacks: tuple[str, ...] | None = None
 
 
+class TuneSection(Section):
+    """``trials`` of an attack, each on ``prompts`` of the train split; the winner on ``held_out_prompts``."""
+
+    trials: int = Field(30, ge=1)
+    prompts: int = Field(24, ge=4)
+    budget_queries: int = Field(1024, ge=1)
+    held_out_prompts: int = Field(24, ge=8)
+
+
+class TunedSection(Section):
+    """Written by ``rmminer tune``: which attack's hyper-parameters were tuned, and against which RM."""
+
+    attack: str
+    rm_fingerprint: str
+
+
 class PatchSection(Section):
     """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs."""
 
@@ -166,6 +182,8 @@ class CampaignConfig(Section):
     mine: StageSection = StageSection(prompts=96)
     evaluate: StageSection = StageSection()
     patch: PatchSection = PatchSection()
+    tune: TuneSection = TuneSection()
+    tuned: TunedSection | None = None
     in_flight: int = Field(24, ge=1)
     keep_queries: bool = False
     flush_rows: int = Field(64, ge=1)

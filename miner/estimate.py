@@ -94,6 +94,11 @@ def _stage(config: CampaignConfig, world: World, name: str, per_second: float) -
     if name == "patch":
         texts = 2 * config.patch.steps * config.patch.batch_pairs
         return StageEstimate(name=name, attempts=0, queries=0, seconds=6 * texts / per_second)  # fp32, forward and back
+    if name == "tune":
+        tune = config.tune
+        attempts = tune.trials * tune.prompts + 2 * tune.held_out_prompts
+        queries = attempts * tune.budget_queries
+        return StageEstimate(name=name, attempts=attempts, queries=queries, seconds=queries / per_second)
     stage: StageSection = config.mine if name == "mine" else config.evaluate
     sections = config.stage_attacks(stage) if name == "mine" else config.evaluated_attacks()
     n_prompts = len(world.sample("train" if name == "mine" else "held_out", stage.prompts, seed=config.seed))

@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (stages.demo, stages.mine, stages.patch, stages.evaluate, stages.cycle, stages.report):
+for verb in (stages.demo, stages.mine, stages.patch, stages.evaluate, stages.cycle, stages.tune, stages.report):
     app.command()(verb)
 app.add_typer(corpus_verbs.app, name="corpus", help="Look into, share and look after a corpus.")
 

@@ -11,7 +11,7 @@ import typer
 
 from miner.cli import options as o
 from miner.cli.output import Watcher, out, print_json
-from miner.cli.tables import dry_run_table, summary_table
+from miner.cli.tables import dry_run_table, summary_table, tuning_table
 
 if TYPE_CHECKING:
     from miner.campaign import Campaign
@@ -189,6 +189,54 @@ def cycle(
         settings=settings,
     )
     _cycle_and_report(loaded, json=json, dry_run=dry_run)
+
+
+def tune(
+    config: o.ConfigFile = None,
+    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
+    rm: o.Rm = None,
+    data: o.Data = None,
+    reference_lm: o.ReferenceLm = None,
+    attack: Annotated[str, typer.Option(help="The attack to tune.")] = "gcg",
+    trials: Annotated[
+        int | None, typer.Option(help="Settings to try, the default among them.", show_default=False)
+    ] = None,
+    budget: o.Budget = None,
+    prompts: o.Prompts = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    dtype: o.DType = None,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """Find an attack's best hyper-parameters for an RM (Optuna); writes tuned.toml, a campaign file with them."""
+    loaded = _existing_or(
+        config,
+        out_folder,
+        stage="tune",
+        rm=rm,
+        data=data,
+        reference_lm=reference_lm,
+        budget=budget,
+        prompts=prompts,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        settings=[*(settings or []), *([f"tune.trials={trials}"] if trials is not None else [])],
+    )
+    if dry_run:
+        return _dry_run(loaded, ("tune",), json=json)
+    campaign = _open(loaded, json=json)
+    from miner.tuning import tune as tune_attack
+
+    found = tune_attack(campaign, attack)
+    if json:
+        print_json(found)
+    else:
+        out().print(tuning_table(found))
+        out().print(f"campaign file: {campaign.folder / 'tuned.toml'}", markup=False)
+    return None
 
 
 def report(

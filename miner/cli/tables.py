@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from miner.estimate import Estimate
     from miner.statistics import Difference, Rate
     from miner.summary import AttackResult, RoundSummary, Summary
+    from miner.tuning import TuningReport
 
 
 def summary_table(summary: Summary) -> Group:
@@ -39,6 +40,29 @@ def summary_table(summary: Summary) -> Group:
             Text(f"verdict: false alarms {percent(verdict.false_alarm)} (n {verdict.false_alarm.n}); hits {hits}")
         )
     return Group(table, *lines)
+
+
+def tuning_table(found: TuningReport) -> Group:
+    """The hyper-parameters before and after, and what the change is worth."""
+    table = Table(title=f"{found.attack}, tuned in {len(found.trials)} trials", title_justify="left", box=box.SIMPLE)
+    for column in ("hyper-parameter", "default", "tuned", "importance"):
+        table.add_column(column)
+    for name, value in found.default.items():
+        weight = f"{found.importances[name]:.0%}" if name in found.importances else ""
+        table.add_row(name, f"{value}", f"{found.tuned[name]}", weight)
+    change = found.change
+    return Group(
+        table,
+        Text(
+            f"queries to a find on {found.train_prompts} train prompts, at most {found.budget}: "
+            f"default {found.default_cost:.0f}, tuned {found.tuned_cost:.0f} (the best of the trials, so flattering)"
+        ),
+        Text(
+            f"on {change.n} held-out prompts: tuned minus default {change.value:+.0f} queries "
+            f"[{change.low:+.0f} to {change.high:+.0f}]; found {percent(found.held_out_default)} by default, "
+            f"{percent(found.held_out_tuned)} tuned"
+        ),
+    )
 
 
 def _cells(one: RoundSummary, row: AttackResult) -> tuple[str, ...]:

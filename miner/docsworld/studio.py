@@ -72,7 +72,6 @@ def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, floa
     shelf = Shelf(cache_folder() / "docsworld", Silent())
     docs, recipes = DocsWorld.load(shelf.folder), recipes_of(config)
     flops: dict[str, float] = {}
-    flops: dict[str, float] = {}
     rm = config.rm.source or str(shelf.place("rm", _rm_key(docs, config)))
     if config.rm.source is None and not Path(rm).exists():
         flops["rm"] = recipes.rm.flops

@@ -205,6 +205,30 @@ def check_errors(run: Run, ink: Ink) -> Figure | None:
     return figure
 
 
+def tuning(run: Run, ink: Ink) -> Figure | None:
+    """Break cost by trial with the best so far, and what each hyper-parameter explains of it."""
+    found = run.tuning
+    if found is None:
+        return None
+    figure = style.new_figure(ink, 3.0)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    style.styled(left, ink, x="trial", y="queries to a find, mean")
+    complete = [(trial.number, trial.cost) for trial in found.trials if trial.complete]
+    given_up = [(trial.number, trial.cost) for trial in found.trials if not trial.complete]
+    left.scatter(*zip(*complete, strict=True), color=ink.colour(0), s=26, label="trials, all prompts")
+    if given_up:
+        left.scatter(*zip(*given_up, strict=True), facecolors="none", edgecolors=ink.colour(2), s=26, label="given up")
+    best = np.minimum.accumulate([cost for _, cost in complete])
+    left.step([n for n, _ in complete], best, where="post", color=ink.colour(1), label="best so far")
+    left.xaxis.get_major_locator().set_params(integer=True)
+    style.legend(left, ink)
+    style.styled(right, ink, x="share of the spread explained (%)", y="", grid="x")
+    weights = sorted(found.importances.items(), key=lambda item: item[1])
+    right.barh([_literal(name) for name, _ in weights], [100 * w for _, w in weights], color=ink.colour(0), height=0.6)
+    right.set_xlim(0, 100)
+    return figure
+
+
 def _with_intervals(
     axes: Axes, x: list[int] | list[float], rates: list[Rate], *, colour: str, marker: str, label: str
 ) -> None:
@@ -240,4 +264,5 @@ FIGURES: dict[str, Draw] = {
     "accuracy": accuracy,
     "transfer": transfer,
     "checks": check_errors,
+    "tuning": tuning,
 }

@@ -14,6 +14,7 @@ from corpus.records import Finding
 from miner.errors import DataError
 from miner.statistics import Rate
 from miner.summary import FILE_NAME, AttackResult, RoundSummary, Summary, read_summary
+from miner.tuning import TuningReport, read_tuning
 
 CORPUS_FOLDER = "corpus"
 
@@ -25,6 +26,7 @@ class Run:
     folder: Path
     summary: Summary
     findings: list[Finding]
+    tuning: TuningReport | None = None
 
     @property
     def rounds(self) -> list[RoundSummary]:
@@ -63,7 +65,7 @@ def read_run(folder: Path) -> Run:
     """The run in ``folder``.
 
     Raises:
-        DataError: no summary, or one that does not keep to its contract.
+        DataError: no summary, or one that does not keep to its contract, or such a tuning report.
     """
     raw = read_summary(folder)
     try:
@@ -72,7 +74,8 @@ def read_run(folder: Path) -> Run:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{folder / FILE_NAME} is not a summary of this version: {place}: {first['msg']}") from error
-    return Run(folder=folder, summary=summary, findings=Corpus(folder / CORPUS_FOLDER).findings())
+    findings = Corpus(folder / CORPUS_FOLDER).findings()
+    return Run(folder=folder, summary=summary, findings=findings, tuning=read_tuning(folder))
 
 
 def trials(run: Run) -> list[Trial]:
