@@ -215,7 +215,9 @@ def tuning(run: Run, ink: Ink) -> Figure | None:
     style.styled(left, ink, x="trial", y="queries to a find, mean")
     complete = [(trial.number, trial.cost) for trial in found.trials if trial.complete]
     given_up = [(trial.number, trial.cost) for trial in found.trials if not trial.complete]
-    left.scatter(*zip(*complete, strict=True), color=ink.colour(0), s=26, label="trials, all prompts")
+    left.scatter(
+        *zip(*complete, strict=True), color=ink.colour(0), s=26, label=f"trials (n = {found.train_prompts} prompts)"
+    )
     if given_up:
         left.scatter(*zip(*given_up, strict=True), facecolors="none", edgecolors=ink.colour(2), s=26, label="given up")
     best = np.minimum.accumulate([cost for _, cost in complete])

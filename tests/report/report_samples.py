@@ -9,7 +9,7 @@ import numpy as np
 
 from corpus import Corpus
 from corpus.records import Conversation, Finding, Form, Message, Split, Verdict, conversation_id, digest, finding_id
-from miner.statistics import Rate, paired_difference, rate, survival
+from miner.statistics import Difference, Rate, paired_difference, rate, survival
 from miner.summary import (
     AttackResult,
     CheckErrors,
@@ -20,6 +20,7 @@ from miner.summary import (
     Summary,
     TransferCell,
 )
+from miner.tuning import TunedRow, TuningReport
 
 HOSTILE = (
     "\x1b[31mred alert\x1b[0m \x1b]52;c;ZXZpbA==\x07 the the the",
@@ -219,3 +220,28 @@ def _checks() -> dict[str, CheckErrors]:
         ),
         "fluency": CheckErrors(false_alarm=of(18, 400), hit_rate={"random words": of(190, 200)}, threshold=4.2),
     }
+
+
+def tuning() -> TuningReport:
+    """Eight trials, the last given up, the fifth the best."""
+    costs = (700.0, 640.0, 900.0, 560.0, 410.0, 480.0, 450.0, 1010.0)
+    trials = tuple(
+        TunedRow(number=n, params={"width": 24 + n, "k": 16}, cost=cost, n=24 if n < 7 else 8, complete=n < 7)
+        for n, cost in enumerate(costs)
+    )
+    return TuningReport(
+        attack="gcg",
+        rm_fingerprint=fingerprint(0),
+        seed=0,
+        budget=1024,
+        train_prompts=24,
+        default=trials[0].params,
+        tuned=trials[4].params,
+        default_cost=costs[0],
+        tuned_cost=costs[4],
+        importances={"width": 0.8, "k": 0.2},
+        trials=trials,
+        held_out_default=Rate(0.75, 24, 0.55, 0.88),
+        held_out_tuned=Rate(0.88, 24, 0.69, 0.96),
+        change=Difference(-150.0, 24, -290.0, -20.0),
+    )

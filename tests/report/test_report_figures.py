@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from report_html import parse
-from report_samples import BUDGET, write_run
+from report_samples import BUDGET, tuning, write_run
 
 from miner.report import write_report
 from miner.report.figures import FIGURES
@@ -20,12 +20,13 @@ from miner.report.reading import Run, read_run
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
     write_run(folder)
+    tuning().write(folder)
     return read_run(folder)
 
 
 def test_every_plot_is_a_png_file_and_on_the_page(run: Run) -> None:
     files = write_report(run.folder, attribution=None)
-    assert list(files.plots) == [name for name in FIGURES if name != "tuning"], "that one needs a tuning.json"
+    assert list(files.plots) == list(FIGURES)
     page = parse(files.html.read_text(encoding="utf-8"))
     embedded = {base64.b64decode(node.attributes["src"].partition(",")[2]) for node in page.all("img")}
     for path in files.plots.values():
