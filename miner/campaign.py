@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +30,7 @@ from miner.mining import MiningReport, run_plans, stage_plans
 from miner.oracle import Oracle
 from miner.patch import PatchReport, patch, training_findings
 from miner.progress import Observer, Silent
+from miner.usage import Usage
 from miner.world import open_world
 
 if TYPE_CHECKING:
@@ -62,10 +61,11 @@ class Campaign:
         self.world = open_world(config, self.observer)
         self.folder = Path(config.out)
         self.corpus = Corpus(self.folder / "corpus")
-        self.seconds: dict[str, float] = dict(self.world.seconds)
+        self.usage = Usage.of(self.folder)
         self._rms: dict[int, TransformerRewardModel] = {}
         self._criteria: dict[int, Criteria] = {}
         self._open()
+        self.usage.add(self.world.seconds)
 
     def mine(self, round_number: int) -> MiningReport:
         """Attack train prompts: the findings that a patch may see."""
@@ -104,7 +104,7 @@ class Campaign:
         if (target / "patch.json").exists():
             return self.patch_report(round_number + 1)
         findings = self.patch_findings()
-        with self._timed("patch"), self.observer.stage(f"round {round_number}: patching") as advance:
+        with self.usage.timed("patch"), self.observer.stage(f"round {round_number}: patching") as advance:
             report = patch(
                 self.rm(round_number),
                 self.world.by_split["train"],
@@ -157,7 +157,7 @@ class Campaign:
     def criteria(self, round_number: int) -> Criteria:
         """What winning means against the RM of ``round_number``: its own clean references set the bar."""
         if round_number not in self._criteria:
-            with self._timed("criteria"):
+            with self.usage.timed("criteria"):
                 self._criteria[round_number] = clean_criteria(
                     self.rm(round_number), self.world.by_split["calibration"], quantile=self.config.criteria.quantile
                 )
@@ -165,7 +165,7 @@ class Campaign:
 
     @cached_property
     def judge(self) -> Judge:
-        with self._timed("calibrate"), self.observer.stage("calibrating the checks") as advance:
+        with self.usage.timed("calibrate"), self.observer.stage("calibrating the checks") as advance:
             judge, left_out = build_judge(self.config, self.world, progress=advance)
         for reason in left_out:
             self.observer.note(reason)
@@ -215,7 +215,7 @@ class Campaign:
         path = self.round_folder(round_number) / "clean.json"
         if path.exists():
             return CleanOutcomes.read(path)
-        with self._timed("accuracy"):
+        with self.usage.timed("accuracy"):
             outcomes = clean_outcomes(self.rm(round_number), self.world.by_split["held_out"])
         if outcomes is not None:
             _write_json(path, asdict(outcomes))
@@ -258,7 +258,7 @@ class Campaign:
     ) -> MiningReport:
         driver = self.driver(round_number)
         plans = self._plans(stage, sections, prompts, round_number, driver)
-        with self._timed(f"attack {round_number}"):
+        with self.usage.timed(f"attack {round_number}"):
             return run_plans(driver, plans, self.corpus, self.config, self.observer, title=title)
 
     def _plans(
@@ -323,14 +323,6 @@ class Campaign:
         path = self.folder / name
         _write_toml(path, config)
         return path
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 
 
 def _refuse_another(stored: dict[str, Any], identity: dict[str, str], folder: Path) -> None:

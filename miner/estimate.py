@@ -12,10 +12,11 @@ from miner.config import CampaignConfig, StageSection
 from miner.errors import ConfigError
 from miner.progress import Silent
 from miner.rewards.base import Pair
+from miner.usage import peak_memory_mb
 from miner.world import World, open_world
 
 N_TIMED = 256
-RUNTIME_MB = 700  # torch, transformers and pyarrow, loaded
+RUNTIME_MB = 700  # torch, transformers and pyarrow, loaded; where the platform does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,10 @@ class StageEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Upper bounds: a search that finds something ends there."""
+    """Upper bounds of attempts, queries and time: a search that finds something ends there.
+
+    ``memory_mb`` is what loading the RM and scoring with it took here, and the copies that a patch's optimiser holds.
+    """
 
     stages: tuple[StageEstimate, ...]
     queries_per_second: float
@@ -63,7 +67,6 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
     per_second = len(pairs) / seconds
     flops_per_second = sum(rm.flops(rm.n_tokens(pair)) for pair in pairs) / seconds
     weights = sum(p.numel() * p.element_size() for p in rm.model.parameters())
-    copy = 0 if rm.ranking_model is rm.model else weights // 2
     return Estimate(
         stages=(
             *(_training(name, flops / flops_per_second) for name, flops in training.items()),
@@ -73,7 +76,7 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
         n_timed=len(pairs),
         device=str(rm.model.device),
         dtype=rm.ranking_dtype,
-        memory_mb=RUNTIME_MB + (weights + copy + (4 * weights if "patch" in stages else 0)) / 2**20,
+        memory_mb=(peak_memory_mb() or RUNTIME_MB) + (4 * weights / 2**20 if "patch" in stages else 0),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def summarise(campaign: Campaign, *, command: str) -> Summary:
         checks=checks,
         rounds=rounds,
         transfer=_transfer(campaign),
-        seconds={stage: round(spent, 1) for stage, spent in campaign.seconds.items()},
+        seconds={stage: round(spent, 1) for stage, spent in campaign.usage.seconds.items()},
         campaign_id=campaign.campaign_id,
         seed=campaign.config.seed,
         code_version=package_version(),
@@ -46,7 +45,7 @@ def summarise(campaign: Campaign, *, command: str) -> Summary:
         machine=machine(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         shares=dict(campaign.world.shares),
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb=campaign.usage.peak_memory_mb,
     )
 
 
@@ -109,13 +108,3 @@ def machine() -> dict[str, object]:
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
-
-
-def peak_memory_mb() -> float | None:
-    """Peak resident memory of this process; None where the platform does not say."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

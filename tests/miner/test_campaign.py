@@ -19,6 +19,7 @@ from miner.patch import patch, training_findings
 from miner.rewards import Pair
 from miner.summarise import summarise
 from miner.summary import read_summary
+from miner.usage import Usage
 
 TOLERANCE = 1e-4
 
@@ -204,3 +205,22 @@ def test_attempts_of_older_code_or_criteria_are_not_counted_with_newer_ones(cycl
     campaign.corpus.append(*newer)
     after = [a for a in campaign.attempts_of(0, "held_out") if a.attack == "corrupt"]
     assert {a.attempt_id for a in after} == {a.attempt_id for a in newer}
+
+
+def test_the_time_of_earlier_processes_is_counted(cycled: Campaign) -> None:
+    before = dict(Usage.of(cycled.folder).seconds)
+    assert {"patch", "attack 0", "attack 1", "accuracy"} <= set(before)
+    again = Campaign(cycled.config)
+    again.evaluate(0)
+    assert again.usage.seconds["attack 0"] > before["attack 0"]
+    assert again.usage.seconds["patch"] == before["patch"]
+    assert summarise(again, command="test").seconds["patch"] == round(before["patch"], 1)
+
+
+def test_an_interrupted_stage_counts_and_a_damaged_count_starts_again(tmp_path: Path) -> None:
+    usage = Usage.of(tmp_path)
+    with pytest.raises(KeyboardInterrupt), usage.timed("mine"):
+        raise KeyboardInterrupt
+    assert Usage.of(tmp_path).seconds["mine"] > 0
+    (tmp_path / "usage.json").write_text("[]", encoding="utf-8")
+    assert Usage.of(tmp_path).seconds == {}
