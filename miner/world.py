@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corpus.records import Prompt, Split, digest
 from miner.checks import Subject
 from miner.config import CampaignConfig, LanguageModelSection, RewardModelSection
 from miner.errors import ConfigError
 from miner.progress import Observer
+
+if TYPE_CHECKING:
+    from miner.data import PreferenceData
 
 CHECKED_SPLITS: tuple[Split, ...] = ("calibration", "held_out")
 
@@ -78,12 +81,17 @@ def open_world(config: CampaignConfig, observer: Observer) -> World:
     return _from_data(config, str(config.data.source), observer)
 
 
-def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World:
+def read_prompts(config: CampaignConfig) -> tuple[Prompt, ...]:
+    """The prompts of ``data.source`` alone, no model loaded or trained. Errors as ``open_world``."""
+    return _read(config, str(config.data.source)).prompts
+
+
+def _read(config: CampaignConfig, source: str) -> PreferenceData:
     from miner.data import ColumnMapping, SplitFractions, read_preferences
 
     data = config.data
     train, calibration, held_out = data.fractions
-    read = read_preferences(
+    return read_preferences(
         Path(source) if Path(source).exists() else source,
         columns=ColumnMapping(**data.columns.model_dump()) if data.columns else None,
         hub_split=data.hub_split,
@@ -91,6 +99,10 @@ def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World
         split_fractions=SplitFractions(train=train, calibration=calibration, held_out=held_out),
         split_salt=data.split_salt,
     )
+
+
+def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World:
+    read = _read(config, source)
     return World(
         name=Path(source).name,
         data_hash=digest([[p.prompt_id, p.reference, list(p.rejected)] for p in read.prompts]),

@@ -12,6 +12,7 @@ from rich.text import Text
 from miner import safe_text
 
 if TYPE_CHECKING:
+    from miner.doctor import Report as DoctorReport
     from miner.estimate import Estimate
     from miner.statistics import Difference, Rate
     from miner.summary import AttackResult, RoundSummary, Summary
@@ -40,6 +41,25 @@ def summary_table(summary: Summary) -> Group:
             Text(f"verdict: false alarms {percent(verdict.false_alarm)} (n {verdict.false_alarm.n}); hits {hits}")
         )
     return Group(table, *lines)
+
+
+COLOURS: dict[str, str] = {"green": "green", "amber": "yellow", "red": "bold red"}
+
+
+def doctor_table(report: DoctorReport) -> Group:
+    """One row an examination, each red or amber one with what to do."""
+    title = Text("doctor: ").append_text(safe_text.terminal(report.model))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    table.add_column("", no_wrap=True)
+    table.add_column("examination", no_wrap=True)
+    table.add_column("found, and what to do")
+    for one in report.diagnoses:
+        told = Text().append_text(safe_text.terminal(one.found))
+        if one.fix:
+            told.append("\n→ ").append_text(safe_text.terminal(one.fix))
+        table.add_row(Text(one.colour, style=COLOURS[one.colour]), one.examination, told)
+    counts = ", ".join(f"{count} {colour}" for colour, count in report.counts.items())
+    return Group(table, Text(f"{counts}; on {report.texts}, {report.seconds:.0f} s"))
 
 
 def tuning_table(found: TuningReport) -> Group:

@@ -52,7 +52,7 @@ class CausalRewardModel(TransformerRewardModel):
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         ids = [ids for ids, _ in rows]
-        pooled = [self._pooled(row) for row in ids]
+        pooled = [self.read_at(row) for row in ids]
         needed = [row[: at + 1] for row, at in zip(ids, pooled, strict=True)]  # what follows cannot reach back
         heads = head_lengths(needed, groups) if groups is not None and self._shares else []
         if groups is not None and any(heads):
@@ -67,8 +67,8 @@ class CausalRewardModel(TransformerRewardModel):
         whole: Any = model
         return self._logits(whole.get_base_model() if hasattr(whole, "get_base_model") else whole, rows)  # out of peft
 
-    def _pooled(self, ids: Ids) -> int:
-        """Where transformers itself reads the reward."""
+    def read_at(self, ids: Ids) -> int:
+        """Index of the token at which transformers itself reads the reward."""
         pad = self._config_pad()
         return next((i for i in range(len(ids) - 1, -1, -1) if ids[i] != pad), len(ids) - 1 if pad is None else 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,6 +119,25 @@ def test_dry_run_of_the_demo_counts_the_training_and_trains_nothing(run: Run, ca
     assert {"train rm", "train policy", "train reference LM", "evaluate", "mine", "patch"} == set(stages)
     assert all(stage["seconds"] > 0 for stage in stages.values())
     assert set((cache / "docsworld").glob("*-*/")) == trained
+
+
+def test_doctor_prints_a_table_and_its_exit_status_says_red(
+    run: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    done = run("doctor", tiny_rm_folder, "--data", preference_file, "--prompts", "12", "--dtype", "float32", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == (1 if found["counts"]["red"] else 0)
+    assert {"loads safely", "padding token", "batch, padded right", "attention", "preference accuracy"} <= {
+        one["examination"] for one in found["diagnoses"]
+    }
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_rm_folder, broken)
+    (broken / "model.safetensors").unlink()
+    table = run("doctor", broken, "--data", preference_file)
+    assert table.returncode == 1
+    assert "red" in table.stdout
+    assert "save_pretrained" in table.stdout
+    assert "no model folder" in one_line(run("doctor", tmp_path / "nowhere", "--data", preference_file))
 
 
 def test_mining_again_resumes_and_an_export_loads_as_preference_pairs(

@@ -27,14 +27,14 @@ class BosDoubling(ChatPipeline):
 class OneTokenEarly(CausalRewardModel):
     """Reads the reward one token before the last."""
 
-    def _pooled(self, ids: tuple[int, ...]) -> int:
-        return super()._pooled(ids) - 1
+    def read_at(self, ids: tuple[int, ...]) -> int:
+        return super().read_at(ids) - 1
 
 
 class BeforeFirstPadding(CausalRewardModel):
     """Reads before the first padding token of the config, as old pooling did: inside the prompt where EOS pads."""
 
-    def _pooled(self, ids: tuple[int, ...]) -> int:
+    def read_at(self, ids: tuple[int, ...]) -> int:
         pad = self._config_pad()
         return ids.index(pad, 1) - 1 if pad in ids[1:] else len(ids) - 1
 

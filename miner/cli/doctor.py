@@ -1,0 +1,63 @@
+"""``rmminer doctor``: can this RM's scores be trusted?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from miner.cli import options as o
+from miner.cli.output import Watcher, out, plain, print_json
+from miner.cli.tables import doctor_table
+
+if TYPE_CHECKING:
+    from corpus.records import Prompt
+    from miner.config import CampaignConfig
+
+RED = 1
+MAX_PROMPTS = 64
+
+
+def doctor(
+    model: Annotated[str, typer.Argument(help="Reward model: folder or hub id.")],
+    data: Annotated[str | None, typer.Option(help="Preference data; docstrings where there is none.")] = None,
+    prompts: Annotated[int, typer.Option(help="Prompts to examine it on.", min=8)] = MAX_PROMPTS,
+    device: o.Device = None,
+    dtype: o.DType = None,
+    seed: o.Seed = None,
+    settings: o.Settings = None,
+    json: o.Json = False,
+) -> None:
+    """Examine a reward model before mining: one table, and exit status 1 where something is red."""
+    from miner.doctor import examine
+
+    watcher = Watcher(quiet=json)
+    loaded = o.load_config(
+        None, stage="mine", rm=model, data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings
+    )
+    chosen, texts = _prompts(loaded, prompts)
+    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source"})
+    with watcher.stage(f"examining {Path(model).name}") as advance:
+        report = examine(model, chosen, texts=texts, owned=data is not None, progress=advance, **options)
+    if json:
+        print_json({**plain(report), "counts": report.counts})
+    else:
+        out().print(doctor_table(report))
+    if report.is_red:
+        raise typer.Exit(RED)
+
+
+def _prompts(config: CampaignConfig, n: int) -> tuple[tuple[Prompt, ...], str]:
+    """Prompts with references, spread over their groups, and a name for them."""
+    from miner.docsworld.world import DocsWorld
+    from miner.rewards import cache_folder
+    from miner.world import read_prompts, spread
+
+    if config.data.world == "docs":
+        pool, name = DocsWorld.load(cache_folder() / "docsworld").prompts("held_out"), "docstrings"
+    else:
+        pool, name = read_prompts(config), Path(str(config.data.source)).name
+    usable = [prompt for prompt in pool if prompt.reference]
+    chosen = spread(usable, min(n, len(usable)), seed=config.seed)
+    return chosen, f"{len(chosen)} prompts of {name}"

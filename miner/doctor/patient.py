@@ -1,0 +1,97 @@
+"""The model under examination, its texts, and what plain transformers gives for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.records import Prompt
+from miner.rewards.base import Pair
+from miner.rewards.causal import CausalRewardModel
+from miner.rewards.transformer import TransformerRewardModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+Floats = npt.NDArray[np.float64]
+N_COMPARED = 12  # texts scored alone, padded and cached
+SAME = 1e-4  # reward difference that rounding explains, at a spread of one
+
+
+@dataclass(frozen=True)
+class Patient:
+    """``prompts`` have references; ``owned`` says whether they are the user's own data."""
+
+    rm: TransformerRewardModel
+    folder: Path
+    prompts: tuple[Prompt, ...]
+    owned: bool
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return self.rm.pipeline.tokenizer
+
+    @property
+    def is_causal(self) -> bool:
+        return isinstance(self.rm, CausalRewardModel)
+
+    @cached_property
+    def references(self) -> tuple[Pair, ...]:
+        return tuple(Pair(p.conversation, p.reference) for p in self.prompts if p.reference)
+
+    @cached_property
+    def rewards(self) -> Floats:
+        """Of the references, in fp32 where the model fits."""
+        return self.rm.exact_rewards(self.references)
+
+    @cached_property
+    def spread(self) -> float:
+        """Standard deviation of the clean references' rewards: the unit of every comparison."""
+        return float(self.rewards.std())
+
+    @cached_property
+    def compared(self) -> tuple[Pair, ...]:
+        """A few references of all lengths, shortest and longest among them."""
+        ordered = sorted(self.references, key=lambda pair: (self.rm.n_tokens(pair), pair.response))
+        places = np.linspace(0, len(ordered) - 1, min(N_COMPARED, len(ordered))).round().astype(int)
+        return tuple(ordered[i] for i in dict.fromkeys(places.tolist()))
+
+    @cached_property
+    def rows(self) -> list[tuple[int, ...]]:
+        """Token ids of ``compared``."""
+        return [ids for ids, _ in self.rm.pipeline.ids(self.compared)]
+
+    @cached_property
+    def alone(self) -> Floats:
+        """``compared`` in plain transformers, one at a time."""
+        return np.array([self.plain([index], side="right")[0] for index in range(len(self.compared))])
+
+    def plain(self, indices: Sequence[int], *, side: str, model: PreTrainedModel | None = None) -> Floats:
+        """Rewards of some of ``compared`` as a plain padded batch in transformers, its own pooling and positions."""
+        import torch
+
+        scorer: Any = model or self.rm.model
+        rows, types = zip(*(self.rm.pipeline.ids([self.compared[i]])[0] for i in indices), strict=True)
+        batch: dict[str, Any] = {"input_ids": list(map(list, rows))}
+        if "token_type_ids" in self.tokenizer.model_input_names:
+            batch["token_type_ids"] = list(map(list, types))
+        if len(rows) == 1:
+            inputs = {name: torch.tensor(values) for name, values in batch.items()}
+            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+        else:
+            inputs = dict(self.tokenizer.pad(batch, padding_side=side, return_tensors="pt"))
+        with torch.inference_mode():
+            logits = scorer(**{name: value.to(scorer.device) for name, value in inputs.items()}).logits[:, 0]
+        values: Floats = logits.float().cpu().numpy().astype(np.float64)
+        return values
+
+    def in_spreads(self, one: Floats, other: Floats) -> float:
+        """The largest difference, in standard deviations of clean rewards; infinite where one is not finite."""
+        gap = np.abs(one - other)
+        return float(gap.max() / max(self.spread, 1e-9)) if np.isfinite(gap).all() else float("inf")

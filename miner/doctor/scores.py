@@ -1,0 +1,173 @@
+"""The reward itself: finite, the same however it is computed, and read where it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from miner.doctor.diagnosis import Diagnosis, green, of_colour, worse
+from miner.doctor.patient import SAME, Patient
+from miner.rewards.causal import CausalRewardModel
+from miner.rewards.loading import quiet_transformers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+PADDED_SAME = 1e-3  # standard deviations of clean rewards
+SIDES = ("left", "right")
+
+
+def finite(patient: Patient) -> Iterator[Diagnosis]:
+    """Rewards are numbers, and not all the same one."""
+    bad = int((~np.isfinite(patient.rewards)).sum())
+    if bad:
+        yield of_colour(
+            "red", "finite rewards", f"{bad} of {len(patient.rewards)} clean references get NaN or infinity",
+            "the weights are damaged or overflow: load them in fp32, or fetch them again", float(bad),
+        )  # fmt: skip
+    elif patient.spread < 1e-6:
+        yield of_colour(
+            "red", "finite rewards", f"all clean references get {patient.rewards[0]:.4g}",
+            "the head is untrained or zero; train it, or load another checkpoint", patient.spread,
+        )  # fmt: skip
+    else:
+        low, high = patient.rewards.min(), patient.rewards.max()
+        yield green(
+            "finite rewards", f"{low:.3g} to {high:.3g}, standard deviation {patient.spread:.3g}", patient.spread
+        )
+
+
+def repeatable(patient: Patient) -> Iterator[Diagnosis]:
+    """The same text twice."""
+    again = patient.rm.exact_rewards(patient.references)
+    gap = patient.in_spreads(again, patient.rewards)
+    yield of_colour(
+        worse(gap, amber=PADDED_SAME, red=0.05), "repeatable", f"differs by {gap:.2g} sd when scored again",
+        "something random is on: dropout, sampling or noise in the model's code", gap,
+    )  # fmt: skip
+
+
+def padding_sides(patient: Patient) -> Iterator[Diagnosis]:
+    """A plain padded batch against each text alone: on the tokenizer's own side; of decoders on the other, too."""
+    everything = range(len(patient.compared))
+    own = patient.tokenizer.padding_side
+    for side in (own, *(one for one in SIDES if one != own and patient.is_causal)):
+        name = f"batch, padded {side}"
+        try:
+            gap = patient.in_spreads(patient.plain(everything, side=side), patient.alone)
+        except (ValueError, RuntimeError, IndexError) as error:
+            yield of_colour("amber", name, f"plain transformers cannot: {_first_line(error)}", "see: padding token")
+            continue
+        colour = worse(gap, amber=PADDED_SAME, red=0.01)
+        if side != own and colour == "red":
+            colour = "amber"
+        yield of_colour(
+            colour, name, f"within {gap:.2g} sd of each text alone, in plain transformers",
+            f"score one at a time, or pad on the {'other side' if side == own else own}", gap,
+        )  # fmt: skip
+
+
+def rmminer_paths(patient: Patient) -> Iterator[Diagnosis]:
+    """Our own short cuts: batches, length buckets and shared prefixes."""
+    rm = patient.rm
+    alone = np.array([rm.reward(pair) for pair in patient.compared])
+    paths = {"batched": rm.exact_rewards(patient.compared)}
+    if isinstance(rm, CausalRewardModel):
+        paths["without cache"] = replace(rm, share_prefixes=False).exact_rewards(patient.compared)
+        paths["padded left"] = replace(rm, left_padding=True).exact_rewards(patient.compared)
+    gap = max(float(np.abs(values - alone).max()) for values in paths.values())
+    plain = float(np.abs(patient.alone - alone).max())
+    limit = SAME * max(1.0, patient.spread)
+    yield of_colour(
+        worse(max(gap, plain), amber=limit, red=10 * limit), "rmminer's own paths",
+        f"{', '.join(paths)}: within {gap:.1g}; within {plain:.1g} of plain transformers",
+        "please report this model's architecture", max(gap, plain),
+    )  # fmt: skip
+
+
+def ranking_dtype(patient: Patient) -> Iterator[Diagnosis]:
+    """What the ranking dtype costs."""
+    rm = patient.rm
+    if rm.ranking_dtype == rm.reward_dtype:
+        yield green("ranking dtype", f"{rm.ranking_dtype}, the one that confirms")
+        return
+    gap = patient.in_spreads(rm.rewards(patient.references), patient.rewards)
+    yield of_colour(
+        worse(gap, amber=0.2, red=1.0), "ranking dtype", f"{rm.ranking_dtype} within {gap:.2g} sd of {rm.reward_dtype}",
+        "rank in fp32: --dtype float32", gap,
+    )  # fmt: skip
+
+
+def attention(patient: Patient) -> Iterator[Diagnosis]:
+    """The attention implementation that is used by default, against the eager one."""
+    used = getattr(patient.rm.model.config, "_attn_implementation", "eager")
+    if used == "eager":
+        yield green("attention", "eager, the reference")
+        return
+    try:
+        eager = _eager(patient)
+    except (ValueError, RuntimeError, OSError) as error:
+        yield of_colour(
+            "amber", "attention", f"no eager implementation to compare: {_first_line(error)}", "nothing to do"
+        )
+        return
+    own = np.array([patient.plain([i], side="right", model=eager)[0] for i in range(len(patient.compared))])
+    gap = patient.in_spreads(own, patient.alone)
+    yield of_colour(
+        worse(gap, amber=0.001, red=0.01), "attention", f"{used} within {gap:.2g} sd of eager",
+        'load with attn_implementation="eager": this one leaves a part of the model out', gap,
+    )  # fmt: skip
+
+
+def pooling(patient: Patient) -> Iterator[Diagnosis]:
+    """At which token a decoder's reward is read, and what the end of the last turn is worth."""
+    rm = patient.rm
+    if not isinstance(rm, CausalRewardModel):
+        return
+    row, encoded = patient.rows[0], rm.pipeline.encode(patient.compared[0])
+    at = rm.read_at(row)
+    token = patient.tokenizer.convert_ids_to_tokens([row[at]])[0]
+    inside = bool(encoded.positions) and at < encoded.positions[0]
+    where = f"token {at + 1} of {len(row)}, {token!r}"
+    yield of_colour(
+        "red" if inside else "amber" if at < len(row) - 1 else "green", "pooling position",
+        f"{where}, inside the prompt: the response is not seen" if inside else where,
+        "the padding token is one that texts hold: see padding token", float(at),
+    )  # fmt: skip
+    if encoded.positions and encoded.positions[-1] < len(row) - 1:
+        ends = [rm.pipeline.encode(pair).positions[-1] + 1 for pair in patient.compared]
+        cut = np.array([_score(patient, row[:end]) for row, end in zip(patient.rows, ends, strict=True)])
+        shift = float((cut - patient.alone).mean() / max(patient.spread, 1e-9))
+        yield of_colour(
+            worse(abs(shift), amber=0.5, red=float("inf")), "end of turn",
+            f"without the last turn's end mark rewards move by {shift:+.2g} sd",
+            "score finished turns only: text cut by a length limit is not comparable", shift,
+        )  # fmt: skip
+
+
+def _score(patient: Patient, row: tuple[int, ...]) -> float:
+    import torch
+
+    model: Any = patient.rm.model
+    ids = torch.tensor([row], device=model.device)
+    with torch.inference_mode():
+        return float(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0])
+
+
+def _eager(patient: Patient) -> PreTrainedModel:
+    from transformers import AutoModelForSequenceClassification
+
+    rm = patient.rm
+    with quiet_transformers():
+        model = AutoModelForSequenceClassification.from_pretrained(
+            patient.folder, dtype=rm.model.dtype, use_safetensors=True, attn_implementation="eager"
+        )
+    placed: Any = model.eval().to(rm.model.device)
+    return placed  # type: ignore[no-any-return]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,160 @@
+"""From text to token ids: padding, BOS, chat template, truncation, vocabulary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from corpus.records import Message
+from miner.doctor.diagnosis import Diagnosis, green, of_colour, worse
+from miner.doctor.patient import Patient
+from miner.errors import ModelError
+from miner.rewards.base import Pair
+from miner.rewards.pipeline import ChatPipeline
+
+NO_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer has no maximum length
+MARKER = "zebra quartz violin"
+
+
+def padding(patient: Patient) -> Iterator[Diagnosis]:
+    """Is there a padding token, do tokenizer and model mean the same one, and is it one that text holds?"""
+    name = "padding token"
+    tokenizer, config = patient.tokenizer, patient.rm.model.config.get_text_config()
+    theirs, ours = config.pad_token_id, tokenizer.pad_token_id
+    shown = f"{tokenizer.pad_token!r} ({ours})"
+    if not patient.is_causal:
+        missing = of_colour("amber", name, "none", "set tokenizer.pad_token, or plain batches fail")
+        yield green(name, shown) if ours is not None else missing
+    elif ours is None or theirs is None:
+        who = "the tokenizer" if ours is None else "the model's config"
+        yield of_colour(
+            "amber", name, f"none in {who}: plain transformers cannot batch this model, rmminer can",
+            "set an unused token as tokenizer.pad_token and model.config.pad_token_id, and save both",
+        )  # fmt: skip
+    elif theirs != ours:
+        yield of_colour(
+            "red", name, f"the tokenizer pads with {ours}, the model skips {theirs}: in batches it reads at padding",
+            f"set model.config.pad_token_id = {ours} and save the model again",
+        )  # fmt: skip
+    elif ours in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+        yield of_colour(
+            "amber", name, f"{shown} also ends or begins texts: the reward is read at another token than it seems",
+            "use a padding token that no text holds, if the model was trained so",
+        )  # fmt: skip
+    else:
+        yield green(name, shown)
+
+
+def begin_of_sequence(patient: Patient) -> Iterator[Diagnosis]:
+    """Does the usual ``tokenizer(template(text))`` double the BOS, or does the template leave it out?"""
+    name, tokenizer = "BOS", patient.tokenizer
+    if not (patient.is_causal and tokenizer.chat_template):
+        return
+    assert isinstance(patient.rm.pipeline, ChatPipeline)
+    text = patient.rm.pipeline.render(patient.references[0])
+    bare: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    added: list[int] = tokenizer(text)["input_ids"]
+    bos = tokenizer.bos_token_id
+    if bos is None:
+        yield green(name, "the tokenizer has none")
+    elif bare[:1] == [bos] and added[:2] == [bos, bos]:
+        yield of_colour(
+            "amber", name, "the template writes it and the tokenizer adds it again; rmminer leaves the second out",
+            "in your own code: tokenizer(text, add_special_tokens=False)",
+        )  # fmt: skip
+    elif bare[:1] != [bos] and added[:1] == [bos]:
+        yield of_colour(
+            "amber", name, "the tokenizer adds it to plain text, the chat template does not write it",
+            "check how the model was trained; if with BOS, put {{ bos_token }} at the template's start",
+        )  # fmt: skip
+    else:
+        yield green(name, "once" if bare[:1] == [bos] else "not used")
+
+
+def chat_template(patient: Patient) -> Iterator[Diagnosis]:
+    """Is there one, does it show the response, and what does it do with a system prompt?"""
+    if not patient.is_causal:
+        return
+    pipeline = patient.rm.pipeline
+    assert isinstance(pipeline, ChatPipeline)
+    if not patient.tokenizer.chat_template:
+        yield of_colour(
+            "amber", "chat template", "none: turns are joined as Human: … Assistant: …",
+            "set tokenizer.chat_template to what the model was trained with",
+        )  # fmt: skip
+        return
+    user = Message(role="user", content="A question?")
+    shown = MARKER in pipeline.render(Pair((user,), MARKER))
+    yield of_colour(
+        "green" if shown else "red", "chat template",
+        "shows the response" if shown else "the response is not in the rendered text: every answer looks the same",
+        "mend the template: it has to write the assistant's content as it is",
+    )  # fmt: skip
+    system = Message(role="system", content=MARKER)
+    try:
+        rendered = pipeline.render(Pair((system, user), "An answer."))
+    except ModelError:
+        yield of_colour("amber", "system prompt", "the template refuses one", "mine on prompts without a system turn")
+        return
+    dropped = MARKER not in rendered
+    yield of_colour(
+        "amber" if dropped else "green", "system prompt", "dropped without a word" if dropped else "shown",
+        "mine on prompts without a system turn, or mend the template",
+    )  # fmt: skip
+
+
+def truncation(patient: Patient) -> Iterator[Diagnosis]:
+    """What is cut, and when: a limit inside the tokenizer's file, none at all, or one past the model's positions."""
+    name, tokenizer = "truncation", patient.tokenizer
+    stored = _stored_truncation(patient)
+    if stored is not None:
+        yield of_colour(
+            "red", name, f"tokenizer.json itself cuts every text at {stored} tokens, silently; rmminer does not",
+            "tokenizer.backend_tokenizer.no_truncation(), then save the tokenizer again",
+        )  # fmt: skip
+    positions = getattr(patient.rm.model.config.get_text_config(), "max_position_embeddings", None)
+    limit = patient.rm.pipeline.max_length
+    if positions and tokenizer.model_max_length > NO_LIMIT:
+        yield of_colour(
+            "amber", name, f"the tokenizer knows no maximum; the model has {positions} positions",
+            f"set tokenizer.model_max_length = {limit or positions} and save it",
+        )  # fmt: skip
+    elif positions and limit and tokenizer.model_max_length > limit:
+        yield of_colour(
+            "red", name,
+            f"the tokenizer lets {tokenizer.model_max_length} tokens pass, the model has room for {limit}",
+            f"set tokenizer.model_max_length = {limit} and save it",
+        )  # fmt: skip
+    else:
+        yield green(name, f"inputs over {limit or 'any number of'} tokens are refused, not cut", limit)
+
+
+def vocabulary(patient: Patient) -> Iterator[Diagnosis]:
+    """Every token has an embedding, and clean text is not written in unknown tokens."""
+    embedding: Any = patient.rm.model.get_input_embeddings()
+    rows, tokens = len(embedding.weight), max(patient.tokenizer.get_vocab().values()) + 1
+    yield of_colour(
+        "red" if tokens > rows else "green", "vocabulary", f"{tokens} tokens, {rows} embeddings",
+        "another model's tokenizer, or tokens were added: model.resize_token_embeddings(len(tokenizer)), then train",
+    )  # fmt: skip
+    backend = patient.tokenizer.backend_tokenizer
+    unknown = backend.token_to_id(getattr(backend.model, "unk_token", None) or "")  # wrappers forget to name it
+    if unknown is None:
+        return
+    texts = [pair.response for pair in patient.references]
+    ids = [i for row in patient.tokenizer(texts, add_special_tokens=False)["input_ids"] for i in row]
+    share = ids.count(unknown) / max(1, len(ids))
+    yield of_colour(
+        worse(share, amber=0.02, red=0.2), "unknown tokens", f"{share:.1%} of clean text",
+        "is this the tokenizer that the model was trained with?", share,
+    )  # fmt: skip
+
+
+def _stored_truncation(patient: Patient) -> int | None:
+    """The cut that tokenizer.json holds: read from the file, for loading has switched it off."""
+    path = patient.folder / "tokenizer.json"
+    if not path.exists():
+        return None
+    found = re.search(r'"truncation"\s*:\s*\{[^}]*"max_length"\s*:\s*(\d+)', path.read_text(encoding="utf-8")[:4000])
+    return int(found.group(1)) if found else None
