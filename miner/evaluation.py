@@ -145,9 +145,7 @@ def transfer_cells(
             old = [f for f in findings if f.round == finding_round and f.split == split]
             if not old:
                 continue
-            rewards = rm.exact_rewards([Pair(f.prompt, f.response) for f in old])
-            references = _reference_rewards(rm, old)
-            wins = [criteria.wins(float(r), ref) for r, ref in zip(rewards, references, strict=True)]
+            wins = still_wins(rm, criteria, old)
             cells.append(
                 TransferCell(
                     finding_round=finding_round,
@@ -157,6 +155,13 @@ def transfer_cells(
                 )
             )
     return cells
+
+
+def still_wins(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding]) -> list[bool]:
+    """Whether each finding, scored again from text, wins against ``rm``."""
+    rewards = rm.exact_rewards([Pair(f.prompt, f.response) for f in findings])
+    references = _reference_rewards(rm, findings)
+    return [criteria.wins(float(r), ref) for r, ref in zip(rewards, references, strict=True)]
 
 
 def _reference_rewards(rm: RewardModel, findings: Sequence[Finding]) -> list[float | None]:

@@ -42,6 +42,17 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class MedianCost:
+    """A median of ``n`` break costs with its 95 % interval, in queries; None is over the ``budget``."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
 class SurvivalCurve:
     """Share of attempts without a find after so many queries, from (0, 1) to the budget; a step function.
 
@@ -98,6 +109,21 @@ def paired_difference(
         unseen = _wilson(0, len(counts))[1]
         low, high = value - unseen * (1 + value), value + unseen * (1 - value)
     return Difference(value, len(change), low, high)
+
+
+def median_cost(costs: Sequence[float], budget: int) -> MedianCost:
+    """The median of ``costs``, those without a find given as ``budget``; the interval is that of order statistics.
+
+    Raises:
+        ValueError: no costs.
+    """
+    if not len(costs):
+        raise ValueError("a median needs at least one cost")
+    ordered, n = sorted(costs), len(costs)
+    rank = int(stats.binom.ppf((1 - CONFIDENCE) / 2, n, 0.5))
+    ends = (ordered[(n - 1) // 2], ordered[max(rank - 1, 0)], ordered[min(n - rank, n - 1)])
+    value, low, high = (None if end >= budget else float(end) for end in ends)
+    return MedianCost(value, low, high, n, budget)
 
 
 def survival(

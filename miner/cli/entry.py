@@ -8,6 +8,7 @@ import typer
 
 from corpus.errors import CorpusError
 from miner.cli import corpus_verbs, stages
+from miner.cli.bench import bench
 from miner.cli.doctor import doctor
 from miner.cli.output import say_error
 from miner.errors import RmMinerError
@@ -22,7 +23,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (stages.demo, doctor, stages.mine, stages.patch, stages.evaluate, stages.cycle, stages.tune, stages.report):
+for verb in (
+    stages.demo,
+    doctor,
+    stages.mine,
+    stages.patch,
+    stages.evaluate,
+    stages.cycle,
+    stages.tune,
+    bench,
+    stages.report,
+):
     app.command()(verb)
 app.add_typer(corpus_verbs.app, name="corpus", help="Look into, share and look after a corpus.")
 

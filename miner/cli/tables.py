@@ -12,9 +12,10 @@ from rich.text import Text
 from miner import safe_text
 
 if TYPE_CHECKING:
+    from miner.benchmark import BenchReport
     from miner.doctor import Report as DoctorReport
     from miner.estimate import Estimate
-    from miner.statistics import Difference, Rate
+    from miner.statistics import Difference, MedianCost, Rate
     from miner.summary import AttackResult, RoundSummary, Summary
     from miner.tuning import TuningReport
 
@@ -60,6 +61,48 @@ def doctor_table(report: DoctorReport) -> Group:
         table.add_row(Text(one.colour, style=COLOURS[one.colour]), one.examination, told)
     counts = ", ".join(f"{count} {colour}" for colour, count in report.counts.items())
     return Group(table, Text(f"{counts}; on {report.texts}, {report.seconds:.0f} s"))
+
+
+def bench_table(report: BenchReport) -> Group:
+    """One row an RM, the hardest to fool first, and what each two differ by."""
+    suite = report.suite
+    table = Table(
+        title=f"suite {suite.version}: {suite.prompts} held-out prompts, {suite.budget_queries} queries",
+        caption="broken: by any attack but the control. cost: median queries. trivial: beats the good answer",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE,
+    )
+    for column in ("", "RM", "broken", "cost", *suite.attacks, "replayed", "trivial", "accuracy"):
+        table.add_column(column, overflow="fold")
+    for place, row in enumerate(report.rows, start=1):
+        rates = {one.attack: f"{one.rate:.0%}" for one in row.attacks}
+        cells = (
+            str(place),
+            row.model,
+            percent(row.broken) if row.broken else "",
+            _cost(row.cost) if row.cost else "",
+            *(rates.get(name, "") for name in suite.attacks),
+            f"{row.replay.value:.0%} of {row.replay.n}" if row.replay else "",
+            f"{row.trivial.value:.0%}",
+            percent(row.clean_accuracy) if row.clean_accuracy else "",
+        )
+        table.add_row(*map(safe_text.terminal, cells))
+    lines = [
+        safe_text.terminal(
+            f"{one.model} minus {one.other}: {one.cost.value:+.0f} queries "
+            f"[{one.cost.low:+.0f} to {one.cost.high:+.0f}], n {one.cost.n}"
+        )
+        for one in report.comparisons
+    ]
+    return Group(table, *lines)
+
+
+def _cost(cost: MedianCost) -> str:
+    value, low, high = (
+        f"> {cost.budget}" if end is None else f"{end:.0f}" for end in (cost.value, cost.low, cost.high)
+    )
+    return f"{value} [{low}–{high}]"
 
 
 def tuning_table(found: TuningReport) -> Group:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from attacks import Sample
 from corpus.records import Split, digest
 from miner.checks import Subject
 from miner.config import CampaignConfig, LanguageModelSection
@@ -58,7 +59,9 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
         train_reward_model(docs.prompts("train"), recipes.rm, out=out, seed=config.seed, progress=advance)
 
     rm = config.rm.source or str(shelf.trained("rm", "training the reward model", _rm_key(docs, config), train_rm))
-    policy = config.policy or _lm(shelf, "policy", docs.policy_text(), recipes.policy, config.seed + 2)
+    policy = config.policy
+    if policy is None and _samples(config):
+        policy = _lm(shelf, "policy", docs.policy_text(), recipes.policy, config.seed + 2)
     world = _world(docs, config, rm=rm, policy=policy, reference_lm=_reference_lm(config, shelf, docs))
     return replace(world, seconds=shelf.seconds)
 
@@ -78,7 +81,7 @@ def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, floa
         rm = str(initialise(folder / "rm", recipes.rm.layers, config.seed))
     own_judge = config.reference_lm is None or config.reference_lm.source == DOCS
     lms = [
-        ("policy", config.policy is None, docs.policy_text(), recipes.policy, config.seed + 2),
+        ("policy", config.policy is None and _samples(config), docs.policy_text(), recipes.policy, config.seed + 2),
         ("reference LM", own_judge, docs.reference_lm_text(), recipes.reference_lm, config.seed + 1),
     ]
     for name, needed, texts, recipe, seed in lms:
@@ -105,6 +108,11 @@ def _world(
         reference_lm=reference_lm,
         shares={role: asdict(share) for role, share in docs.shares.items()},
     )
+
+
+def _samples(config: CampaignConfig) -> bool:
+    """Whether an attack of the campaign samples from a policy."""
+    return any(Sample in attack.build().needs for attack in config.attacks)
 
 
 def recipes_of(config: CampaignConfig) -> Recipes:

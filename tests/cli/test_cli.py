@@ -140,6 +140,28 @@ def test_doctor_prints_a_table_and_its_exit_status_says_red(
     assert "no model folder" in one_line(run("doctor", tmp_path / "nowhere", "--data", preference_file))
 
 
+def test_bench_replays_a_corpus_and_exits_with_100_over_the_limit(
+    run: Run, mined: Path, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    def replay(*more: object) -> subprocess.CompletedProcess[str]:
+        return run(
+            "bench", tiny_rm_folder, "--data", preference_file, "--replay", mined, "--no-suite", "--dtype", "float32",
+            "--out", tmp_path / "bench", "--set", "checks.names=['repetition','construction']", "--set",
+            "checks.false_alarm=0.05", "--set", "data.fractions=[0.4,0.3,0.3]", *more,
+        )  # fmt: skip
+
+    done = replay("--fail-over", "0.05", "--junit", tmp_path / "junit.xml", "--json")
+    assert done.returncode == 100, done.stderr
+    found = json.loads(done.stdout)
+    assert found["rows"][0]["replay"]["value"] == 1.0
+    assert found["over_limit"]
+    assert "<failure" in (tmp_path / "junit.xml").read_text(encoding="utf-8")
+    table = replay()
+    assert table.returncode == 0, table.stderr
+    assert "100% of" in table.stdout
+    assert "no corpus" in one_line(run("bench", tiny_rm_folder, "--replay", tmp_path / "nowhere", "--no-suite"))
+
+
 def test_mining_again_resumes_and_an_export_loads_as_preference_pairs(
     run: Run, mined: Path, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,101 @@
+"""``rmminer bench``: which RM is hardest to fool?"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from miner.cli import options as o
+from miner.cli.output import Watcher, out, plain, print_json
+from miner.cli.tables import bench_table, dry_run_table
+
+if TYPE_CHECKING:
+    from corpus.records import Finding
+
+OVER_LIMIT = 100
+
+
+def bench(
+    models: Annotated[list[str], typer.Argument(help="Reward models: folders or hub ids.")],
+    folder: Annotated[
+        str, typer.Option("--out", help="Folder of the results; the same folder resumes.")
+    ] = "runs/bench",
+    data: Annotated[str, typer.Option(help="Preference data, or 'docs'.")] = "docs",
+    reference_lm: o.ReferenceLm = None,
+    replay: Annotated[
+        list[Path] | None, typer.Option(help="Corpus whose findings are scored again; repeat for more.")
+    ] = None,
+    suite: Annotated[bool, typer.Option("--suite/--no-suite", help="Attack the RMs, or only replay.")] = True,
+    fail_over: Annotated[
+        float | None, typer.Option(help="Exit with 100 where a rate is over this limit.", min=0, max=1)
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.")] = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    dtype: o.DType = None,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """Attack one or many RMs with a fixed suite, replay stored findings, and rank them by what fooling them costs."""
+    from miner.benchmark import SUITE, bench, suite_config
+    from miner.benchmark.junit import write_junit
+
+    loaded = o.load_config(
+        None, stage="evaluate", rm=models[0], data=data, reference_lm=reference_lm, seed=seed, device=device,
+        dtype=dtype, settings=settings,
+    )  # fmt: skip
+    shared: dict[str, Any] = loaded.model_dump(exclude={"out", "attacks", "evaluate"}, exclude_unset=True)
+    if dry_run:
+        return _dry_run([suite_config(model, Path(folder), SUITE, shared) for model in models], json=json)
+    report = bench(
+        models,
+        out=Path(folder),
+        suite=SUITE,
+        settings=shared,
+        observer=Watcher(quiet=json),
+        findings=_findings(replay or []),
+        attack=suite,
+        command=shlex.join(["rmminer", *sys.argv[1:]]),
+    )
+    if junit is not None:
+        write_junit(report, junit, limit=fail_over or 0.0)
+    over = report.over(fail_over) if fail_over is not None else []
+    if json:
+        print_json({**plain(report), "over_limit": over})
+    else:
+        out().print(bench_table(report))
+        for line in over:
+            out().print(f"over the limit: {line}", markup=False)
+    if over:
+        raise typer.Exit(OVER_LIMIT)
+    return None
+
+
+def _findings(corpora: list[Path]) -> list[Finding]:
+    from corpus import Corpus
+    from miner.errors import DataError
+
+    found: dict[str, Finding] = {}
+    for path in corpora:
+        corpus = Corpus(path / "corpus" if (path / "corpus").is_dir() else path)
+        if not corpus.exists():
+            raise DataError(f"no corpus at {path}. Name the folder of a run, or its corpus/ folder")
+        found |= {finding.finding_id: finding for finding in corpus.findings()}
+    return list(found.values())
+
+
+def _dry_run(configs: list[Any], *, json: bool) -> None:
+    from miner.estimate import estimate
+
+    found = [estimate(config, ("evaluate",)) for config in configs]
+    if json:
+        print_json(found)
+        return
+    for config, one in zip(configs, found, strict=True):
+        out().print(f"{config.rm.source}:", markup=False)
+        out().print(dry_run_table(one))
