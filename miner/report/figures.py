@@ -71,10 +71,10 @@ def survival(run: Run, ink: Ink) -> Figure | None:
     if not tried:
         return None
     rows = math.ceil(len(tried) / COLUMNS)
-    figure = style.new_figure(ink, 0.2 + 2.6 * rows)
+    figure = style.new_figure(ink, 0.5 + 2.6 * rows)
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes, trial in zip(panels, tried, strict=False):
-        style.styled(axes, ink, x="queries", y="share not broken")
+        style.styled(axes, ink, x="queries", y=f"share not broken ({_sizes(trial)})")
         style.titled(axes, ink, _trial_name(trial))
         for number, result in sorted(trial.results.items()):
             curve, colour = result.survival, ink.colour(number)
@@ -86,13 +86,13 @@ def survival(run: Run, ink: Ink) -> Figure | None:
                 where="post",
                 color=colour,
                 linestyle=line,
-                label=_round_n(number, result.n),
+                label=_round_name(number),
             )
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlim(0, trial.budget)
-        style.legend(axes, ink)
     for axes in panels[len(tried) :]:
         axes.set_axis_off()
+    style.shared_legend(figure, list(panels[: len(tried)]), ink)
     return figure
 
 
@@ -245,8 +245,9 @@ def _round_name(number: int) -> str:
     return "RM as given" if number == 0 else f"RM after patch {number}"
 
 
-def _round_n(number: int, n: int) -> str:
-    return f"{_round_name(number)} (n = {n})"
+def _sizes(trial: Trial) -> str:
+    sizes = sorted({result.n for result in trial.results.values()})
+    return f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
 
 
 def _trial_name(trial: Trial) -> str:

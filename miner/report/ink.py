@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,15 @@ def legend(axes: Axes, ink: Ink) -> None:
 def legend_beside(axes: Axes, ink: Ink) -> None:
     """The key right of the axes, where it hides nothing."""
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5, labelcolor=ink.text, frameon=False)
+
+
+def shared_legend(figure: Figure, panels: Sequence[Axes], ink: Ink) -> None:
+    """One key for all panels, above them: every label once."""
+    keys = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        list(keys.values()), list(keys), loc="outside upper left", ncols=4, fontsize=8.5, labelcolor=ink.text,
+        frameon=False,
+    )  # fmt: skip
 
 
 def whole_rounds(axes: Axes, numbers: list[int]) -> None:

@@ -63,7 +63,12 @@ def test_axes_are_labelled_and_legends_give_n(run: Run, name: str, ink: object) 
     legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
     for legend in legends:
         assert any("n = " in text.get_text() for text in legend.get_texts())
-    assert legends or name in ("transfer", "checks")
+    assert legends or name in ("transfer", "checks", "survival")
+    if name == "survival":
+        assert all("n = " in axes.get_ylabel() for axes in figure.axes if axes.axison)
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+            "RM as given", "RM after patch 1", "RM after patch 2",
+        ]  # fmt: skip
 
 
 def test_survival_curves_are_drawn_with_their_intervals(run: Run) -> None:
