@@ -31,6 +31,7 @@ from miner.oracle import Oracle
 from miner.patch import PatchReport, patch, training_findings
 from miner.progress import Observer, Silent
 from miner.usage import Usage
+from miner.version import code_version
 from miner.world import open_world
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Campaign:
         self.world = open_world(config, self.observer)
         self.folder = Path(config.out)
         self.corpus = Corpus(self.folder / "corpus")
-        self.usage = Usage.of(self.folder)
+        self.usage = Usage(self.folder)
         self._rms: dict[int, TransformerRewardModel] = {}
         self._criteria: dict[int, Criteria] = {}
         self._open()
@@ -90,13 +91,21 @@ class Campaign:
         return report
 
     def attempts(self, section: AttackSection, prompts: Sequence[Prompt], *, budget_queries: int) -> list[Attempt]:
-        """One attempt a prompt against the RM as given, in their order; those stored are read, the others made."""
-        stage = StageSection(prompts=len(prompts), budget_queries=budget_queries)
-        driver = self.driver(0)
-        plans = self._plans(stage, [section], prompts, 0, driver)
-        run_plans(driver, plans, self.corpus, self.config, Silent(), title="")
-        stored = {attempt.attempt_id: attempt for attempt in self.corpus.attempts()}
+        """One attempt a prompt against the RM as given, in their order; those stored are read, the others made.
+
+        They have a corpus of their own, ``tuning/``: what was tried to choose an attack is no result of the campaign,
+        and no finding of it is for the patch.
+        """
+        stage, driver = StageSection(prompts=len(prompts), budget_queries=budget_queries), self.driver(0)
+        plans, store = self._plans(stage, [section], prompts, 0, driver), Corpus(self.folder / "tuning")
+        with self.usage.timed("tune"):
+            run_plans(driver, plans, store, self.config, _NotesOnly(self.observer), title="")
+        stored = {attempt.attempt_id: attempt for attempt in store.attempts()}
         return [stored[plan.attempt_id] for plan in plans]
+
+    def study_identity(self, section: AttackSection) -> list[str]:
+        """What makes costs of an attack comparable: RM, code, criteria."""
+        return [self.rm(0).fingerprint, code_version(section.build()), self._criteria_hash(self.driver(0))]
 
     def patch(self, round_number: int) -> PatchReport:
         """Train the RM of ``round_number`` + 1 on every train finding so far, unless it is there already."""
@@ -323,6 +332,16 @@ class Campaign:
         path = self.folder / name
         _write_toml(path, config)
         return path
+
+
+class _NotesOnly(Silent):
+    """Passes notes on and keeps the rest to itself."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def note(self, text: str) -> None:
+        self._observer.note(text)
 
 
 def _refuse_another(stored: dict[str, Any], identity: dict[str, str], folder: Path) -> None:

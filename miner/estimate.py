@@ -86,7 +86,11 @@ def _outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, flo
         from miner.docsworld.studio import outline
 
         return outline(config, folder)
-    return open_world(config, Silent()), {}
+    if config.reference_lm is None:
+        return open_world(config, Silent()), {}
+    from miner.docsworld.studio import missing_reference_lm
+
+    return open_world(config.model_copy(update={"reference_lm": None}), Silent()), missing_reference_lm(config)
 
 
 def _training(name: str, seconds: float) -> StageEstimate:

@@ -96,6 +96,7 @@ def _attack_result(
     forms = Counter(finding.form for finding in findings if finding.attempt_id in ids)
     return AttackResult(
         attack=first.attack,
+        attack_params=dict(first.attack_params),
         family=first.family,
         split=first.split,
         seen=first.family in seen_families,
@@ -116,16 +117,17 @@ def _attack_result(
 
 def contrasts(attempts: Sequence[Attempt]) -> list[Contrast]:
     """Success of every attack minus the control's, paired by prompt and seed, where their budgets are equal."""
-    by_attack: dict[str, dict[tuple[str, int], Attempt]] = {}
+    by_attack: dict[tuple[str, str, int], dict[tuple[str, int], Attempt]] = {}
     for attempt in attempts:
-        if attempt.outcome == "error":
-            continue
-        by_attack.setdefault(attempt.attack, {})[(attempt.prompt_ids[0], attempt.seed)] = attempt
-    control = by_attack.pop(CONTROL, {})
+        if attempt.outcome != "error":
+            which = (attempt.attack, digest(dict(attempt.attack_params)), attempt.budget)
+            by_attack.setdefault(which, {})[(attempt.prompt_ids[0], attempt.seed)] = attempt
+    controls = {budget: tried for (attack, _, budget), tried in by_attack.items() if attack == CONTROL}
     found = []
-    for attack, tried in by_attack.items():
-        keys = [key for key in tried if key in control and control[key].budget == tried[key].budget]
-        if keys:
+    for (attack, _, budget), tried in by_attack.items():
+        control = controls.get(budget, {})
+        keys = [key for key in tried if key in control]
+        if attack != CONTROL and keys:
             difference = paired_difference(
                 [float(tried[key].outcome == "found") for key in keys],
                 [float(control[key].outcome == "found") for key in keys],

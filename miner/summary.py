@@ -63,6 +63,7 @@ class AttackResult:
     beats_quantile: Rate
     forms: list[FormCount]
     survival: SurvivalCurve
+    attack_params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,12 @@
-"""What a run has cost so far, kept in its folder so that a resumed one counts its earlier processes too."""
+"""What a run has cost so far, kept in its folder so that a resumed one counts its other processes too.
+
+Every process writes a file of its own, ``usage/<host>-<process>-<start>.json``: many may work on one run at a time.
+"""
 
 from __future__ import annotations
 
-import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -11,7 +14,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FILE_NAME = "usage.json"
+from pydantic import TypeAdapter, ValidationError
+
+FOLDER_NAME = "usage"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    seconds: dict[str, float]
+    peak_memory_mb: float | None
+
+
+_STORED = TypeAdapter(_Stored)
 
 
 @dataclass(slots=True)
@@ -19,31 +33,41 @@ class Usage:
     """Wall time by stage, summed over processes, and the largest peak memory of any of them."""
 
     folder: Path
-    seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory_mb: float | None = None
+    own: dict[str, float] = field(default_factory=dict)
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}")
 
-    @classmethod
-    def of(cls, folder: Path) -> Usage:
-        """As far as ``folder`` holds it; a file that was lost or damaged starts the count again."""
-        try:
-            stored = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-            seconds = {str(stage): float(spent) for stage, spent in stored["seconds"].items()}
-            return cls(folder, seconds, stored["peak_memory_mb"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return cls(folder)
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By stage, of all processes so far."""
+        total: dict[str, float] = {}
+        for one in [self.own, *(stored.seconds for stored in self._others())]:
+            for stage, spent in one.items():
+                total[stage] = total.get(stage, 0.0) + spent
+        return total
+
+    @property
+    def peak_memory_mb(self) -> float | None:
+        peaks = [peak_memory_mb(), *(stored.peak_memory_mb for stored in self._others())]
+        return max((peak for peak in peaks if peak is not None), default=None)
 
     def add(self, seconds: Mapping[str, float]) -> None:
         """Count ``seconds`` by stage, and what memory this process has needed."""
         for stage, spent in seconds.items():
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
-        self.peak_memory_mb = max(filter(None, (self.peak_memory_mb, peak_memory_mb())), default=None)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f"{FILE_NAME}.partial"
-        partial.write_text(
-            json.dumps({"seconds": self.seconds, "peak_memory_mb": self.peak_memory_mb}, indent=1) + "\n",
-            encoding="utf-8",
-        )
-        os.replace(partial, self.folder / FILE_NAME)
+            self.own[stage] = self.own.get(stage, 0.0) + spent
+        path = self.folder / FOLDER_NAME / f"{self.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(_STORED.dump_json(_Stored(seconds=self.own, peak_memory_mb=peak_memory_mb()), indent=1))
+        os.replace(partial, path)
+
+    def _others(self) -> list[_Stored]:
+        """What other processes have written; a damaged file counts for nothing."""
+        found = []
+        for path in sorted((self.folder / FOLDER_NAME).glob("*.json")):
+            if path.stem != self.name:
+                with suppress(OSError, ValidationError):
+                    found.append(_STORED.validate_json(path.read_bytes()))
+        return found
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

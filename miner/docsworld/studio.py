@@ -129,6 +129,16 @@ def reference_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModel
     return _reference_lm(config, shelf, DocsWorld.load(shelf.folder))
 
 
+def missing_reference_lm(config: CampaignConfig) -> dict[str, float]:
+    """The FLOPs of training docs world's reference LM for another world, where it is asked for and not cached."""
+    if config.reference_lm is None or config.reference_lm.source != DOCS:
+        return {}
+    shelf, recipe = Shelf(cache_folder() / "docsworld", Silent()), recipes_of(config).reference_lm
+    texts = DocsWorld.load(shelf.folder).reference_lm_text()
+    place = shelf.place("reference LM", _lm_key(texts, recipe, config.seed + 1))
+    return {} if place.exists() else {"reference LM": recipe.flops}
+
+
 def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> LanguageModelSection:
     if config.reference_lm is not None and config.reference_lm.source != DOCS:
         return config.reference_lm

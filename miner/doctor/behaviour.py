@@ -11,7 +11,6 @@ from miner.doctor.diagnosis import Diagnosis, green, listed, of_colour, worse
 from miner.doctor.patient import Patient
 from miner.evaluation import clean_outcomes
 from miner.rewards.base import Pair
-from miner.statistics import rate
 
 TRIVIAL = {
     "the empty answer": "",
@@ -53,7 +52,7 @@ def accuracy(patient: Patient) -> Iterator[Diagnosis]:
     outcomes = clean_outcomes(patient.rm, patient.prompts)
     if outcomes is None:
         return
-    found = rate(outcomes.preferred)
+    found = outcomes.accuracy()
     text = f"{found.value:.1%} [{found.low:.1%}–{found.high:.1%}], n {found.n}"
     if not patient.owned:
         yield green("preference accuracy", f"{text}, on docstrings: give --data for your own", found.value)
@@ -72,7 +71,8 @@ def ties(patient: Patient) -> Iterator[Diagnosis]:
         return
     rewards = patient.rm.exact_rewards([pair for both in pairs for pair in both]).reshape(-1, 2)
     share = float(np.mean(rewards[:, 0] == rewards[:, 1]))
+    few, many = 0.01 * patient.rounding, max(0.2, 0.02 * patient.rounding)
     yield of_colour(
-        worse(share, amber=0.01, red=0.2), "ties", f"{share:.1%} of pairs get the same reward twice",
+        worse(share, amber=few, red=many), "ties", f"{share:.1%} of pairs get the same reward twice",
         "is the end of the text cut off, or the response not in the template?", share,
     )  # fmt: skip

@@ -17,10 +17,11 @@ from miner.rewards.causal import CausalRewardModel
 from miner.rewards.transformer import TransformerRewardModel
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 Floats = npt.NDArray[np.float64]
 N_COMPARED = 12  # texts scored alone, padded and cached
+LOW_PRECISION = 50.0
 SAME = 1e-4  # reward difference that rounding explains, at a spread of one
 
 
@@ -72,11 +73,16 @@ class Patient:
         """``compared`` in plain transformers, one at a time."""
         return np.array([self.plain([index], side="right")[0] for index in range(len(self.compared))])
 
-    def plain(self, indices: Sequence[int], *, side: str, model: PreTrainedModel | None = None) -> Floats:
+    @property
+    def rounding(self) -> float:
+        """How much coarser than fp32 the confirming dtype rounds, for limits that were set for fp32."""
+        return 1.0 if self.rm.reward_dtype == "float32" else LOW_PRECISION
+
+    def plain(self, indices: Sequence[int], *, side: str) -> Floats:
         """Rewards of some of ``compared`` as a plain padded batch in transformers, its own pooling and positions."""
         import torch
 
-        scorer: Any = model or self.rm.model
+        scorer: Any = self.rm.model
         rows, types = zip(*(self.rm.pipeline.ids([self.compared[i]])[0] for i in indices), strict=True)
         batch: dict[str, Any] = {"input_ids": list(map(list, rows))}
         if "token_type_ids" in self.tokenizer.model_input_names:

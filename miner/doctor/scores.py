@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from miner.doctor.diagnosis import Diagnosis, green, of_colour, worse
 from miner.doctor.patient import SAME, Patient
 from miner.rewards.causal import CausalRewardModel
-from miner.rewards.loading import quiet_transformers
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from miner.rewards.sources import first_line
 
 PADDED_SAME = 1e-3  # standard deviations of clean rewards
 SIDES = ("left", "right")
@@ -58,10 +55,12 @@ def padding_sides(patient: Patient) -> Iterator[Diagnosis]:
         name = f"batch, padded {side}"
         try:
             gap = patient.in_spreads(patient.plain(everything, side=side), patient.alone)
-        except (ValueError, RuntimeError, IndexError) as error:
-            yield of_colour("amber", name, f"plain transformers cannot: {_first_line(error)}", "see: padding token")
+        except ValueError as error:  # no padding token
+            yield of_colour(
+                "amber", name, f"plain transformers cannot: {first_line(error)[:120]}", "see: padding token"
+            )
             continue
-        colour = worse(gap, amber=PADDED_SAME, red=0.01)
+        colour = worse(gap, amber=PADDED_SAME * patient.rounding, red=0.01 * patient.rounding)
         if side != own and colour == "red":
             colour = "amber"
         yield of_colour(
@@ -80,7 +79,7 @@ def rmminer_paths(patient: Patient) -> Iterator[Diagnosis]:
         paths["padded left"] = replace(rm, left_padding=True).exact_rewards(patient.compared)
     gap = max(float(np.abs(values - alone).max()) for values in paths.values())
     plain = float(np.abs(patient.alone - alone).max())
-    limit = SAME * max(1.0, patient.spread)
+    limit = SAME * max(1.0, patient.spread) * patient.rounding
     yield of_colour(
         worse(max(gap, plain), amber=limit, red=10 * limit), "rmminer's own paths",
         f"{', '.join(paths)}: within {gap:.1g}; within {plain:.1g} of plain transformers",
@@ -103,21 +102,21 @@ def ranking_dtype(patient: Patient) -> Iterator[Diagnosis]:
 
 def attention(patient: Patient) -> Iterator[Diagnosis]:
     """The attention implementation that is used by default, against the eager one."""
-    used = getattr(patient.rm.model.config, "_attn_implementation", "eager")
+    model: Any = patient.rm.model
+    used = getattr(model.config, "_attn_implementation", "eager")
     if used == "eager":
         yield green("attention", "eager, the reference")
         return
+    own = patient.alone
     try:
-        eager = _eager(patient)
-    except (ValueError, RuntimeError, OSError) as error:
-        yield of_colour(
-            "amber", "attention", f"no eager implementation to compare: {_first_line(error)}", "nothing to do"
-        )
-        return
-    own = np.array([patient.plain([i], side="right", model=eager)[0] for i in range(len(patient.compared))])
-    gap = patient.in_spreads(own, patient.alone)
+        model.set_attn_implementation("eager")
+        eager = np.array([patient.plain([i], side="right")[0] for i in range(len(patient.compared))])
+    finally:
+        model.set_attn_implementation(used)
+    gap = patient.in_spreads(eager, own)
     yield of_colour(
-        worse(gap, amber=0.001, red=0.01), "attention", f"{used} within {gap:.2g} sd of eager",
+        worse(gap, amber=PADDED_SAME * patient.rounding, red=0.01 * patient.rounding), "attention",
+        f"{used} within {gap:.2g} sd of eager",
         'load with attn_implementation="eager": this one leaves a part of the model out', gap,
     )  # fmt: skip
 
@@ -155,19 +154,3 @@ def _score(patient: Patient, row: tuple[int, ...]) -> float:
     ids = torch.tensor([row], device=model.device)
     with torch.inference_mode():
         return float(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0])
-
-
-def _eager(patient: Patient) -> PreTrainedModel:
-    from transformers import AutoModelForSequenceClassification
-
-    rm = patient.rm
-    with quiet_transformers():
-        model = AutoModelForSequenceClassification.from_pretrained(
-            patient.folder, dtype=rm.model.dtype, use_safetensors=True, attn_implementation="eager"
-        )
-    placed: Any = model.eval().to(rm.model.device)
-    return placed  # type: ignore[no-any-return]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

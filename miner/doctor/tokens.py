@@ -11,6 +11,7 @@ from miner.doctor.diagnosis import Diagnosis, green, of_colour, worse
 from miner.doctor.patient import Patient
 from miner.errors import ModelError
 from miner.rewards.base import Pair
+from miner.rewards.loading import position_limit
 from miner.rewards.pipeline import ChatPipeline
 
 NO_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer has no maximum length
@@ -34,12 +35,13 @@ def padding(patient: Patient) -> Iterator[Diagnosis]:
         )  # fmt: skip
     elif theirs != ours:
         yield of_colour(
-            "red", name, f"the tokenizer pads with {ours}, the model skips {theirs}: in batches it reads at padding",
+            "red" if tokenizer.padding_side == "right" else "amber", name,
+            f"the tokenizer pads with {ours}, the model skips {theirs}: padded right, it reads at padding",
             f"set model.config.pad_token_id = {ours} and save the model again",
         )  # fmt: skip
-    elif ours in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+    elif any(ours in row for row in patient.rows):
         yield of_colour(
-            "amber", name, f"{shown} also ends or begins texts: the reward is read at another token than it seems",
+            "amber", name, f"{shown} is written into texts, too: the reward may be read at another token than it seems",
             "use a padding token that no text holds, if the model was trained so",
         )  # fmt: skip
     else:
@@ -105,39 +107,50 @@ def chat_template(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def truncation(patient: Patient) -> Iterator[Diagnosis]:
-    """What is cut, and when: a limit inside the tokenizer's file, none at all, or one past the model's positions."""
-    name, tokenizer = "truncation", patient.tokenizer
+    """What is cut, and when: no limit, one past the model's positions, a cut kept inside the tokenizer's file."""
+    name, tokenizer, model = "truncation", patient.tokenizer, patient.rm.model
     stored = _stored_truncation(patient)
     if stored is not None:
         yield of_colour(
-            "red", name, f"tokenizer.json itself cuts every text at {stored} tokens, silently; rmminer does not",
+            "amber", name, f"tokenizer.json holds a cut at {stored} tokens: programs without transformers apply it",
             "tokenizer.backend_tokenizer.no_truncation(), then save the tokenizer again",
         )  # fmt: skip
-    positions = getattr(patient.rm.model.config.get_text_config(), "max_position_embeddings", None)
-    limit = patient.rm.pipeline.max_length
-    if positions and tokenizer.model_max_length > NO_LIMIT:
+    room, limit = position_limit(model), patient.rm.pipeline.max_length
+    if room and tokenizer.model_max_length > NO_LIMIT:
         yield of_colour(
-            "amber", name, f"the tokenizer knows no maximum; the model has {positions} positions",
-            f"set tokenizer.model_max_length = {limit or positions} and save it",
+            "amber", name, f"the tokenizer knows no maximum; the model was made for {room} tokens",
+            f"set tokenizer.model_max_length = {room} and save it",
         )  # fmt: skip
-    elif positions and limit and tokenizer.model_max_length > limit:
+    elif room and tokenizer.model_max_length > room:
         yield of_colour(
-            "red", name,
-            f"the tokenizer lets {tokenizer.model_max_length} tokens pass, the model has room for {limit}",
-            f"set tokenizer.model_max_length = {limit} and save it",
+            "red" if _has_position_table(model) else "amber", name,
+            f"the tokenizer lets {tokenizer.model_max_length} tokens pass, the model was made for {room}",
+            f"set tokenizer.model_max_length = {room} and save it",
         )  # fmt: skip
     else:
-        yield green(name, f"inputs over {limit or 'any number of'} tokens are refused, not cut", limit)
+        cut = patient.rm.pipeline.truncation
+        what = "refused, not cut" if cut == "error" else f"cut on the {cut}, as asked for"
+        yield green(name, f"inputs over {limit or 'any number of'} tokens are {what}", limit)
+
+
+def _has_position_table(model: Any) -> bool:
+    """Learned absolute positions: past their end there is nothing to look up."""
+    tables = ("position_embeddings", "wpe", "embed_positions")
+    return any(name.endswith(tables) and hasattr(module, "weight") for name, module in model.named_modules())
 
 
 def vocabulary(patient: Patient) -> Iterator[Diagnosis]:
-    """Every token has an embedding, and clean text is not written in unknown tokens."""
+    """Every token has an embedding."""
     embedding: Any = patient.rm.model.get_input_embeddings()
     rows, tokens = len(embedding.weight), max(patient.tokenizer.get_vocab().values()) + 1
     yield of_colour(
         "red" if tokens > rows else "green", "vocabulary", f"{tokens} tokens, {rows} embeddings",
         "another model's tokenizer, or tokens were added: model.resize_token_embeddings(len(tokenizer)), then train",
     )  # fmt: skip
+
+
+def unknown_tokens(patient: Patient) -> Iterator[Diagnosis]:
+    """Clean text is not written in unknown tokens."""
     backend = patient.tokenizer.backend_tokenizer
     unknown = backend.token_to_id(getattr(backend.model, "unk_token", None) or "")  # wrappers forget to name it
     if unknown is None:

@@ -206,7 +206,7 @@ def check_errors(run: Run, ink: Ink) -> Figure | None:
 
 
 def tuning(run: Run, ink: Ink) -> Figure | None:
-    """Break cost by trial with the best so far, and what each hyper-parameter explains of it."""
+    """Break cost by trial with the best so far, and each hyper-parameter's importance by PED-ANOVA."""
     found = run.tuning
     if found is None:
         return None
@@ -224,7 +224,7 @@ def tuning(run: Run, ink: Ink) -> Figure | None:
     left.step([n for n, _ in complete], best, where="post", color=ink.colour(1), label="best so far")
     left.xaxis.get_major_locator().set_params(integer=True)
     style.legend(left, ink)
-    style.styled(right, ink, x="share of the spread explained (%)", y="", grid="x")
+    style.styled(right, ink, x="how far the best trials stand out in it (%)", y="", grid="x")
     weights = sorted(found.importances.items(), key=lambda item: item[1])
     right.barh([_literal(name) for name, _ in weights], [100 * w for _, w in weights], color=ink.colour(0), height=0.6)
     right.set_xlim(0, 100)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from corpus import Corpus
-from corpus.records import Finding
+from corpus.records import Finding, digest
 from miner.errors import DataError
 from miner.statistics import Rate
 from miner.summary import FILE_NAME, AttackResult, RoundSummary, Summary, read_summary
@@ -79,12 +79,12 @@ def read_run(folder: Path) -> Run:
 
 
 def trials(run: Run) -> list[Trial]:
-    """Every (attack, split, budget), held-out prompts first, then in the order of the summary."""
-    results: dict[tuple[str, str, int], dict[int, AttackResult]] = defaultdict(dict)
+    """Every (attack, its hyper-parameters, split, budget), held-out prompts first, then as in the summary."""
+    results: dict[tuple[str, str, int, str], dict[int, AttackResult]] = defaultdict(dict)
     for one in run.rounds:
         for result in one.attacks:
-            results[result.attack, result.split, result.budget][one.round] = result
-    found = [Trial(attack=a, split=s, budget=b, results=by_round) for (a, s, b), by_round in results.items()]
+            results[result.attack, result.split, result.budget, digest(result.attack_params)][one.round] = result
+    found = [Trial(attack=a, split=s, budget=b, results=by_round) for (a, s, b, _), by_round in results.items()]
     return sorted(found, key=lambda trial: trial.split != "held_out")
 
 

@@ -180,12 +180,18 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
     return tokenizer
 
 
-def _limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: int | None) -> int | None:
-    """Tokens an input may have: what was asked for, else the smaller of the model's and the tokenizer's limits."""
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0
+def position_limit(model: PreTrainedModel) -> int:
+    """Tokens that the model's positions reach; 0 where its config names none."""
+    positions = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0)
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     if getattr(table, "padding_idx", None) is not None:
         positions -= table.padding_idx + 1  # type: ignore[union-attr]  # RoBERTa counts from behind its padding
+    return positions
+
+
+def _limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: int | None) -> int | None:
+    """Tokens an input may have: what was asked for, else the smaller of the model's and the tokenizer's limits."""
+    positions = position_limit(model)
     if asked is not None:
         if asked < 1 or 0 < positions < asked:
             raise ModelError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from corpus.records import Conversation, digest
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Truncation = Literal["error", "left", "right"]
 Row = tuple[tuple[int, ...], tuple[int, ...]]  # token ids, token type ids
 Text = str | tuple[str, str]  # what the tokenizer is given: a text, or a pair of them
-ROWS_KEPT = 1 << 15  # what a turn of many searches asks again: to test an edit, to score it, to count its tokens
 PLACEHOLDER = "\ue000"  # private use: no template rewrites it, no text holds it
 
 
@@ -50,7 +49,6 @@ class Pipeline(ABC):
     tokenizer: PreTrainedTokenizerFast
     max_length: int | None
     truncation: Truncation = "error"
-    _rows: dict[Pair, Row] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.backend.no_truncation()
@@ -83,14 +81,7 @@ class Pipeline(ABC):
         Raises:
             TooLongError: over ``max_length`` with truncation "error".
         """
-        rows = {pair: self._rows[pair] for pair in pairs if pair in self._rows}
-        missing = [pair for pair in dict.fromkeys(pairs) if pair not in rows]
-        for pair, encoding in zip(missing, self._encode(missing, offsets=False), strict=True):
-            rows[pair] = tuple(encoding.ids), tuple(encoding.type_ids)
-        if len(self._rows) + len(missing) > ROWS_KEPT:
-            self._rows.clear()
-        self._rows.update(rows)
-        return [rows[pair] for pair in pairs]
+        return [(tuple(e.ids), tuple(e.type_ids)) for e in self._encode(pairs, offsets=False)]
 
     def encode(self, pair: Pair) -> Encoded:
         """One pair with the whereabouts of its response's tokens; same errors as ``ids``."""

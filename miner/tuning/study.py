@@ -104,8 +104,8 @@ def _take_over(study: Study) -> None:
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         if _is_gone(str(trial.user_attrs.get(WORKER, ""))):
             study.tell(trial.number, state=TrialState.FAIL)
-            if trial.params:
-                study.enqueue_trial(trial.params)
+            if params := trial.system_attrs.get("fixed_params") or trial.params:
+                study.enqueue_trial(params)
 
 
 def _worker() -> str:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from miner.campaign import Campaign
 
 PROMPTS_AT_ONCE = 8  # between two questions whether to give a trial up
-MIN_FOR_IMPORTANCE = 6
+MIN_FOR_IMPORTANCE = 12
+MIN_COMPARED = 4  # held-out prompts
 
 
 def tune(campaign: Campaign, name: str) -> TuningReport:
@@ -42,6 +43,7 @@ def tune(campaign: Campaign, name: str) -> TuningReport:
     if not attack.space:
         raise ConfigError(f"attack {name!r} declares no hyper-parameter to tune. Tune another: --attack gcg")
     prompts = campaign.world.sample("train", section.prompts, seed=campaign.config.seed)
+    held_out = campaign.world.sample("held_out", section.held_out_prompts, seed=campaign.config.seed)
     default = {key: attack.params[key] for key in attack.space}
     study = open_study(campaign.folder, _study_name(campaign, base, prompts), default, campaign.config.seed)
     with campaign.observer.stage(f"tuning {name}") as advance:
@@ -49,7 +51,7 @@ def tune(campaign: Campaign, name: str) -> TuningReport:
             advance(len(finished(study)), section.trials)
             _try_one(study, campaign, base, prompts)
         advance(section.trials, section.trials)
-    report = _report(study, campaign, base, default, len(prompts))
+    report = _report(study, campaign, base, default, prompts, held_out)
     report.write(campaign.folder)
     _write_tuned(campaign, report)
     return report
@@ -80,32 +82,40 @@ def _cost(attempt: Attempt) -> float:
 
 
 def _report(
-    study: Study, campaign: Campaign, base: AttackSection, default: dict[str, Any], n_prompts: int
+    study: Study,
+    campaign: Campaign,
+    base: AttackSection,
+    default: dict[str, Any],
+    prompts: Sequence[Prompt],
+    held_out: Sequence[Prompt],
 ) -> TuningReport:
     rows = [_row(trial) for trial in finished(study)]
     complete = [row for row in rows if row.complete]
     best = min(complete, key=lambda row: (row.cost, row.number))
-    held_out = campaign.world.sample("held_out", campaign.config.tune.held_out_prompts, seed=campaign.config.seed)
+    default_costs = [_cost(attempt) for attempt in _attempts(campaign, _with(base, default), prompts)]
     with campaign.observer.stage("default and tuned on held-out prompts") as advance:
         before = _attempts(campaign, _with(base, default), held_out)
         advance(1, 2)
         after = _attempts(campaign, _with(base, dict(best.params)), held_out)
         advance(2, 2)
+    whole = [both for both in zip(before, after, strict=True) if all(a.outcome != "error" for a in both)]
+    if len(whole) < MIN_COMPARED:
+        raise ConfigError(f"only {len(whole)} held-out prompts without an error; mend what the notes above name")
     return TuningReport(
         attack=base.name,
         rm_fingerprint=campaign.rm(0).fingerprint,
         seed=campaign.config.seed,
         budget=campaign.config.tune.budget_queries,
-        train_prompts=n_prompts,
+        train_prompts=len(prompts),
         default=default,
         tuned=best.params,
-        default_cost=next(row.cost for row in rows if dict(row.params) == default),
+        default_cost=sum(default_costs) / len(default_costs),
         tuned_cost=best.cost,
         importances=_importances(study, len(complete)),
         trials=tuple(rows),
-        held_out_default=rate([attempt.outcome == "found" for attempt in before]),
-        held_out_tuned=rate([attempt.outcome == "found" for attempt in after]),
-        change=paired_difference(list(map(_cost, after)), list(map(_cost, before)), groups=None),
+        held_out_default=rate([one.outcome == "found" for one, _ in whole]),
+        held_out_tuned=rate([other.outcome == "found" for _, other in whole]),
+        change=paired_difference([_cost(other) for _, other in whole], [_cost(one) for one, _ in whole], groups=None),
     )
 
 
@@ -140,8 +150,8 @@ def _with(base: AttackSection, params: dict[str, Any]) -> AttackSection:
 
 
 def _study_name(campaign: Campaign, base: AttackSection, prompts: Sequence[Prompt]) -> str:
-    """Other prompts, budget, RM or fixed hyper-parameters: another study in the same journal."""
-    fixed = [base.name, base.params, campaign.config.tune.budget_queries, campaign.rm(0).fingerprint]
+    """Other prompts, budget, RM, code, criteria or fixed hyper-parameters: another study in the same journal."""
+    fixed = [base.name, base.params, campaign.config.tune.budget_queries, campaign.study_identity(base)]
     return f"{base.name}-{digest([*fixed, [prompt.prompt_id for prompt in prompts]])[:12]}"
 
 

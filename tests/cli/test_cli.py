@@ -121,6 +121,16 @@ def test_dry_run_of_the_demo_counts_the_training_and_trains_nothing(run: Run, ca
     assert set((cache / "docsworld").glob("*-*/")) == trained
 
 
+def test_dry_run_with_the_built_in_reference_lm_does_not_train_it(
+    run: Run, tiny_rm_folder: Path, preference_file: Path, cache: Path, tmp_path: Path
+) -> None:
+    given = ("--rm", tiny_rm_folder, "--data", preference_file, "--reference-lm", "docs", "--out", tmp_path / "out")
+    done = run("mine", *given, "--prompts", "8", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [stage["name"] for stage in json.loads(done.stdout)["stages"]] == ["train reference LM", "mine"]
+    assert not list((cache / "docsworld").glob("reference-lm-*"))
+
+
 def test_doctor_prints_a_table_and_its_exit_status_says_red(
     run: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:

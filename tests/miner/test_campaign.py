@@ -208,7 +208,7 @@ def test_attempts_of_older_code_or_criteria_are_not_counted_with_newer_ones(cycl
 
 
 def test_the_time_of_earlier_processes_is_counted(cycled: Campaign) -> None:
-    before = dict(Usage.of(cycled.folder).seconds)
+    before = Usage(cycled.folder).seconds
     assert {"patch", "attack 0", "attack 1", "accuracy"} <= set(before)
     again = Campaign(cycled.config)
     again.evaluate(0)
@@ -217,10 +217,13 @@ def test_the_time_of_earlier_processes_is_counted(cycled: Campaign) -> None:
     assert summarise(again, command="test").seconds["patch"] == round(before["patch"], 1)
 
 
-def test_an_interrupted_stage_counts_and_a_damaged_count_starts_again(tmp_path: Path) -> None:
-    usage = Usage.of(tmp_path)
-    with pytest.raises(KeyboardInterrupt), usage.timed("mine"):
+def test_an_interrupted_stage_counts_workers_add_up_and_a_damaged_count_is_left_out(tmp_path: Path) -> None:
+    first, second = Usage(tmp_path), Usage(tmp_path)
+    with pytest.raises(KeyboardInterrupt), first.timed("mine"):
         raise KeyboardInterrupt
-    assert Usage.of(tmp_path).seconds["mine"] > 0
-    (tmp_path / "usage.json").write_text("[]", encoding="utf-8")
-    assert Usage.of(tmp_path).seconds == {}
+    assert Usage(tmp_path).seconds["mine"] > 0
+    first.add({"patch": 2.0})
+    second.add({"patch": 3.0})
+    assert first.seconds["patch"] == second.seconds["patch"] == 5.0
+    (tmp_path / "usage" / f"{first.name}.json").write_text("[]", encoding="utf-8")
+    assert second.seconds == {"patch": 3.0}

@@ -14,7 +14,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from test_campaign import config_for
 
-from attacks import known_attacks
+from attacks import Search, known_attacks
+from corpus import Corpus
 from miner.campaign import Campaign
 from miner.config import CampaignConfig, read_config
 from miner.errors import ConfigError
@@ -26,6 +27,10 @@ from miner.tuning.study import JOURNAL_NAME, WORKER, finished, heal, open_study
 
 def plain(journal: Path) -> optuna.Study:
     return optuna.load_study(study_name="study", storage=JournalStorage(JournalFileBackend(str(journal))))
+
+
+def store(campaign: Campaign) -> Corpus:
+    return Corpus(campaign.folder / "tuning")
 
 
 TUNE = {"trials": 5, "prompts": 10, "budget_queries": 40, "held_out_prompts": 8}
@@ -53,7 +58,7 @@ def test_the_default_is_tried_first_and_the_winner_needs_no_more_queries(tuned: 
 
 def test_trials_are_paired_by_prompt_and_stored_as_attempts(tuned: tuple[Campaign, TuningReport]) -> None:
     campaign, report = tuned
-    attempts = [a for a in campaign.corpus.attempts() if a.split == "train"]
+    attempts = [a for a in store(campaign).attempts() if a.split == "train"]
     settings = {tuple(sorted(trial.params.items())) for trial in report.trials}
     assert len({a.attempt_id for a in attempts}) == len(attempts)
     assert {tuple(sorted(a.attack_params.items())) for a in attempts} == settings
@@ -63,9 +68,10 @@ def test_trials_are_paired_by_prompt_and_stored_as_attempts(tuned: tuple[Campaig
 
 def test_running_again_makes_no_attempt_and_says_the_same(tuned: tuple[Campaign, TuningReport]) -> None:
     campaign, report = tuned
-    before = campaign.corpus.attempt_ids()
+    before = store(campaign).attempt_ids()
     assert tune(Campaign(campaign.config), "random") == report
-    assert campaign.corpus.attempt_ids() == before
+    assert store(campaign).attempt_ids() == before
+    assert campaign.usage.seconds["tune"] > 0
     assert read_tuning(campaign.folder) == report
 
 
@@ -75,6 +81,33 @@ def test_the_tuned_file_is_a_campaign_of_the_same_folder(tuned: tuple[Campaign, 
     (section,) = [section for section in config.attacks if section.name == "random"]
     assert {key: section.build().params[key] for key in report.tuned} == dict(report.tuned)
     assert Campaign(config).campaign_id == campaign.campaign_id
+
+
+def test_what_tuning_tried_is_no_result_of_the_campaign(
+    tuned: tuple[Campaign, TuningReport], tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    campaign, _ = tuned
+    assert store(campaign).findings()
+    campaign.evaluate(0)
+    untouched = Campaign(tuning_config(tiny_rm_folder, preference_file, tmp_path))
+    untouched.evaluate(0)
+    with_tuning, without = (summarise(one, command="test").rounds[0] for one in (campaign, untouched))
+    assert with_tuning.attacks == without.attacks
+    assert with_tuning.contrasts == without.contrasts
+    assert campaign.patch_findings() == untouched.patch_findings() == []
+
+
+def test_an_error_is_no_break_cost(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object, seed: int) -> Search:
+        del self, seed
+        raise RuntimeError("a bug")
+        yield
+
+    monkeypatch.setattr(known_attacks()["random"], "search", broken)
+    with pytest.raises(ConfigError, match="without an error"):
+        tune(Campaign(tuning_config(tiny_rm_folder, preference_file, tmp_path)), "random")
 
 
 def test_a_file_tuned_for_another_rm_is_refused(tuned: tuple[Campaign, TuningReport], tmp_path: Path) -> None:

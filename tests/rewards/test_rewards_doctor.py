@@ -16,7 +16,7 @@ from rewards_models import ARCHITECTURES, ENCODERS, conversation
 from rewards_tokenizers import SENTENCES, byte_level, fast
 from safetensors.torch import load_file, save_file
 
-from corpus.records import Prompt
+from corpus.records import Message, Prompt
 from miner.doctor import Report, examine
 from miner.errors import ConfigError, ModelError
 from miner.rewards import Pair, load_reward_model
@@ -173,11 +173,13 @@ def broken_head(folder: Path) -> None:
 
 
 def few_embeddings(folder: Path) -> None:
-    """The tokenizer got tokens that the model was never told of."""
-    content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    size = max(content["model"]["vocab"].values()) + 1
-    content["model"]["vocab"] |= {f"madeup{n}": size + n for n in range(5)}
-    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    """The tokenizer is of a larger model: texts hold tokens past the last embedding."""
+
+    def cut(weights: dict[str, torch.Tensor]) -> None:
+        weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"][:300].clone()
+
+    edit_weights(folder, cut)
+    edit_json(folder / "config.json", vocab_size=300)
 
 
 FAULTS: dict[str, tuple[str, Callable[[Path], None], str, str]] = {
@@ -200,9 +202,10 @@ FAULTS: dict[str, tuple[str, Callable[[Path], None], str, str]] = {
     "response not shown": ("llama", template(DROPS_RESPONSE), "chat template", "red"),
     "system prompt refused": ("llama", template(NO_SYSTEM), "system prompt", "amber"),
     "system prompt dropped": ("llama", template(DROPS_SYSTEM), "system prompt", "amber"),
-    "cut silently": ("llama", silent_cut, "truncation", "red"),
+    "a cut in tokenizer.json": ("llama", silent_cut, "truncation", "amber"),
     "no maximum length": ("llama", no_maximum, "truncation", "amber"),
-    "longer than the model": ("bert", too_long_allowed, "truncation", "red"),
+    "longer than the position table": ("bert", too_long_allowed, "truncation", "red"),
+    "longer than rotary positions were trained": ("llama", too_long_allowed, "truncation", "amber"),
     "head of zeros": ("llama", zero_head, "finite rewards", "red"),
     "head of NaN": ("llama", broken_head, "finite rewards", "red"),
     "tokens without embeddings": ("llama", few_embeddings, "vocabulary", "red"),
@@ -233,6 +236,43 @@ def test_an_attention_implementation_that_leaves_something_out_is_named(
 
     monkeypatch.setitem(functions._global_mapping, "sdpa", unscaled)
     assert "attention" in red(examined(folder_of("llama")))
+
+
+def test_texts_that_do_not_fit_are_left_out_and_said(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    long = Prompt(conversation=conversation("Q"), reference="word " * 900, group_key="long", split="held_out")
+    system = Prompt(
+        conversation=(Message(role="system", content="Be kind."), Message(role="user", content="Q")),
+        reference="short", group_key="system", split="held_out",
+    )  # fmt: skip
+    folder = tmp_path / "model"
+    shutil.copytree(folder_of("llama"), folder)
+    template(NO_SYSTEM)(folder)
+    report = examined(folder, (*texts(), long, system))
+    assert red(report) <= JUDGED_BY_TEXT
+    (said,) = [d for d in report.diagnoses if d.examination == "texts"]
+    assert (said.colour, said.found[:7]) == ("amber", "2 of 26")
+    assert "texts" in red(examined(folder, (*texts(8)[1:], long)))
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "bert", "deberta_v2"])
+def test_a_sound_model_in_its_own_bf16_is_not_accused(
+    name: str, folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / name
+    shutil.copytree(folder_of(name), folder)
+    edit_weights(folder, lambda weights: weights.update({k: v.bfloat16() for k, v in weights.items()}))
+    edit_json(folder / "config.json", dtype="bfloat16")
+    if name in ENCODERS:
+        edit_json(folder / "tokenizer_config.json", padding_side="right")
+    report = examined(folder, dtype="bfloat16", confirm_dtype="native")
+    assert red(report) <= JUDGED_BY_TEXT, [d for d in report.diagnoses if d.colour == "red"]
+
+
+def test_a_length_asked_for_is_no_fault(folder_of: Callable[[str], Path]) -> None:
+    report = examined(folder_of("bert"), max_length=128, truncation="right")
+    (said,) = [d for d in report.diagnoses if d.examination == "truncation"]
+    assert said.colour == "green"
+    assert "cut on the right" in said.found
 
 
 def test_unknown_words_are_noticed(folder_of: Callable[[str], Path]) -> None:
@@ -290,4 +330,4 @@ def test_the_counts_are_those_of_the_diagnoses(folder_of: Callable[[str], Path])
     report = examined(folder_of("qwen3"))
     assert report.counts["amber"] == len(amber(report)) > 0
     assert sum(report.counts.values()) == len(report.diagnoses)
-    assert not report.is_red or red(report)
+    assert report.is_red == bool(red(report))
