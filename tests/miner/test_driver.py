@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from attacks import Attack, Score, Search, Swaps, Term, known_attacks
@@ -30,9 +31,11 @@ class WordJudge:
 
     def __post_init__(self) -> None:
         self.shown: list[Subject] = []
+        self.calls = 0
 
     def certify(self, subjects: Sequence[Subject]) -> list[Certificate]:
         self.shown += subjects
+        self.calls += bool(subjects)
         return [self._certificate(subject) for subject in subjects]
 
     def _certificate(self, subject: Subject) -> Certificate:
@@ -317,3 +320,32 @@ def test_a_search_is_told_the_exact_rewards_of_its_leaders() -> None:
     exact = [rm.reward(Pair((), text)) for text in ("ba", "ke ke", "li li li", "mo")]
     close = [abs(a - b) < 1e-9 for a, b in zip(told, exact, strict=True)]
     assert sum(close) == 2, "two leaders exact, the others as ranked"
+
+
+def test_only_what_is_news_by_its_exact_reward_is_judged_and_that_of_all_searches_at_once() -> None:
+    rm, judge = Noisy(), WordJudge()
+    weak = sorted(rm.vocabulary, key=lambda word: rm.weights[word])[:3]
+    good = " ".join([rm.flaw] * 4)
+    results = run(Scripted(texts=((*weak, good),)), budget=9, n=3, rm=rm, judge=judge)
+    assert [result.attempt.outcome for result in results] == ["found"] * 3
+    assert [subject.response for subject in judge.shown] == [good] * 3, "all four looked like wins to the noisy ranking"
+    assert judge.calls == 1
+
+
+def test_a_win_is_scored_once_more_alone_and_that_decides() -> None:
+    class Padded(ToyRewardModel):
+        """In a batch every reward is a little higher: within what ``exact_rewards`` may be off."""
+
+        def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+            return super().exact_rewards(pairs) + 0.9e-4
+
+    rm = Padded()
+    text = " ".join([rm.flaw] * 2)
+    (prompt,) = toy_prompts(1, reference=None)
+    attack = Scripted(texts=((text,),))
+    bar = rm.reward(Pair(prompt.conversation, text)) + 0.5e-4
+    tight = replace(criteria(ToyRewardModel()), threshold=bar, ranking_tolerance=1e-3)
+    close = Driver(oracle=Oracle(rm=rm), criteria=tight, judge=WordJudge())  # type: ignore[arg-type]
+    (result,) = close.run([plan(attack, [prompt], rm, budget=5)])
+    assert result.attempt.outcome == "exhausted"
+    assert not result.findings
