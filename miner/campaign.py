@@ -321,11 +321,16 @@ class Campaign:
         }
         self.campaign_id = digest(identity)
         path = self.folder / "identity.json"
-        if path.exists() and self.corpus.exists():
+        if path.exists() and self._has_results():
             _refuse_another(json.loads(path.read_text(encoding="utf-8")), identity, self.folder)
         else:
             _write_json(path, identity)
         self.write_config(self.config, "campaign.toml")
+
+    def _has_results(self) -> bool:
+        """Whether the folder holds anything that another RM, data or seed would contradict."""
+        measured = any(self.folder.glob("rounds/*/clean.json"))
+        return self.corpus.exists() or measured or (self.folder / "tuning").exists()
 
     def write_config(self, config: CampaignConfig, name: str) -> Path:
         """A campaign file in this campaign's folder."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from corpus.records import Attempt, Finding, Form, Prompt, digest
 from miner.config import CONTROL
 from miner.criteria import Criteria
-from miner.errors import ConfigError
+from miner.errors import ConfigError, ModelError, TooLongError
 from miner.rewards.base import Pair, RewardModel
 from miner.statistics import Difference, Rate, paired_difference, rate, survival
 from miner.summary import AttackResult, Contrast, FormCount, TransferCell
@@ -157,6 +157,16 @@ def transfer_cells(
                 )
             )
     return cells
+
+
+def takes(rm: RewardModel, pairs: Sequence[Pair]) -> bool:
+    """Whether ``rm`` can score all of ``pairs``: short enough, and turns that its template knows."""
+    try:
+        for pair in pairs:
+            rm.n_tokens(pair)
+    except (TooLongError, ModelError):
+        return False
+    return True
 
 
 def still_wins(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding]) -> list[bool]:

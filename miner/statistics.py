@@ -6,6 +6,7 @@ given ``groups``, whole groups are resampled (percentile bootstrap; with fewer t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,9 @@ def paired_difference(
 
 
 def median_cost(costs: Sequence[float], budget: int) -> MedianCost:
-    """The median of ``costs``, those without a find given as ``budget``; the interval is that of order statistics.
+    """The median of ``costs``, those without a find given as infinite; the interval is that of order statistics.
+
+    With five or fewer costs no two of them enclose 95 %: the interval is then from 0 to over the budget.
 
     Raises:
         ValueError: no costs.
@@ -121,8 +124,8 @@ def median_cost(costs: Sequence[float], budget: int) -> MedianCost:
         raise ValueError("a median needs at least one cost")
     ordered, n = sorted(costs), len(costs)
     rank = int(stats.binom.ppf((1 - CONFIDENCE) / 2, n, 0.5))
-    ends = (ordered[(n - 1) // 2], ordered[max(rank - 1, 0)], ordered[min(n - rank, n - 1)])
-    value, low, high = (None if end >= budget else float(end) for end in ends)
+    interval = (ordered[rank - 1], ordered[n - rank]) if rank > 0 else (0.0, math.inf)
+    value, low, high = (None if end > budget else float(end) for end in (ordered[(n - 1) // 2], *interval))
     return MedianCost(value, low, high, n, budget)
 
 

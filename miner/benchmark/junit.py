@@ -9,20 +9,25 @@ from miner.benchmark.report import BenchReport
 from miner.safe_text import visible
 
 
-def write_junit(report: BenchReport, path: Path, *, limit: float) -> None:
-    """A test fails whose rate is over ``limit``."""
+def write_junit(report: BenchReport, path: Path, *, limit: float | None) -> None:
+    """Tests fail as ``BenchReport.judged`` says; attempts that ended in an error are one test's error."""
     root = ElementTree.Element("testsuites", name="rmminer bench")
     for row in report.rows:
-        rates = {f"attack {one.attack}": (one.rate, one.n) for one in row.attacks}
-        rates |= {f"replay {r.form}": (r.still_winning.value, r.still_winning.n) for r in row.replayed}
-        failures = sum(value > limit for value, _ in rates.values())
+        judged = [one for one in report.judged(limit) if one.model == row.model]
         suite = ElementTree.SubElement(
-            root, "testsuite", name=visible(row.model), tests=str(len(rates)), failures=str(failures)
+            root,
+            "testsuite",
+            name=visible(row.model),
+            tests=str(len(judged) + (row.errors > 0)),
+            failures=str(sum(one.failed for one in judged)),
+            errors=str(int(row.errors > 0)),
         )
-        for name, (value, n) in rates.items():
-            case = ElementTree.SubElement(suite, "testcase", classname=visible(row.model), name=name)
-            if value > limit:
-                text = f"{value:.1%} of {n} win; the limit is {limit:.1%}"
-                ElementTree.SubElement(case, "failure", message=text)
+        for one in judged:
+            case = ElementTree.SubElement(suite, "testcase", classname=visible(row.model), name=one.name)
+            if one.failed:
+                ElementTree.SubElement(case, "failure", message=f"{one.rate:.1%} of {one.n} win")
+        if row.errors:
+            case = ElementTree.SubElement(suite, "testcase", classname=visible(row.model), name="attempts")
+            ElementTree.SubElement(case, "error", message=f"{row.errors} attempts ended in an error")
     path.parent.mkdir(parents=True, exist_ok=True)
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)

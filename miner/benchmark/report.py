@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from corpus.records import Form
 from miner.benchmark.suite import Suite
+from miner.config import CONTROL
 from miner.statistics import Difference, MedianCost, Rate
 from miner.summary import AttackResult
 
@@ -26,23 +28,31 @@ class Replayed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchRow:
     """One RM. ``broken`` and ``cost`` are of its prompts, by whichever attack of the suite (the control left out) found
-    something first; prompts that none broke cost the whole budget. ``trivial`` are prompts on which a trivial answer
-    beats the good one. None where the suite was not run, or nothing was replayed."""
+    something first; prompts with an attempt that ended in an error are left out, and ``errors`` counts those attempts.
+
+    ``mean_cost`` is over the prompts that all RMs have, unbroken ones at the whole budget: it ranks. ``trivial`` are
+    prompts on which a trivial answer beats the good one. ``not_scored`` are findings that this RM does not take. None
+    where the suite was not run, or nothing was replayed.
+    """
 
     model: str
     rm_fingerprint: str
     clean_accuracy: Rate | None
-    trivial: Rate
+    trivial: Rate | None
     broken: Rate | None
     cost: MedianCost | None
+    mean_cost: float | None
+    errors: int
     attacks: tuple[AttackResult, ...]
     replay: Rate | None
     replayed: tuple[Replayed, ...]
+    not_scored: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Break cost of ``model`` minus that of ``other``, in queries, paired by prompt: above zero ``model`` is harder."""
+    """Break cost of ``model`` minus that of ``other``, in queries up to the budget, paired by prompt: above zero
+    ``model`` is harder."""
 
     model: str
     other: str
@@ -50,39 +60,82 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One rate held against the limit."""
+
+    model: str
+    name: str
+    rate: float
+    n: int
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchReport:
     """``rows``: the hardest to fool first."""
 
     suite: Suite
+    attacked: bool
     data: str
     seed: int
     rows: tuple[BenchRow, ...]
     comparisons: tuple[Comparison, ...]
     command: str
 
-    def over(self, limit: float) -> list[str]:
-        """What is above ``limit``, in words: shares of findings that win again, and success rates of attacks."""
+    def judged(self, limit: float | None) -> list[Judged]:
+        """Every attack but the control, which fails over ``limit``, and every form of replayed findings, which fails if
+        one of them wins: it is a regression test. Without a limit nothing fails."""
         found = []
         for row in self.rows:
-            if row.replay is not None and row.replay.value > limit:
-                found.append(f"{row.model}: {row.replay.value:.1%} of {row.replay.n} replayed findings win")
             found += [
-                f"{row.model}: {one.attack} breaks {one.rate:.1%} of {one.n} prompts"
+                Judged(
+                    model=row.model,
+                    name=f"attack {one.attack}",
+                    rate=one.rate,
+                    n=one.n,
+                    failed=limit is not None and one.rate > limit,
+                )
                 for one in row.attacks
-                if one.rate > limit
+                if one.attack != CONTROL
+            ]
+            found += [
+                Judged(
+                    model=row.model,
+                    name=f"replay {one.form}",
+                    rate=one.still_winning.value,
+                    n=one.still_winning.n,
+                    failed=limit is not None and one.still_winning.value > 0,
+                )
+                for one in row.replayed
             ]
         return found
 
+    @property
+    def errors(self) -> int:
+        return sum(row.errors for row in self.rows)
+
     def write(self, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE_NAME
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, path)
         return path
 
 
-def ranked(rows: Sequence[BenchRow], mean_cost: dict[str, float]) -> tuple[BenchRow, ...]:
-    """By mean break cost, highest first; without a suite by the share of replayed findings that win, lowest first."""
+def ranked(rows: Sequence[BenchRow]) -> tuple[BenchRow, ...]:
+    """By mean break cost, highest first, those without one last; then by the share of replayed findings that win."""
 
-    def key(row: BenchRow) -> tuple[float, float, str]:
-        return -mean_cost.get(row.model, 0.0), row.replay.value if row.replay else 0.0, row.model
+    def key(row: BenchRow) -> tuple[bool, float, float, str]:
+        cost = row.mean_cost
+        return cost is None, -(cost or 0.0), row.replay.value if row.replay else 0.0, row.model
 
     return tuple(sorted(rows, key=key))
+
+
+def means(costs: Mapping[str, Mapping[str, float]], budget: int) -> dict[str, float]:
+    """Mean break cost by model over the prompts that all of them have; nothing where there is none."""
+    shared = set.intersection(*(set(by_prompt) for by_prompt in costs.values())) if costs else set()
+    if not shared:
+        return {}
+    return {model: sum(min(c[p], budget) for p in shared) / len(shared) for model, c in costs.items()}

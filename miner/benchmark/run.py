@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+import gc
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from corpus.records import Attempt, Finding, digest
-from miner.benchmark.report import BenchReport, BenchRow, Comparison, Replayed, ranked
+from corpus.records import Attempt, Finding
+from miner.benchmark.report import BenchReport, BenchRow, Comparison, Replayed, means, ranked
 from miner.benchmark.suite import Suite
 from miner.campaign import Campaign
 from miner.config import CONTROL, CampaignConfig
 from miner.criteria import Criteria
 from miner.doctor.behaviour import TRIVIAL
 from miner.errors import ConfigError
-from miner.evaluation import attack_results, still_wins
+from miner.evaluation import attack_results, still_wins, takes
 from miner.progress import Observer
 from miner.rewards.base import Pair, RewardModel
-from miner.statistics import Rate, median_cost, paired_difference, rate
+from miner.rewards.batching import release_memory
+from miner.rewards.identity import fingerprint
+from miner.rewards.sources import resolve_folder
+from miner.statistics import Difference, Rate, median_cost, paired_difference, rate
 
-Costs = dict[str, float]  # by prompt
+Costs = dict[str, float]  # by prompt; infinite where nothing was found within the budget
 
 
 def suite_config(model: str, out: Path, suite: Suite, settings: Mapping[str, Any]) -> CampaignConfig:
-    """The campaign of one RM; ``settings`` are those that all RMs share (data, seed, device, checks)."""
+    """The campaign of one RM; ``settings`` are those that all RMs share (data, seed, device, checks).
+
+    Its folder is named after the RM's fingerprint and the suite's version: another of either has another folder.
+
+    Raises:
+        ModelError: there is no such model.
+    """
     shared = dict(settings)
     rm = {**shared.pop("rm", {}), "source": model}
+    name = f"{Path(model).name}-{fingerprint(resolve_folder(model, rm.get('revision')))[:8]}-suite{suite.version}"
     return CampaignConfig.model_validate(
         {
             **shared,
             "rm": rm,
-            "out": str(out / f"{Path(model).name}-{digest(model)[:8]}"),
+            "out": str(out / name),
             "attacks": [{"name": name} for name in suite.attacks],
             "evaluate": {"prompts": suite.prompts, "budget_queries": suite.budget_queries, "seeds": suite.seeds},
         }
@@ -55,97 +68,118 @@ def bench(
 
     Raises:
         ConfigError: a model named twice, or nothing to do.
+        ModelError: one of the models is not there; nothing has run.
     """
     if len(set(models)) < len(models):
         raise ConfigError("a model is named twice; name each once")
     if not attack and not findings:
-        raise ConfigError("nothing to do: without the suite, give findings to replay (--replay CORPUS)")
-    rows, costs = [], {}
-    for model in models:
-        campaign = Campaign(suite_config(model, out, suite, settings), observer)
-        if attack:
-            campaign.evaluate(0)
-            costs[model] = break_costs(campaign.attempts_of(0, "held_out"))
-        rows.append(_row(model, campaign, findings, costs.get(model)))
-    mean_cost = {model: float(np.mean(list(by_prompt.values()))) for model, by_prompt in costs.items()}
-    order = ranked(rows, mean_cost)
+        raise ConfigError("nothing to do: without the suite, give a corpus that holds findings (--replay CORPUS)")
+    configs = [suite_config(model, out, suite, settings) for model in models]
+    results = []
+    for config in configs:
+        results.append(_measure(config, observer, findings, attack=attack))
+        gc.collect()
+        release_memory()  # before the next RM is loaded
+    costs = {one.row.model: one.costs for one in results if one.costs}
+    mean_cost = means(costs, suite.budget_queries)
+    rows = ranked([replace(one.row, mean_cost=mean_cost.get(one.row.model)) for one in results])
     report = BenchReport(
         suite=suite,
-        data=campaign.world.data_hash,
-        seed=campaign.config.seed,
-        rows=order,
-        comparisons=_comparisons([row.model for row in order], costs),
+        attacked=attack,
+        data=results[0].data_hash,
+        seed=configs[0].seed,
+        rows=rows,
+        comparisons=_comparisons([row.model for row in rows], costs, suite.budget_queries),
         command=command,
     )
     report.write(out)
     return report
 
 
-def break_costs(attempts: Sequence[Attempt]) -> Costs:
-    """By prompt the fewest queries that any attack but the control needed; the largest budget where none found."""
-    costs: Costs = {}
-    for attempt in attempts:
-        if attempt.attack != CONTROL and attempt.outcome != "error":
-            spent = float(attempt.budget if attempt.queries_to_find is None else attempt.queries_to_find)
-            prompt_id = attempt.prompt_ids[0]
-            costs[prompt_id] = min(costs.get(prompt_id, spent), spent)
-    return costs
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    row: BenchRow
+    costs: Costs
+    data_hash: str
 
 
-def _row(model: str, campaign: Campaign, findings: Sequence[Finding], costs: Costs | None) -> BenchRow:
-    rm, criteria = campaign.rm(0), campaign.criteria(0)
-    attempts = campaign.attempts_of(0, "held_out") if costs is not None else []
-    outcomes = campaign.clean_outcomes(0)
-    broken = {a.prompt_ids[0] for a in attempts if a.outcome == "found" and a.attack != CONTROL}
-    return BenchRow(
-        model=model,
+def _measure(config: CampaignConfig, observer: Observer, findings: Sequence[Finding], *, attack: bool) -> _Measured:
+    campaign = Campaign(config, observer)
+    if attack:
+        campaign.evaluate(0)
+    attempts = campaign.attempts_of(0, "held_out") if attack else []
+    costs, rm, outcomes = break_costs(attempts), campaign.rm(0), campaign.clean_outcomes(0)
+    row = BenchRow(
+        model=str(config.rm.source),
         rm_fingerprint=rm.fingerprint,
         clean_accuracy=outcomes.accuracy() if outcomes else None,
         trivial=_trivial(rm, campaign),
-        broken=rate([prompt_id in broken for prompt_id in costs]) if costs else None,
-        cost=median_cost(list(costs.values()), campaign.config.evaluate.budget_queries) if costs else None,
+        broken=rate([math.isfinite(cost) for cost in costs.values()]) if costs else None,
+        cost=median_cost(list(costs.values()), config.evaluate.budget_queries) if costs else None,
+        mean_cost=None,
+        errors=sum(attempt.outcome == "error" for attempt in attempts),
         attacks=tuple(attack_results(attempts, campaign.findings(), seen_families=(), seen_forms=())),
-        **_replay(rm, criteria, findings),
+        **_replay(rm, campaign.criteria(0), findings),
     )
+    return _Measured(row, costs, campaign.world.data_hash)
+
+
+def break_costs(attempts: Sequence[Attempt]) -> Costs:
+    """By prompt the fewest queries that any attack but the control needed, infinite where none found anything. A prompt
+    with an error is left out: what the attack would have found is not known."""
+    tried = [attempt for attempt in attempts if attempt.attack != CONTROL]
+    unknown = {attempt.prompt_ids[0] for attempt in tried if attempt.outcome == "error"}
+    costs: Costs = {}
+    for attempt in tried:
+        prompt_id = attempt.prompt_ids[0]
+        if prompt_id not in unknown:
+            spent = math.inf if attempt.queries_to_find is None else float(attempt.queries_to_find)
+            costs[prompt_id] = min(costs.get(prompt_id, math.inf), spent)
+    return costs
 
 
 def _replay(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding]) -> dict[str, Any]:
-    if not findings:
-        return {"replay": None, "replayed": ()}
-    wins = still_wins(rm, criteria, findings)
-    forms = sorted({finding.form for finding in findings})
-    return {
-        "replay": _rate_of(wins, findings),
-        "replayed": tuple(
-            Replayed(
-                form=form,
-                still_winning=_rate_of(
-                    [won for won, f in zip(wins, findings, strict=True) if f.form == form],
-                    [f for f in findings if f.form == form],
-                ),
-            )
-            for form in forms
-        ),
-    }
+    def of(finding: Finding) -> list[Pair]:
+        texts = [finding.response, *([finding.reference] if finding.reference is not None else [])]
+        return [Pair(finding.prompt, text) for text in texts]
+
+    taken = [finding for finding in findings if takes(rm, of(finding))]
+    left_out = len(findings) - len(taken)
+    if not taken:
+        return {"replay": None, "replayed": (), "not_scored": left_out}
+    wins = still_wins(rm, criteria, taken)
+    replayed = []
+    for form in sorted({finding.form for finding in taken}):
+        mine = [(won, finding) for won, finding in zip(wins, taken, strict=True) if finding.form == form]
+        replayed.append(Replayed(form=form, still_winning=_rate_of(*zip(*mine, strict=True))))
+    return {"replay": _rate_of(wins, taken), "replayed": tuple(replayed), "not_scored": left_out}
 
 
 def _rate_of(wins: Sequence[bool], findings: Sequence[Finding]) -> Rate:
     return rate(wins, groups=[finding.prompt_id for finding in findings])
 
 
-def _trivial(rm: RewardModel, campaign: Campaign) -> Rate:
-    prompts = campaign.world.sample("held_out", campaign.config.evaluate.prompts, seed=campaign.config.seed)
-    asked = [prompt for prompt in prompts if prompt.reference is not None]
-    good = rm.exact_rewards([Pair(p.conversation, str(p.reference)) for p in asked])
-    best = np.max([rm.exact_rewards([Pair(p.conversation, text) for p in asked]) for text in TRIVIAL.values()], axis=0)
-    return rate(best > good)
+def _trivial(rm: RewardModel, campaign: Campaign) -> Rate | None:
+    n = min(campaign.config.evaluate.prompts, len(campaign.world.by_split["held_out"]))
+    beaten = []
+    for prompt in campaign.world.sample("held_out", n, seed=campaign.config.seed) if n else ():
+        if prompt.reference is not None:
+            pairs = [Pair(prompt.conversation, text) for text in (prompt.reference, *TRIVIAL.values())]
+            if takes(rm, pairs):
+                good, *others = rm.exact_rewards(pairs)
+                beaten.append(bool(np.max(others) > good))
+    return rate(beaten) if beaten else None
 
 
-def _comparisons(models: Sequence[str], costs: Mapping[str, Costs]) -> tuple[Comparison, ...]:
+def _comparisons(models: Sequence[str], costs: Mapping[str, Costs], budget: int) -> tuple[Comparison, ...]:
     found = []
     for model, other in combinations([m for m in models if m in costs], 2):
         both = [prompt_id for prompt_id in costs[model] if prompt_id in costs[other]]
-        first, second = ([costs[name][prompt_id] for prompt_id in both] for name in (model, other))
+        first, second = ([min(costs[name][p], budget) / budget for p in both] for name in (model, other))
         if len(both) > 1:
-            found.append(Comparison(model=model, other=other, cost=paired_difference(first, second, groups=None)))
+            share = paired_difference(
+                first, second, groups=None
+            )  # of the budget: two RMs that nothing broke may differ
+            cost = Difference(share.value * budget, share.n, share.low * budget, share.high * budget)
+            found.append(Comparison(model=model, other=other, cost=cost))
     return tuple(found)

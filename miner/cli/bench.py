@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from miner.cli import options as o
-from miner.cli.output import Watcher, out, plain, print_json
+from miner.cli.output import Watcher, out, plain, print_json, say_error
 from miner.cli.tables import bench_table, dry_run_table
 
 if TYPE_CHECKING:
     from corpus.records import Finding
 
 OVER_LIMIT = 100
+ERRORS = 1
+SUITES_OWN = ("attacks", "evaluate", "out", "rounds")
 
 
 def bench(
@@ -45,6 +47,7 @@ def bench(
     from miner.benchmark import SUITE, bench, suite_config
     from miner.benchmark.junit import write_junit
 
+    _refuse_suites_own(settings or [])
     loaded = o.load_config(
         None, stage="evaluate", rm=models[0], data=data, reference_lm=reference_lm, seed=seed, device=device,
         dtype=dtype, settings=settings,
@@ -63,8 +66,8 @@ def bench(
         command=shlex.join(["rmminer", *sys.argv[1:]]),
     )
     if junit is not None:
-        write_junit(report, junit, limit=fail_over or 0.0)
-    over = report.over(fail_over) if fail_over is not None else []
+        write_junit(report, junit, limit=fail_over)
+    over = [f"{one.model}: {one.name}, {one.rate:.1%} of {one.n} win" for one in report.judged(fail_over) if one.failed]
     if json:
         print_json({**plain(report), "over_limit": over})
     else:
@@ -73,7 +76,19 @@ def bench(
             out().print(f"over the limit: {line}", markup=False)
     if over:
         raise typer.Exit(OVER_LIMIT)
+    if report.errors:
+        say_error(f"{report.errors} attempts ended in an error; their prompts are left out of costs and ranks")
+        raise typer.Exit(ERRORS)
     return None
+
+
+def _refuse_suites_own(settings: list[str]) -> None:
+    """The suite is fixed: what would change it is refused, not dropped."""
+    from miner.errors import ConfigError
+
+    for setting in settings:
+        if setting.split("=")[0].split(".")[0].strip() in SUITES_OWN:
+            raise ConfigError(f"--set {setting}: the suite fixes that. For attacks of your own: rmminer evaluate")
 
 
 def _findings(corpora: list[Path]) -> list[Finding]:
@@ -94,7 +109,7 @@ def _dry_run(configs: list[Any], *, json: bool) -> None:
 
     found = [estimate(config, ("evaluate",)) for config in configs]
     if json:
-        print_json(found)
+        print_json([{"model": config.rm.source, **plain(one)} for config, one in zip(configs, found, strict=True)])
         return
     for config, one in zip(configs, found, strict=True):
         out().print(f"{config.rm.source}:", markup=False)

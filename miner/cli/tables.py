@@ -12,7 +12,7 @@ from rich.text import Text
 from miner import safe_text
 
 if TYPE_CHECKING:
-    from miner.benchmark import BenchReport
+    from miner.benchmark import BenchReport, BenchRow
     from miner.doctor import Report as DoctorReport
     from miner.estimate import Estimate
     from miner.statistics import Difference, MedianCost, Rate
@@ -66,26 +66,30 @@ def doctor_table(report: DoctorReport) -> Group:
 def bench_table(report: BenchReport) -> Group:
     """One row an RM, the hardest to fool first, and what each two differ by."""
     suite = report.suite
+    ran = f"suite {suite.version}: {suite.prompts} held-out prompts, {suite.budget_queries} queries"
     table = Table(
-        title=f"suite {suite.version}: {suite.prompts} held-out prompts, {suite.budget_queries} queries",
-        caption="broken: by any attack but the control. cost: median queries. trivial: beats the good answer",
+        title=ran if report.attacked else "findings replayed; no RM was attacked",
+        caption="ranked by mean break cost. broken: by any attack but the control. cost: median queries to the first "
+        "find. trivial: prompts on which a trivial answer beats the good one",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE,
     )
-    for column in ("", "RM", "broken", "cost", *suite.attacks, "replayed", "trivial", "accuracy"):
+    for column in ("", "RM", "broken", "cost", "mean", *suite.attacks, "replayed", "trivial", "accuracy", "errors"):
         table.add_column(column, overflow="fold")
     for place, row in enumerate(report.rows, start=1):
         rates = {one.attack: f"{one.rate:.0%}" for one in row.attacks}
         cells = (
             str(place),
             row.model,
-            percent(row.broken) if row.broken else "",
+            f"{percent(row.broken)}, n {row.broken.n}" if row.broken else "",
             _cost(row.cost) if row.cost else "",
+            f"{row.mean_cost:.0f}" if row.mean_cost is not None else "",
             *(rates.get(name, "") for name in suite.attacks),
-            f"{row.replay.value:.0%} of {row.replay.n}" if row.replay else "",
-            f"{row.trivial.value:.0%}",
+            _replayed(row),
+            f"{row.trivial.value:.0%}" if row.trivial else "",
             percent(row.clean_accuracy) if row.clean_accuracy else "",
+            str(row.errors) if row.errors else "",
         )
         table.add_row(*map(safe_text.terminal, cells))
     lines = [
@@ -96,6 +100,11 @@ def bench_table(report: BenchReport) -> Group:
         for one in report.comparisons
     ]
     return Group(table, *lines)
+
+
+def _replayed(row: BenchRow) -> str:
+    left = f", {row.not_scored} not taken" if row.not_scored else ""
+    return f"{row.replay.value:.0%} of {row.replay.n}{left}" if row.replay else left.removeprefix(", ")
 
 
 def _cost(cost: MedianCost) -> str:

@@ -71,7 +71,7 @@ def ties(patient: Patient) -> Iterator[Diagnosis]:
         return
     rewards = patient.rm.exact_rewards([pair for both in pairs for pair in both]).reshape(-1, 2)
     share = float(np.mean(rewards[:, 0] == rewards[:, 1]))
-    few, many = 0.01 * patient.rounding, max(0.2, 0.02 * patient.rounding)
+    few, many = (0.01, 0.2) if patient.rounding == 1 else (0.1, 0.5)  # bf16 rewards fall on few values
     yield of_colour(
         worse(share, amber=few, red=many), "ties", f"{share:.1%} of pairs get the same reward twice",
         "is the end of the text cut off, or the response not in the template?", share,

@@ -11,7 +11,8 @@ from corpus.records import Prompt
 from miner.doctor import behaviour, scores, tokens
 from miner.doctor.diagnosis import Diagnosis, Report, green, of_colour
 from miner.doctor.patient import Patient
-from miner.errors import ConfigError, ModelError, RmMinerError, TooLongError
+from miner.errors import ConfigError, ModelError, RmMinerError
+from miner.evaluation import takes
 from miner.progress import Advance
 from miner.rewards import Pair, RewardModel, load_reward_model
 from miner.rewards.batching import out_of_memory
@@ -93,13 +94,9 @@ def examine(
 
 
 def _takes(rm: RewardModel, prompt: Prompt) -> bool:
-    """Whether the RM takes the prompt with all of its answers: short enough, and turns that its template knows."""
-    try:
-        for text in (str(prompt.reference), *prompt.rejected):
-            rm.n_tokens(Pair(prompt.conversation, text))
-    except (TooLongError, ModelError):
-        return False
-    return True
+    """Whether the RM takes the prompt with every answer that it is examined on."""
+    texts = (str(prompt.reference), *prompt.rejected, *behaviour.TRIVIAL.values())
+    return takes(rm, [Pair(prompt.conversation, text) for text in texts])
 
 
 def _texts(left_out: int, n: int) -> Diagnosis:
@@ -116,7 +113,7 @@ def _run(examination: Examination, patient: Patient) -> list[Diagnosis]:
     try:
         return list(examination(patient))
     except (RmMinerError, RuntimeError, IndexError, ValueError) as error:
-        if out_of_memory(error):
+        if out_of_memory(error) or NO_ROOM in str(error):
             return [of_colour("amber", name, "not examined: it does not fit this device's memory", "--device cpu")]
         return [of_colour("red", name, f"failed: {first_line(error)}", "mend what is red above, then examine again")]
 

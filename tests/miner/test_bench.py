@@ -11,13 +11,14 @@ from xml.etree import ElementTree
 import pytest
 from safetensors.torch import load_file, save_file
 
+from attacks import Search, known_attacks
 from corpus import Corpus
 from corpus.records import Finding
 from miner.benchmark import BenchReport, Suite, bench, suite_config
 from miner.benchmark.junit import write_junit
 from miner.benchmark.run import break_costs
 from miner.campaign import Campaign
-from miner.errors import ConfigError
+from miner.errors import ConfigError, ModelError
 from miner.progress import Silent
 from miner.statistics import median_cost
 
@@ -97,21 +98,24 @@ def test_running_again_makes_no_attempt(
     reported: tuple[BenchReport, Path], models: tuple[str, str], stored: list[Finding], preference_file: Path
 ) -> None:
     report, out = reported
-    before = {path: Corpus(path).attempt_ids() for path in out.glob("*/corpus")}
-    assert len(before) == len(models)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/corpus/attempts/**/*.parquet")}
+    assert len({path.relative_to(out).parts[0] for path in before}) == len(models)
     assert run(models, out, preference_file, findings=stored) == report
-    assert {path: Corpus(path).attempt_ids() for path in out.glob("*/corpus")} == before
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/corpus/attempts/**/*.parquet")} == before
 
 
 def test_what_is_over_the_limit_is_said_and_fails_in_junit(reported: tuple[BenchReport, Path], tmp_path: Path) -> None:
     report, _ = reported
-    assert any("replayed findings win" in line for line in report.over(0.05))
-    assert report.over(1.0) == []
+    failed = [one for one in report.judged(0.05) if one.failed]
+    assert any(one.name.startswith("replay ") for one in failed)
+    assert not any(one.failed and one.name.startswith("attack ") for one in report.judged(1.0))
+    assert not any(one.failed for one in report.judged(None))
+    assert not any(one.name == "attack random" for one in report.judged(0.0)), "the control breaks nothing"
     write_junit(report, tmp_path / "ci" / "junit.xml", limit=0.05)
     suites = ElementTree.parse(tmp_path / "ci" / "junit.xml").getroot().findall("testsuite")
     assert [suite.get("name") for suite in suites] == [row.model for row in report.rows]
-    failures = {case.get("name") for suite in suites for case in suite if case.find("failure") is not None}
-    assert any(name and name.startswith("replay ") for name in failures)
+    failures = [(suite.get("name"), c.get("name")) for suite in suites for c in suite if c.find("failure") is not None]
+    assert failures == [(one.model, one.name) for one in failed]
     assert sum(int(suite.get("failures", "0")) for suite in suites) == len(
         [case for suite in suites for case in suite if case.find("failure") is not None]
     )
@@ -143,8 +147,9 @@ def test_the_control_and_errors_do_not_count_as_breaking() -> None:
         {"attack": "random", "queries_to_find": 3}, {"attack": "gcg", "queries_to_find": 40},
         {"attack": "corrupt", "queries_to_find": None}, {"attack": "broken", "queries_to_find": 1, "outcome": "error"},
     )]  # fmt: skip
-    assert break_costs(attempts) == {prompt.prompt_id: 40.0}
-    assert break_costs(attempts[2:3]) == {prompt.prompt_id: 60.0}
+    assert break_costs(attempts[:3]) == {prompt.prompt_id: 40.0}
+    assert break_costs(attempts[2:3]) == {prompt.prompt_id: float("inf")}
+    assert break_costs(attempts) == {}, "an attack that failed might have found something sooner"
 
 
 def _attempt(prompt_id: str, **row: Any) -> Any:
@@ -157,6 +162,58 @@ def test_the_median_cost_has_the_interval_of_its_order_statistics() -> None:
     costs = [float(n) for n in range(1, 25)]
     found = median_cost(costs, budget=100)
     assert (found.value, found.low, found.high) == (12.0, 7.0, 18.0)  # P(7 ≤ Binomial(24, ½) < 18) = 0.977
-    assert median_cost([50.0] * 24, budget=50) == replace(found, value=None, low=None, high=None, budget=50)
+    assert median_cost([50.0] * 24, budget=50) == replace(found, value=50.0, low=50.0, high=50.0, budget=50)
+    assert median_cost([float("inf")] * 24, budget=50) == replace(found, value=None, low=None, high=None, budget=50)
+    few = median_cost([3.0, 4.0, 5.0], budget=50)
+    assert (few.value, few.low, few.high) == (4.0, 0.0, None)
     with pytest.raises(ValueError, match="at least one"):
         median_cost([], budget=10)
+
+
+def test_a_missing_model_is_named_before_anything_runs(
+    models: tuple[str, str], preference_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="no model folder"):
+        run((models[0], str(tmp_path / "typo")), tmp_path / "out", preference_file)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_retrained_model_at_the_same_place_gets_a_folder_of_its_own(
+    models: tuple[str, str], stored: list[Finding], preference_file: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "rm"
+    values = []
+    for source in models:
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(source, place)
+        report = run((str(place),), tmp_path / "out", preference_file, findings=stored, attack=False)
+        assert report.rows[0].replay is not None
+        assert report.rows[0].clean_accuracy is not None
+        values.append((report.rows[0].replay.value, report.rows[0].clean_accuracy.value))
+    assert values[0][0] == 1.0 > values[1][0]
+    assert values[0][1] == pytest.approx(1 - values[1][1], abs=0.02), "the negated RM prefers what the first does not"
+
+
+def test_a_finding_that_an_rm_does_not_take_is_counted_apart(
+    models: tuple[str, str], stored: list[Finding], preference_file: Path, tmp_path: Path
+) -> None:
+    long = replace(stored[0], response="word " * 400)
+    row = run(models[:1], tmp_path, preference_file, findings=[*stored, long], attack=False).rows[0]
+    assert row.replay is not None
+    assert (row.replay.n, row.not_scored) == (len(stored), 1)
+
+
+def test_errors_leave_their_prompts_out_and_are_counted(
+    models: tuple[str, str], preference_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object, seed: int) -> Search:
+        del self, seed
+        raise RuntimeError("a bug")
+        yield
+
+    monkeypatch.setattr(known_attacks()["corrupt"], "search", broken)
+    report = run(models[:1], tmp_path, preference_file)
+    row = report.rows[0]
+    assert (row.errors, row.broken, row.cost, row.mean_cost) == (SUITE.prompts, None, None, None)
+    write_junit(report, tmp_path / "junit.xml", limit=0.5)
+    assert "<error" in (tmp_path / "junit.xml").read_text(encoding="utf-8")
