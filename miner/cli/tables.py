@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -69,29 +70,18 @@ def bench_table(report: BenchReport) -> Group:
     ran = f"suite {suite.version}: {suite.prompts} held-out prompts, {suite.budget_queries} queries"
     table = Table(
         title=ran if report.attacked else "findings replayed; no RM was attacked",
-        caption="ranked by mean break cost. broken: by any attack but the control. cost: median queries to the first "
-        "find. trivial: prompts on which a trivial answer beats the good one",
+        caption="ranked by mean break cost, then replays. broken: by any attack but the control. cost: median queries "
+        "to the first find. trivial: prompts on which a trivial answer beats the good one",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE,
     )
-    for column in ("", "RM", "broken", "cost", "mean", *suite.attacks, "replayed", "trivial", "accuracy", "errors"):
-        table.add_column(column, overflow="fold")
-    for place, row in enumerate(report.rows, start=1):
-        rates = {one.attack: f"{one.rate:.0%}" for one in row.attacks}
-        cells = (
-            str(place),
-            row.model,
-            f"{percent(row.broken)}, n {row.broken.n}" if row.broken else "",
-            _cost(row.cost) if row.cost else "",
-            f"{row.mean_cost:.0f}" if row.mean_cost is not None else "",
-            *(rates.get(name, "") for name in suite.attacks),
-            _replayed(row),
-            f"{row.trivial.value:.0%}" if row.trivial else "",
-            percent(row.clean_accuracy) if row.clean_accuracy else "",
-            str(row.errors) if row.errors else "",
-        )
-        table.add_row(*map(safe_text.terminal, cells))
+    rows = [_bench_cells(place, row, suite.attacks) for place, row in enumerate(report.rows, start=1)]
+    for column in rows[0]:
+        if any(cells[column] for cells in rows):  # what was not measured takes no room
+            table.add_column(column.strip(), overflow="fold", min_width=10 if column == "RM" else None)
+    for cells in rows:
+        table.add_row(*(safe_text.terminal(cell) for name, cell in cells.items() if any(row[name] for row in rows)))
     lines = [
         safe_text.terminal(
             f"{one.model} minus {one.other}: {one.cost.value:+.0f} queries "
@@ -100,6 +90,23 @@ def bench_table(report: BenchReport) -> Group:
         for one in report.comparisons
     ]
     return Group(table, *lines)
+
+
+def _bench_cells(place: int, row: BenchRow, attacks: Sequence[str]) -> dict[str, str]:
+    rates = {one.attack: f"{one.rate:.0%}" for one in row.attacks}
+    broken = row.broken
+    return {
+        " ": str(place),
+        "RM": row.model,
+        "broken": f"{broken.value:.0%} [{100 * broken.low:.0f}–{100 * broken.high:.0f}]" if broken else "",
+        "cost": _cost(row.cost) if row.cost else "",
+        "mean": f"{row.mean_cost:.0f}" if row.mean_cost is not None else "",
+        **{name: rates.get(name, "") for name in attacks},
+        "replayed": _replayed(row),
+        "trivial": f"{row.trivial.value:.0%}" if row.trivial else "",
+        "accuracy": f"{row.clean_accuracy.value:.1%}" if row.clean_accuracy else "",
+        "errors": str(row.errors) if row.errors else "",
+    }
 
 
 def _replayed(row: BenchRow) -> str:
