@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 Folder = Annotated[Path, typer.Argument(help="The corpus folder, or the run's folder that holds it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would come of it; change nothing.")]
 ROWS_SHOWN = 100
 
 
@@ -62,10 +69,17 @@ def export(
     split: Annotated[list[str] | None, typer.Option(help="Splits to export; train unless told otherwise.")] = None,
     margin: Annotated[bool, typer.Option(help="Add a margin column to pairs.")] = False,
     json: o.Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Findings for training or sharing, with a dataset card; loads with datasets.load_dataset."""
     chosen: Any = split or ["train"]
-    report = _existing(folder).export(fmt, target, splits=chosen, margin=margin)  # type: ignore[arg-type]
+    corpus = _existing(folder)
+    if dry_run:
+        with tempfile.TemporaryDirectory() as scratch:
+            report = corpus.export(fmt, Path(scratch) / "out", splits=chosen, margin=margin)  # type: ignore[arg-type]
+        report = replace(report, path=target)
+    else:
+        report = corpus.export(fmt, target, splits=chosen, margin=margin)  # type: ignore[arg-type]
     if json:
         print_json(report)
         return
@@ -77,11 +91,13 @@ def export(
 @app.command(name="import")
 def import_(
     folder: Folder,
-    source: Annotated[Path, typer.Argument(help="Another corpus, or JSONL as export --format jsonl writes it.")],
+    source: Annotated[Path, typer.Argument(help="Another corpus or run, or JSONL as export --format jsonl writes it.")],
     json: o.Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Add another corpus' rows; those already here stay as they are."""
-    report = _corpus(folder).import_from(source)
+    with _linked(_corpus(folder)) if dry_run else nullcontext(_corpus(folder)) as corpus:
+        report = corpus.import_from(source / "corpus" if (source / "corpus").is_dir() else source)
     if json:
         print_json(report)
         return
@@ -89,9 +105,10 @@ def import_(
 
 
 @app.command()
-def compact(folder: Folder, json: o.Json = False) -> None:
+def compact(folder: Folder, json: o.Json = False, dry_run: DryRun = False) -> None:
     """Merge small segments; safe while others read and write."""
-    report = _existing(folder).compact()
+    with _linked(_existing(folder)) if dry_run else nullcontext(_existing(folder)) as corpus:
+        report = corpus.compact()
     if json:
         print_json(report)
         return
@@ -123,6 +140,21 @@ def verify(
             out().print(f"set aside: {path}", markup=False)
     if bad and not moved:
         raise typer.Exit(2)
+
+
+@contextmanager
+def _linked(corpus: Corpus) -> Iterator[Corpus]:
+    """The corpus once more in a scratch folder beside it, of hard links: what is done to it is not done to the corpus.
+
+    Segments are never written to, only published and deleted, so links to them are as good as copies.
+    """
+    from corpus import Corpus
+
+    with tempfile.TemporaryDirectory(dir=corpus.path.resolve().parent, prefix=".dry-run-") as scratch:
+        copy = Path(scratch) / "corpus"
+        if corpus.exists():
+            shutil.copytree(corpus.path, copy, copy_function=os.link)
+        yield Corpus(copy)
 
 
 def _corpus(folder: Path) -> Corpus:

@@ -244,11 +244,20 @@ def report(
     max_findings: Annotated[int, typer.Option(help="Rows of the findings table.")] = 200,
     attribution: Annotated[bool, typer.Option(help="Heat maps of the findings (needs the RM).")] = True,
     json: o.Json = False,
+    dry_run: o.DryRun = False,
 ) -> None:
     """Write report.html and its plots from what a run has stored."""
+    if dry_run:
+        from miner.report.reading import choose, read_run
+
+        stored = read_run(run)
+        shown = len(choose(stored.findings, max_findings))
+        return _tell(json, {"rounds": len(stored.rounds), "findings": len(stored.findings), "shown": shown},
+                     f"{run / 'report.html'}: {len(stored.rounds)} rounds, {shown} of {len(stored.findings)} findings"
+                     )  # fmt: skip
     campaign = _open(_stored_config(run), json=json)
     files = _write_report(campaign, max_findings=max_findings, attribution=attribution)
-    _tell(json, files, f"report: {files.html}")
+    return _tell(json, files, f"report: {files.html}")
 
 
 def _cycle_and_report(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:

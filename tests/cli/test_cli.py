@@ -172,6 +172,27 @@ def test_bench_replays_a_corpus_and_exits_with_100_over_the_limit(
     assert "no corpus" in one_line(run("bench", tiny_rm_folder, "--replay", tmp_path / "nowhere", "--no-suite"))
 
 
+def test_dry_runs_of_the_corpus_say_what_would_come_of_it_and_change_nothing(
+    run: Run, mined: Path, tmp_path: Path
+) -> None:
+    def state() -> set[tuple[Path, int]]:
+        return {(path, path.stat().st_mtime_ns) for path in mined.rglob("*") if path.is_file()}
+
+    before = state()
+    compacted = json.loads(run("corpus", "compact", mined, "--dry-run", "--json").stdout)
+    exported = json.loads(run("corpus", "export", mined, tmp_path / "pairs", "--dry-run", "--json").stdout)
+    imported = run("corpus", "import", tmp_path / "new", mined, "--dry-run", "--json")
+    assert compacted["segments_before"] >= compacted["segments_after"] >= 1
+    assert sum(exported["rows"].values()) > 0
+    assert (
+        json.loads(imported.stdout)["added"]["findings"]
+        == json.loads(run("corpus", "query", mined, "select count(*) n from findings", "--json").stdout)[0]["n"]
+    )
+    assert state() == before
+    assert not (tmp_path / "pairs").exists()
+    assert not (tmp_path / "new").exists()
+
+
 def test_mining_again_resumes_and_an_export_loads_as_preference_pairs(
     run: Run, mined: Path, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
