@@ -8,7 +8,6 @@ for what is done already, so running it again goes on where it stopped.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,6 +29,7 @@ from miner.mining import MiningReport, run_plans, stage_plans
 from miner.oracle import Oracle
 from miner.patch import PatchReport, patch, training_findings
 from miner.progress import Observer, Silent
+from miner.publishing import replace_text
 from miner.usage import Usage
 from miner.version import code_version
 from miner.world import open_world
@@ -334,9 +334,9 @@ class Campaign:
 
     def write_config(self, config: CampaignConfig, name: str) -> Path:
         """A campaign file in this campaign's folder."""
-        path = self.folder / name
-        _write_toml(path, config)
-        return path
+        import tomli_w
+
+        return replace_text(self.folder / name, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
 
 
 class _NotesOnly(Silent):
@@ -374,15 +374,4 @@ def _keep(model: Path, folder: Path) -> None:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
-
-
-def _write_toml(path: Path, config: CampaignConfig) -> None:
-    import tomli_w
-
-    partial = path.with_suffix(".partial")
-    partial.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
-    os.replace(partial, path)
+    replace_text(path, json.dumps(value, indent=1) + "\n")

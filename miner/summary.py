@@ -7,13 +7,13 @@ measured there is null, never a zero.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from corpus.records import Form, Split
 from miner.errors import DataError
+from miner.publishing import replace_text
 from miner.statistics import Difference, Rate, SurvivalCurve
 
 FILE_NAME = "summary.json"
@@ -140,11 +140,7 @@ class Summary:
 
     def write(self, folder: Path) -> Path:
         """Replace ``folder/summary.json`` in one step."""
-        target = folder / FILE_NAME
-        partial = target.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(partial, target)
-        return target
+        return replace_text(folder / FILE_NAME, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from miner.publishing import replace_text
+
 FOLDER_NAME = "usage"
 
 
@@ -54,11 +56,8 @@ class Usage:
         """Count ``seconds`` by stage, and what memory this process has needed."""
         for stage, spent in seconds.items():
             self.own[stage] = self.own.get(stage, 0.0) + spent
-        path = self.folder / FOLDER_NAME / f"{self.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(_STORED.dump_json(_Stored(seconds=self.own, peak_memory_mb=peak_memory_mb()), indent=1))
-        os.replace(partial, path)
+        stored = _Stored(seconds=self.own, peak_memory_mb=peak_memory_mb())
+        replace_text(self.folder / FOLDER_NAME / f"{self.name}.json", _STORED.dump_json(stored, indent=1).decode())
 
     def _others(self) -> list[_Stored]:
         """What other processes have written; a damaged file counts for nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from corpus.records import Form
 from miner.benchmark.suite import Suite
 from miner.config import CONTROL
+from miner.publishing import replace_text
 from miner.statistics import Difference, MedianCost, Rate
 from miner.summary import AttackResult
 
@@ -115,12 +115,7 @@ class BenchReport:
         return sum(row.errors for row in self.rows)
 
     def write(self, folder: Path) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / FILE_NAME
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-        return path
+        return replace_text(folder / FILE_NAME, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def ranked(rows: Sequence[BenchRow]) -> tuple[BenchRow, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from miner.cli import options as o
+from miner.cli.corpus_verbs import existing_corpus
 from miner.cli.output import Watcher, out, plain, print_json, say_error
 from miner.cli.tables import bench_table, dry_run_table
 
@@ -92,15 +93,7 @@ def _refuse_suites_own(settings: list[str]) -> None:
 
 
 def _findings(corpora: list[Path]) -> list[Finding]:
-    from corpus import Corpus
-    from miner.errors import DataError
-
-    found: dict[str, Finding] = {}
-    for path in corpora:
-        corpus = Corpus(path / "corpus" if (path / "corpus").is_dir() else path)
-        if not corpus.exists():
-            raise DataError(f"no corpus at {path}. Name the folder of a run, or its corpus/ folder")
-        found |= {finding.finding_id: finding for finding in corpus.findings()}
+    found = {finding.finding_id: finding for path in corpora for finding in existing_corpus(path).findings()}
     return list(found.values())
 
 

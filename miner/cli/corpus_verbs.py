@@ -31,7 +31,7 @@ ROWS_SHOWN = 100
 @app.command()
 def stats(folder: Folder, json: o.Json = False) -> None:
     """Counts by attack, family, form, round and split, and groups of near-duplicates."""
-    found = _existing(folder).stats()
+    found = existing_corpus(folder).stats()
     if json:
         print_json(found.as_dict())
         return
@@ -52,7 +52,7 @@ def query(
     json: o.Json = False,
 ) -> None:
     """The rows of an SQL query."""
-    rows = _existing(folder).query(sql)
+    rows = existing_corpus(folder).query(sql)
     if json:
         print_json(rows.to_pylist())
         return
@@ -73,7 +73,7 @@ def export(
 ) -> None:
     """Findings for training or sharing, with a dataset card; loads with datasets.load_dataset."""
     chosen: Any = split or ["train"]
-    corpus = _existing(folder)
+    corpus = existing_corpus(folder)
     if dry_run:
         with tempfile.TemporaryDirectory() as scratch:
             report = corpus.export(fmt, Path(scratch) / "out", splits=chosen, margin=margin)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def import_(
 ) -> None:
     """Add another corpus' rows; those already here stay as they are."""
     with _linked(_corpus(folder)) if dry_run else nullcontext(_corpus(folder)) as corpus:
-        report = corpus.import_from(source / "corpus" if (source / "corpus").is_dir() else source)
+        report = corpus.import_from(_corpus_path(source))
     if json:
         print_json(report)
         return
@@ -107,7 +107,7 @@ def import_(
 @app.command()
 def compact(folder: Folder, json: o.Json = False, dry_run: DryRun = False) -> None:
     """Merge small segments; safe while others read and write."""
-    with _linked(_existing(folder)) if dry_run else nullcontext(_existing(folder)) as corpus:
+    with _linked(existing_corpus(folder)) if dry_run else nullcontext(existing_corpus(folder)) as corpus:
         report = corpus.compact()
     if json:
         print_json(report)
@@ -126,7 +126,7 @@ def verify(
     json: o.Json = False,
 ) -> None:
     """Check every byte; exit status 2 if a segment is damaged."""
-    corpus = _existing(folder)
+    corpus = existing_corpus(folder)
     reports = corpus.verify()
     bad = [report for report in reports if not report.ok]
     moved = corpus.quarantine(bad) if quarantine else []
@@ -160,10 +160,20 @@ def _linked(corpus: Corpus) -> Iterator[Corpus]:
 def _corpus(folder: Path) -> Corpus:
     from corpus import Corpus
 
-    return Corpus(folder / "corpus" if (folder / "corpus").is_dir() else folder)
+    return Corpus(_corpus_path(folder))
 
 
-def _existing(folder: Path) -> Corpus:
+def _corpus_path(folder: Path) -> Path:
+    """The corpus of a run's folder; anything else as it is."""
+    return folder / "corpus" if (folder / "corpus").is_dir() else folder
+
+
+def existing_corpus(folder: Path) -> Corpus:
+    """The corpus at ``folder``, a run's or its own.
+
+    Raises:
+        DataError: there is none.
+    """
     from miner.errors import DataError
 
     corpus = _corpus(folder)

@@ -83,7 +83,7 @@ class Patient:
         import torch
 
         scorer: Any = self.rm.model
-        rows, types = zip(*(self.rm.pipeline.ids([self.compared[i]])[0] for i in indices), strict=True)
+        rows, types = zip(*self.rm.pipeline.ids([self.compared[i] for i in indices]), strict=True)
         batch: dict[str, Any] = {"input_ids": list(map(list, rows))}
         if "token_type_ids" in self.tokenizer.model_input_names:
             batch["token_type_ids"] = list(map(list, types))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from miner.errors import DataError
+from miner.publishing import replace_text
 from miner.statistics import Difference, Rate
 
 FILE_NAME = "tuning.json"
@@ -52,9 +52,7 @@ class TuningReport:
     change: Difference
 
     def write(self, folder: Path) -> None:
-        partial = folder / f"{FILE_NAME}.partial"
-        partial.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, folder / FILE_NAME)
+        replace_text(folder / FILE_NAME, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def read_tuning(folder: Path) -> TuningReport | None:

@@ -87,14 +87,14 @@ def test_what_tuning_tried_is_no_result_of_the_campaign(
     tuned: tuple[Campaign, TuningReport], tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
     campaign, _ = tuned
-    assert store(campaign).findings()
+    assert store(campaign).attempt_ids()
     campaign.evaluate(0)
     untouched = Campaign(tuning_config(tiny_rm_folder, preference_file, tmp_path))
     untouched.evaluate(0)
     with_tuning, without = (summarise(one, command="test").rounds[0] for one in (campaign, untouched))
     assert with_tuning.attacks == without.attacks
     assert with_tuning.contrasts == without.contrasts
-    assert campaign.patch_findings() == untouched.patch_findings() == []
+    assert not campaign.patch_findings(), "none of the train findings that tuning made"
 
 
 def test_an_error_is_no_break_cost(
