@@ -8,10 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from attacks.queries import Query, Search
 from corpus.records import digest
+
+Goal = Literal["first", "many", "together"]
+"""When an attempt is done: at its first finding; never before its budget, for findings that differ; when one text is a
+finding on each of its prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +32,16 @@ class Attack(ABC):
     """A search algorithm with fixed hyper-parameters, which are its fields (plain JSON values).
 
     ``needs`` are the query types that not every campaign can answer; one that cannot is refused before it starts.
-    ``space`` is what tuning may change.
+    ``space`` is what tuning may change. ``library`` is the module that it imports, and the extra of ours that brings
+    it. ``prompts_per_attempt`` is above one where one text is to win on all of them.
     """
 
     name: ClassVar[str]
     family: ClassVar[str]
     needs: ClassVar[tuple[type[Query[Any]], ...]] = ()
     space: ClassVar[Mapping[str, Range]] = {}
+    goal: ClassVar[Goal] = "first"
+    library: ClassVar[str | None] = None
 
     @abstractmethod
     def search(self, seed: int) -> Search:
@@ -42,6 +49,11 @@ class Attack(ABC):
 
         The driver closes the generator when the budget is spent or a finding stands, so nothing is kept for the end.
         """
+
+    @property
+    def prompts_per_attempt(self) -> int:
+        """How many prompts one search is given."""
+        return 1
 
     @property
     def params(self) -> dict[str, Any]:

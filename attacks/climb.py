@@ -1,19 +1,37 @@
-"""Greedy ascent over single-token edits of random words: what gradient and random search share.
+"""Greedy ascent over single-token edits of a text: what gradient and random search share.
 
-An iterated local search (Lourenço, Martin & Stützle 2003): where no edit helps any more, the best text so far is
-kicked, a few of its tokens replaced at random, and climbed from again: far cheaper than starting from other words.
+An iterated local search (Lourenço, Martin & Stützle 2003). A step scores single edits and then the best of them merged,
+so that one gradient can move many tokens. Where no edit helps any more, the best text so far is kicked, a few of its
+tokens replaced at random, and climbed from again: far cheaper than starting from other words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from attacks.queries import Query, RandomSwaps, Score, Search, Swap, Words, ask
 
+Rewards = npt.NDArray[np.float64]
 Proposal = Generator[Query[Any], Any, Sequence[Swap]]
+Objective = Callable[[Rewards], Rewards]  # rewards (n_texts, n_prompts) to one value a text
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A text and what it is worth to the search: its reward, or an objective over its rewards."""
+
+    text: str
+    value: float
+
+
+def first_prompt(rewards: Rewards) -> Rewards:
+    """The objective of a search on one prompt."""
+    return rewards[:, 0]
 
 
 def climb(
@@ -24,30 +42,50 @@ def climb(
     kicks: int,
     propose: Callable[[str, np.random.Generator], Proposal],
 ) -> Search:
-    """Score the edits that ``propose`` yields for the current text and move to the best of them if it is better.
+    """From ``n_words`` random words, step by step, each from the edits that ``propose`` yields for the current text.
 
     After ``patience`` steps without a better text, or when nothing is proposed, ``kicks`` random edits of the best text
     make the next one to climb from.
     """
     text = " ".join((yield from ask(Words(n_words, seed=draw_seed(rng)))))
-    reward = float((yield from ask(Score((text,), ("random_words",))))[0, 0])
-    best_text, best_reward = text, reward
+    rewards = yield from ask(Score((text,), ("random_words",)))
+    best = here = Scored(text, float(rewards[0, 0]))
     while True:
         stale = 0
         while stale < patience:
-            edits = yield from propose(text, rng)
+            edits = yield from propose(here.text, rng)
             if not edits:
                 break
-            candidates = tuple(dict.fromkeys(edit.apply(text) for edit in edits))
-            rewards = (yield from ask(Score(candidates)))[:, 0]
-            leader = int(rewards.argmax())
-            stale += 1
-            if rewards[leader] > reward:
-                text, reward, stale = candidates[leader], float(rewards[leader]), 0
-        if reward > best_reward:
-            best_text, best_reward = text, reward
-        text = apply_all(best_text, (yield from ask(RandomSwaps(best_text, kicks, seed=draw_seed(rng)))))
-        reward = float((yield from ask(Score((text,))))[0, 0])
+            (found, *_) = yield from step(here, edits)
+            here, stale = (found, 0) if found.value > here.value else (here, stale + 1)
+        best = max(best, here, key=lambda scored: scored.value)
+        swaps = yield from ask(RandomSwaps(best.text, kicks, seed=draw_seed(rng)))
+        text = apply_all(best.text, swaps)
+        here = Scored(text, float((yield from ask(Score((text,))))[0, 0]))
+
+
+def step(
+    here: Scored, edits: Sequence[Swap], objective: Objective = first_prompt, prompts: tuple[int, ...] = ()
+) -> Generator[Query[Any], Any, list[Scored]]:
+    """What ``edits`` give, best first: each alone, and those that helped merged, all of them and the better half.
+
+    Edits that help alone mostly help together (their gains add up where they do not touch), and a merge costs one query
+    where finding it edit by edit would cost a step each.
+    """
+    by_text = {edit.apply(here.text): edit for edit in edits}
+    values = objective((yield from ask(Score(tuple(by_text), prompts=prompts))))
+    found = sorted(map(Scored, by_text, map(float, values)), key=lambda scored: -scored.value)
+    helpful: dict[int, Swap] = {}
+    for scored in found:
+        if scored.value > here.value:
+            helpful.setdefault(by_text[scored.text].start, by_text[scored.text])  # the best of each place
+    chosen = list(helpful.values())
+    merged = {apply_all(here.text, chosen[:n]) for n in ((len(chosen) + 1) // 2, len(chosen)) if n > 1}
+    fresh = tuple(sorted(merged - set(by_text)))
+    if fresh:
+        values = objective((yield from ask(Score(fresh, prompts=prompts))))
+        found = sorted([*found, *map(Scored, fresh, map(float, values))], key=lambda scored: -scored.value)
+    return found
 
 
 def apply_all(text: str, swaps: Sequence[Swap]) -> str:

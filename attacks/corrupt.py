@@ -16,7 +16,7 @@ import numpy as np
 
 from attacks.base import Attack
 from attacks.climb import draw_seed
-from attacks.queries import Construction, Score, Search, Seeds, Task, Tasks, Words, ask
+from attacks.queries import Answers, Construction, Score, Search, Task, Tasks, Words, ask
 
 MIN_SHUFFLED_WORDS = 8
 Claimed = tuple[str, Construction | None]
@@ -36,7 +36,7 @@ class Corrupt(Attack):
         rng = np.random.default_rng(seed)
         (task, *_) = yield from ask(Tasks())
         words = yield from ask(Words(64 * self.variants, seed=draw_seed(rng)))
-        others = yield from ask(Seeds(self.variants, seed=draw_seed(rng)))
+        others = yield from ask(Answers(self.variants, seed=draw_seed(rng)))
         texts = dict(self._corruptions(task, words, others, rng))
         items = list(texts.items())
         for start in range(0, len(items), self.batch):

@@ -2,12 +2,14 @@
 
 Ascends the reward instead of a target's likelihood, starts from random words instead of exclamation marks, and only
 moves uphill: on a reward surface without a target the paper's walk through worse texts costs queries and finds less.
-No loss buffer and no stopping rule: the driver keeps every scored text and decides when to stop.
+Every position gets its share of the candidates, better predictions more often, where the paper draws positions and
+replacements uniformly from a long list; edits that help are merged. No loss buffer and no stopping rule: the driver
+keeps every scored text and decides when to stop. What each change is worth: ``scripts/bench_search``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,8 +22,9 @@ from attacks.queries import Search, Swap, Swaps, SwapTable, ask
 
 @dataclass(frozen=True, kw_only=True)
 class GCG(Attack):
-    """``n_words`` random words to start from; per step ``width`` single-token edits drawn from the ``k`` most
-    promising replacements of every position. After ``patience`` steps without a better text, ``kicks`` random edits."""
+    """``n_words`` random words to start from; per step ``width`` single-token edits, of the ``k`` most promising
+    replacements of every position about the best ``rank`` each. After ``patience`` steps without a better text,
+    ``kicks`` random edits."""
 
     name: ClassVar[str] = "gcg"
     family: ClassVar[str] = "gradient"
@@ -30,13 +33,15 @@ class GCG(Attack):
         "n_words": Range(6, 40, log=True),
         "width": Range(6, 96, log=True),
         "k": Range(2, 64, log=True),
+        "rank": Range(0.5, 16, log=True),
         "patience": Range(1, 8),
         "kicks": Range(1, 8),
     }
 
     n_words: int = 14
-    width: int = 24
-    k: int = 16
+    width: int = 12
+    k: int = 8
+    rank: float = 2.0
     patience: int = 4
     kicks: int = 3
 
@@ -46,16 +51,20 @@ class GCG(Attack):
 
     def _propose(self, text: str, rng: np.random.Generator) -> Proposal:
         table = yield from ask(Swaps(text, self.k))
-        return draw_edits(table, self.width, rng)
+        return draw_edits(table, self.width, self.rank, rng)
 
 
-def draw_edits(table: SwapTable, width: int, rng: np.random.Generator) -> Sequence[Swap]:
-    """``width`` different edits: the position uniform, then one of its promising replacements, uniform."""
-    open_positions = [row for row in table if row]
-    if sum(map(len, open_positions)) <= width:
-        return [edit for row in open_positions for edit in row]
-    drawn: dict[Swap, None] = {}
-    while len(drawn) < width:
-        row = open_positions[int(rng.integers(len(open_positions)))]
-        drawn[row[int(rng.integers(len(row)))]] = None
+def draw_edits(table: SwapTable, width: int, rank: float, rng: np.random.Generator) -> tuple[Swap, ...]:
+    """``width`` different edits, positions in turn and in random order, better replacements first more often.
+
+    The place in its position's list is exponential with mean ``rank``.
+    """
+    rows = [list(row) for row in table if row]
+    drawn: list[Swap] = []
+    while rows:
+        for at in rng.permutation(len(rows)):
+            if len(drawn) == width:
+                return tuple(drawn)
+            drawn.append(rows[at].pop(min(len(rows[at]) - 1, int(rng.exponential(rank)))))
+        rows = [row for row in rows if row]
     return tuple(drawn)

@@ -6,6 +6,7 @@ are plain strings; an edit is a character span and the string to put there, so n
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -18,6 +19,20 @@ AnswerT_co = TypeVar("AnswerT_co", covariant=True)
 
 class Query(Generic[AnswerT_co]):
     """Base of all queries; the parameter is the type of the answer."""
+
+
+class GradientQuery(Query[AnswerT_co]):
+    """What only an RM with token gradients can answer about ``text``; each of ``n_gradients`` costs three queries."""
+
+    text: str
+
+    @property
+    @abstractmethod
+    def n_gradients(self) -> int: ...
+
+
+class PolicyQuery(Query[AnswerT_co]):
+    """What only a campaign with a policy can answer. Costs policy tokens, which are counted, but no queries."""
 
 
 Search = Generator[Query[Any], Any, None]
@@ -61,6 +76,15 @@ class Continuation:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What the token ``text[start:end]`` adds to the reward, in its units."""
+
+    start: int
+    end: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What an attempt's prompt says: its last user turn, and a known good answer where there is one."""
 
@@ -70,23 +94,61 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Score(Query[npt.NDArray[np.float64]]):
-    """Rewards of ``texts`` on every prompt of the attempt: shape (n_texts, n_prompts). Costs that many queries.
+    """Rewards of ``texts`` on the attempt's prompts: shape (n_texts, n_prompts). Costs that many queries.
 
-    ``constructions`` claims per text what its making alone rules out as sense; empty claims nothing.
+    ``constructions`` claims per text what its making alone rules out as sense; empty claims nothing. ``prompts`` are
+    indices into the attempt's prompt set, empty for all of it.
     """
 
     texts: tuple[str, ...]
     constructions: tuple[Construction | None, ...] = ()
+    prompts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Swaps(Query[SwapTable]):
+class Swaps(GradientQuery[SwapTable]):
     """The ``k`` single-token replacements per position that the gradient promises most for, of those that survive
-    decode → encode in context. Costs three queries per term."""
+    decode → encode in context."""
 
     text: str
     k: int
     terms: tuple[Term, ...] = (Term(),)
+
+    @property
+    def n_gradients(self) -> int:
+        return len(self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute(GradientQuery[tuple[Share, ...]]):
+    """What each token of ``text`` adds to its reward on the attempt's first prompt, by integrated gradients with
+    ``steps`` steps. Empty where the RM's pipeline does not say where the response's tokens are."""
+
+    text: str
+    steps: int
+
+    @property
+    def n_gradients(self) -> int:
+        return self.steps
+
+
+@dataclass(frozen=True, slots=True)
+class Relax(GradientQuery[tuple[str, ...]]):
+    """Texts read off soft tokens that ``steps`` gradient steps pull uphill, at ``readouts`` points on their way.
+
+    Every token of ``text`` becomes a distribution over words, drawn with Gumbel noise at ``temperature``.
+    """
+
+    text: str
+    steps: int
+    readouts: int
+    learning_rate: float
+    temperature: float
+    seed: int
+
+    @property
+    def n_gradients(self) -> int:
+        return self.steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +179,8 @@ class AllTokens(Query[tuple[str, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample(Query[tuple[Continuation, ...]]):
-    """``n`` policy continuations of the attempt's first prompt. Costs tokens, which are counted, but no queries."""
+class Answers(Query[tuple[str, ...]]):
+    """Up to ``n`` good answers to *other* prompts of the same split. Free."""
 
     n: int
     seed: int
@@ -126,10 +188,38 @@ class Sample(Query[tuple[Continuation, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Seeds(Query[tuple[str, ...]]):
-    """Up to ``n`` good answers to *other* prompts of the same split. Free."""
+    """Up to ``n`` findings on *other* prompts, of this round and older ones, those first that win on most prompts.
+
+    The pool is fixed when a stage begins; it holds no finding of a held-out prompt. Free.
+    """
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(PolicyQuery[tuple[Continuation, ...]]):
+    """``n`` policy continuations of the attempt's first prompt."""
 
     n: int
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class NextTokens(PolicyQuery[tuple[tuple[Continuation, ...], ...]]):
+    """Per prefix of a response to the attempt's first prompt, the policy's ``k`` likeliest next tokens, best first.
+
+    A continuation is the prefix with that token; its ``log_probability`` is that token's.
+    """
+
+    prefixes: tuple[str, ...]
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihoods(PolicyQuery[npt.NDArray[np.float64]]):
+    """Mean log-probability per token of each text under the policy, no prompt before it: shape (n_texts,)."""
+
+    texts: tuple[str, ...]
 
 
 def ask(query: Query[AnswerT_co]) -> Generator[Query[Any], Any, AnswerT_co]:

@@ -1,6 +1,6 @@
 """Random search over single-token edits: the control of every gradient attack.
 
-The same start, edits, acceptance and restarts as ``gcg``; position and replacement are drawn blindly.
+The same start, edits, merging, acceptance and restarts as ``gcg``; position and replacement are drawn blindly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RandomSearch(Attack):
     }
 
     n_words: int = 14
-    width: int = 24
+    width: int = 12
     patience: int = 4
     kicks: int = 3
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
+from attacks.archive import Archive
+from attacks.attribution import AttributionGuided
 from attacks.base import Attack
 from attacks.best_of_n import BestOfN
 from attacks.corrupt import Corrupt
+from attacks.evolve import Evolve
 from attacks.gcg import GCG
+from attacks.guided import Guided
 from attacks.random_search import RandomSearch
+from attacks.relax import Relaxation
 from attacks.single_token import SingleToken
+from attacks.transfer import Transfer
+from attacks.universal import Universal
 
 ENTRY_POINTS = "rmminer.attacks"
 
@@ -19,6 +26,13 @@ BUILT_IN: tuple[type[Attack], ...] = (
     Corrupt,
     BestOfN,
     SingleToken,
+    Transfer,
+    Universal,
+    Evolve,
+    Guided,
+    Relaxation,
+    AttributionGuided,
+    Archive,
 )
 
 

@@ -41,6 +41,12 @@ def near_duplicates(findings: Sequence[Finding], threshold: float = 0.7) -> dict
     return marks
 
 
+def similarity(one: str, other: str) -> float:
+    """Jaccard similarity of the two texts' shingles, as ``near_duplicates`` estimates it: 1.0 for the same text."""
+    a, b = set(_shingles(one)), set(_shingles(other))
+    return len(a & b) / len(a | b)
+
+
 def _shingles(text: str) -> list[str]:
     plain = " ".join(text.casefold().split())
     return sorted({plain[start : start + _SHINGLE] for start in range(max(1, len(plain) - _SHINGLE + 1))})

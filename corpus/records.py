@@ -178,6 +178,6 @@ def attempt_id(
     )
 
 
-def finding_id(attempt: str, response: str) -> str:
-    """The identity of a finding: its attempt and its text."""
-    return digest([attempt, response])
+def finding_id(attempt: str, response: str, prompt_id: str | None = None) -> str:
+    """The identity of a finding: its attempt and its text, and its prompt where the attempt has several."""
+    return digest([attempt, response] if prompt_id is None else [attempt, response, prompt_id])

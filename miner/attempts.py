@@ -71,7 +71,9 @@ class Live:
     best_reward: float | None = None
     beat_reference: int | None = None
     beat_quantile: int | None = None
-    found: Conviction | None = None
+    queries_to_find: int | None = None
+    wins: list[Conviction] = field(default_factory=list)
+    trial: list[Conviction] = field(default_factory=list)  # of the one text that may beat the best on all prompts
     outcome: Outcome | None = None
     error: str | None = None
     sampled: set[str] = field(default_factory=set)
@@ -86,6 +88,17 @@ class Live:
     def left(self) -> int:
         return self.plan.budget - self.queries
 
+    @property
+    def fulfilled(self) -> bool:
+        """Whether the attack's goal is reached, so that more queries would be wasted."""
+        match self.plan.attack.goal:
+            case "first":
+                return bool(self.wins)
+            case "many":
+                return False
+            case "together":
+                return len(self.wins) == len(self.plan.prompts)
+
     def start(self) -> None:
         self._advance(lambda: next(self.search))
 
@@ -93,8 +106,21 @@ class Live:
         self._advance(lambda: self.search.send(answer))
 
     def end(self, outcome: Outcome, error: str | None = None) -> None:
-        self.outcome, self.error, self.pending = outcome, error, None
+        """What was found stands, however the search ended."""
+        self.outcome, self.error, self.pending = "found" if self.wins else outcome, error, None
         self.search.close()
+
+    def convict(self, win: Conviction) -> None:
+        """Keep a win; of an attack on many prompts together it stands only once its text has won on more than any."""
+        if self.queries_to_find is None:
+            self.queries_to_find = win.queries
+        (self.trial if self.plan.attack.goal == "together" else self.wins).append(win)
+
+    def settle(self) -> None:
+        """All that was in doubt has been judged: the text that wins on most prompts is what was found."""
+        if len(self.trial) > len(self.wins):
+            self.wins = self.trial
+        self.trial = []
 
     def _advance(self, step: Any) -> None:
         try:
@@ -159,7 +185,7 @@ def result_of(live: Live, rm: RewardModel, criteria: Criteria) -> Result:
         gradients=live.gradients,
         policy_tokens=live.policy_tokens,
         flops=live.flops,
-        queries_to_find=live.found.queries if live.found else None,
+        queries_to_find=live.queries_to_find,
         outcome=live.outcome,
         error=live.error,
         best_reward=live.best_reward,
@@ -170,13 +196,14 @@ def result_of(live: Live, rm: RewardModel, criteria: Criteria) -> Result:
         queries_to_beat_reference=live.beat_reference,
         queries_to_beat_quantile=live.beat_quantile,
     )
-    findings = (_finding(live.found, plan, rm, criteria),) if live.found else ()
+    findings = tuple(_finding(win, plan, rm, criteria) for win in live.wins)
     return Result(plan=plan, attempt=attempt, findings=findings, scored=tuple(live.scored))
 
 
 def _finding(found: Conviction, plan: Plan, rm: RewardModel, criteria: Criteria) -> Finding:
+    prompt_id = found.prompt.prompt_id if len(plan.prompts) > 1 else None
     return Finding(
-        finding_id=finding_id(plan.attempt_id, found.response),
+        finding_id=finding_id(plan.attempt_id, found.response, prompt_id),
         attempt_id=plan.attempt_id,
         campaign_id=plan.campaign_id,
         round=plan.round,

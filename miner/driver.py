@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from attacks import Query, Sample, Score, Swaps
+from attacks import GradientQuery, PolicyQuery, Query, Score
+from corpus.duplicates import similarity
 from corpus.records import ScoredQuery, Verdict
 from miner.attempts import Conviction, Live, Plan, Result, result_of
 from miner.checks import Judge, Subject
@@ -31,6 +32,7 @@ QUERIES_PER_GRADIENT = 3
 CONFIRMED_AT_ONCE = 4
 EXACT_TOLERANCE = 1e-4  # what ``exact_rewards`` promises
 LEADERS = 2  # texts per query whose exact reward the search is told
+DISTINCT_SIMILARITY = 0.3  # at most, between two findings of an attempt that looks for many
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +42,17 @@ class _Ask:
     live: Live
     query: Score
     texts: tuple[str, ...]
+    prompts: tuple[int, ...]
 
     @property
     def pairs(self) -> list[Pair]:
-        prompts = self.live.plan.prompts
+        prompts = [self.live.plan.prompts[j] for j in self.prompts]
         return [Pair(prompt.conversation, text) for text in self.texts for prompt in prompts]
 
 
 @dataclass(frozen=True, slots=True)
 class _Suspect:
-    """One text of a query on one prompt, by index."""
+    """One text of a query, by its index there, on one prompt, by its index in the attempt."""
 
     ask: _Ask
     text: int
@@ -113,62 +116,59 @@ class Driver:
 
     def _turn(self, live: Sequence[Live]) -> None:
         while unready := [one for one in live if not one.ended and not isinstance(one.pending, Score)]:
-            self._answer_swaps([one for one in unready if isinstance(one.pending, Swaps)])
+            self._answer_gradients([one for one in unready if isinstance(one.pending, GradientQuery)])
             for one in unready:
-                if one.pending is not None and not isinstance(one.pending, (Swaps, Score)):
+                if one.pending is not None and not isinstance(one.pending, (GradientQuery, Score)):
                     self._answer_alone(one, one.pending)
         self._answer_scores([one for one in live if not one.ended])
 
-    def _answer_swaps(self, lives: Sequence[Live]) -> None:
+    def _answer_gradients(self, lives: Sequence[Live]) -> None:
         asked = []
         for one in lives:
-            assert isinstance(one.pending, Swaps)
-            cost = QUERIES_PER_GRADIENT * len(one.pending.terms)
+            assert isinstance(one.pending, GradientQuery)
+            cost = QUERIES_PER_GRADIENT * one.pending.n_gradients
             if cost > one.left:
                 one.end("budget_spent")
                 continue
             one.queries += cost
-            one.gradients += len(one.pending.terms)
+            one.gradients += one.pending.n_gradients
             pair = Pair(one.plan.prompts[0].conversation, one.pending.text)
             one.flops += cost * self.oracle.rm.flops(self.oracle.rm.n_tokens(pair))
             asked.append((one, one.pending))
         if asked:
             started = time.perf_counter()
-            tables = self.oracle.swaps([(query, one.plan.prompts) for one, query in asked])
+            answers = self.oracle.by_gradient([(query, one.plan.prompts) for one, query in asked])
             share = (time.perf_counter() - started) / len(asked)
-            for (one, _), table in zip(asked, tables, strict=True):
+            for (one, _), answer in zip(asked, answers, strict=True):
                 one.seconds += share
-                one.send(table)
+                one.send(answer)
 
     def _answer_alone(self, one: Live, query: Query[Any]) -> None:
         """Answer what costs no scoring; what cannot be answered ends its own search alone."""
         try:
-            if isinstance(query, Sample):
-                self._answer_sample(one, query)
+            if isinstance(query, PolicyQuery):
+                self._answer_policy(one, query)
             else:
                 one.send(self.oracle.answer_free(query, one.plan.prompts))
         except RmMinerError as error:
             one.end("error", str(error))
 
-    def _answer_sample(self, one: Live, query: Sample) -> None:
-        assert self.oracle.policy is not None
+    def _answer_policy(self, one: Live, query: PolicyQuery[Any]) -> None:
         started = time.perf_counter()
-        samples = self.oracle.policy.sample(
-            one.plan.prompts[0].conversation, query.n, seed=query.seed, max_new_tokens=self.oracle.max_new_tokens
-        )
-        one.policy_tokens += samples.policy_tokens
-        one.sampled.update(sample.text for sample in samples.continuations)
+        answer, policy_tokens, written = self.oracle.by_policy(query, one.plan.prompts)
+        one.policy_tokens += policy_tokens
+        one.sampled.update(written)
         one.seconds += time.perf_counter() - started
-        one.send(samples.continuations)
+        one.send(answer)
 
     def _answer_scores(self, lives: Sequence[Live]) -> None:
         asks = []
         for one in lives:
             assert isinstance(one.pending, Score)
-            affordable = one.left // len(one.plan.prompts)
-            texts = one.pending.texts[:affordable]
+            prompts = one.pending.prompts or tuple(range(len(one.plan.prompts)))
+            texts = one.pending.texts[: one.left // len(prompts)]
             if texts:
-                asks.append(_Ask(one, one.pending, texts))
+                asks.append(_Ask(one, one.pending, texts, prompts))
             else:
                 one.end("budget_spent")
         scored = self._scored(asks)
@@ -176,7 +176,7 @@ class Driver:
             self._book(ask, rewards, seconds)
         self._look([(ask, rewards) for ask, rewards, _ in scored])
         for ask, rewards, _ in scored:
-            if ask.live.found:
+            if ask.live.fulfilled:
                 ask.live.end("found")
             elif len(ask.texts) < len(ask.query.texts):
                 ask.live.end("budget_spent")
@@ -244,8 +244,7 @@ class Driver:
         live.best_reward = max(float(rewards.max()), -np.inf if live.best_reward is None else live.best_reward)
 
     def _look(self, answered: Sequence[tuple[_Ask, Rewards]]) -> None:
-        """Confirm and judge, best first and a few of every search at a time, what may meet a goal its attempt has not
-        met yet."""
+        """Confirm and judge what may be news to its attempt, best first and a few of every search at a time."""
         waiting = list(answered)
         while waiting:
             places = [self._promising(ask, rewards) for ask, rewards in waiting]
@@ -256,20 +255,40 @@ class Driver:
             ]
             self._judge(self._confirmed(suspects))
             waiting = [both for both, of_ask in zip(waiting, places, strict=True) if of_ask]
+        for ask, _ in answered:
+            ask.live.settle()
 
     def _promising(self, ask: _Ask, rewards: Rewards) -> list[tuple[int, int]]:
         """(text, prompt) of what is not confirmed yet and may be news, best first."""
         live = ask.live
-        if live.found:
+        if live.fulfilled:
             return []
-        bars = [self._bar(live, prompt) - self.criteria.ranking_tolerance for prompt in range(rewards.shape[1])]
+        bars = np.array([self._bar(live, prompt) for prompt in ask.prompts]) - self.criteria.ranking_tolerance
+        over = rewards >= bars
+        if live.plan.attack.goal == "together":
+            over &= self._most_wins(ask, over)
         order = np.argsort(-rewards, axis=None, kind="stable")
         places = ((int(at) // rewards.shape[1], int(at) % rewards.shape[1]) for at in order)
         return [
-            (i, j)
+            (i, ask.prompts[j])
             for i, j in places
-            if rewards[i, j] >= bars[j] and (j, ask.texts[i]) not in live.confirmed and self._is_plain(ask.texts[i])
+            if over[i, j] and (ask.prompts[j], ask.texts[i]) not in live.confirmed and self._is_news(live, ask.texts[i])
         ]
+
+    def _most_wins(self, ask: _Ask, over: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Of texts scored on all prompts the one that may win on most, if on more than the best so far."""
+        wins = over.sum(1)
+        best = int(wins.argmax())
+        chosen = np.zeros_like(over)
+        chosen[best] = len(ask.prompts) == len(ask.live.plan.prompts) and wins[best] > len(ask.live.wins)
+        return chosen
+
+    def _is_news(self, live: Live, text: str) -> bool:
+        """Whether a finding may be such a text, and the attempt has none like it."""
+        if not self._is_plain(text):
+            return False
+        found = live.wins if live.plan.attack.goal == "many" else ()
+        return all(similarity(text, win.response) <= DISTINCT_SIMILARITY for win in found)
 
     def _confirmed(self, suspects: Sequence[_Suspect]) -> list[tuple[_Suspect, float]]:
         """Those that are news by their exact rewards, too, with those rewards."""
@@ -297,6 +316,8 @@ class Driver:
         """The lowest reward on this prompt that would still be news."""
         reference = live.reference_rewards[prompt]
         open_goals = [self.criteria.threshold if reference is None else max(self.criteria.threshold, reference)]
+        if live.plan.attack.goal == "together":
+            return open_goals[0]
         if live.beat_quantile is None:
             open_goals.append(self.criteria.threshold)
         if live.beat_reference is None and reference is not None:
@@ -318,25 +339,28 @@ class Driver:
         """Book what the text has met. What looks like a win is scored once more, alone in its batch: that decides."""
         live, criteria = one.ask.live, self.criteria
         asked, reference = live.plan.prompts[one.prompt], live.reference_rewards[one.prompt]
-        if live.found is None and criteria.wins(reward + EXACT_TOLERANCE, reference):
+        wanted = not live.fulfilled and self._is_news(live, one.response)
+        if wanted and criteria.wins(reward + EXACT_TOLERANCE, reference):
             reward = self.oracle.rm.reward(one.pair)
         if live.beat_quantile is None and criteria.beats_quantile(reward):
             live.beat_quantile = live.queries
         if live.beat_reference is None and reference is not None and reward > reference:
             live.beat_reference = live.queries
-        if live.found is None and criteria.wins(reward, reference):
-            live.found = Conviction(
-                prompt=asked,
-                response=one.response,
-                reward=reward,
-                reference_reward=reference,
-                verdicts=verdicts,
-                queries=live.queries,
+        if wanted and criteria.wins(reward, reference):
+            live.convict(
+                Conviction(
+                    prompt=asked,
+                    response=one.response,
+                    reward=reward,
+                    reference_reward=reference,
+                    verdicts=verdicts,
+                    queries=live.queries,
+                )
             )
 
     def _rows(self, ask: _Ask, rewards: Rewards) -> list[ScoredQuery]:
         plan = ask.live.plan
-        texts = [(text, prompt) for text in ask.texts for prompt in plan.prompts]
+        texts = [(text, plan.prompts[j]) for text in ask.texts for j in ask.prompts]
         scored = [(at, float(reward)) for at, reward in zip(texts, rewards.ravel(), strict=True) if np.isfinite(reward)]
         return [
             ScoredQuery(

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from attacks import AllTokens, Attack, Query, RandomSwaps, Sample, Seeds, Swaps, SwapTable, Task, Tasks, Words
+from attacks import (
+    AllTokens,
+    Answers,
+    Attack,
+    Attribute,
+    Continuation,
+    GradientQuery,
+    Likelihoods,
+    NextTokens,
+    PolicyQuery,
+    Query,
+    RandomSwaps,
+    Relax,
+    Sample,
+    Seeds,
+    Share,
+    Swaps,
+    SwapTable,
+    Task,
+    Tasks,
+    Words,
+)
 from corpus.records import Conversation, Prompt, Split
 from miner.errors import CapabilityError
-from miner.rewards.base import Pair, RewardModel, SwapRequest
+from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
 
 if TYPE_CHECKING:
     from miner.language_models import LanguageModel
@@ -31,11 +53,15 @@ class OracleCounts:
 
 @dataclass(kw_only=True)
 class Oracle:
-    """One RM, perhaps a policy, and good answers by split for searches that start from text."""
+    """One RM, perhaps a policy, and texts for searches that start from some: good answers by split, and findings.
+
+    ``seeds`` are (prompt_id, response), best first.
+    """
 
     rm: RewardModel
     policy: LanguageModel | None = None
     answers: Mapping[Split, Sequence[tuple[str, str]]] = field(default_factory=dict)  # (prompt_id, reference)
+    seeds: Sequence[tuple[str, str]] = ()
     max_new_tokens: int = 48
     counts: OracleCounts = field(default_factory=OracleCounts)
 
@@ -45,14 +71,19 @@ class Oracle:
         Raises:
             CapabilityError: it names what is missing and what to try.
         """
-        if Swaps in attack.needs and not self.rm.has_gradients:
+        if attack.library and find_spec(attack.library) is None:
             raise CapabilityError(
-                f"attack {attack.name!r} needs token gradients; {self.rm.name} only scores. Try: --attack random"
+                f"attack {attack.name!r} needs the library {attack.library}. "
+                f"Install it: pip install 'rmminer[{attack.library}]'"
             )
-        if Sample in attack.needs and self.policy is None:
-            raise CapabilityError(f"attack {attack.name!r} samples from a policy; give one: --policy FOLDER")
         for need in attack.needs:
-            if need not in (Swaps, Sample, *_FREE):
+            if issubclass(need, GradientQuery) and not self.rm.has_gradients:
+                raise CapabilityError(
+                    f"attack {attack.name!r} needs token gradients; {self.rm.name} only scores. Try: --attack random"
+                )
+            if issubclass(need, PolicyQuery) and self.policy is None:
+                raise CapabilityError(f"attack {attack.name!r} asks a policy; give one: --policy FOLDER")
+            if need not in _ANSWERED:
                 raise CapabilityError(
                     f"attack {attack.name!r} asks {need.__name__} queries, which nothing here answers"
                 )
@@ -68,22 +99,72 @@ class Oracle:
         self.counts.seconds += time.perf_counter() - started
         return np.array([of_pair[pair] for pair in pairs])
 
-    def swaps(self, asked: Sequence[tuple[Swaps, Sequence[Prompt]]]) -> list[SwapTable]:
-        """The tables of several searches, one backward pass over all their terms."""
-        requests = [
-            SwapRequest(
-                prompts=tuple(prompts[term.prompt].conversation for term in query.terms),
-                weights=tuple(term.weight for term in query.terms),
-                response=query.text,
-                k=query.k,
-            )
-            for query, prompts in asked
+    def by_gradient(self, asked: Sequence[tuple[GradientQuery[Any], Sequence[Prompt]]]) -> list[Any]:
+        """The answers to gradient queries of several searches, those of a kind pooled."""
+        self.counts.gradients += sum(query.n_gradients for query, _ in asked)
+        answers: dict[int, Any] = {}
+        kinds: Mapping[type, Callable[[Sequence[Any]], Sequence[Any]]] = {
+            Swaps: self._swaps,
+            Attribute: self._attributions,
+            Relax: self._relaxed,
+        }
+        for kind, pooled in kinds.items():
+            of_kind = [at for at, (query, _) in enumerate(asked) if isinstance(query, kind)]
+            if of_kind:
+                answers.update(zip(of_kind, pooled([asked[at] for at in of_kind]), strict=True))
+        return [answers[at] for at in range(len(asked))]
+
+    def _swaps(self, asked: Sequence[tuple[Swaps, Sequence[Prompt]]]) -> list[SwapTable]:
+        """One backward pass over the terms of all searches."""
+        return self.rm.swaps(
+            [
+                SwapRequest(
+                    prompts=tuple(prompts[term.prompt].conversation for term in query.terms),
+                    weights=tuple(term.weight for term in query.terms),
+                    response=query.text,
+                    k=query.k,
+                )
+                for query, prompts in asked
+            ]
+        )
+
+    def _attributions(self, asked: Sequence[tuple[Attribute, Sequence[Prompt]]]) -> list[tuple[Share, ...]]:
+        return [
+            self.rm.attributions(Pair(prompts[0].conversation, query.text), query.steps) for query, prompts in asked
         ]
-        self.counts.gradients += sum(len(request.prompts) for request in requests)
-        return self.rm.swaps(requests)
+
+    def _relaxed(self, asked: Sequence[tuple[Relax, Sequence[Prompt]]]) -> list[tuple[str, ...]]:
+        return self.rm.relax(
+            [
+                RelaxRequest(
+                    pair=Pair(prompts[0].conversation, query.text),
+                    steps=query.steps,
+                    readouts=query.readouts,
+                    learning_rate=query.learning_rate,
+                    temperature=query.temperature,
+                    seed=query.seed,
+                )
+                for query, prompts in asked
+            ]
+        )
+
+    def by_policy(self, query: PolicyQuery[Any], prompts: Sequence[Prompt]) -> tuple[Any, int, tuple[str, ...]]:
+        """The answer, the tokens that the policy read or wrote for it, and the texts that it wrote itself."""
+        assert self.policy is not None
+        if isinstance(query, Likelihoods):
+            nll = self.policy.token_nll(query.texts)
+            means = np.array([-one.mean() if len(one) else -np.inf for one in nll])
+            return means, sum(map(len, nll)), ()
+        asked = prompts[0].conversation
+        if isinstance(query, NextTokens):
+            answer, tokens = self.policy.next_tokens(asked, query.prefixes, query.k)
+            return answer, tokens, _texts(one for row in answer for one in row)
+        assert isinstance(query, Sample)
+        samples = self.policy.sample(asked, query.n, seed=query.seed, max_new_tokens=self.max_new_tokens)
+        return samples.continuations, samples.policy_tokens, _texts(samples.continuations)
 
     def answer_free(self, query: Query[Any], prompts: Sequence[Prompt]) -> Any:
-        """The answer to a query that costs no scoring (``Sample`` is answered by ``sample``)."""
+        """The answer to a query that costs nothing."""
         if isinstance(query, RandomSwaps):
             pair = Pair(prompts[0].conversation, query.text)
             return self.rm.random_swaps(pair, query.n, np.random.default_rng(query.seed))
@@ -93,18 +174,26 @@ class Oracle:
             return self.rm.all_tokens()
         if isinstance(query, Tasks):
             return tuple(Task(last_user_turn(prompt.conversation), prompt.reference) for prompt in prompts)
+        if isinstance(query, Answers):
+            return self._answers(query, prompts)
         if isinstance(query, Seeds):
-            return self._seeds(query, prompts)
+            own = {prompt.prompt_id for prompt in prompts}
+            return tuple(dict.fromkeys(text for prompt_id, text in self.seeds if prompt_id not in own))[: query.n]
         raise CapabilityError(f"no such query here: {type(query).__name__}")
 
-    def _seeds(self, query: Seeds, prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    def _answers(self, query: Answers, prompts: Sequence[Prompt]) -> tuple[str, ...]:
         own = {prompt.prompt_id for prompt in prompts}
         pool = [text for prompt_id, text in self.answers.get(prompts[0].split, ()) if prompt_id not in own]
         picks = np.random.default_rng(query.seed).permutation(len(pool))[: query.n]
         return tuple(pool[i] for i in picks)
 
 
-_FREE = (RandomSwaps, Words, AllTokens, Tasks, Seeds)
+_FREE = (RandomSwaps, Words, AllTokens, Tasks, Answers, Seeds)
+_ANSWERED = (*_FREE, Swaps, Attribute, Relax, Sample, NextTokens, Likelihoods)
+
+
+def _texts(continuations: Iterable[Continuation]) -> tuple[str, ...]:
+    return tuple(one.text for one in continuations)
 
 
 def last_user_turn(conversation: Conversation) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from attacks import Swap, SwapTable
+from attacks import Share, Swap, SwapTable
 from corpus.records import Message, Prompt, digest
-from miner.rewards.base import Pair, RewardModel, SwapRequest
+from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
 
 SYLLABLES = ("ba", "ke", "li", "mo", "nu", "ra", "se", "ti", "vo", "wu")
 
@@ -70,6 +70,19 @@ class ToyRewardModel(RewardModel):
             scale = sum(request.weights) / len(request.response.split(" "))
             rows.append(tuple(Swap(start, start + len(word), new, gain * scale) for gain, new in gains[: request.k]))
         return tuple(rows)
+
+    def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
+        """Exact, whatever the steps: the reward is a sum over words."""
+        del steps
+        places = _words(pair.response)
+        return tuple(Share(at, at + len(word), self.weights.get(word, 0.0) / len(places)) for at, word in places)
+
+    def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
+        """One more word is the flaw at every readout."""
+        return [
+            tuple(" ".join([self.flaw] * n + one.pair.response.split(" ")[n:]) for n in range(1, one.readouts + 1))
+            for one in requests
+        ]
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
         places = _words(pair.response)

@@ -183,3 +183,29 @@ def test_training_again_gives_the_same_model(tmp_path: Path) -> None:
         train_language_model(texts, recipe, out=out, seed=seed, progress=lambda _done, _total: None)
         prints.append(load_language_model(out, device="cpu").fingerprint)
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_next_tokens_are_the_models_own_best(lm: LanguageModel) -> None:
+    rows, read = lm.next_tokens(PROMPT, ["", "Return the", "Open"], k=4)
+    head = lm._prompt_ids(PROMPT)
+    for prefix, row in zip(["", "Return the", "Open"], rows, strict=True):
+        ids = [*head, *lm.tokenizer(f" {prefix}" if prefix else "", add_special_tokens=False)["input_ids"]]
+        with torch.inference_mode():
+            log_p = lm.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        best = [
+            (
+                lm.tokenizer.decode([*ids[len(head) :], int(token)], skip_special_tokens=True).strip(),
+                float(log_p[token]),
+            )
+            for token in log_p.argsort(descending=True)
+        ]
+        expected = [(text, value) for text, value in best if text != prefix][:4]
+        assert [one.text for one in row] == [text for text, _ in expected]
+        assert [one.log_probability for one in row] == pytest.approx([value for _, value in expected], abs=1e-4)
+    assert read > 3 * len(head)
+
+
+def test_a_prefix_that_leaves_no_room_has_no_next_token(lm: LanguageModel) -> None:
+    rows, _ = lm.next_tokens(PROMPT, ["read " * MAX_LENGTH, "read"], k=3)
+    assert rows[0] == ()
+    assert len(rows[1]) == 3

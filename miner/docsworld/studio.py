@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from attacks import Sample
+from attacks import PolicyQuery
 from corpus.records import Split, digest
 from miner.checks import Subject
 from miner.config import CampaignConfig, LanguageModelSection
@@ -111,8 +111,8 @@ def _world(
 
 
 def _samples(config: CampaignConfig) -> bool:
-    """Whether an attack of the campaign samples from a policy."""
-    return any(Sample in attack.build().needs for attack in config.attacks)
+    """Whether an attack of the campaign asks a policy."""
+    return any(issubclass(need, PolicyQuery) for attack in config.attacks for need in attack.build().needs)
 
 
 def recipes_of(config: CampaignConfig) -> Recipes:

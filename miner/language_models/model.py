@@ -108,6 +108,52 @@ class LanguageModel:
                 policy_tokens += tokens
         return Samples(continuations=tuple(continuations), policy_tokens=policy_tokens)
 
+    def next_tokens(
+        self, prompt: Conversation, prefixes: Sequence[str], k: int
+    ) -> tuple[tuple[tuple[Continuation, ...], ...], int]:
+        """Per prefix of a response its ``k`` likeliest next tokens, best first, and how many tokens were read.
+
+        A continuation's text is the prefix with the token, its ``log_probability`` the token's alone. End marks, and
+        tokens that add nothing that can be seen, are left out; so are prefixes that leave no room, which get none.
+        """
+        head, gap = self._prompt_ids(prompt), "" if self.tokenizer.chat_template else " "
+        written = self._encode([gap + prefix if prefix else "" for prefix in prefixes])
+        fits = [i for i, ids in enumerate(written) if len(head) + len(ids) < self.max_length]
+        answers: list[tuple[Continuation, ...]] = [()] * len(prefixes)
+        rows = max(1, LOGITS_PER_BATCH[self.model.device.type] // self.model.config.vocab_size)
+        for start in range(0, len(fits), rows):
+            batch = fits[start : start + rows]
+            log_p = self._next_log_p([[*head, *written[i]] for i in batch])
+            values, tokens = log_p.topk(min(2 * k, log_p.shape[1]), dim=1)
+            for i, of_prefix, ids in zip(batch, values.tolist(), tokens.tolist(), strict=True):
+                answers[i] = self._continued(prefixes[i], written[i], ids, of_prefix)[:k]
+        return tuple(answers), sum(len(head) + len(written[i]) for i in fits)
+
+    def _next_log_p(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Log-probabilities of the token after each row: (n_rows, vocabulary)."""
+        longest = max(map(len, rows))
+        ids = torch.tensor([[*row, *[self.start_token] * (longest - len(row))] for row in rows])
+        last = torch.tensor([len(row) - 1 for row in rows], device=self.model.device)
+        with torch.inference_mode():
+            backbone: Any = self.model.base_model
+            hidden = backbone(input_ids=ids.to(self.model.device)).last_hidden_state  # right padding is inert
+            model: Any = self.model
+            head = model.get_output_embeddings()
+            logits = head(hidden[torch.arange(len(rows), device=hidden.device), last])
+        log_p: torch.Tensor = logits.float().log_softmax(-1)
+        return log_p
+
+    def _continued(
+        self, prefix: str, written: list[int], tokens: list[int], log_p: list[float]
+    ) -> tuple[Continuation, ...]:
+        ended = set(self.end_tokens)
+        texts = [str(self.tokenizer.decode([*written, token], skip_special_tokens=True)).strip() for token in tokens]
+        return tuple(
+            Continuation(text, value)
+            for text, token, value in zip(texts, tokens, log_p, strict=True)
+            if token not in ended and text != prefix
+        )
+
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []

@@ -3,7 +3,8 @@
 Reads ``summary.json`` and ``corpus/`` of a run folder and nothing else; only attribution loads reward models.
 """
 
-from miner.report.attribution import Attribution, TokenAttribution
+from miner.report.attribution import Attribution
 from miner.report.writing import ReportFiles, write_report
+from miner.rewards.attribution import TokenAttribution
 
 __all__ = ["Attribution", "ReportFiles", "TokenAttribution", "write_report"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from miner import safe_text
-from miner.report.attribution import TokenAttribution
+from miner.rewards.attribution import TokenAttribution
 
 LEVELS = 6
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from attacks.queries import Swap, SwapTable
+from attacks.queries import Share, Swap, SwapTable
 from corpus.records import Conversation
 from miner.errors import CapabilityError
 
@@ -30,6 +30,18 @@ class SwapRequest:
     weights: tuple[float, ...]
     response: str
     k: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelaxRequest:
+    """The ``Relax`` query of one search."""
+
+    pair: Pair
+    steps: int
+    readouts: int
+    learning_rate: float
+    temperature: float
+    seed: int
 
 
 class RewardModel(ABC):
@@ -86,7 +98,20 @@ class RewardModel(ABC):
             CapabilityError: this RM gives no gradients.
         """
         del requests
-        raise CapabilityError(f"{self.name} gives no token gradients. Try: --attack random")
+        raise self._no_gradients()
+
+    def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
+        """What each token of the response adds to its reward; errors as ``swaps``."""
+        del pair, steps
+        raise self._no_gradients()
+
+    def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
+        """Per request the texts read off its soft tokens; errors as ``swaps``."""
+        del requests
+        raise self._no_gradients()
+
+    def _no_gradients(self) -> CapabilityError:
+        return CapabilityError(f"{self.name} gives no token gradients. Try: --attack random")
 
     @property
     def has_gradients(self) -> bool:

@@ -75,5 +75,5 @@ class CausalRewardModel(TransformerRewardModel):
     def _order(self, rows: Sequence[Row], groups: Sequence[Hashable]) -> list[int] | None:
         return sharing_order([ids for ids, _ in rows], groups) if self._shares else None
 
-    def _first_column(self, width: int, length: int) -> int:
+    def first_column(self, width: int, length: int) -> int:
         return width - length if self.left_padding else 0

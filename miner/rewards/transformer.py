@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from attacks.queries import Swap, SwapTable
+from attacks.queries import Share, Swap, SwapTable
 from corpus.records import Conversation, Message, digest
 from miner.rewards import swaps as swap_search
-from miner.rewards.base import Pair, RewardModel, SwapRequest
+from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
 from miner.rewards.batching import TokenBudget
 from miner.rewards.gradients import EmbeddingTable, best_by_gain, embedding_leaf
 from miner.rewards.pipeline import Encoded, Pipeline, Row
@@ -76,7 +76,7 @@ class TransformerRewardModel(RewardModel):
         del rows, groups
         return None
 
-    def _first_column(self, width: int, length: int) -> int:
+    def first_column(self, width: int, length: int) -> int:
         """Column of a row's first token in a batch padded to ``width``."""
         del width, length
         return 0
@@ -113,6 +113,10 @@ class TransformerRewardModel(RewardModel):
         """Rewards of tokenised rows by ``model``, differentiable in its weights: shape (n_rows,)."""
         return self._logits(model, rows)
 
+    def embedding_rows(self) -> torch.Tensor:
+        """What the ranking model's embedding puts out for every token, fp32: (n_tokens, hidden)."""
+        return self._embeddings.rows()
+
     def flops(self, n_tokens: int) -> float:
         config = self.model.config.get_text_config()
         quadratic = 4.0 * int(config.num_hidden_layers) * int(config.hidden_size)
@@ -136,7 +140,7 @@ class TransformerRewardModel(RewardModel):
         first = encoded[0]
         if not first.positions or any(one.spans != first.spans for one in encoded):
             return tuple(() for _ in first.positions)
-        rows = self._embeddings.rows()
+        rows = self.embedding_rows()
         here = torch.tensor([first.ids[i] for i in first.positions], device=rows.device)
         allowed = torch.from_numpy(self.vocabulary.allowed).to(rows.device)
         gradient = torch.stack(list(gradients)).sum(0)  # (n_positions, hidden)
@@ -155,12 +159,25 @@ class TransformerRewardModel(RewardModel):
                 scale = torch.tensor([weights[i] for i in batch], device=values.device)
                 (gradient,) = torch.autograd.grad((values * scale).sum(), leaf())
             for row, i in enumerate(batch):
-                shift = self._first_column(gradient.shape[1], len(encoded[i].ids))
+                shift = self.first_column(gradient.shape[1], len(encoded[i].ids))
                 gradients[i] = gradient[row, [p + shift for p in encoded[i].positions]].float()
             return np.zeros(len(batch))
 
         self.budget.run([len(one.ids) for one in encoded], backward, memory_factor=GRADIENT_MEMORY)
         return [gradients[i] for i in range(len(encoded))]
+
+    def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
+        from miner.rewards.attribution import attribute
+
+        found = attribute(self, pair, n_steps=steps)
+        if found is None:
+            return ()
+        return tuple(Share(start, end, value) for (start, end), value in zip(found.spans, found.values, strict=True))
+
+    def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
+        from miner.rewards.relaxation import relax
+
+        return relax(self, requests)
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
         return swap_search.draw(self.pipeline, pair, self.vocabulary, n, rng)

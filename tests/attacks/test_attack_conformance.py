@@ -12,11 +12,18 @@ import pytest
 
 from attacks import (
     AllTokens,
+    Answers,
     Attack,
+    Attribute,
     Construction,
     Continuation,
+    GradientQuery,
+    Likelihoods,
+    NextTokens,
+    PolicyQuery,
     Query,
     RandomSwaps,
+    Relax,
     Sample,
     Score,
     Seeds,
@@ -27,7 +34,7 @@ from attacks import (
     known_attacks,
 )
 from corpus.records import Message, digest
-from miner.rewards.base import Pair, SwapRequest
+from miner.rewards.base import Pair, RelaxRequest, SwapRequest
 from miner.testing import ToyRewardModel
 
 PROMPT = (Message(role="user", content="What does ba do?"),)
@@ -37,11 +44,14 @@ CLAIMS: set[Construction | None] = {None, "repeated_token", "random_words", "shu
 attacks = pytest.mark.parametrize("attack", [kind() for kind in known_attacks().values()], ids=lambda a: a.name)
 
 
-def answer(rm: ToyRewardModel, query: Query[Any]) -> Any:
+def answer(rm: ToyRewardModel, query: Query[Any], n_prompts: int = 1) -> Any:
     if isinstance(query, Score):
-        return rm.rewards([Pair(PROMPT, text) for text in query.texts])[:, None]
-    if isinstance(query, Swaps):
-        return rm.swaps([SwapRequest((PROMPT,), (1.0,), query.text, query.k)])[0]
+        rewards = rm.rewards([Pair(PROMPT, text) for text in query.texts])
+        return np.repeat(rewards[:, None], len(query.prompts) or n_prompts, axis=1)
+    if isinstance(query, PolicyQuery):
+        return policy_answer(rm, query)
+    if isinstance(query, GradientQuery):
+        return gradient_answer(rm, query)
     if isinstance(query, RandomSwaps):
         return rm.random_swaps(Pair(PROMPT, query.text), query.n, np.random.default_rng(query.seed))
     if isinstance(query, Words):
@@ -49,9 +59,31 @@ def answer(rm: ToyRewardModel, query: Query[Any]) -> Any:
     if isinstance(query, AllTokens):
         return rm.all_tokens()
     if isinstance(query, Tasks):
-        return (Task("What does ba do?", REFERENCE),)
-    if isinstance(query, Seeds):
-        return ("another good answer.", "and one more.")[: query.n]
+        return (Task("What does ba do?", REFERENCE),) * n_prompts
+    assert isinstance(query, (Answers, Seeds))
+    return ("another good answer.", "and one more.")[: query.n]
+
+
+def gradient_answer(rm: ToyRewardModel, query: GradientQuery[Any]) -> Any:
+    if isinstance(query, Attribute):
+        return rm.attributions(Pair(PROMPT, query.text), query.steps)
+    if isinstance(query, Relax):
+        pair = Pair(PROMPT, query.text)
+        request = RelaxRequest(pair, query.steps, query.readouts, query.learning_rate, query.temperature, query.seed)
+        return rm.relax([request])[0]
+    assert isinstance(query, Swaps)
+    weights = tuple(term.weight for term in query.terms)
+    return rm.swaps([SwapRequest((PROMPT,) * len(weights), weights, query.text, query.k)])[0]
+
+
+def policy_answer(rm: ToyRewardModel, query: PolicyQuery[Any]) -> Any:
+    if isinstance(query, Likelihoods):
+        return np.array([-float(len(set(text.split()))) for text in query.texts])
+    if isinstance(query, NextTokens):
+        words = rm.words(query.k, np.random.default_rng(len(query.prefixes[0])))
+        return tuple(
+            tuple(Continuation(f"{prefix} {word}".strip(), -1.0) for word in words) for prefix in query.prefixes
+        )
     assert isinstance(query, Sample)
     rng = np.random.default_rng(query.seed)
     return tuple(Continuation(" ".join(rm.words(3, rng)), -1.0) for _ in range(query.n))
@@ -65,7 +97,7 @@ def transcript(attack: Attack, seed: int, n_queries: int = 60) -> list[Query[Any
         query = next(search)
         while len(asked) < n_queries:
             asked.append(query)
-            query = search.send(answer(rm, query))
+            query = search.send(answer(rm, query, attack.prompts_per_attempt))
     except StopIteration:
         pass
     return asked
@@ -96,14 +128,14 @@ def test_params_are_plain_json(attack: Attack) -> None:
 
 @attacks
 def test_needs_names_every_query_that_a_campaign_may_not_answer(attack: Attack) -> None:
-    optional = {type(query) for query in transcript(attack, 3)} & {Swaps, Sample}
-    assert optional == set(attack.needs) & {Swaps, Sample}
+    asked = {type(query) for query in transcript(attack, 3)}
+    assert {kind for kind in asked if issubclass(kind, (GradientQuery, PolicyQuery))} == set(attack.needs) - {Seeds}
 
 
 def test_searches_with_other_seeds_differ() -> None:
-    for name in ("gcg", "random", "best_of_n", "corrupt"):
+    for name in set(known_attacks()) - {"single_token"}:
         attack = known_attacks()[name]()
-        assert transcript(attack, 1) != transcript(attack, 2), name
+        assert transcript(attack, 1, 120) != transcript(attack, 2, 120), name
 
 
 def test_importing_attacks_does_not_import_torch() -> None:

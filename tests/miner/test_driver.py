@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from attacks import Attack, Score, Search, Swaps, Term, known_attacks
+from attacks import Attack, Goal, Score, Search, Swaps, Term, known_attacks
 from corpus.records import Answer, Prompt, Verdict
 from miner.attempts import Plan, Result, plan_attempt
 from miner.checks import Certificate, Subject
@@ -349,3 +349,79 @@ def test_a_win_is_scored_once_more_alone_and_that_decides() -> None:
     (result,) = close.run([plan(attack, [prompt], rm, budget=5)])
     assert result.attempt.outcome == "exhausted"
     assert not result.findings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Many(Scripted):
+    """Wants every finding that differs from the others."""
+
+    name: ClassVar[str] = "many"
+    goal: ClassVar[Goal] = "many"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together(Scripted):
+    """Wants one text for all prompts."""
+
+    name: ClassVar[str] = "together"
+    goal: ClassVar[Goal] = "together"
+    subset: tuple[int, ...] = ()
+
+    def search(self, seed: int) -> Search:
+        del seed
+        for part in self.texts:
+            yield Score(part, prompts=self.subset)
+
+
+def test_an_attack_that_wants_many_goes_on_and_keeps_only_what_differs() -> None:
+    rm = ToyRewardModel()
+    one, same, other = f"{rm.flaw} " * 4, f"{rm.flaw} " * 5, f"zz {rm.flaw}{rm.flaw} yy xx {rm.flaw}"
+    rm.weights |= {f"{rm.flaw}{rm.flaw}": rm.FLAW_WEIGHT * 9}
+    (result,) = run(Many(texts=((one.strip(),), (same.strip(), other), ("ba",))), budget=50, rm=rm)
+    assert [finding.response for finding in result.findings] == [one.strip(), other]
+    assert result.attempt.outcome == "found"
+    assert (result.attempt.queries_to_find, result.attempt.queries) == (1, 4)
+    assert len({finding.finding_id for finding in result.findings}) == 2
+
+
+class Prompted(ToyRewardModel):
+    """On the prompt of each number only the word of that number is rewarded."""
+
+    def reward(self, pair: Pair) -> float:
+        number = pair.prompt[0].content.removeprefix("Question ").rstrip("?")
+        return 10.0 * (f"w{number}" in pair.response.split())
+
+
+def together(attack: Together, n: int = 3, budget: int = 60) -> Result:
+    rm = Prompted()
+    (result,) = driver(rm).run([plan(attack, toy_prompts(n), rm, budget=budget)])
+    assert result.attempt.error is None
+    return result
+
+
+def test_of_an_attack_on_prompts_together_the_text_that_wins_on_most_is_the_finding_on_each() -> None:
+    result = together(Together(texts=(("w0",), ("w1 w2", "w1"), ("w2",))))
+    assert [(f.response, f.prompt[0].content) for f in result.findings] == [
+        ("w1 w2", "Question 1?"),
+        ("w1 w2", "Question 2?"),
+    ]
+    assert len({finding.finding_id for finding in result.findings}) == 2
+    assert result.attempt.queries_to_find == 3, "the first finding, on whatever prompt"
+    assert (result.attempt.outcome, result.attempt.queries) == ("found", 3 * 4)
+
+
+def test_prompts_together_are_done_when_one_text_wins_on_all() -> None:
+    result = together(Together(texts=(("w0 w1",), ("w0 w1 w2",), ("never asked",))))
+    assert {finding.response for finding in result.findings} == {"w0 w1 w2"}
+    assert (len(result.findings), result.attempt.queries) == (3, 6)
+
+
+def test_scoring_on_some_prompts_pays_for_those_and_finds_nothing_yet() -> None:
+    result = together(Together(texts=(("w0 w1",), ("w2",)), subset=(0, 2)))
+    assert (result.attempt.queries, result.findings) == (4, ())
+
+
+def test_what_was_found_before_the_budget_ended_stands() -> None:
+    result = together(Together(texts=(("w0",), ("w1",), ("w2",))), budget=4)
+    assert (result.attempt.outcome, result.attempt.queries) == ("found", 3)
+    assert [finding.response for finding in result.findings] == ["w0"]

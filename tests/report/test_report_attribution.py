@@ -15,10 +15,11 @@ from report_samples import HOSTILE, conversation, finding, fingerprint, summaris
 from corpus import Corpus
 from miner.errors import ModelError
 from miner.report import Attribution, TokenAttribution, write_report
-from miner.report.attribution import attribute, attribute_findings, baseline_token
+from miner.report.attribution import attribute_findings
 from miner.report.heatmap import heat_map, segments
 from miner.report.reading import read_run
 from miner.rewards import Pair, load_reward_model
+from miner.rewards.attribution import attribute, baseline_token
 from miner.rewards.transformer import TransformerRewardModel
 from miner.safe_text import visible
 
