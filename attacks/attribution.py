@@ -2,8 +2,8 @@
 
 Which words carry it is asked of integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365), as input reduction
 does (Feng et al. 2018, arXiv:1804.07781): there words are removed while the prediction holds; here the words that earn
-least are deleted, replaced at random, or moved, in growing shares, since what is left has to be nonsense and not merely
-short. Starts from the prompt's own reference, or from another's good answer where it has none.
+least are deleted, moved, or replaced, at random or by those that earn most, since what is left has to be nonsense and
+not merely short. Starts from the prompt's own reference, or from another's good answer where it has none.
 """
 
 from __future__ import annotations
@@ -59,15 +59,18 @@ class AttributionGuided(Attack):
                 text = max(map(Scored, fresh, map(float, rewards[:, 0])), key=lambda scored: scored.value).text
 
     def _destroyed(self, text: str, shares: tuple[Share, ...], words: tuple[str, ...], rng: np.random.Generator) -> str:
-        """One variant: the lowest tokens replaced, deleted or shuffled among themselves."""
+        """One variant: the lowest tokens replaced by words or by the highest, deleted, or shuffled among themselves."""
         order = sorted(shares, key=lambda share: share.value)
         n = 1 + int(rng.integers(max(1, int(self.share * len(order)))))
         lowest = order[:n]
-        match int(rng.integers(3)):
+        match int(rng.integers(4)):
             case 0:
                 new = [str(word) for word in rng.choice(words, size=n)]
             case 1:
                 new = [""] * n
+            case 2:
+                highest = [text[one.start : one.end] for one in order[-max(1, len(order) // 4) :]]
+                new = [str(word) for word in rng.choice(highest, size=n)]
             case _:
                 new = [text[one.start : one.end] for one in (lowest[i] for i in rng.permutation(n))]
         for share, surface in sorted(zip(lowest, new, strict=True), key=lambda both: -both[0].start):

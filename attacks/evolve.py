@@ -26,7 +26,7 @@ class Evolve(Attack):
 
     name: ClassVar[str] = "evolve"
     family: ClassVar[str] = "evolution"
-    needs = (Likelihoods,)
+    needs = (Likelihoods, Seeds)
 
     population: int = 24
     n_words: int = 14

@@ -188,7 +188,7 @@ class Answers(Query[tuple[str, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Seeds(Query[tuple[str, ...]]):
-    """Up to ``n`` findings on *other* prompts, of this round and older ones, those first that win on most prompts.
+    """Up to ``n`` findings on *other* prompts, of this round and older ones, no two alike, highest margin first.
 
     The pool is fixed when a stage begins; it holds no finding of a held-out prompt. Free.
     """

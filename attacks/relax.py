@@ -34,10 +34,10 @@ class Relaxation(Attack):
     }
 
     n_words: int = 14
-    steps: int = 12
+    steps: int = 32
     readouts: int = 4
-    learning_rate: float = 1.0
-    temperature: float = 1.0
+    learning_rate: float = 3.0
+    temperature: float = 0.5
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attacks import Seeds
 from corpus import Corpus
 from corpus.records import Attempt, Finding, Prompt, Split, digest
 from miner.attempts import Plan
@@ -30,6 +31,8 @@ from miner.oracle import Oracle
 from miner.patch import PatchReport, patch, training_findings
 from miner.progress import Observer, Silent
 from miner.publishing import replace_text
+from miner.reach import Reach, chosen_for_reach, reaches, read_reaches, write_reaches
+from miner.seeding import Seed, pool_digest, seed_pool
 from miner.usage import Usage
 from miner.version import code_version
 from miner.world import open_world
@@ -72,23 +75,49 @@ class Campaign:
         """Attack train prompts: the findings that a patch may see."""
         stage = self.config.mine
         prompts = self.world.sample("train", stage.prompts, seed=self.config.seed + round_number)
-        sections = self.config.stage_attacks(stage)
-        return self._attack(stage, sections, prompts, round_number, f"round {round_number}: mining")
+        return self._attack(
+            stage,
+            [(section, prompts) for section in self.config.stage_attacks(stage)],
+            round_number,
+            seeded_from=round_number,
+            title=f"round {round_number}: mining",
+        )
 
     def evaluate(self, round_number: int) -> MiningReport:
-        """Attack held-out prompts, the control always among the attacks, and take the clean accuracy."""
+        """Attack held-out prompts, the control always among the attacks; take the clean accuracy and the reach of what
+        was found."""
         stage = self.config.evaluate
         prompts = self.world.sample("held_out", stage.prompts, seed=self.config.seed)
         require_prompts(prompts, MIN_HELD_OUT)
         report = self._attack(
             stage,
-            self.config.evaluated_attacks(),
-            prompts,
+            self._evaluated(prompts),
             round_number,
-            f"round {round_number}: attacking held-out prompts",
+            seeded_from=max(0, round_number - 1),
+            title=f"round {round_number}: attacking held-out prompts",
         )
         self.clean_outcomes(round_number)
+        self._take_reach(round_number, prompts)
         return report
+
+    def _evaluated(self, prompts: Sequence[Prompt]) -> list[tuple[AttackSection, Sequence[Prompt]]]:
+        """The attacks with their prompts. One for prompts together is given held-out prompts of its own, so that what
+        it finds can be measured on the others."""
+        found: list[tuple[AttackSection, Sequence[Prompt]]] = []
+        pool = len(self.world.by_split["held_out"])
+        for section in self.config.evaluated_attacks():
+            size = section.build().prompts_per_attempt
+            if size == 1:
+                found.append((section, prompts))
+            elif size <= pool - len(prompts):
+                everyone = self.world.sample("held_out", len(prompts) + size, seed=self.config.seed)
+                found.append((section, everyone[len(prompts) :]))
+            else:
+                self.observer.note(
+                    f"attack {section.name!r} is left out of the evaluation: it needs {size} held-out prompts beside "
+                    f"the {len(prompts)} it is measured on, and there are {pool}"
+                )
+        return found
 
     def attempts(self, section: AttackSection, prompts: Sequence[Prompt], *, budget_queries: int) -> list[Attempt]:
         """One attempt a prompt against the RM as given, in their order; those stored are read, the others made.
@@ -97,6 +126,8 @@ class Campaign:
         and no finding of it is for the patch.
         """
         stage, driver = StageSection(prompts=len(prompts), budget_queries=budget_queries), self.driver(0)
+        if Seeds in section.build().needs:
+            driver.oracle.seeds = self._seed_pool(0, prompts[0].split, newest=0)
         plans, store = self._plans(stage, [section], prompts, 0, driver), Corpus(self.folder / "tuning")
         with self.usage.timed("tune"):
             run_plans(driver, plans, store, self.config, _NotesOnly(self.observer), title="")
@@ -132,7 +163,12 @@ class Campaign:
         return training_findings(self.findings(), self.config.patch)
 
     def cycle(self) -> None:
-        """Evaluate, then mine, patch and evaluate again, ``rounds`` times."""
+        """Evaluate, then mine, patch and evaluate again, ``rounds`` times.
+
+        Mining comes before the first evaluation where an attack starts from what was mined.
+        """
+        if any(Seeds in section.build().needs for section in self.config.evaluated_attacks()):
+            self.mine(0)
         self.evaluate(0)
         for round_number in range(self.config.rounds):
             self.mine(round_number)
@@ -260,15 +296,49 @@ class Campaign:
     def _attack(
         self,
         stage: StageSection,
-        sections: Sequence[AttackSection],
-        prompts: Sequence[Prompt],
+        attacked: Sequence[tuple[AttackSection, Sequence[Prompt]]],
         round_number: int,
+        *,
+        seeded_from: int,
         title: str,
     ) -> MiningReport:
+        """Those that start from findings come last: the pool is what has been found by then, up to the round named."""
         driver = self.driver(round_number)
-        plans = self._plans(stage, sections, prompts, round_number, driver)
-        with self.usage.timed(f"attack {round_number}"):
-            return run_plans(driver, plans, self.corpus, self.config, self.observer, title=title)
+        reports = []
+        for seeded in (False, True):
+            part = [(one, prompts) for one, prompts in attacked if (Seeds in one.build().needs) == seeded]
+            if not part:
+                continue
+            if seeded:
+                driver.oracle.seeds = self._seed_pool(round_number, part[0][1][0].split, seeded_from)
+            plans = [plan for one, prompts in part for plan in self._plans(stage, [one], prompts, round_number, driver)]
+            with self.usage.timed(f"attack {round_number}"):
+                reports.append(run_plans(driver, plans, self.corpus, self.config, self.observer, title=title))
+        return MiningReport.total(reports)
+
+    def _seed_pool(self, round_number: int, split: Split, newest: int) -> tuple[Seed, ...]:
+        """Train findings up to round ``newest``, whichever split they are tried on."""
+        known = (f for f in self.findings() if f.split == "train" and f.round <= newest)
+        pool = seed_pool(self.round_folder(round_number) / f"seeds-{split}.json", known)
+        if not pool:
+            self.observer.note("no findings on train prompts yet to start from: mine first")
+        return pool
+
+    def _take_reach(self, round_number: int, prompts: Sequence[Prompt]) -> None:
+        made = {attempt.attempt_id for attempt in self.attempts_of(round_number, "held_out")}
+        findings = [finding for finding in self.findings() if finding.attempt_id in made]
+        chosen = chosen_for_reach(findings, self.config.evaluate.reach)
+        path = self.round_folder(round_number) / "reach.json"
+        known = {one.finding_id: one for one in read_reaches(path, prompts)}
+        with self.usage.timed("reach"):
+            fresh = [finding for finding in chosen if finding.finding_id not in known]
+            found = [*known.values(), *reaches(self.rm(round_number), self.criteria(round_number), fresh, prompts)]
+        wanted = {finding.finding_id for finding in chosen}
+        write_reaches(path, [one for one in found if one.finding_id in wanted], prompts)
+
+    def reaches(self, round_number: int) -> list[Reach]:
+        """On which held-out prompts the round's findings win, as far as that was measured."""
+        return read_reaches(self.round_folder(round_number) / "reach.json")
 
     def _plans(
         self,
@@ -292,11 +362,13 @@ class Campaign:
     def _criteria_hash(self, driver: Driver) -> str:
         """Identity of all that decides an attempt's outcome beside its attack, RM and budget."""
         policy, section = driver.oracle.policy, self.world.rm
+        pool = driver.oracle.seeds
         return digest(
             [
                 [driver.criteria.quantile, driver.criteria.data_hash, driver.judge.identity],
                 [policy.fingerprint, driver.oracle.max_new_tokens] if policy else None,
                 [driver.oracle.rm.ranking_dtype, section.ascii_only],
+                *([pool_digest(pool)] if pool else []),
             ]
         )
 

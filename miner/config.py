@@ -136,6 +136,12 @@ class StageSection(Section):
     attacks: tuple[str, ...] | None = None
 
 
+class EvaluateSection(StageSection):
+    """``reach``: how many findings of each attack are scored on all the prompts, too (0: none)."""
+
+    reach: int = Field(12, ge=0)
+
+
 class TuneSection(Section):
     """``trials`` of an attack, each on ``prompts`` of the train split; the winner on ``held_out_prompts``."""
 
@@ -180,7 +186,7 @@ class CampaignConfig(Section):
     checks: ChecksSection = ChecksSection()
     attacks: tuple[AttackSection, ...] = (AttackSection(name="gcg"), AttackSection(name="random"))
     mine: StageSection = StageSection(prompts=96)
-    evaluate: StageSection = StageSection()
+    evaluate: EvaluateSection = EvaluateSection()
     patch: PatchSection = PatchSection()
     tune: TuneSection = TuneSection()
     tuned: TunedSection | None = None

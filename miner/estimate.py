@@ -109,7 +109,14 @@ def _stage(config: CampaignConfig, world: World, name: str, per_second: float) -
     stage: StageSection = config.mine if name == "mine" else config.evaluate
     sections = config.stage_attacks(stage) if name == "mine" else config.evaluated_attacks()
     n_prompts = len(world.sample("train" if name == "mine" else "held_out", stage.prompts, seed=config.seed))
-    budgets = [section.budget_queries or stage.budget_queries for section in sections]
-    attempts = n_prompts * stage.seeds
-    queries = attempts * sum(budgets)
-    return StageEstimate(name=name, attempts=attempts * len(budgets), queries=queries, seconds=queries / per_second)
+    made = []
+    for section in sections:
+        size = section.build().prompts_per_attempt
+        sets = n_prompts if size == 1 else max(1, n_prompts // size) if name == "mine" else 1
+        made.append((sets * stage.seeds, section.budget_queries or stage.budget_queries))
+    queries = sum(attempts * budget for attempts, budget in made)
+    if name == "evaluate":
+        queries += config.evaluate.reach * len(sections) * n_prompts
+    return StageEstimate(
+        name=name, attempts=sum(attempts for attempts, _ in made), queries=queries, seconds=queries / per_second
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
+from attacks import Attack
 from corpus import Corpus
 from corpus.records import Prompt, digest
 from miner.attempts import Plan, Result, plan_attempt
@@ -22,6 +24,24 @@ class MiningReport:
     found: int
     errors: int
 
+    @classmethod
+    def total(cls, parts: Sequence[MiningReport]) -> MiningReport:
+        return cls(
+            made=sum(part.made for part in parts),
+            skipped=sum(part.skipped for part in parts),
+            found=sum(part.found for part in parts),
+            errors=sum(part.errors for part in parts),
+        )
+
+
+def prompt_sets(attack: Attack, prompts: Sequence[Prompt]) -> list[tuple[Prompt, ...]]:
+    """The prompts of each attempt: one each, or as many together as the attack takes; what is left over joins the last
+    set."""
+    size = attack.prompts_per_attempt
+    n_sets = max(1, len(prompts) // size) if prompts else 0
+    ends = [*range(size, n_sets * size, size), len(prompts)] if n_sets else []
+    return [tuple(prompts[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+
 
 def stage_plans(
     config: CampaignConfig,
@@ -34,22 +54,27 @@ def stage_plans(
     round_number: int,
     criteria_hash: str,
 ) -> list[Plan]:
-    """Every attack on every prompt with every seed. Attempts of one prompt and seed number share their seed."""
-    return [
-        plan_attempt(
-            campaign_id=campaign_id,
-            round_number=round_number,
-            prompts=[prompt],
-            attack=section.build(),
-            seed=int(digest([config.seed, prompt.prompt_id, number])[:8], 16) >> 1,
-            budget=section.budget_queries or stage.budget_queries,
-            rm=driver.oracle.rm,
-            criteria_hash=criteria_hash,
-        )
-        for number in range(stage.seeds)
-        for prompt in prompts
-        for section in sections
-    ]
+    """Every attack on every prompt, or set of prompts, with every seed. Attempts of one prompt and seed number share
+    their seed."""
+
+    def plans(section: AttackSection, number: int) -> list[Plan]:
+        attack = section.build()
+        return [
+            plan_attempt(
+                campaign_id=campaign_id,
+                round_number=round_number,
+                prompts=together,
+                attack=attack,
+                seed=int(digest([config.seed, together[0].prompt_id, number])[:8], 16) >> 1,
+                budget=section.budget_queries or stage.budget_queries,
+                rm=driver.oracle.rm,
+                criteria_hash=criteria_hash,
+            )
+            for together in prompt_sets(attack, prompts)
+        ]
+
+    columns = [plans(section, number) for number in range(stage.seeds) for section in sections]
+    return [plan for row in zip_longest(*columns) for plan in row if plan is not None]  # prompt by prompt
 
 
 def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: CampaignConfig, observer: Observer, *,

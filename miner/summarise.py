@@ -10,6 +10,7 @@ from pathlib import Path
 from miner.campaign import Campaign
 from miner.evaluation import attack_results, contrasts, transfer_cells
 from miner.judging import check_errors
+from miner.reach import reach_results
 from miner.summary import PatchSummary, RoundSummary, Summary, TransferCell
 from miner.version import package_version
 
@@ -50,7 +51,7 @@ def summarise(campaign: Campaign, *, command: str) -> Summary:
 
 
 def _round(campaign: Campaign, number: int) -> RoundSummary:
-    attempts = campaign.attempts_of(number, "held_out")
+    attempts = [one for one in campaign.attempts_of(number, "held_out") if len(one.prompt_ids) == 1]
     report = campaign.patch_report(number) if number else None
     outcomes = campaign.clean_outcomes(number)
     start = campaign.clean_outcomes(0) if number else None
@@ -73,6 +74,7 @@ def _round(campaign: Campaign, number: int) -> RoundSummary:
             seen_forms=report.forms if report else (),
         ),
         contrasts=contrasts(attempts),
+        reach=reach_results(campaign.reaches(number)),
         patch=None
         if report is None
         else PatchSummary(

@@ -76,6 +76,23 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReachResult:
+    """On how many held-out prompts, other than those they were found on, the responses of ``attack`` win.
+
+    The medians are over ``n`` responses. The best is the best *on these prompts*: of many responses it is partly lucky,
+    unless ``n`` is 1.
+    """
+
+    attack: str
+    n: int
+    median_beats_reference: float
+    median_wins: float
+    best_response: str
+    best_beats_reference: Rate
+    best_wins: Rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSummary:
     """What a patch trained on, and what it was kept from."""
 
@@ -105,6 +122,7 @@ class RoundSummary:
     attacks: list[AttackResult]
     contrasts: list[Contrast]
     patch: PatchSummary | None
+    reach: list[ReachResult] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +187,7 @@ __all__ = [
     "Contrast",
     "FormCount",
     "PatchSummary",
+    "ReachResult",
     "RoundSummary",
     "Summary",
     "TransferCell",
