@@ -136,6 +136,26 @@ class StageSection(Section):
     attacks: tuple[str, ...] | None = None
 
 
+class ScheduleSection(Section):
+    """Spends ``total_queries`` in generations of so many attempts, instead of every attack on every prompt.
+
+    "thompson" learns which attack finds most on which of ``groups`` of prompts (by their references' rewards), at full
+    budget or at the ``probe`` share of it; "uniform", its control, takes all in turn.
+    """
+
+    total_queries: int = Field(ge=1)
+    policy: Literal["thompson", "uniform"] = "thompson"
+    generation: int = Field(24, ge=1)
+    groups: int = Field(3, ge=1)
+    probe: float = Field(0.125, gt=0, le=1)
+
+
+class MineSection(StageSection):
+    """``schedule``: which attempts to make is decided as findings come in."""
+
+    schedule: ScheduleSection | None = None
+
+
 class EvaluateSection(StageSection):
     """``reach``: how many findings of each attack are scored on all the prompts, too (0: none)."""
 
@@ -185,7 +205,7 @@ class CampaignConfig(Section):
     criteria: CriteriaSection = CriteriaSection()
     checks: ChecksSection = ChecksSection()
     attacks: tuple[AttackSection, ...] = (AttackSection(name="gcg"), AttackSection(name="random"))
-    mine: StageSection = StageSection(prompts=96)
+    mine: MineSection = MineSection(prompts=96)
     evaluate: EvaluateSection = EvaluateSection()
     patch: PatchSection = PatchSection()
     tune: TuneSection = TuneSection()

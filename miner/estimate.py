@@ -106,6 +106,10 @@ def _stage(config: CampaignConfig, world: World, name: str, per_second: float) -
         attempts = tune.trials * tune.prompts + 2 * tune.held_out_prompts
         queries = attempts * tune.budget_queries
         return StageEstimate(name=name, attempts=attempts, queries=queries, seconds=queries / per_second)
+    if name == "mine" and config.mine.schedule is not None:
+        queries = config.mine.schedule.total_queries
+        attempts = max(1, queries // config.mine.budget_queries)
+        return StageEstimate(name=name, attempts=attempts, queries=queries, seconds=queries / per_second)
     stage: StageSection = config.mine if name == "mine" else config.evaluate
     sections = config.stage_attacks(stage) if name == "mine" else config.evaluated_attacks()
     n_prompts = len(world.sample("train" if name == "mine" else "held_out", stage.prompts, seed=config.seed))

@@ -13,6 +13,7 @@ from miner.attempts import Plan, Result, plan_attempt
 from miner.config import AttackSection, CampaignConfig, StageSection
 from miner.driver import Driver
 from miner.progress import Observer
+from miner.rewards.base import RewardModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +61,15 @@ def stage_plans(
     def plans(section: AttackSection, number: int) -> list[Plan]:
         attack = section.build()
         return [
-            plan_attempt(
-                campaign_id=campaign_id,
-                round_number=round_number,
-                prompts=together,
-                attack=attack,
-                seed=int(digest([config.seed, together[0].prompt_id, number])[:8], 16) >> 1,
+            plan_of(
+                config,
+                attack,
+                together,
+                number=number,
                 budget=section.budget_queries or stage.budget_queries,
                 rm=driver.oracle.rm,
+                campaign_id=campaign_id,
+                round_number=round_number,
                 criteria_hash=criteria_hash,
             )
             for together in prompt_sets(attack, prompts)
@@ -75,6 +77,31 @@ def stage_plans(
 
     columns = [plans(section, number) for number in range(stage.seeds) for section in sections]
     return [plan for row in zip_longest(*columns) for plan in row if plan is not None]  # prompt by prompt
+
+
+def plan_of(
+    config: CampaignConfig,
+    attack: Attack,
+    prompts: Sequence[Prompt],
+    *,
+    number: int,
+    budget: int,
+    rm: RewardModel,
+    campaign_id: str,
+    round_number: int,
+    criteria_hash: str,
+) -> Plan:
+    """The plan of a campaign's attempt ``number`` on these prompts."""
+    return plan_attempt(
+        campaign_id=campaign_id,
+        round_number=round_number,
+        prompts=prompts,
+        attack=attack,
+        seed=int(digest([config.seed, prompts[0].prompt_id, number])[:8], 16) >> 1,
+        budget=budget,
+        rm=rm,
+        criteria_hash=criteria_hash,
+    )
 
 
 def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: CampaignConfig, observer: Observer, *,

@@ -1,0 +1,168 @@
+"""Spends a budget of queries where certified, distinct findings come cheapest: Thompson sampling over arms.
+
+An arm is an attack at one budget on one group of prompts; what it yields is a rate, distinct findings a query, with a
+Gamma posterior (Poisson counts; Thompson 1933, Chapelle & Li 2011). Groups share what is known of their attack, and the
+full budget what is known of the short one: each is drawn around a draw of its parent. Decisions are made in
+generations, from complete earlier ones and the seed alone, so that a resumed campaign decides as it would have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.duplicates import near_duplicates
+from corpus.records import Attempt, Finding, Prompt, digest
+from miner.config import AttackSection, ScheduleSection
+
+PARENT_WEIGHT = 1.0  # findings that a parent's rate counts for
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """An attack at one budget on one group of prompts."""
+
+    attack: str
+    budget: int
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One attempt to make: ``number`` tells those of an attack on the same prompt apart."""
+
+    arm: Arm
+    prompt: Prompt
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a choice cost and how many findings, unlike all before it, it brought."""
+
+    arm: Arm
+    queries: int
+    distinct: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Scheduler:
+    """The stage's decisions; ``group_of`` has each prompt's group, ``spent`` is what complete generations cost."""
+
+    section: ScheduleSection
+    attacks: Sequence[AttackSection]
+    prompts: Sequence[Prompt]
+    group_of: Mapping[str, int]
+    budget_queries: int
+    seed: int
+    outcomes: list[Outcome] = field(default_factory=list)
+    generation: int = 0
+    _made: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def spent(self) -> int:
+        return sum(outcome.queries for outcome in self.outcomes)
+
+    @property
+    def found(self) -> tuple[Finding, ...]:
+        """All findings of complete generations, in their order."""
+        return tuple(self._findings)
+
+    def choose(self) -> list[Choice]:
+        """The next generation; empty when the budget is spent."""
+        rng = np.random.default_rng(int(digest([self.seed, "generation", self.generation])[:12], 16))
+        left = self.section.total_queries - self.spent
+        chosen: list[Choice] = []
+        arms = self._arms()
+        while len(chosen) < self.section.generation and left > 0:
+            arm = self._arm(arms, len(chosen), rng)
+            chosen.append(self._attempt(arm))
+            left -= arm.budget
+        return chosen
+
+    def learn(self, made: Sequence[tuple[Choice, Attempt, Sequence[Finding]]]) -> None:
+        """Take in a complete generation, in the order of its attempts' ids."""
+        before = len(self._findings)
+        ordered = sorted(made, key=lambda one: one[1].attempt_id)
+        self._findings += [finding for _, _, findings in ordered for finding in findings]
+        stands_for = near_duplicates(self._findings)
+        fresh = {f.attempt_id for f in self._findings[before:] if stands_for[f.finding_id] == f.finding_id}
+        self.outcomes += [
+            Outcome(choice.arm, attempt.queries, int(attempt.attempt_id in fresh)) for choice, attempt, _ in ordered
+        ]
+        self.generation += 1
+
+    def _arms(self) -> list[Arm]:
+        groups = sorted(set(self.group_of.values()))
+        return [
+            Arm(section.name, budget, group)
+            for section in self.attacks
+            for budget in self._budgets(section)
+            for group in groups
+        ]
+
+    def _budgets(self, section: AttackSection) -> tuple[int, ...]:
+        """Short attempts, then full ones; only full ones where the choice is uniform."""
+        full = section.budget_queries or self.budget_queries
+        short = max(1, round(full * self.section.probe))
+        return (short, full) if self.section.policy == "thompson" and short < full else (full,)
+
+    def _arm(self, arms: Sequence[Arm], slot: int, rng: np.random.Generator) -> Arm:
+        if self.section.policy == "uniform":
+            return arms[(self.generation * self.section.generation + slot) % len(arms)]
+        if self.generation == 0:  # nothing is known: try every attack, at its short budget
+            short = [arm for arm in arms if arm.budget == self._shortest(arm.attack)]
+            return short[slot * len(short) // self.section.generation % len(short)]
+        rates = self._draw(arms, rng)
+        return arms[int(rates.argmax())]
+
+    def _shortest(self, attack: str) -> int:
+        (section,) = (one for one in self.attacks if one.name == attack)
+        return self._budgets(section)[0]
+
+    def _draw(self, arms: Sequence[Arm], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """One rate per arm: attack at its budgets, shortest first, then the group, each around its parent's draw."""
+        found: dict[tuple[str, int, int | None], tuple[int, int]] = defaultdict(lambda: (0, 0))
+        for outcome in self.outcomes:
+            arm = outcome.arm
+            for key in ((arm.attack, arm.budget, None), (arm.attack, arm.budget, arm.group)):
+                finds, queries = found[key]
+                found[key] = finds + outcome.distinct, queries + outcome.queries
+        rates: dict[tuple[str, int, int | None], float] = {}
+        for section in self.attacks:
+            parent = 1.0 / (section.budget_queries or self.budget_queries)
+            for budget in self._budgets(section):
+                parent = rates[section.name, budget, None] = _posterior(parent, *found[section.name, budget, None], rng)
+        return np.array(
+            [_posterior(rates[a.attack, a.budget, None], *found[a.attack, a.budget, a.group], rng) for a in arms]
+        )
+
+    def _attempt(self, arm: Arm) -> Choice:
+        """On the prompt of the group that this attack has tried least often."""
+        group = [p for p in self.prompts if self.group_of[p.prompt_id] == arm.group]
+        prompt = min(group, key=lambda p: (self._made[arm.attack, p.prompt_id], digest([self.seed, p.prompt_id])))
+        number = self._made[arm.attack, prompt.prompt_id]
+        self._made[arm.attack, prompt.prompt_id] += 1
+        return Choice(arm, prompt, number)
+
+
+def _posterior(prior: float, finds: int, queries: int, rng: np.random.Generator) -> float:
+    """A draw of a rate that ``finds`` in ``queries`` tell of, around the ``prior`` rate."""
+    return float(rng.gamma(PARENT_WEIGHT + finds, 1.0 / (PARENT_WEIGHT / prior + queries)))
+
+
+def difficulty_groups(
+    prompts: Sequence[Prompt], reference_rewards: Mapping[str, float], n_groups: int
+) -> dict[str, int]:
+    """Prompts by how well their reference scores, in ``n_groups`` equal parts: what has to be beaten.
+
+    Those without a reference are a group of their own.
+    """
+    ranked = sorted(reference_rewards, key=lambda prompt_id: (reference_rewards[prompt_id], prompt_id))
+    group_of = {prompt_id: at * n_groups // len(ranked) for at, prompt_id in enumerate(ranked)}
+    return {prompt.prompt_id: group_of.get(prompt.prompt_id, n_groups) for prompt in prompts}
