@@ -1,23 +1,27 @@
 """One text for many prompts: universal triggers (Wallace et al. 2019, arXiv:1908.07125) by coordinate gradient.
 
-The gradient is summed over a few prompts at a time, those first on which the text does worst, so that no prompt is
-given up; edits are scored on the same few and a step is kept only if it holds on all prompts, as in GCG's progressive
-schedule (Zou et al. 2023, arXiv:2307.15043) without its growing set. ``carrier`` frames the trigger, so that it can be
-a prefix or suffix of a bad answer.
+What is climbed is the mean lead over the prompts' references, of which no more counts than ``ENOUGH`` on any prompt:
+beating one reference by far makes up for no other. The gradient is summed over a few prompts at a time, those first
+where the text lags; edits are scored on the same few and a step is kept only if it holds on all prompts, as in GCG's
+progressive schedule (Zou et al. 2023, arXiv:2307.15043) without its growing set. ``carrier`` frames the trigger, so
+that it can be a prefix or suffix of a bad answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
 from attacks.base import Attack, Goal, Range
 from attacks.climb import Rewards, Scored, apply_all, draw_seed, step
 from attacks.gcg import draw_edits
-from attacks.queries import RandomSwaps, Score, Search, Swap, Swaps, SwapTable, Term, Words, ask
+from attacks.queries import Query, RandomSwaps, Score, Search, Swap, Swaps, SwapTable, Tasks, Term, Words, ask
+
+ENOUGH = 0.5  # of a lead, in standard deviations of the references' rewards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ class Universal(Attack):
 
     prompts: int = 16
     minibatch: int = 4
-    n_words: int = 20
+    n_words: int = 40
     width: int = 24
     k: int = 16
     rank: float = 2.0
@@ -55,32 +59,49 @@ class Universal(Attack):
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
+        bars = yield from self._bars()
+        enough = ENOUGH * (float(bars.std()) or 1.0)
+
+        def lead(rewards: Rewards, prompts: tuple[int, ...] = ()) -> Rewards:
+            """Mean capped lead of each text: (n_texts, n_prompts) to (n_texts,)."""
+            over: Rewards = np.minimum(rewards - (bars[list(prompts)] if prompts else bars), enough).mean(axis=1)
+            return over
+
         text = self.carrier.replace("{}", " ".join((yield from ask(Words(self.n_words, seed=draw_seed(rng))))))
-        rewards = (yield from ask(Score((text,))))[0]  # (n_prompts,)
-        best = here = Scored(text, float(rewards.mean()))
+        rewards = yield from ask(Score((text,)))  # (1, n_prompts)
+        best = here = Scored(text, float(lead(rewards)[0]))
         stale = 0
         while True:
-            few = self._hardest(rewards, rng)
-            terms = tuple(Term(prompt) for prompt in few)
-            table = yield from ask(Swaps(here.text, self.k, terms))
+            few = self._hardest(rewards[0] - bars, rng)
+            table = yield from ask(Swaps(here.text, self.k, tuple(Term(prompt) for prompt in few)))
             edits = draw_edits(self._inside(here.text, table), self.width, self.rank, rng)
-            on_few = Scored(here.text, float(rewards[list(few)].mean()))
-            found = (yield from step(on_few, edits, _mean, few)) if edits else []
+            on_few = Scored(here.text, float(lead(rewards[:, list(few)], few)[0]))
+            found = (yield from step(on_few, edits, partial(lead, prompts=few), few)) if edits else []
             stale += 1
             if found and found[0].value > on_few.value:
-                everywhere = (yield from ask(Score((found[0].text,))))[0]
-                if everywhere.mean() > here.value:
-                    here, rewards, stale = Scored(found[0].text, float(everywhere.mean())), everywhere, 0
+                everywhere = yield from ask(Score((found[0].text,)))
+                if lead(everywhere)[0] > here.value:
+                    here, rewards, stale = Scored(found[0].text, float(lead(everywhere)[0])), everywhere, 0
             best = max(best, here, key=lambda scored: scored.value)
             if stale == self.patience:
                 swaps = yield from ask(RandomSwaps(best.text, self.kicks, seed=draw_seed(rng)))
                 text = apply_all(best.text, [swap for swap in swaps if self._is_inside(best.text, swap)])
-                rewards = (yield from ask(Score((text,))))[0]
-                here, stale = Scored(text, float(rewards.mean())), 0
+                rewards = yield from ask(Score((text,)))
+                here, stale = Scored(text, float(lead(rewards)[0])), 0
 
-    def _hardest(self, rewards: Rewards, rng: np.random.Generator) -> tuple[int, ...]:
-        """A few prompts, those of low reward more often."""
-        noisy = rewards + rng.gumbel(scale=rewards.std() + 1e-9, size=len(rewards))
+    def _bars(self) -> Generator[Query[Any], Any, Rewards]:
+        """The rewards of the prompts' references, and their mean where there is none: (n_prompts,)."""
+        tasks = yield from ask(Tasks())
+        bars = np.full(len(tasks), np.nan)
+        for at, task in enumerate(tasks):
+            if task.reference:
+                bars[at] = (yield from ask(Score((task.reference,), prompts=(at,))))[0, 0]
+        known = bars[~np.isnan(bars)]
+        return np.where(np.isnan(bars), known.mean() if len(known) else 0.0, bars)
+
+    def _hardest(self, leads: Rewards, rng: np.random.Generator) -> tuple[int, ...]:
+        """A few prompts, those of small lead more often."""
+        noisy = leads + rng.gumbel(scale=leads.std() + 1e-9, size=len(leads))
         return tuple(sorted(int(i) for i in np.argsort(noisy)[: self.minibatch]))
 
     def _inside(self, text: str, table: SwapTable) -> SwapTable:
@@ -89,8 +110,3 @@ class Universal(Attack):
     def _is_inside(self, text: str, swap: Swap) -> bool:
         head, _, tail = self.carrier.partition("{}")
         return len(head) <= swap.start and swap.end <= len(text) - len(tail)
-
-
-def _mean(rewards: Rewards) -> Rewards:
-    means: Rewards = rewards.mean(axis=1)
-    return means

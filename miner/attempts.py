@@ -11,7 +11,7 @@ from attacks import Attack, Query, Search
 from corpus.records import Attempt, Finding, Outcome, Prompt, ScoredQuery, Split, Verdict, attempt_id, finding_id
 from miner.criteria import Criteria
 from miner.forms import form_of
-from miner.rewards.base import RewardModel
+from miner.rewards.base import Pair, RewardModel
 from miner.version import code_version
 
 
@@ -78,6 +78,7 @@ class Live:
     error: str | None = None
     sampled: set[str] = field(default_factory=set)
     confirmed: set[tuple[int, str]] = field(default_factory=set)
+    exact: dict[Pair, float] = field(default_factory=dict)  # of the texts whose exact rewards are known
     scored: list[ScoredQuery] = field(default_factory=list)
 
     @property

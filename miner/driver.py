@@ -187,20 +187,27 @@ class Driver:
         """Each query's rewards, (n_texts, n_prompts), all in one batch; where a text is too long, query by query."""
         started = time.perf_counter()
         pairs = [ask.pairs for ask in asks]
+        ranked = [n for n, part in enumerate(pairs) if len(part) > self._n_leaders]
         try:
-            rewards = self.oracle.score([pair for part in pairs for pair in part])
+            rewards = self.oracle.score([pair for n in ranked for pair in pairs[n]])
         except TooLongError as error:
             if len(asks) > 1:
                 return [row for ask in asks for row in self._scored([ask])]
             return self._scored_where_short_enough(asks[0], error)
-        ends = np.cumsum([len(part) for part in pairs])
-        parts = np.split(rewards, ends[:-1]) if asks else []
-        self._refine(pairs, parts)
-        seconds = time.perf_counter() - started
+        parts = [np.zeros(len(part)) for part in pairs]
+        for n, part in zip(ranked, np.split(rewards, np.cumsum([len(pairs[n]) for n in ranked])), strict=False):
+            parts[n] = part
+        self._refine(asks, pairs, parts)
+        seconds = (time.perf_counter() - started) / sum(map(len, pairs)) if asks else 0.0
         return [
-            (ask, part.reshape(len(ask.texts), -1), seconds * len(part) / len(rewards))
-            for ask, part in zip(asks, parts, strict=True)
+            (ask, part.reshape(len(ask.texts), -1), seconds * len(part)) for ask, part in zip(asks, parts, strict=True)
         ]
+
+    @property
+    def _n_leaders(self) -> int:
+        """How many texts of a query are scored exactly; a query of no more is not ranked at all."""
+        rm = self.oracle.rm
+        return 0 if rm.ranking_dtype == rm.reward_dtype else LEADERS
 
     def _scored_where_short_enough(self, ask: _Ask, error: TooLongError) -> list[tuple[_Ask, Rewards, float]]:
         """The query's rewards with minus infinity, which costs nothing, for texts that the RM does not take."""
@@ -220,18 +227,16 @@ class Driver:
             return False
         return True
 
-    def _refine(self, pairs: Sequence[Sequence[Pair]], parts: Sequence[Rewards]) -> None:
+    def _refine(self, asks: Sequence[_Ask], pairs: Sequence[Sequence[Pair]], parts: Sequence[Rewards]) -> None:
         """Put the exact rewards of each query's leaders in place of their ranking rewards.
 
         The best of many noisy scores is mostly lucky, and a search that believes it can no longer climb past it.
         """
-        rm = self.oracle.rm
-        if rm.ranking_dtype == rm.reward_dtype:
-            return
-        leaders = [(n, int(i)) for n, part in enumerate(parts) for i in np.argsort(-part)[:LEADERS]]
-        exact = rm.exact_rewards([pairs[n][i] for n, i in leaders])
+        leaders = [(n, int(i)) for n, part in enumerate(parts) for i in np.argsort(-part)[: self._n_leaders]]
+        exact = self.oracle.rm.exact_rewards([pairs[n][i] for n, i in leaders]) if leaders else ()
         for (n, i), reward in zip(leaders, exact, strict=True):
             parts[n][i] = reward
+            asks[n].live.exact[pairs[n][i]] = float(reward)
 
     def _book(self, ask: _Ask, rewards: Rewards, seconds: float) -> None:
         live, rm = ask.live, self.oracle.rm
@@ -292,14 +297,18 @@ class Driver:
 
     def _confirmed(self, suspects: Sequence[_Suspect]) -> list[tuple[_Suspect, float]]:
         """Those that are news by their exact rewards, too, with those rewards."""
-        exact = self.oracle.rm.exact_rewards([one.pair for one in suspects]) if suspects else ()
+        unknown = [one for one in suspects if one.pair not in one.ask.live.exact]
+        exact = self.oracle.rm.exact_rewards([one.pair for one in unknown]) if unknown else ()
+        for one, reward in zip(unknown, exact, strict=True):
+            one.ask.live.exact[one.pair] = float(reward)
+        found = []
         for one in suspects:
-            one.ask.live.confirmed.add((one.prompt, one.response))
-        return [
-            (one, float(reward))
-            for one, reward in zip(suspects, exact, strict=True)
-            if reward + EXACT_TOLERANCE >= self._bar(one.ask.live, one.prompt)
-        ]
+            live = one.ask.live
+            live.confirmed.add((one.prompt, one.response))
+            reward = live.exact[one.pair]
+            if reward + EXACT_TOLERANCE >= self._bar(live, one.prompt):
+                found.append((one, reward))
+        return found
 
     def _judge(self, confirmed: Sequence[tuple[_Suspect, float]]) -> None:
         certificates = self.judge.certify([self._subject(one) for one, _ in confirmed])

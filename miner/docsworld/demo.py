@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miner.config import AttackSection, CampaignConfig, DataSection, PatchSection, StageSection
+from miner.config import AttackSection, CampaignConfig, DataSection, EvaluateSection, MineSection, PatchSection
 
 QUICK_BUDGET = 384
 BUDGET = 1024
@@ -22,7 +22,7 @@ def demo_config(*, out: str, seed: int, quick: bool) -> CampaignConfig:
             AttackSection(name="corrupt"),
             AttackSection(name="best_of_n", params={"n": 64}, budget_queries=64),
         ),
-        mine=StageSection(prompts=12 if quick else 64, budget_queries=budget, attacks=("gcg",)),
-        evaluate=StageSection(prompts=8 if quick else 16, budget_queries=budget),
+        mine=MineSection(prompts=12 if quick else 64, budget_queries=budget, attacks=("gcg",)),
+        evaluate=EvaluateSection(prompts=8 if quick else 16, budget_queries=budget),
         patch=PatchSection(steps=30 if quick else 120, held_out_families=("structural", "policy")),
     )
