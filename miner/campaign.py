@@ -103,7 +103,7 @@ class Campaign:
             prompts=prompts,
             group_of=difficulty_groups(prompts, self._reference_rewards(round_number, prompts), section.groups),
             budget_queries=self.config.mine.budget_queries,
-            seed=self.config.seed + round_number,
+            seed=int(digest([self.config.seed, round_number, section.seed])[:8], 16),
         )
         older = [f for f in self.findings() if f.split == "train" and f.round < round_number]
         reports = []

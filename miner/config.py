@@ -146,6 +146,7 @@ class ScheduleSection(Section):
     total_queries: int = Field(ge=1)
     policy: Literal["thompson", "uniform"] = "thompson"
     generation: int = Field(24, ge=1)
+    seed: int = 0
     groups: int = Field(3, ge=1)
     probe: float = Field(0.125, gt=0, le=1)
 

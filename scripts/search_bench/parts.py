@@ -1,0 +1,399 @@
+"""The benchmark's parts, each a function of the options to plain JSON values."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attacks import Attack, known_attacks
+from attacks.gcg import GCG
+from corpus.records import Attempt, Prompt
+from miner.attempts import plan_attempt
+from miner.campaign import Campaign
+from miner.config import CampaignConfig
+from miner.criteria import Criteria, clean_criteria
+from miner.driver import Driver
+from miner.oracle import Oracle
+from miner.reach import reaches
+from miner.rewards import load_reward_model
+from miner.rewards.transformer import TransformerRewardModel
+from miner.statistics import median_cost, paired_difference, rate
+from search_bench.contest import EverythingIsNonsense, Job, ours, ours_pooled, peer, time_to_win
+from search_bench.models import (
+    BenchModel,
+    NeutralScorer,
+    bench_models,
+    check_frames,
+    docs_campaign,
+    questions_of_length,
+)
+from search_bench.variants import PLAIN, Variant
+
+NEVER = float("inf")
+RESPONSE_TOKENS, N_CANDIDATES, TOPK = 32, 512, 256
+OUR_K = 24  # per position: 32 positions give at least 512 candidates
+PEER_RECIPES = {
+    "causal": (("nanogcg", "gcg"),),
+    "encoder": (("tropt", "gcg"), ("tropt", "gaslite"), ("tropt", "random")),
+}
+
+
+def open_bench(options: argparse.Namespace) -> tuple[Campaign, dict[str, BenchModel]]:
+    campaign = docs_campaign(options.out / "campaign")
+    models = bench_models(options.out / "models", campaign)
+    for model in models.values():
+        check_frames(model)
+    return campaign, models
+
+
+def rates(options: argparse.Namespace) -> dict[str, Any]:
+    """Different candidates scored per second of wall time, whole steps, one prompt; ours and peers interleaved."""
+    campaign, models = open_bench(options)
+    repeats, seconds = (3, 6.0) if options.quick else (5, 12.0)
+    settings = [
+        ("causal, 64-token prompt", models["random causal"], 64, ("nanogcg", "gcg")),
+        ("causal, 256-token prompt", models["random causal"], 256, ("nanogcg", "gcg")),
+        ("encoder, 64-token prompt", models["docs encoder"], 64, ("tropt", "gcg")),
+    ]
+    found = {}
+    for title, model, n_tokens, (name, recipe) in settings:
+        prompts = questions_of_length(model, campaign, n_tokens, repeats)
+        rms = {dtype: load_reward_model(model.folder, dtype=dtype) for dtype in ("float32", "bfloat16")}
+        rows: dict[str, list[float]] = {}
+        for at, prompt in enumerate(prompts):
+            start = " ".join(rms["float32"].words(RESPONSE_TOKENS, np.random.default_rng(at)))
+            for dtype, rm in rms.items():
+                job = Job(
+                    model=model, prompts=[prompt], starts=[start], n_candidates=N_CANDIDATES, topk=TOPK,
+                    seconds=seconds, dtype=dtype, seed=at,
+                )  # fmt: skip
+                attack = GCG(n_words=RESPONSE_TOKENS, width=N_CANDIDATES, k=OUR_K)
+                (trace,) = ours(job, rm, no_criteria(), attack)
+                rows.setdefault(f"ours {dtype}", []).append(trace.unique / trace.seconds)
+                (trace,) = peer(name, recipe, job, {}, NeutralScorer(model))
+                rows.setdefault(f"{name} {dtype}", []).append(trace.unique / trace.seconds)
+            _say(f"{title}: {_last(rows)}")
+        best = max(("float32", "bfloat16"), key=lambda dtype: float(np.median(rows[f"ours {dtype}"])))
+        found[title] = {
+            "candidates_per_second": {who: _spread(values) for who, values in rows.items()},
+            "ours_over_peer_as_shipped": _ratio(rows[f"ours {best}"], rows[f"{name} float32"]),
+            "our_dtype": best,
+            "same_dtype": {d: _ratio(rows[f"ours {d}"], rows[f"{name} {d}"]) for d in ("float32", "bfloat16")},
+        }
+    return found
+
+
+def finds(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds to a response that beats the reference and the 95th percentile of clean rewards, by neutral scoring."""
+    campaign, models = open_bench(options)
+    n, seconds = (8, 15.0) if options.quick else (24, 30.0)
+    found = {}
+    for name in ("docs causal", "docs encoder"):
+        model = models[name]
+        scorer, rm = NeutralScorer(model), load_reward_model(model.folder)
+        criteria = clean_criteria(rm, campaign.world.by_split["calibration"], quantile=0.95)
+        prompts = campaign.world.sample("held_out", n, seed=1)
+        bars = {p.prompt_id: max(criteria.threshold, _reference(model, scorer, p)) for p in prompts}
+        starts = [" ".join(rm.words(14, np.random.default_rng(at))) for at in range(n)]
+        job = Job(
+            model=model, prompts=prompts, starts=starts, n_candidates=N_CANDIDATES, topk=TOPK, seconds=seconds,
+            dtype="float32",
+        )  # fmt: skip
+        times = {"ours": _times(ours(job, rm, criteria, GCG()), job, bars, scorer)}
+        _say(f"{name}: ours {_solved(times['ours'])}")
+        started = time.perf_counter()
+        pooled = ours_pooled(job, rm, criteria, GCG())
+        whole = time.perf_counter() - started
+        times["ours, all prompts at once"] = _times(pooled, job, bars, scorer)
+        for tool, recipe in PEER_RECIPES[model.kind]:
+            times[f"{tool} {recipe}"] = _times(peer(tool, recipe, job, bars, scorer), job, bars, scorer)
+            _say(f"{name}: {tool} {recipe} {_solved(times[f'{tool} {recipe}'])}")
+        found[name] = {
+            "dtype": {"ours": rm.ranking_dtype, "peers": "float32"},
+            "limit_s": seconds,
+            "bar": criteria.threshold,
+            "whole_batch_s": whole,
+            "tools": {tool: _survival(values, seconds) for tool, values in times.items()},
+            "seconds": {tool: [None if t is None else round(t, 3) for t in v] for tool, v in times.items()},
+        }
+    return found
+
+
+def ablations(options: argparse.Namespace) -> dict[str, Any]:
+    """Queries and FLOPs to the first certified finding on docs world: plain GCG, ours, and each switch of ours."""
+    campaign, _ = open_bench(options)
+    n, budget, seeds = (12, 2560, (0,)) if options.quick else (24, 5120, (0, 1))
+    prompts = campaign.world.sample("held_out", n, seed=2)
+    rows: dict[str, Attack] = {
+        "gcg": GCG(),
+        "plain GCG (published defaults)": Variant(**PLAIN),  # type: ignore[arg-type]
+        "without merging": Variant(merge="no"),
+        "every merge": Variant(merge="all"),
+        "uniform draws": Variant(draw="uniform"),
+        "best predicted anywhere": Variant(draw="top"),
+        "visited texts left out": Variant(visited=True),
+        "adaptive width": Variant(adaptive=True),
+        "width 6": Variant(width=6),
+        "width 24": Variant(width=24),
+        "width 48": Variant(width=48, k=16),
+        "best of 16 starts": Variant(starts=16),
+        "relaxed start (32 steps)": Variant(relaxed=32),
+        "walks through worse texts": Variant(walk=True),
+    }
+    measured: dict[str, list[Attempt]] = {}
+    for title, attack in rows.items():
+        started = time.perf_counter()
+        measured[title] = _attempts(campaign, attack, prompts, budget=budget, seeds=seeds)
+        cost = median_cost([_cost(one) for one in measured[title]], budget)
+        _say(f"{title}: median {cost.value} queries, {time.perf_counter() - started:.0f} s")
+    return {
+        title: _cost_row(attempts, measured["gcg"], prompts, len(seeds), budget) for title, attempts in measured.items()
+    }
+
+
+def universal(options: argparse.Namespace) -> dict[str, Any]:
+    """One text optimised on 16 held-out prompts, measured on 48 others."""
+    campaign, _ = open_bench(options)
+    budget, seeds = (10_000, (0,)) if options.quick else (40_000, (0, 1, 2))
+    everyone = campaign.world.sample("held_out", 64, seed=0)
+    measured, own = everyone[:48], everyone[48:]
+    attack = known_attacks()["universal"]()
+    driver = campaign.driver(0)
+    plans = [_plan(driver, attack, own, seed, budget) for seed in seeds]
+    rows = []
+    for result in driver.run(plans):
+        row: dict[str, Any] = {
+            "seed": result.plan.seed,
+            "queries": result.attempt.queries,
+            "own_wins": len(result.findings),
+        }
+        for one in reaches(campaign.rm(0), campaign.criteria(0), result.findings, measured):
+            row |= {
+                "response": one.response,
+                "beats_reference": asdict(rate(one.beats_reference, groups=one.groups)),
+                "wins": asdict(rate(one.wins, groups=one.groups)),
+            }
+        rows.append(row)
+        _say(f"universal, seed {result.plan.seed}: {row}")
+    return {"own_prompts": len(own), "measured_on": len(measured), "budget": budget, "runs": rows}
+
+
+def schedule(options: argparse.Namespace) -> dict[str, Any]:
+    """Queries and FLOPs per distinct certified finding at one budget: Thompson, uniform, and each attack alone."""
+    total = 10_000 if options.quick else 40_000
+    names = ("gcg", "random", "corrupt", "transfer", "attribution")
+    runs = {"thompson": ("thompson", names), "uniform": ("uniform", names)}
+    runs |= {
+        f"{name} alone": ("uniform", (name,)) for name in names if name != "transfer"
+    }  # it has nothing to start from
+    found = {}
+    for title, (policy, attacks) in runs.items():
+        seeds = (0,) if options.quick or title not in ("thompson", "uniform") else (0, 1, 2)
+        rows = [
+            _scheduled(options.out / "schedule" / f"{title}-{seed}", policy, attacks, total, seed) for seed in seeds
+        ]
+        found[title] = {
+            "queries_per_distinct": _spread([row["queries"] / max(1, row["distinct"]) for row in rows]),
+            "gflops_per_distinct": _spread([row["flops"] / 1e9 / max(1, row["distinct"]) for row in rows]),
+            "runs": rows,
+        }
+        _say(f"{title}: {found[title]['queries_per_distinct']}")
+    return found
+
+
+def limit(options: argparse.Namespace) -> dict[str, Any]:
+    """FLOPs that an ideal longest-prefix cache would need for the unique texts, per second, against the best matrix
+    product of the same run."""
+    from bench_oracle import measure_oracle
+
+    campaign, models = open_bench(options)
+    found = {}
+    for name, n_tokens in (("random causal", 64), ("random causal", 256), ("docs encoder", 64)):
+        prompts = questions_of_length(models[name], campaign, n_tokens, 4)
+        for dtype in ("float32", "bfloat16"):
+            rm = load_reward_model(models[name].folder, dtype=dtype)
+            title = f"{name}, {n_tokens}-token prompt, {dtype}"
+            found[title] = measure_oracle(
+                rm, prompts, repeats=3 if options.quick else 5, bar=0.6, n_words=RESPONSE_TOKENS, edits=128
+            )
+            _say(f"{title}: {found[title]['share_of_matrix_rate']}")
+    return found
+
+
+def growth(options: argparse.Namespace) -> dict[str, Any]:
+    """What a step of 64 candidates costs against prompt length, response length and prompts in flight."""
+    campaign, models = open_bench(options)
+    causal, encoder = models["random causal"], models["docs encoder"]
+    found: dict[str, list[dict[str, float]]] = {"prompt tokens": [], "response tokens": [], "prompts in flight": []}
+    rm = load_reward_model(causal.folder)
+    for n_tokens in (64, 128, 256, 512, 1024):
+        prompts = questions_of_length(causal, campaign, n_tokens, 1)
+        found["prompt tokens"].append({"at": n_tokens} | _step_cost(rm, prompts, RESPONSE_TOKENS))
+    prompts = questions_of_length(causal, campaign, 64, 1)
+    for n_words in (8, 16, 32, 64, 128):
+        found["response tokens"].append({"at": n_words} | _step_cost(rm, prompts, n_words))
+    rm = load_reward_model(encoder.folder)
+    everyone = campaign.world.sample("held_out", 64, seed=3)
+    for n in (1, 4, 16, 64):
+        found["prompts in flight"].append({"at": n} | _step_cost(rm, everyone[:n], 14))
+    for axis, rows in found.items():
+        _say(f"{axis}: {rows}")
+    return {
+        "rm": {"prompt tokens": causal.name, "response tokens": causal.name, "prompts in flight": encoder.name}
+    } | found
+
+
+def _step_cost(rm: TransformerRewardModel, prompts: Sequence[Prompt], n_words: int) -> dict[str, float]:
+    """Of whole steps: queries and seconds a prompt, and how far resident memory rose above where it began."""
+    steps = 6
+    attack = GCG(n_words=n_words, width=64, k=max(8, 96 // n_words))
+    budget = 1 + steps * (64 + 3 + 2)
+    driver = Driver(oracle=Oracle(rm=rm), criteria=no_criteria(), judge=EverythingIsNonsense(), in_flight=len(prompts))  # type: ignore[arg-type]
+    plans = [_plan(driver, attack, [prompt], at, budget) for at, prompt in enumerate(prompts)]
+    list(driver.run(plans[:1]))  # warm
+    Path("/proc/self/clear_refs").write_text("5")
+    before, started = _memory_mb("VmRSS"), time.perf_counter()
+    results = list(driver.run(plans))
+    seconds = time.perf_counter() - started
+    queries = sum(result.attempt.queries for result in results)
+    return {
+        "queries_per_prompt": queries / len(prompts),
+        "seconds_per_prompt": seconds / len(prompts),
+        "queries_per_second": queries / seconds,
+        "memory_rise_mb": _memory_mb("VmHWM") - before,
+    }
+
+
+def _memory_mb(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+def _scheduled(out: Path, policy: str, attacks: Sequence[str], total: int, seed: int) -> dict[str, Any]:
+    from corpus.duplicates import near_duplicates
+
+    schedule = {"total_queries": total, "policy": policy, "seed": seed}
+    config = {
+        "out": str(out),
+        "seed": 0,
+        "data": {"world": "docs"},
+        "attacks": [{"name": name} for name in attacks],
+        "mine": {"prompts": 96, "budget_queries": 1024, "schedule": schedule},
+    }
+    campaign = Campaign(CampaignConfig.model_validate(config))
+    started = time.perf_counter()
+    campaign.mine(0)
+    attempts = campaign.corpus.attempts()
+    marks = near_duplicates(sorted(campaign.findings(), key=lambda f: f.finding_id))
+    spent = {name: sum(a.queries for a in attempts if a.attack == name) for name in attacks}
+    return {
+        "seed": seed,
+        "queries": sum(attempt.queries for attempt in attempts),
+        "flops": sum(attempt.flops for attempt in attempts),
+        "findings": len(marks),
+        "distinct": sum(own == leader for own, leader in marks.items()),
+        "seconds": time.perf_counter() - started,
+        "queries_by_attack": spent,
+    }
+
+
+def _attempts(
+    campaign: Campaign, attack: Attack, prompts: Sequence[Prompt], *, budget: int, seeds: Sequence[int]
+) -> list[Attempt]:
+    """One attempt a prompt and seed, in that order."""
+    driver = campaign.driver(0)
+    plans = [_plan(driver, attack, [p], 1000 * seed + at, budget) for seed in seeds for at, p in enumerate(prompts)]
+    made = {result.plan.attempt_id: result.attempt for result in driver.run(plans)}
+    return [made[plan.attempt_id] for plan in plans]
+
+
+def _plan(driver: Driver, attack: Attack, prompts: Sequence[Prompt], seed: int, budget: int) -> Any:
+    return plan_attempt(
+        campaign_id="bench", round_number=0, prompts=prompts, attack=attack, seed=seed, budget=budget,
+        rm=driver.oracle.rm, criteria_hash="bench",
+    )  # fmt: skip
+
+
+def _cost(attempt: Attempt) -> float:
+    return float(attempt.queries_to_find or attempt.budget)
+
+
+def _cost_row(
+    attempts: Sequence[Attempt], base: Sequence[Attempt], prompts: Sequence[Prompt], n_seeds: int, budget: int
+) -> dict[str, Any]:
+    """Costs of unsolved prompts are censored at the budget, so that a ratio to a search that solves more is too low."""
+    groups = [prompt.group_key for prompt in prompts] * n_seeds
+    logs = paired_difference(
+        [float(np.log(_cost(one))) for one in attempts], [float(np.log(_cost(one))) for one in base], groups=groups
+    )
+    return {
+        "n": len(attempts),
+        "found": asdict(rate([one.outcome == "found" for one in attempts], groups=groups)),
+        "queries": asdict(median_cost([_cost(one) for one in attempts], budget)),
+        "mean_queries": float(np.mean([_cost(one) for one in attempts])),
+        "mean_gflops": float(np.mean([one.flops for one in attempts])) / 1e9,
+        "cost_over_gcg": {k: float(np.exp(v)) for k, v in asdict(logs).items() if k in ("value", "low", "high")},
+    }
+
+
+def no_criteria() -> Criteria:
+    """Nothing wins: the search runs until its time is over."""
+    return Criteria(
+        quantile=0.95, threshold=NEVER, clean_mean=0.0, clean_std=1.0, n=0, ranking_tolerance=0.0, data_hash="none"
+    )
+
+
+def _reference(model: BenchModel, scorer: NeutralScorer, prompt: Prompt) -> float:
+    before, after = model.frame(prompt.conversation[-1].content)
+    return scorer(before, str(prompt.reference), after)
+
+
+def _times(traces: Any, job: Job, bars: dict[str, float], scorer: NeutralScorer) -> list[float | None]:
+    by_prompt = {trace.prompt_id: trace for trace in traces}
+    return [time_to_win(by_prompt.get(p.prompt_id), job, p, bars[p.prompt_id], scorer) for p in job.prompts]
+
+
+def _survival(times: Sequence[float | None], limit_s: float) -> dict[str, Any]:
+    cost = median_cost([limit_s if t is None else min(t, limit_s - 1e-9) for t in times], limit_s)
+    return {"solved": asdict(rate([t is not None for t in times])), "median_s": asdict(cost)}
+
+
+def _solved(times: Sequence[float | None]) -> str:
+    known = [t for t in times if t is not None]
+    return f"{len(known)}/{len(times)} solved, median of those {np.median(known) if known else float('nan'):.2f} s"
+
+
+def _ratio(ours_: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    """Geometric mean of the paired ratios, with a 95 % interval."""
+    logs = paired_difference([float(np.log(a)) for a in ours_], [float(np.log(b)) for b in theirs])
+    return {key: float(np.exp(value)) for key, value in asdict(logs).items() if key in ("value", "low", "high")}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": float(np.median(values)), "min": float(min(values)), "max": float(max(values)), "n": len(values)}
+
+
+def _last(rows: dict[str, list[float]]) -> str:
+    return ", ".join(f"{who} {values[-1]:.0f}/s" for who, values in rows.items())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "rates": rates,
+    "finds": finds,
+    "ablations": ablations,
+    "universal": universal,
+    "schedule": schedule,
+    "limit": limit,
+    "growth": growth,
+}
