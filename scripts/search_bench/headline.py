@@ -19,7 +19,8 @@ def headline(results: Results) -> list[str]:
 def _rates(part: Results) -> Iterator[str]:
     for title, row in _rows(part):
         shipped, bar = row["ours_over_peer_as_shipped"], 3.5 if "causal" in title else 2.0
-        yield f"{title}: {_ratio(shipped)} × the peer as it ships ({row['our_dtype']} to fp32); bar: low ≥ {bar} {_met(shipped['low'] >= bar)}"
+        met = _met(shipped["low"] >= bar)
+        yield f"{title}: {_ratio(shipped)} × the peer as it ships ({row['our_dtype']} to fp32); bar: low ≥ {bar} {met}"
         for dtype, ratio in row["same_dtype"].items():
             bar = 1.4 if "causal" in title else 2.0
             yield f"{title}: {_ratio(ratio)} × the peer, both {dtype}; bar: low ≥ {bar} {_met(ratio['low'] >= bar)}"
@@ -44,16 +45,17 @@ def _finds(part: Results) -> Iterator[str]:
             if not tool.startswith("ours")
         ]
         own = medians["ours"] or row["limit_s"]
-        yield f"{name}: our median is {own / min(peers):.2f} of the best peer's; bar ≤ {share:.2f} {_met(own <= share * min(peers))}"
+        met = _met(own <= share * min(peers))
+        yield f"{name}: our median is {own / min(peers):.2f} of the best peer's; bar ≤ {share:.2f} {met}"
         yield f"  whole batch, all prompts at once: {row['whole_batch_s']:.1f} s"
 
 
 def _ablations(part: Results) -> Iterator[str]:
     for title, row in _rows(part):
         ratio, queries = row["cost_over_gcg"], row["queries"]["value"]
+        median = "over budget" if queries is None else f"{queries:.0f}"
         yield (
-            f"{title}: found {row['found']['value']:.0%}, median {'over budget' if queries is None else f'{queries:.0f}'} "
-            f"queries, mean {row['mean_queries']:.0f} queries and {row['mean_gflops']:.0f} GFLOP, "
+            f"{title}: found {row['found']['value']:.0%}, median {median} queries, mean {row['mean_queries']:.0f} queries and {row['mean_gflops']:.0f} GFLOP, "
             f"cost {_ratio(ratio)} × gcg's"
         )
     plain, own = part.get("plain GCG (published defaults)"), part["gcg"]

@@ -16,6 +16,7 @@ from miner.summary import (
     Contrast,
     FormCount,
     PatchSummary,
+    ReachResult,
     RoundSummary,
     Summary,
     TransferCell,
@@ -166,6 +167,17 @@ def _round(number: int, references: bool, n: int) -> RoundSummary:
         )
         if number
         else None,
+        reach=[
+            ReachResult(
+                attack="gcg",
+                n=12,
+                median_beats_reference=0.25,
+                median_wins=0.0,
+                best_response=HOSTILE[number],
+                best_beats_reference=rate([True, True, False, False]),
+                best_wins=rate([True, False, False, False]),
+            )
+        ],
     )
 
 

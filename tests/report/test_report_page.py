@@ -83,6 +83,17 @@ def test_hostile_text_is_shown_in_full_and_does_nothing(html: str, page: Node) -
     assert "49" not in {text for text in shown if "7*7" in text}
 
 
+def test_reach_is_the_summarys_and_its_text_harmless(run: tuple[Path, Summary], page: Node) -> None:
+    rows = list(page.all("tr", class_="reach"))
+    expected = [row for one in run[1].rounds for row in one.reach]
+    assert len(rows) == len(expected) > 0
+    for node, row in zip(rows, expected, strict=True):
+        assert visible(row.best_response) in node.text
+        values = [float(data.attributes["value"]) for data in node.all("data")]
+        assert values[:3] == [row.n, row.median_beats_reference, row.median_wins]
+        assert row.best_wins.value in values
+
+
 def test_hostile_text_in_the_summary_is_as_harmless(tmp_path: Path) -> None:
     summary, texts = summarise(rounds=1), HOSTILE
     first = summary.rounds[0]
