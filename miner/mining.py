@@ -115,6 +115,7 @@ def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: Cam
     known = corpus.attempt_ids()
     fresh = [plan for plan in plans if plan.attempt_id not in known]
     made: list[Result] = []
+    n_lost = len(driver.oracle.rm.lost_devices)
     with (
         observer.stage(title) as advance,
         corpus.writer(flush_rows=config.flush_rows, flush_seconds=config.flush_seconds) as writer,
@@ -128,6 +129,9 @@ def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: Cam
                 observer.note(f"attack {result.attempt.attack!r} ended in an error: {result.attempt.error}")
             for finding in result.findings:
                 observer.found(finding)
+            for device in driver.oracle.rm.lost_devices[n_lost:]:
+                observer.note(f"a device died, the others go on: {device}")
+            n_lost = len(driver.oracle.rm.lost_devices)
             advance(len(plans) - len(fresh) + len(made), len(plans))
     return MiningReport(
         made=len(made),

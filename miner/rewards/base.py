@@ -55,6 +55,11 @@ class RewardModel(ABC):
     special_tokens: tuple[str, ...] = ()  # as text: no finding may hold one
     flops_per_token: float  # forward, one token, without attention's quadratic part
 
+    @property
+    def lost_devices(self) -> tuple[str, ...]:
+        """Devices that died at work, with what they said; others went on."""
+        return ()
+
     @abstractmethod
     def reward(self, pair: Pair) -> float:
         """The reward from text: ordinary pipeline, batch of one, no cache, ``reward_dtype``.

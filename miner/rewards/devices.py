@@ -31,6 +31,11 @@ def resolve_device(device: str) -> torch.device:
     return place
 
 
+def resolve_devices(devices: str) -> list[torch.device]:
+    """One or more devices, by commas: "cuda:0,cuda:1". Errors as ``resolve_device``."""
+    return [resolve_device(device.strip()) for device in devices.split(",")]
+
+
 def ranking_dtype(dtype: DType, place: torch.device) -> torch.dtype:
     """The dtype asked for; ``auto`` is bf16 where the hardware multiplies in it, else fp32.
 

@@ -13,8 +13,9 @@ import torch
 from miner.errors import ModelError
 from miner.rewards.batching import TokenBudget, out_of_memory
 from miner.rewards.causal import CausalRewardModel
-from miner.rewards.devices import BATCH_TOKENS, DType, ranking_dtype, resolve_device
+from miner.rewards.devices import BATCH_TOKENS, DType, ranking_dtype, resolve_device, resolve_devices
 from miner.rewards.encoder import EncoderRewardModel
+from miner.rewards.fleet import Fleet
 from miner.rewards.identity import fingerprint
 from miner.rewards.pipeline import ChatPipeline, TextPairPipeline, Truncation
 from miner.rewards.sources import first_line, require_safetensors, require_tokenizer, resolve_folder
@@ -43,7 +44,7 @@ def load_reward_model(
     ascii_only: bool = False,
     batch_tokens: int | None = None,
 ) -> TransformerRewardModel:
-    """An RM with one label, from safetensors. ``dtype`` ranks.
+    """An RM with one label, from safetensors. ``dtype`` ranks. Several devices, by commas, get a replica each.
 
     ``reward`` is in fp32, whatever the weights are stored in; for a model that does not fit so, ask for
     ``confirm_dtype="native"``: the stored dtype, which then is the row's ``reward_dtype``.
@@ -52,29 +53,38 @@ def load_reward_model(
         ModelError: no such model, more than one label, an untrained head, no fast tokenizer, pickled weights only, a
             device that is not here, a length the model cannot take.
     """
-    place = resolve_device(device)
+    places = resolve_devices(device)
     folder = resolve_folder(str(source), revision)
     config = _config(folder, trust_remote_code)
     _require_one_label(config, folder)
-    tokenizer = load_tokenizer(folder, trust_remote_code)
     exact: torch.dtype | Literal["auto"] = torch.float32 if confirm_dtype == "float32" else "auto"
-    model = _model(folder, exact, place, trust_remote_code)
-    ranks_in = ranking_dtype(dtype, place)
-    ranking = model if model.dtype == ranks_in else with_fp32_head(_model(folder, ranks_in, place, trust_remote_code))
-    causal = hasattr(model, "score")  # what transformers calls the head of every decoder, and of no encoder
-    pipeline = (ChatPipeline if causal else TextPairPipeline)(
-        tokenizer=tokenizer, max_length=_limit(model, tokenizer, max_length), truncation=truncation
-    )
-    embedding: Any = model.get_input_embeddings()
-    return (CausalRewardModel if causal else EncoderRewardModel)(
-        name=Path(str(source)).name,
-        fingerprint=fingerprint(folder),
-        model=model,
-        ranking_model=ranking,
-        pipeline=pipeline,
-        vocabulary=Vocabulary.of(tokenizer, len(embedding.weight), ascii_only=ascii_only),
-        budget=TokenBudget(batch_tokens or BATCH_TOKENS[place.type]),
-    )
+
+    def replica(place: torch.device) -> TransformerRewardModel:
+        tokenizer = load_tokenizer(folder, trust_remote_code)
+        model = _model(folder, exact, place, trust_remote_code)
+        ranks_in = ranking_dtype(dtype, place)
+        ranking = (
+            model if model.dtype == ranks_in else with_fp32_head(_model(folder, ranks_in, place, trust_remote_code))
+        )
+        causal = hasattr(model, "score")  # what transformers calls the head of every decoder, and of no encoder
+        pipeline = (ChatPipeline if causal else TextPairPipeline)(
+            tokenizer=tokenizer, max_length=_limit(model, tokenizer, max_length), truncation=truncation
+        )
+        embedding: Any = model.get_input_embeddings()
+        return (CausalRewardModel if causal else EncoderRewardModel)(
+            name=Path(str(source)).name,
+            fingerprint=fingerprint(folder),
+            model=model,
+            ranking_model=ranking,
+            pipeline=pipeline,
+            vocabulary=Vocabulary.of(tokenizer, len(embedding.weight), ascii_only=ascii_only),
+            budget=TokenBudget(batch_tokens or BATCH_TOKENS[place.type]),
+        )
+
+    first, *others = map(replica, places)
+    if others:
+        first.fleet = Fleet([first, *others])
+    return first
 
 
 def with_fp32_head(model: PreTrainedModel) -> PreTrainedModel:

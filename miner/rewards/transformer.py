@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from corpus.records import Conversation, Message, digest
 from miner.rewards import swaps as swap_search
 from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
 from miner.rewards.batching import TokenBudget
+from miner.rewards.fleet import Fleet
 from miner.rewards.gradients import EmbeddingTable, best_by_gain, embedding_leaf
 from miner.rewards.pipeline import Encoded, Pipeline, Row
 from miner.rewards.vocabulary import Vocabulary
@@ -23,6 +24,8 @@ from miner.rewards.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+T = TypeVar("T")
+R = TypeVar("R")
 GRADIENT_MEMORY = 4  # tokens of a forward pass that one token of a backward pass takes the memory of
 TRIED_PER_WANTED = 16  # behind a word's first piece most tokens do not survive
 NEUTRAL_PROMPT: Conversation = (Message(role="user", content="Hello"),)
@@ -31,7 +34,10 @@ TEXTS_AT_ONCE = 8192
 
 @dataclass(kw_only=True, eq=False)
 class TransformerRewardModel(RewardModel):
-    """``model`` confirms and ``ranking_model`` ranks; they are the same where one dtype does both."""
+    """``model`` confirms and ``ranking_model`` ranks; they are the same where one dtype does both.
+
+    ``fleet`` has the replicas on other devices, this one the first among them; None where there are none.
+    """
 
     name: str
     fingerprint: str
@@ -40,6 +46,7 @@ class TransformerRewardModel(RewardModel):
     pipeline: Pipeline
     vocabulary: Vocabulary
     budget: TokenBudget
+    fleet: Fleet | None = None
     pad_id: int = field(init=False)
     pipeline_hash: str = field(init=False)
     reward_dtype: str = field(init=False)
@@ -81,17 +88,35 @@ class TransformerRewardModel(RewardModel):
         del width, length
         return 0
 
+    @property
+    def lost_devices(self) -> tuple[str, ...]:
+        return tuple(self.fleet.lost) if self.fleet else ()
+
     def reward(self, pair: Pair) -> float:
+        return self._spread([pair], lambda rm, pairs: [rm._reward(pairs[0])])[0]
+
+    def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        return np.array(self._spread(pairs, lambda rm, part: rm._exact_rewards(part).tolist()), dtype=np.float64)
+
+    def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        return np.array(self._spread(pairs, lambda rm, part: rm._ranking_rewards(part).tolist()), dtype=np.float64)
+
+    def _spread(
+        self, items: Sequence[T], work: Callable[[TransformerRewardModel, Sequence[T]], Sequence[R]]
+    ) -> Sequence[R]:
+        return self.fleet.spread(items, work) if self.fleet else work(self, items)
+
+    def _reward(self, pair: Pair) -> float:
         rows = self.pipeline.ids([pair])
         values = self.budget.run([len(rows[0][0])], lambda _: self._values(self.model, rows, None))
         return float(values[0])
 
-    def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+    def _exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         if self.reward_dtype != "float32":  # padding alone moves a bf16 reward by more than is promised
-            return super().exact_rewards(pairs)
+            return np.array([self._reward(pair) for pair in pairs], dtype=np.float64)
         return self._batched(self.model, self.pipeline.ids(pairs), [pair.prompt for pair in pairs])
 
-    def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+    def _ranking_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         return self._batched(self.ranking_model, self.pipeline.ids(pairs), [pair.prompt for pair in pairs])
 
     def _batched(
@@ -126,6 +151,9 @@ class TransformerRewardModel(RewardModel):
         return len(self.pipeline.ids([pair])[0][0])
 
     def swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
+        return list(self._spread(requests, lambda rm, part: rm._swaps(part)))
+
+    def _swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
         encoded = [[self.pipeline.encode(Pair(p, request.response)) for p in request.prompts] for request in requests]
         weights = [weight for request in requests for weight in request.weights]
         gradients = iter(self._gradients([one for of_request in encoded for one in of_request], weights))
@@ -169,7 +197,7 @@ class TransformerRewardModel(RewardModel):
     def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
         from miner.rewards.attribution import attribute
 
-        found = attribute(self, pair, n_steps=steps)
+        (found,) = self._spread([pair], lambda rm, pairs: [attribute(rm, pairs[0], n_steps=steps)])
         if found is None:
             return ()
         return tuple(Share(start, end, value) for (start, end), value in zip(found.spans, found.values, strict=True))
@@ -177,7 +205,7 @@ class TransformerRewardModel(RewardModel):
     def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
         from miner.rewards.relaxation import relax
 
-        return relax(self, requests)
+        return list(self._spread(requests, relax))
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
         return swap_search.draw(self.pipeline, pair, self.vocabulary, n, rng)
