@@ -2,6 +2,7 @@
 
 from attacks.base import Attack, Goal, Range
 from attacks.queries import (
+    QUERIES_PER_GRADIENT,
     AllTokens,
     Answers,
     Attribute,
@@ -31,6 +32,7 @@ from attacks.queries import (
 from attacks.registry import known_attacks
 
 __all__ = [
+    "QUERIES_PER_GRADIENT",
     "AllTokens",
     "Answers",
     "Attack",

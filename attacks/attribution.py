@@ -16,7 +16,7 @@ import numpy as np
 
 from attacks.base import Attack, Range
 from attacks.climb import Scored, draw_seed
-from attacks.queries import Answers, Attribute, Score, Search, Share, Tasks, Words, ask
+from attacks.queries import QUERIES_PER_GRADIENT, Answers, Attribute, Score, Search, Share, Tasks, Words, ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,10 @@ class AttributionGuided(Attack):
     share: float = 0.5
     steps: int = 4
     depth: int = 4
+
+    @property
+    def least_budget(self) -> int:
+        return QUERIES_PER_GRADIENT * self.steps + self.variants
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)

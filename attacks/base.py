@@ -56,6 +56,11 @@ class Attack(ABC):
         return 1
 
     @property
+    def least_budget(self) -> int:
+        """Queries of a start and one whole step: with less there is no search."""
+        return 1
+
+    @property
     def params(self) -> dict[str, Any]:
         """The hyper-parameters, as stored with every attempt."""
         return dataclasses.asdict(self)

@@ -45,7 +45,7 @@ def climb(
     """From ``n_words`` random words, step by step, each from the edits that ``propose`` yields for the current text.
 
     After ``patience`` steps without a better text, or when nothing is proposed, ``kicks`` random edits of the best text
-    make the next one to climb from.
+    make the next one to climb from. Ends where no edit of the best text is to be had at all.
     """
     text = " ".join((yield from ask(Words(n_words, seed=draw_seed(rng)))))
     rewards = yield from ask(Score((text,), ("random_words",)))
@@ -60,6 +60,8 @@ def climb(
             here, stale = (found, 0) if found.value > here.value else (here, stale + 1)
         best = max(best, here, key=lambda scored: scored.value)
         swaps = yield from ask(RandomSwaps(best.text, kicks, seed=draw_seed(rng)))
+        if not swaps:
+            return  # no single-token edit of this text survives re-tokenisation: nothing is left to try
         text = apply_all(best.text, swaps)
         here = Scored(text, float((yield from ask(Score((text,))))[0, 0]))
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from attacks.base import Attack, Range
 from attacks.climb import Proposal, climb
-from attacks.queries import Search, Swap, Swaps, SwapTable, ask
+from attacks.queries import QUERIES_PER_GRADIENT, Search, Swap, Swaps, SwapTable, ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,10 @@ class GCG(Attack):
     rank: float = 2.0
     patience: int = 4
     kicks: int = 3
+
+    @property
+    def least_budget(self) -> int:
+        return 1 + QUERIES_PER_GRADIENT + self.width
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)

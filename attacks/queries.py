@@ -22,7 +22,7 @@ class Query(Generic[AnswerT_co]):
 
 
 class GradientQuery(Query[AnswerT_co]):
-    """What only an RM with token gradients can answer about ``text``; each of ``n_gradients`` costs three queries."""
+    """What only an RM with token gradients can answer about ``text``; at three queries for each of ``n_gradients``."""
 
     text: str
 
@@ -40,6 +40,9 @@ Search = Generator[Query[Any], Any, None]
 Construction = Literal["repeated_token", "random_words", "shuffled_words", "gibberish"]
 """What cannot be sense, whoever reads it: one token over and over, words drawn at random, at least eight words of an
 answer shuffled, mostly gibberish. An attack claims it for a text that it built so and left so."""
+
+
+QUERIES_PER_GRADIENT = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ class RandomSearch(Attack):
     patience: int = 4
     kicks: int = 3
 
+    @property
+    def least_budget(self) -> int:
+        return 1 + self.width
+
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
         yield from climb(rng, n_words=self.n_words, patience=self.patience, kicks=self.kicks, propose=self._propose)

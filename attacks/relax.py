@@ -14,7 +14,7 @@ import numpy as np
 
 from attacks.base import Attack, Range
 from attacks.climb import Scored, draw_seed
-from attacks.queries import Relax, Score, Search, Words, ask
+from attacks.queries import QUERIES_PER_GRADIENT, Relax, Score, Search, Words, ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,10 @@ class Relaxation(Attack):
     readouts: int = 4
     learning_rate: float = 3.0
     temperature: float = 0.5
+
+    @property
+    def least_budget(self) -> int:
+        return QUERIES_PER_GRADIENT * self.steps + self.readouts + 1
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)

@@ -19,7 +19,20 @@ import numpy as np
 from attacks.base import Attack, Goal, Range
 from attacks.climb import Rewards, Scored, apply_all, draw_seed, step
 from attacks.gcg import draw_edits
-from attacks.queries import Query, RandomSwaps, Score, Search, Swap, Swaps, SwapTable, Tasks, Term, Words, ask
+from attacks.queries import (
+    QUERIES_PER_GRADIENT,
+    Query,
+    RandomSwaps,
+    Score,
+    Search,
+    Swap,
+    Swaps,
+    SwapTable,
+    Tasks,
+    Term,
+    Words,
+    ask,
+)
 
 ENOUGH = 0.5  # of a lead, in standard deviations of the references' rewards
 
@@ -56,6 +69,11 @@ class Universal(Attack):
     @property
     def prompts_per_attempt(self) -> int:
         return self.prompts
+
+    @property
+    def least_budget(self) -> int:
+        few = min(self.minibatch, self.prompts)
+        return 3 * self.prompts + few * (QUERIES_PER_GRADIENT + self.width)
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)

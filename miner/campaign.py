@@ -26,7 +26,7 @@ from miner.driver import Driver
 from miner.errors import ConfigError, ResumeError
 from miner.evaluation import CleanOutcomes, clean_outcomes, require_prompts, takes
 from miner.judging import build_judge
-from miner.mining import MiningReport, plan_of, run_plans, stage_plans
+from miner.mining import MiningReport, plan_of, require_budgets, run_plans, stage_plans
 from miner.oracle import Oracle
 from miner.patch import PatchReport, patch, training_findings
 from miner.progress import Observer, Silent
@@ -439,8 +439,7 @@ class Campaign:
         )
 
     def _open(self) -> None:
-        for section in self.config.attacks:
-            section.build()  # a misspelt attack is refused before anything is loaded
+        require_budgets(self.config)  # before anything is loaded, as is a misspelt attack
         if self.config.data.world is not None and self.config.rm.source is None:
             _keep(Path(str(self.world.rm.source)), self.round_folder(0) / "model")
         rm = self.rm(0)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from attacks import GradientQuery, PolicyQuery, Query, Score
+from attacks import QUERIES_PER_GRADIENT, GradientQuery, PolicyQuery, Query, Score
 from corpus.duplicates import similarity
 from corpus.records import ScoredQuery, Verdict
 from miner.attempts import Conviction, Live, Plan, Result, result_of
@@ -28,7 +28,6 @@ from miner.rewards.base import Pair
 
 Rewards = npt.NDArray[np.float64]
 
-QUERIES_PER_GRADIENT = 3
 CONFIRMED_AT_ONCE = 4
 EXACT_TOLERANCE = 1e-4  # what ``exact_rewards`` promises
 LEADERS = 2  # texts per query whose exact reward the search is told

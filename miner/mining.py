@@ -12,6 +12,7 @@ from corpus.records import Prompt, digest
 from miner.attempts import Plan, Result, plan_attempt
 from miner.config import AttackSection, CampaignConfig, StageSection
 from miner.driver import Driver
+from miner.errors import ConfigError
 from miner.progress import Observer
 from miner.rewards.base import RewardModel
 
@@ -33,6 +34,24 @@ class MiningReport:
             found=sum(part.found for part in parts),
             errors=sum(part.errors for part in parts),
         )
+
+
+def require_budgets(config: CampaignConfig) -> None:
+    """Refuse attacks that do not exist, and budgets that end before an attack's first step does.
+
+    Raises:
+        ConfigError: it names the attack and the least that makes sense.
+    """
+    for title, stage in (("mine", config.mine), ("evaluate", config.evaluate)):
+        for section in config.stage_attacks(stage):
+            least, budget = section.build().least_budget, section.budget_queries or stage.budget_queries
+            if budget < least:
+                raise ConfigError(
+                    f"{title}: {budget} queries are too few for one step of {section.name!r}, which takes {least}. "
+                    f"Give at least that: --set {title}.budget_queries={max(1024, least)}"
+                )
+    for section in config.attacks:
+        section.build()
 
 
 def prompt_sets(attack: Attack, prompts: Sequence[Prompt]) -> list[tuple[Prompt, ...]]:

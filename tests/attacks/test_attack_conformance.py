@@ -162,3 +162,35 @@ def test_corrupt_claims_only_what_cannot_be_sense() -> None:
             assert len(set(text.split())) == 1
         if claim == "shuffled_words":
             assert sorted(text.split()) == sorted(REFERENCE.split())
+
+
+@attacks
+def test_with_its_least_budget_a_search_gets_through_a_step(attack: Attack) -> None:
+    """The texts and gradients asked for before the second round of scoring fit the least budget, whatever it is."""
+    if attack.least_budget == 1:
+        return
+    spent, rounds = 0, 0
+    for query in transcript(attack, 5):
+        if isinstance(query, GradientQuery):
+            spent += 3 * query.n_gradients
+        if isinstance(query, Score):
+            spent += len(query.texts) * (len(query.prompts) or attack.prompts_per_attempt)
+            rounds += len(query.texts) > 1
+        if rounds:
+            break
+    assert rounds
+    assert spent <= attack.least_budget
+
+
+def test_climbing_ends_where_no_edit_survives() -> None:
+    search = known_attacks()["gcg"]().search(0)
+    answers: dict[type, Any] = {Words: ("ba", "ke"), Swaps: ((), ()), RandomSwaps: (), Score: np.zeros((1, 1))}
+    query = next(search)
+    asked = 0
+    try:
+        while asked < 50:
+            asked += 1
+            query = search.send(answers[type(query)])
+    except StopIteration:
+        pass
+    assert asked < 50

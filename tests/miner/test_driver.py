@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from attacks import Attack, Goal, Score, Search, Swaps, Term, known_attacks
+from attacks import QUERIES_PER_GRADIENT, Attack, Goal, Score, Search, Swaps, Term, known_attacks
 from corpus.records import Answer, Prompt, Verdict
 from miner.attempts import Plan, Result, plan_attempt
 from miner.checks import Certificate, Subject
 from miner.criteria import Criteria, clean_criteria
-from miner.driver import QUERIES_PER_GRADIENT, Driver
+from miner.driver import Driver
 from miner.errors import CapabilityError, TooLongError
 from miner.oracle import Oracle
 from miner.rewards.base import Pair

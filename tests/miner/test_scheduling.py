@@ -166,7 +166,7 @@ def test_a_campaign_cut_off_goes_on_as_it_would_have(
 def test_an_attack_on_prompts_together_cannot_be_scheduled(
     tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
-    attacks = [{"name": "universal", "params": {"prompts": 4}}]
+    attacks = [{"name": "universal", "params": {"prompts": 4}, "budget_queries": 500}]
     campaign = Campaign(config_for(tiny_rm_folder, preference_file, tmp_path, mine=SCHEDULE, attacks=attacks))
     with pytest.raises(ConfigError, match=r"cannot be scheduled\. Leave it out"):
         campaign.mine(0)

@@ -11,6 +11,7 @@ from test_campaign import config_for
 
 from corpus.records import Prompt
 from miner.campaign import Campaign
+from miner.errors import ConfigError
 from miner.mining import prompt_sets
 from miner.progress import Silent
 from miner.summarise import summarise
@@ -148,7 +149,10 @@ def test_too_few_prompts_for_a_universal_attack_leave_it_out_with_the_reason(
     tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
     notes = Notes()
-    attacks = [{"name": "universal", "params": {"prompts": 500}}, {"name": "random", "params": {"width": 8}}]
+    attacks = [
+        {"name": "universal", "params": {"prompts": 500}, "budget_queries": 9000},
+        {"name": "random", "params": {"width": 8}},
+    ]
     campaign = Campaign(config(tiny_rm_folder, preference_file, tmp_path, attacks=attacks), notes)
     campaign.evaluate(0)
     assert {attempt.attack for attempt in campaign.corpus.attempts()} == {"random"}
@@ -166,3 +170,12 @@ def test_prompt_sets_share_all_prompts_out(n: int, size: int, expected: list[int
     sets = prompt_sets(attack, prompts)
     assert [len(one) for one in sets] == expected
     assert [prompt for one in sets for prompt in one] == list(prompts)
+
+
+@pytest.mark.parametrize("stage", ["mine", "evaluate"])
+def test_a_budget_too_small_for_a_step_is_refused_with_what_it_takes(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, stage: str
+) -> None:
+    changes = {"attacks": [{"name": "gcg"}], stage: {"prompts": 8, "budget_queries": 15}}
+    with pytest.raises(ConfigError, match=f"{stage}: 15 queries are too few for one step of 'gcg', which takes 16"):
+        Campaign(config(tiny_rm_folder, preference_file, tmp_path, **changes))
