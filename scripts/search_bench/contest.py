@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,7 +222,7 @@ def _environment(name: str) -> Path:
     stamp = folder / ".installed"
     if not stamp.exists() or stamp.read_text() != requirements.read_text():
         print(f"making an environment for {name} …", file=sys.stderr, flush=True)
-        venv.create(folder, with_pip=True)
+        subprocess.run([str(Path(sys.base_prefix) / "bin" / "python3"), "-m", "venv", str(folder)], check=True)
         pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         subprocess.run([*pip, "torch==2.13.0"], check=True)
         subprocess.run([*pip, "-r", str(requirements)], check=True)

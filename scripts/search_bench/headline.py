@@ -55,8 +55,8 @@ def _ablations(part: Results) -> Iterator[str]:
         ratio, queries = row["cost_over_gcg"], row["queries"]["value"]
         median = "over budget" if queries is None else f"{queries:.0f}"
         yield (
-            f"{title}: found {row['found']['value']:.0%}, median {median} queries, mean {row['mean_queries']:.0f} queries and {row['mean_gflops']:.0f} GFLOP, "
-            f"cost {_ratio(ratio)} × gcg's"
+            f"{title}: found {row['found']['value']:.0%}, median {median} queries, mean {row['mean_queries']:.0f} "
+            f"queries and {row['mean_gflops']:.0f} GFLOP, cost {_ratio(ratio)} × gcg's"
         )
     plain, own = part.get("plain GCG (published defaults)"), part["gcg"]
     if plain:
