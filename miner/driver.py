@@ -244,7 +244,8 @@ class Driver:
             live.scored += self._rows(ask, rewards)
         live.seconds += seconds
         live.queries += int(scored.sum())
-        live.flops += sum(rm.flops(rm.n_tokens(p)) for p, was in zip(ask.pairs, scored.ravel(), strict=True) if was)
+        taken = [pair for pair, was in zip(ask.pairs, scored.ravel(), strict=True) if was]
+        live.flops += sum(map(rm.flops, rm.lengths(taken)))
         live.best_reward = max(float(rewards.max()), -np.inf if live.best_reward is None else live.best_reward)
 
     def _look(self, answered: Sequence[tuple[_Ask, Rewards]]) -> None:

@@ -92,6 +92,10 @@ class RewardModel(ABC):
             TooLongError: as ``reward``.
         """
 
+    def lengths(self, pairs: Sequence[Pair]) -> list[int]:
+        """``n_tokens`` of each pair."""
+        return [self.n_tokens(pair) for pair in pairs]
+
     def flops(self, n_tokens: int) -> float:
         """Forward FLOPs of one text of ``n_tokens`` without any cache."""
         return self.flops_per_token * n_tokens

@@ -60,8 +60,8 @@ def sharing_order(rows: Sequence[Ids], groups: Sequence[Hashable]) -> list[int]:
     return order
 
 
-def head_lengths(rows: Sequence[Ids], groups: Sequence[Hashable]) -> list[int]:
-    """Per row the length of its group's head, never the whole row; all 0 where sharing would not pay."""
+def shared_lengths(rows: Sequence[Ids], groups: Sequence[Hashable]) -> list[int]:
+    """Per row the length of the longest prefix that its whole group shares, never the whole row; 0 for a row alone."""
     members: dict[Hashable, list[int]] = defaultdict(list)
     for i, group in enumerate(groups):
         members[group].append(i)
@@ -70,10 +70,16 @@ def head_lengths(rows: Sequence[Ids], groups: Sequence[Hashable]) -> list[int]:
         for group, of_group in members.items()
         if len(of_group) > 1
     }
-    longest = max(shared.values(), default=0)
-    heads = [shared.get(group, min(longest, len(row) - 1)) for row, group in zip(rows, groups, strict=True)]
+    return [shared.get(group, 0) for group in groups]
+
+
+def head_lengths(rows: Sequence[Ids], groups: Sequence[Hashable]) -> list[int]:
+    """Per row the length of its group's head, never the whole row; all 0 where sharing would not pay."""
+    shared = shared_lengths(rows, groups)
+    longest = max(shared, default=0)
+    heads = [head or min(longest, len(row) - 1) for head, row in zip(shared, rows, strict=True)]
     tails = max(len(row) - head for row, head in zip(rows, heads, strict=True))
-    computed = len(members) * max(heads) + len(rows) * tails
+    computed = len(set(groups)) * max(heads) + len(rows) * tails
     return heads if computed < WORTHWHILE * len(rows) * max(map(len, rows)) else [0] * len(rows)
 
 

@@ -78,6 +78,11 @@ class TransformerRewardModel(RewardModel):
     ) -> torch.Tensor:
         """One reward per row: shape (n_rows,), in the model's dtype. Rows of a group may share computations."""
 
+    def _burdens(self, rows: Sequence[Row], groups: Sequence[Hashable]) -> list[int]:
+        """What each row takes of a batch, in tokens."""
+        del groups
+        return [len(ids) for ids, _ in rows]
+
     def _order(self, rows: Sequence[Row], groups: Sequence[Hashable]) -> list[int] | None:
         """The order to batch rows in; None is longest first."""
         del rows, groups
@@ -125,7 +130,7 @@ class TransformerRewardModel(RewardModel):
         def forward(batch: list[int]) -> npt.NDArray[np.float64]:
             return self._values(model, [rows[i] for i in batch], [groups[i] for i in batch])
 
-        return self.budget.run([len(ids) for ids, _ in rows], forward, self._order(rows, groups))
+        return self.budget.run(self._burdens(rows, groups), forward, self._order(rows, groups))
 
     def _values(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None
@@ -148,7 +153,10 @@ class TransformerRewardModel(RewardModel):
         return self.flops_per_token * n_tokens + quadratic * n_tokens**2
 
     def n_tokens(self, pair: Pair) -> int:
-        return len(self.pipeline.ids([pair])[0][0])
+        return self.lengths([pair])[0]
+
+    def lengths(self, pairs: Sequence[Pair]) -> list[int]:
+        return [len(ids) for ids, _ in self.pipeline.ids(pairs)]
 
     def swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
         return list(self._spread(requests, lambda rm, part: rm._swaps(part)))
