@@ -86,7 +86,8 @@ class CausalRewardModel(TransformerRewardModel):
         if not self._shares:
             return list(map(len, ids))
         shared = shared_lengths(ids, groups)
-        return [len(row) - int((1 - READING) * head) for row, head in zip(ids, shared, strict=True)]
+        heads = [shared.get(group, 0) for group in groups]
+        return [len(row) - int((1 - READING) * head) for row, head in zip(ids, heads, strict=True)]
 
     def first_column(self, width: int, length: int) -> int:
         return width - length if self.left_padding else 0

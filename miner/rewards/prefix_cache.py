@@ -60,24 +60,23 @@ def sharing_order(rows: Sequence[Ids], groups: Sequence[Hashable]) -> list[int]:
     return order
 
 
-def shared_lengths(rows: Sequence[Ids], groups: Sequence[Hashable]) -> list[int]:
-    """Per row the length of the longest prefix that its whole group shares, never the whole row; 0 for a row alone."""
+def shared_lengths(rows: Sequence[Ids], groups: Sequence[Hashable]) -> dict[Hashable, int]:
+    """Per group of more than one row the length of the longest prefix that all share, never a whole row."""
     members: dict[Hashable, list[int]] = defaultdict(list)
     for i, group in enumerate(groups):
         members[group].append(i)
-    shared = {
+    return {
         group: common_prefix([rows[i] for i in of_group], min(len(rows[i]) for i in of_group) - 1)
         for group, of_group in members.items()
         if len(of_group) > 1
     }
-    return [shared.get(group, 0) for group in groups]
 
 
 def head_lengths(rows: Sequence[Ids], groups: Sequence[Hashable]) -> list[int]:
     """Per row the length of its group's head, never the whole row; all 0 where sharing would not pay."""
     shared = shared_lengths(rows, groups)
-    longest = max(shared, default=0)
-    heads = [head or min(longest, len(row) - 1) for head, row in zip(shared, rows, strict=True)]
+    longest = max(shared.values(), default=0)
+    heads = [shared.get(group, min(longest, len(row) - 1)) for row, group in zip(rows, groups, strict=True)]
     tails = max(len(row) - head for row, head in zip(rows, heads, strict=True))
     computed = len(set(groups)) * max(heads) + len(rows) * tails
     return heads if computed < WORTHWHILE * len(rows) * max(map(len, rows)) else [0] * len(rows)
