@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from miner.reach import reaches
 from miner.rewards import load_reward_model
 from miner.rewards.transformer import TransformerRewardModel
 from miner.statistics import median_cost, paired_difference, rate
-from search_bench.contest import EverythingIsNonsense, Job, ours, ours_pooled, peer, time_to_win
+from search_bench.contest import EverythingIsNonsense, Job, Trace, ours, ours_pooled, peer, time_to_win
 from search_bench.models import (
     BenchModel,
     NeutralScorer,
@@ -38,6 +40,7 @@ from search_bench.variants import PLAIN, Variant
 
 NEVER = float("inf")
 RESPONSE_TOKENS, N_CANDIDATES, TOPK = 32, 512, 256
+WIDER = {"width": 64, "k": 16}  # one prompt alone leaves a batch half empty
 OUR_K = 24  # per position: 32 positions give at least 512 candidates
 PEER_RECIPES = {
     "causal": (("nanogcg", "gcg"),),
@@ -90,40 +93,57 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def finds(options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds to a response that beats the reference and the 95th percentile of clean rewards, by neutral scoring."""
+def finds_causal(options: argparse.Namespace) -> dict[str, Any]:
+    return _finds(options, "docs causal")
+
+
+def finds_encoder(options: argparse.Namespace) -> dict[str, Any]:
+    return _finds(options, "docs encoder")
+
+
+def _finds(options: argparse.Namespace, name: str) -> dict[str, Any]:
+    """Seconds to a response that beats the reference and the 95th percentile of clean rewards, by neutral scoring.
+
+    Each tool's times are kept as soon as they are taken, so that a run cut off goes on with the next tool.
+    """
     campaign, models = open_bench(options)
+    model = models[name]
     n, seconds = (8, 15.0) if options.quick else (24, 30.0)
-    found = {}
-    for name in ("docs causal", "docs encoder"):
-        model = models[name]
-        scorer, rm = NeutralScorer(model), load_reward_model(model.folder)
-        criteria = clean_criteria(rm, campaign.world.by_split["calibration"], quantile=0.95)
-        prompts = campaign.world.sample("held_out", n, seed=1)
-        bars = {p.prompt_id: max(criteria.threshold, _reference(model, scorer, p)) for p in prompts}
-        starts = [" ".join(rm.words(14, np.random.default_rng(at))) for at in range(n)]
-        job = Job(
-            model=model, prompts=prompts, starts=starts, n_candidates=N_CANDIDATES, topk=TOPK, seconds=seconds,
-            dtype="float32",
-        )  # fmt: skip
-        times = {"ours": _times(ours(job, rm, criteria, GCG()), job, bars, scorer)}
-        _say(f"{name}: ours {_solved(times['ours'])}")
-        started = time.perf_counter()
-        pooled = ours_pooled(job, rm, criteria, GCG())
-        whole = time.perf_counter() - started
-        times["ours, all prompts at once"] = _times(pooled, job, bars, scorer)
-        for tool, recipe in PEER_RECIPES[model.kind]:
-            times[f"{tool} {recipe}"] = _times(peer(tool, recipe, job, bars, scorer), job, bars, scorer)
-            _say(f"{name}: {tool} {recipe} {_solved(times[f'{tool} {recipe}'])}")
-        found[name] = {
-            "dtype": {"ours": rm.ranking_dtype, "peers": "float32"},
-            "limit_s": seconds,
-            "bar": criteria.threshold,
-            "whole_batch_s": whole,
-            "tools": {tool: _survival(values, seconds) for tool, values in times.items()},
-            "seconds": {tool: [None if t is None else round(t, 3) for t in v] for tool, v in times.items()},
-        }
-    return found
+    scorer, rm = NeutralScorer(model), load_reward_model(model.folder)
+    criteria = clean_criteria(rm, campaign.world.by_split["calibration"], quantile=0.95)
+    prompts = campaign.world.sample("held_out", n, seed=1)
+    bars = {p.prompt_id: max(criteria.threshold, _reference(model, scorer, p)) for p in prompts}
+    starts = [" ".join(rm.words(14, np.random.default_rng(at))) for at in range(n)]
+    job = Job(
+        model=model, prompts=prompts, starts=starts, n_candidates=N_CANDIDATES, topk=TOPK, seconds=seconds,
+        dtype="float32",
+    )  # fmt: skip
+    tools: dict[str, Callable[[], Sequence[Trace]]] = {
+        "ours": lambda: ours(job, rm, criteria, GCG()),
+        "ours, wider steps": lambda: ours(job, rm, criteria, GCG(**WIDER)),
+        "ours, all prompts at once": lambda: ours_pooled(job, rm, criteria, GCG()),
+    }
+    for tool, recipe in PEER_RECIPES[model.kind]:
+        tools[f"{tool} {recipe}"] = partial(peer, tool, recipe, job, bars, scorer)
+    taken: dict[str, dict[str, Any]] = {}
+    for tool, search in tools.items():
+        kept = options.out / "finds" / f"{name}-{tool}-{n}-{seconds:g}.json".replace(" ", "-")
+        if not kept.exists():
+            started = time.perf_counter()
+            times = _times(search(), job, bars, scorer)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps({"seconds": times, "whole_s": time.perf_counter() - started}))
+        taken[tool] = json.loads(kept.read_text())
+        _say(f"{name}: {tool} {_solved(taken[tool]['seconds'])}")
+    return {
+        "dtype": {"ours": rm.ranking_dtype, "peers": "float32"},
+        "limit_s": seconds,
+        "bar": criteria.threshold,
+        "tools": {
+            tool: _survival(row["seconds"], seconds) | {"whole_s": row["whole_s"]} for tool, row in taken.items()
+        },
+        "seconds": {tool: [None if t is None else round(t, 3) for t in row["seconds"]] for tool, row in taken.items()},
+    }
 
 
 def ablations(options: argparse.Namespace) -> dict[str, Any]:
@@ -390,10 +410,11 @@ def _say(text: str) -> None:
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "rates": rates,
-    "finds": finds,
+    "finds causal": finds_causal,
     "ablations": ablations,
     "universal": universal,
     "schedule": schedule,
     "limit": limit,
     "growth": growth,
+    "finds encoder": finds_encoder,
 }
