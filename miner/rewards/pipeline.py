@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from corpus.records import Conversation, digest
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Truncation = Literal["error", "left", "right"]
 Row = tuple[tuple[int, ...], tuple[int, ...]]  # token ids, token type ids
 Text = str | tuple[str, str]  # what the tokenizer is given: a text, or a pair of them
+MARKUP = frozenset("<>[]{}|\\`#*")  # a response without these is plain text to any template that we know
+FRAMES_KEPT = 4096
 PLACEHOLDER = "\ue000"  # private use: no template rewrites it, no text holds it
 
 
@@ -143,8 +145,13 @@ class TextPairPipeline(Pipeline):
 class ChatPipeline(Pipeline):
     """Causal RMs: the tokenizer's chat template, or ``Human: … Assistant: …`` where it has none.
 
-    A template writes its own special tokens, so none are added to its output: that is how BOS would double.
+    A template writes its own special tokens, so none are added to its output: that is how BOS would double. It is run
+    once per conversation where it sets responses down as they are, and for every response that might be markup to it.
     """
+
+    _frames: dict[Conversation, tuple[str, str] | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def identity(self) -> list[object]:
         return ["chat", self.tokenizer.chat_template or "human-assistant"]
@@ -171,7 +178,28 @@ class ChatPipeline(Pipeline):
             ) from error
 
     def _inputs(self, pairs: Sequence[Pair]) -> tuple[Sequence[Text], bool]:
-        return [self.render(pair) for pair in pairs], not self.tokenizer.chat_template
+        special = not self.tokenizer.chat_template
+        if len(pairs) == 1:  # what confirms a finding trusts no frame
+            return [self.render(pairs[0])], special
+        return [self._framed(pair) for pair in pairs], special
+
+    def _framed(self, pair: Pair) -> str:
+        """``render``, from the conversation's frame where that is known to give the same."""
+        if not MARKUP.isdisjoint(pair.response):
+            return self.render(pair)
+        if pair.prompt not in self._frames:
+            if len(self._frames) >= FRAMES_KEPT:
+                self._frames.clear()
+            self._frames[pair.prompt] = self._frame(pair.prompt)
+        frame = self._frames[pair.prompt]
+        return self.render(pair) if frame is None else f"{frame[0]}{pair.response}{frame[1]}"
+
+    def _frame(self, prompt: Conversation) -> tuple[str, str] | None:
+        """What stands before and after a response; None where the template does more than set it down."""
+        head, found, tail = self.render(Pair(prompt, PLACEHOLDER)).rpartition(PLACEHOLDER)
+        probes = (f" \n{PLACEHOLDER}  a\n ", f"{PLACEHOLDER} a. B", "a")
+        verbatim = all(self.render(Pair(prompt, probe)) == f"{head}{probe}{tail}" for probe in probes)
+        return (head, tail) if found and verbatim else None
 
     def _locate(self, pair: Pair, encoding: Encoding) -> list[tuple[int, int, int]]:
         text, at, shift, length = self._whereabouts(pair)

@@ -59,18 +59,21 @@ def open_bench(options: argparse.Namespace) -> tuple[Campaign, dict[str, BenchMo
 def rates(options: argparse.Namespace) -> dict[str, Any]:
     """Different candidates scored per second of wall time, whole steps, one prompt; ours and peers interleaved."""
     campaign, models = open_bench(options)
-    repeats, seconds = (3, 6.0) if options.quick else (5, 12.0)
+    repeats, seconds = (3, 6.0) if options.quick else (5, 8.0)
+    both: tuple[str, ...] = ("float32", "bfloat16")
     settings = [
-        ("causal, 64-token prompt", models["random causal"], 64, ("nanogcg", "gcg")),
-        ("causal, 256-token prompt", models["random causal"], 256, ("nanogcg", "gcg")),
-        ("encoder, 64-token prompt", models["docs encoder"], 64, ("tropt", "gcg")),
+        ("causal, 64-token prompt", models["random causal"], 64, ("nanogcg", "gcg"), both),
+        ("causal, 256-token prompt", models["random causal"], 256, ("nanogcg", "gcg"), both[:1]),
+        ("encoder, 64-token prompt", models["docs encoder"], 64, ("tropt", "gcg"), both[:1]),
     ]
     found = {}
-    for title, model, n_tokens, (name, recipe) in settings:
+    for title, model, n_tokens, (name, recipe), peer_dtypes in settings:
+        kept = options.out / "rates" / f"{title}-{repeats}-{seconds:g}.json".replace(" ", "-").replace(",", "")
+        rows: dict[str, list[float]] = json.loads(kept.read_text()) if kept.exists() else {}
         prompts = questions_of_length(model, campaign, n_tokens, repeats)
-        rms = {dtype: load_reward_model(model.folder, dtype=dtype) for dtype in ("float32", "bfloat16")}
-        rows: dict[str, list[float]] = {}
-        for at, prompt in enumerate(prompts):
+        rms = {dtype: load_reward_model(model.folder, dtype=dtype) for dtype in both}  # type: ignore[arg-type]
+        for at in range(min(map(len, rows.values()), default=0), repeats):
+            prompt = prompts[at]
             start = " ".join(rms["float32"].words(RESPONSE_TOKENS, np.random.default_rng(at)))
             for dtype, rm in rms.items():
                 job = Job(
@@ -79,16 +82,19 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
                 )  # fmt: skip
                 attack = GCG(n_words=RESPONSE_TOKENS, width=N_CANDIDATES, k=OUR_K)
                 (trace,) = ours(job, rm, no_criteria(), attack)
-                rows.setdefault(f"ours {dtype}", []).append(trace.unique / trace.seconds)
-                (trace,) = peer(name, recipe, job, {}, NeutralScorer(model))
-                rows.setdefault(f"{name} {dtype}", []).append(trace.unique / trace.seconds)
+                rows.setdefault(f"ours {dtype}", [])[at:] = [trace.unique / trace.seconds]
+                if dtype in peer_dtypes:
+                    (trace,) = peer(name, recipe, job, {}, NeutralScorer(model))
+                    rows.setdefault(f"{name} {dtype}", [])[at:] = [trace.unique / trace.seconds]
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(rows))
             _say(f"{title}: {_last(rows)}")
-        best = max(("float32", "bfloat16"), key=lambda dtype: float(np.median(rows[f"ours {dtype}"])))
+        best = max(both, key=lambda dtype: float(np.median(rows[f"ours {dtype}"])))
         found[title] = {
             "candidates_per_second": {who: _spread(values) for who, values in rows.items()},
             "ours_over_peer_as_shipped": _ratio(rows[f"ours {best}"], rows[f"{name} float32"]),
             "our_dtype": best,
-            "same_dtype": {d: _ratio(rows[f"ours {d}"], rows[f"{name} {d}"]) for d in ("float32", "bfloat16")},
+            "same_dtype": {d: _ratio(rows[f"ours {d}"], rows[f"{name} {d}"]) for d in peer_dtypes},
         }
     return found
 
@@ -109,7 +115,10 @@ def _finds(options: argparse.Namespace, name: str) -> dict[str, Any]:
     campaign, models = open_bench(options)
     model = models[name]
     n, seconds = (8, 15.0) if options.quick else (24, 30.0)
-    scorer, rm = NeutralScorer(model), load_reward_model(model.folder)
+    dtype = (
+        "float32" if model.kind == "causal" else "auto"
+    )  # the faster one on train prompts: bf16 is slow on tiny matrices
+    scorer, rm = NeutralScorer(model), load_reward_model(model.folder, dtype=dtype)  # type: ignore[arg-type]
     criteria = clean_criteria(rm, campaign.world.by_split["calibration"], quantile=0.95)
     prompts = campaign.world.sample("held_out", n, seed=1)
     bars = {p.prompt_id: max(criteria.threshold, _reference(model, scorer, p)) for p in prompts}
@@ -392,7 +401,7 @@ def _solved(times: Sequence[float | None]) -> str:
 
 def _ratio(ours_: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     """Geometric mean of the paired ratios, with a 95 % interval."""
-    logs = paired_difference([float(np.log(a)) for a in ours_], [float(np.log(b)) for b in theirs])
+    logs = paired_difference([float(np.log(a)) for a in ours_], [float(np.log(b)) for b in theirs], groups=None)
     return {key: float(np.exp(value)) for key, value in asdict(logs).items() if key in ("value", "low", "high")}
 
 

@@ -140,3 +140,36 @@ def test_a_ranking_model_reads_its_reward_off_in_fp32(tiny_rm_folder: Path) -> N
     rewards = rm.rewards([Pair(prompt, f"the file {'x' * n}") for n in range(1, 60)])
     as_bf16 = torch.tensor(rewards).to(torch.bfloat16).double().numpy()
     assert (rewards != as_bf16).any(), "finer steps than bf16 has"
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+@pytest.mark.parametrize(
+    "response",
+    ["plain words", "  spaces around  ", "two\nlines\n", "", "</think> a [b] {c} `d` # e", "<|x|>", "🙂 naïve"],
+)
+def test_a_response_in_its_frame_is_what_the_template_renders(name: str, response: str, rm_of: RmOf) -> None:
+    pipeline = rm_of(name).pipeline
+    for prompt in {pair.prompt for pair in PAIRS}:
+        assert pipeline._framed(Pair(prompt, response)) == pipeline.render(Pair(prompt, response))
+
+
+TRIMMING = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] | trim }}\n{% endfor %}",
+    "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}",
+    "{% for m in messages %}{{ m['content'].split('a')[0] }};{% endfor %}",
+    "{% for m in messages %}{{ m['role'] }}{% endfor %}",
+    "{% for m in messages %}<{{ m['content'] }}>{% endfor %}",
+)
+
+
+@pytest.mark.parametrize("template", TRIMMING)
+def test_a_template_that_rewrites_responses_is_run_for_each(template: str, rm_of: RmOf) -> None:
+    import copy
+
+    pipeline = rm_of("llama").pipeline
+    tokenizer = copy.deepcopy(pipeline.tokenizer)
+    tokenizer.chat_template = template
+    rewriting = replace(pipeline, tokenizer=tokenizer)
+    for response in ("plain words", "  spaces around  ", "an a", "two\nlines\n"):
+        pair = Pair(PAIRS[0].prompt, response)
+        assert rewriting._framed(pair) == rewriting.render(pair)
