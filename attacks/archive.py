@@ -45,6 +45,9 @@ class Archive(Attack):
     max_words: int = 48
     cells: tuple[int, int, int] = (6, 4, 4)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cells", tuple(self.cells))  # a campaign file brings a list
+
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
         archive = self._empty(seed)
@@ -81,6 +84,7 @@ class Archive(Attack):
 
     def _keep(self, archive: GridArchive, found: list[Scored]) -> Generator[Query[Any], Any, None]:
         """The cell of each text is told by its length, its repetition and the policy's likelihood."""
+        found = [scored for scored in found if np.isfinite(scored.value)]  # what the RM does not take has no reward
         if not found:
             return
         texts = [scored.text for scored in found]

@@ -44,6 +44,7 @@ class Guided(Attack):
         rewards_of: dict[str, float] = {}
         noise = 0.0
         while True:
+            known = len(rewards_of)
             beam = {"": 0.0}  # prefix to the sum of its tokens' log-probabilities
             for length in range(1, self.max_tokens + 1):
                 rows = yield from ask(NextTokens(tuple(beam), self.k))
@@ -62,6 +63,6 @@ class Guided(Attack):
                     for text, total in longer.items()
                 }
                 beam = {text: longer[text] for text in sorted(worth, key=lambda t: -worth[t])[: self.beam]}
-            if not rewards_of:
-                return
+            if len(rewards_of) == known:
+                return  # a whole pass without a new text
             noise = self.noise

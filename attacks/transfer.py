@@ -49,10 +49,13 @@ class Transfer(Attack):
             rewards = yield from ask(Score(part))
             pool += map(Scored, part, map(float, rewards[:, 0]))
         pool = sorted(pool, key=lambda scored: -scored.value)[: self.elite]
-        while pool:
+        tried = True
+        while pool and tried:
+            tried = False
             for at, here in enumerate(pool):
                 edits = yield from ask(RandomSwaps(here.text, self.width, seed=draw_seed(rng)))
                 found = (yield from step(here, edits)) if edits else []
+                tried = tried or bool(edits) or self.crossings > 0
                 mates = [pool[int(rng.integers(len(pool)))] for _ in range(self.crossings)]
                 children = tuple(dict.fromkeys(crossover(here.text, mate.text, rng) for mate in mates))
                 if children:

@@ -77,8 +77,8 @@ class Universal(Attack):
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
-        bars = yield from self._bars()
-        enough = ENOUGH * (float(bars.std()) or 1.0)
+        bars, spread = yield from self._bars()
+        enough = ENOUGH * spread
 
         def lead(rewards: Rewards, prompts: tuple[int, ...] = ()) -> Rewards:
             """Mean capped lead of each text: (n_texts, n_prompts) to (n_texts,)."""
@@ -107,15 +107,20 @@ class Universal(Attack):
                 rewards = yield from ask(Score((text,)))
                 here, stale = Scored(text, float(lead(rewards)[0])), 0
 
-    def _bars(self) -> Generator[Query[Any], Any, Rewards]:
-        """The rewards of the prompts' references, and their mean where there is none: (n_prompts,)."""
+    def _bars(self) -> Generator[Query[Any], Any, tuple[Rewards, float]]:
+        """The rewards of the prompts' references, (n_prompts,), their mean where there is none, and their spread.
+
+        Without any reference nothing is enough.
+        """
         tasks = yield from ask(Tasks())
         bars = np.full(len(tasks), np.nan)
         for at, task in enumerate(tasks):
             if task.reference:
                 bars[at] = (yield from ask(Score((task.reference,), prompts=(at,))))[0, 0]
         known = bars[~np.isnan(bars)]
-        return np.where(np.isnan(bars), known.mean() if len(known) else 0.0, bars)
+        if not len(known):
+            return np.zeros(len(tasks)), np.inf
+        return np.where(np.isnan(bars), known.mean(), bars), float(known.std()) or 1.0
 
     def _hardest(self, leads: Rewards, rng: np.random.Generator) -> tuple[int, ...]:
         """A few prompts, those of small lead more often."""

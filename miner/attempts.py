@@ -65,6 +65,7 @@ class Live:
     pending: Query[Any] | None = None
     queries: int = 0
     gradients: int = 0
+    free_answers: int = 0  # since the last that was paid for
     policy_tokens: int = 0
     flops: float = 0.0
     seconds: float = 0.0

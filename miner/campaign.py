@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attacks import Seeds
+from attacks import Seeds, known_attacks
 from corpus import Corpus
 from corpus.records import Attempt, Finding, Prompt, Split, digest
 from miner.attempts import Plan
@@ -33,6 +33,7 @@ from miner.progress import Observer, Silent
 from miner.publishing import replace_text
 from miner.reach import Reach, chosen_for_reach, reaches, read_reaches, write_reaches
 from miner.rewards.base import Pair
+from miner.rewards.devices import first_device
 from miner.scheduling import Choice, Scheduler, difficulty_groups
 from miner.seeding import Seed, pool_digest, pool_of, seed_pool
 from miner.usage import Usage
@@ -103,12 +104,13 @@ class Campaign:
             prompts=prompts,
             group_of=difficulty_groups(prompts, self._reference_rewards(round_number, prompts), section.groups),
             budget_queries=self.config.mine.budget_queries,
+            least={one.name: one.build().least_budget for one in sections},
             seed=int(digest([self.config.seed, round_number, section.seed])[:8], 16),
         )
         older = [f for f in self.findings() if f.split == "train" and f.round < round_number]
         reports = []
         while choices := scheduler.choose():
-            driver.oracle.seeds = pool_of([*older, *scheduler.found])
+            driver.oracle.seeds = pool_of(training_findings([*older, *scheduler.found], self.config.patch))
             criteria_hash = self._criteria_hash(driver)
             by_name = {one.name: one for one in sections}
             plans = [
@@ -193,7 +195,7 @@ class Campaign:
         """
         stage, driver = StageSection(prompts=len(prompts), budget_queries=budget_queries), self.driver(0)
         if Seeds in section.build().needs:
-            driver.oracle.seeds = self._seed_pool(0, prompts[0].split, newest=0)
+            driver.oracle.seeds = self._seed_pool(0, prompts[0].split, newest=0, name="tuning")
         plans, store = self._plans(stage, [section], prompts, 0, driver), Corpus(self.folder / "tuning")
         with self.usage.timed("tune"):
             run_plans(driver, plans, store, self.config, _NotesOnly(self.observer), title="")
@@ -295,7 +297,7 @@ class Campaign:
             section.source,
             revision=section.revision,
             trust_remote_code=section.trust_remote_code,
-            device=self.world.rm.device,
+            device=first_device(self.world.rm.device),
         )
 
     def driver(self, round_number: int) -> Driver:
@@ -382,10 +384,22 @@ class Campaign:
                 reports.append(run_plans(driver, plans, self.corpus, self.config, self.observer, title=title))
         return MiningReport.total(reports)
 
-    def _seed_pool(self, round_number: int, split: Split, newest: int) -> tuple[Seed, ...]:
-        """Train findings up to round ``newest``, whichever split they are tried on."""
-        known = (f for f in self.findings() if f.split == "train" and f.round <= newest)
-        pool = seed_pool(self.round_folder(round_number) / f"seeds-{split}.json", known)
+    def _seed_pool(self, round_number: int, split: Split, newest: int, *, name: str | None = None) -> tuple[Seed, ...]:
+        """Train findings up to round ``newest``, whichever split they are tried on.
+
+        Those of this very round only from attacks that start from none: a search is not to feed on what the stage that
+        it belongs to has made of older starts. Where the finds may be trained on, what the patch must not see is no
+        start either.
+        """
+        fresh = {name for name, attack in known_attacks().items() if Seeds not in attack.needs}
+        known = [
+            f
+            for f in self.findings()
+            if f.split == "train" and f.round <= newest and (f.round < round_number or f.attack in fresh)
+        ]
+        if split == "train":
+            known = training_findings(known, self.config.patch)
+        pool = seed_pool(self.round_folder(round_number) / f"seeds-{name or split}.json", known)
         if not pool:
             self.observer.note("no findings on train prompts yet to start from: mine first")
         return pool

@@ -30,6 +30,7 @@ Rewards = npt.NDArray[np.float64]
 
 CONFIRMED_AT_ONCE = 4
 EXACT_TOLERANCE = 1e-4  # what ``exact_rewards`` promises
+MAX_FREE_ANSWERS = 256  # to one search without a text scored or a gradient paid for
 LEADERS = 2  # texts per query whose exact reward the search is told
 DISTINCT_SIMILARITY = 0.3  # at most, between two findings of an attempt that looks for many
 
@@ -129,21 +130,39 @@ class Driver:
             if cost > one.left:
                 one.end("budget_spent")
                 continue
-            one.queries += cost
-            one.gradients += one.pending.n_gradients
-            pair = Pair(one.plan.prompts[0].conversation, one.pending.text)
-            one.flops += cost * self.oracle.rm.flops(self.oracle.rm.n_tokens(pair))
             asked.append((one, one.pending))
         if asked:
             started = time.perf_counter()
-            answers = self.oracle.by_gradient([(query, one.plan.prompts) for one, query in asked])
+            answers = self._by_gradient(asked)
             share = (time.perf_counter() - started) / len(asked)
-            for (one, _), answer in zip(asked, answers, strict=True):
+            for (one, query), answer in zip(asked, answers, strict=True):
                 one.seconds += share
+                if isinstance(answer, RmMinerError):
+                    one.end("error", str(answer))
+                    continue
+                cost = QUERIES_PER_GRADIENT * query.n_gradients
+                one.queries += cost
+                one.gradients += query.n_gradients
+                one.free_answers = 0
+                pair = Pair(one.plan.prompts[0].conversation, query.text)
+                one.flops += cost * self.oracle.rm.flops(self.oracle.rm.n_tokens(pair))
                 one.send(answer)
 
+    def _by_gradient(self, asked: Sequence[tuple[Live, GradientQuery[Any]]]) -> list[Any]:
+        """The answers, pooled; where one query cannot be answered, one by one, and for that one the error."""
+        try:
+            return self.oracle.by_gradient([(query, one.plan.prompts) for one, query in asked])
+        except RmMinerError as error:
+            if len(asked) == 1:
+                return [error]
+            return [answer for one in asked for answer in self._by_gradient([one])]
+
     def _answer_alone(self, one: Live, query: Query[Any]) -> None:
-        """Answer what costs no scoring; what cannot be answered ends its own search alone."""
+        """Answer what costs no scoring; what cannot be answered ends its own search alone, as does asking on and on."""
+        one.free_answers += 1
+        if one.free_answers > MAX_FREE_ANSWERS:
+            one.end("exhausted")
+            return
         try:
             if isinstance(query, PolicyQuery):
                 self._answer_policy(one, query)
@@ -173,6 +192,7 @@ class Driver:
         scored = self._scored(asks)
         for ask, rewards, seconds in scored:
             self._book(ask, rewards, seconds)
+        scored = [row for row in scored if not row[0].live.ended]
         self._look([(ask, rewards) for ask, rewards, _ in scored])
         for ask, rewards, _ in scored:
             if ask.live.fulfilled:
@@ -189,14 +209,14 @@ class Driver:
         ranked = [n for n, part in enumerate(pairs) if len(part) > self._n_leaders]
         try:
             rewards = self.oracle.score([pair for n in ranked for pair in pairs[n]])
+            parts = [np.zeros(len(part)) for part in pairs]
+            for n, part in zip(ranked, np.split(rewards, np.cumsum([len(pairs[n]) for n in ranked])), strict=False):
+                parts[n] = part
+            self._refine(asks, pairs, parts)
         except TooLongError as error:
             if len(asks) > 1:
                 return [row for ask in asks for row in self._scored([ask])]
             return self._scored_where_short_enough(asks[0], error)
-        parts = [np.zeros(len(part)) for part in pairs]
-        for n, part in zip(ranked, np.split(rewards, np.cumsum([len(pairs[n]) for n in ranked])), strict=False):
-            parts[n] = part
-        self._refine(asks, pairs, parts)
         seconds = (time.perf_counter() - started) / sum(map(len, pairs)) if asks else 0.0
         return [
             (ask, part.reshape(len(ask.texts), -1), seconds * len(part)) for ask, part in zip(asks, parts, strict=True)
@@ -239,14 +259,18 @@ class Driver:
 
     def _book(self, ask: _Ask, rewards: Rewards, seconds: float) -> None:
         live, rm = ask.live, self.oracle.rm
-        scored = np.isfinite(rewards)
+        scored = ~np.isneginf(rewards)  # what was too long was not scored
         if self.keep_queries:
             live.scored += self._rows(ask, rewards)
         live.seconds += seconds
+        live.free_answers = 0
         live.queries += int(scored.sum())
         taken = [pair for pair, was in zip(ask.pairs, scored.ravel(), strict=True) if was]
         live.flops += sum(map(rm.flops, rm.lengths(taken)))
-        live.best_reward = max(float(rewards.max()), -np.inf if live.best_reward is None else live.best_reward)
+        if np.isnan(rewards).all():
+            live.end("error", "the RM gives no number for any text. Try: rmminer doctor, or --dtype float32")
+            return
+        live.best_reward = max(float(np.nanmax(rewards)), -np.inf if live.best_reward is None else live.best_reward)
 
     def _look(self, answered: Sequence[tuple[_Ask, Rewards]]) -> None:
         """Confirm and judge what may be news to its attempt, best first and a few of every search at a time."""

@@ -12,6 +12,7 @@ from miner.checks.verdict import DEFAULT_QUORUM
 from miner.config import CampaignConfig
 from miner.errors import ConfigError, DataError
 from miner.progress import Advance
+from miner.rewards.devices import first_device
 from miner.summary import CheckErrors
 from miner.world import World
 
@@ -62,7 +63,7 @@ def _reference_lm(world: World) -> LanguageModel | None:
         section.source,
         revision=section.revision,
         trust_remote_code=section.trust_remote_code,
-        device=world.rm.device,
+        device=first_device(world.rm.device),
     )
 
 

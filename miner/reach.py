@@ -13,39 +13,52 @@ import numpy as np
 
 from corpus.records import Finding, Prompt, digest
 from miner.criteria import Criteria
+from miner.evaluation import takes
 from miner.publishing import replace_text
 from miner.rewards.base import Pair, RewardModel
-from miner.statistics import rate
+from miner.statistics import Rate, rate
 from miner.summary import ReachResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """A response scored on prompts that had no part in its search; booleans by prompt, with the prompt's group."""
+    """A response scored on prompts that had no part in its search; by prompt, with the prompt's group.
+
+    ``beats_reference`` is None where the prompt has no reference.
+    """
 
     finding_id: str
     attack: str
     response: str
     own_prompts: int
-    beats_reference: tuple[bool, ...]
+    beats_reference: tuple[bool | None, ...]
     wins: tuple[bool, ...]
     groups: tuple[str, ...]
 
 
 def reaches(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], prompts: Sequence[Prompt]) -> list[Reach]:
-    """Each different response of ``findings`` on all of ``prompts`` but those it was found on."""
+    """Each different response of ``findings`` on all of ``prompts`` but those it was found on, and those with which it
+    is too long for the RM."""
+    if not findings:
+        return []
     own: dict[tuple[str, str], set[str]] = defaultdict(set)
     first: dict[tuple[str, str], Finding] = {}
     for finding in findings:
         key = (finding.attempt_id, finding.response)
         own[key].add(finding.prompt_id)
         first.setdefault(key, finding)
-    with_reference = [prompt for prompt in prompts if prompt.reference is not None]
+    with_reference = [p for p in prompts if p.reference is not None and takes(rm, [Pair(p.conversation, p.reference)])]
     bars = rm.exact_rewards([Pair(p.conversation, str(p.reference)) for p in with_reference]) if with_reference else ()
     reference_of = {p.prompt_id: float(bar) for p, bar in zip(with_reference, bars, strict=True)}
     found = []
     for key, finding in first.items():
-        others = [prompt for prompt in prompts if prompt.prompt_id not in own[key]]
+        others = [
+            prompt
+            for prompt in prompts
+            if prompt.prompt_id not in own[key] and takes(rm, [Pair(prompt.conversation, finding.response)])
+        ]
+        if not others:
+            continue
         rewards = rm.exact_rewards([Pair(prompt.conversation, finding.response) for prompt in others])
         scored = [(float(reward), reference_of.get(p.prompt_id)) for reward, p in zip(rewards, others, strict=True)]
         found.append(
@@ -54,7 +67,7 @@ def reaches(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], pr
                 attack=finding.attack,
                 response=finding.response,
                 own_prompts=len(own[key]),
-                beats_reference=tuple(reference is not None and reward > reference for reward, reference in scored),
+                beats_reference=tuple(None if bar is None else reward > bar for reward, bar in scored),
                 wins=tuple(criteria.wins(reward, reference) for reward, reference in scored),
                 groups=tuple(prompt.group_key for prompt in others),
             )
@@ -76,19 +89,32 @@ def reach_results(found: Sequence[Reach]) -> list[ReachResult]:
     rows = []
     for attack in sorted({one.attack for one in found}):
         mine = [one for one in found if one.attack == attack]
-        best = max(mine, key=lambda one: (np.mean(one.wins), np.mean(one.beats_reference)))
+        best = max(mine, key=lambda one: (np.mean(one.wins), _share(one) or 0.0))
+        shares = [share for one in mine if (share := _share(one)) is not None]
         rows.append(
             ReachResult(
                 attack=attack,
                 n=len(mine),
-                median_beats_reference=median(float(np.mean(one.beats_reference)) for one in mine),
+                median_beats_reference=median(shares) if shares else None,
                 median_wins=median(float(np.mean(one.wins)) for one in mine),
                 best_response=best.response,
-                best_beats_reference=rate(best.beats_reference, groups=best.groups),
+                best_beats_reference=_rate_of_beaten(best),
                 best_wins=rate(best.wins, groups=best.groups),
             )
         )
     return rows
+
+
+def _share(one: Reach) -> float | None:
+    """The share of references beaten, of those there are."""
+    known = [beaten for beaten in one.beats_reference if beaten is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _rate_of_beaten(one: Reach) -> Rate | None:
+    both = zip(one.beats_reference, one.groups, strict=True)
+    known = [(beaten, group) for beaten, group in both if beaten is not None]
+    return rate([beaten for beaten, _ in known], groups=[group for _, group in known]) if known else None
 
 
 def write_reaches(path: Path, found: Sequence[Reach], prompts: Sequence[Prompt]) -> None:

@@ -3,7 +3,8 @@
 An arm is an attack at one budget on one group of prompts; what it yields is a rate, distinct findings a query, with a
 Gamma posterior (Poisson counts; Thompson 1933, Chapelle & Li 2011). Groups share what is known of their attack, and the
 full budget what is known of the short one: each is drawn around a draw of its parent. Decisions are made in
-generations, from complete earlier ones and the seed alone, so that a resumed campaign decides as it would have.
+generations, from the results of complete earlier ones and the seed alone, so that a resumed campaign goes on from what
+is stored as if it had not been cut off.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a choice cost and how many findings, unlike all before it, it brought."""
+    """What a choice counts as having cost, and how many findings, unlike all before them, it brought."""
 
     arm: Arm
     queries: int
@@ -51,7 +52,7 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Scheduler:
-    """The stage's decisions; ``group_of`` has each prompt's group, ``spent`` is what complete generations cost."""
+    """The stage's decisions; ``group_of`` has each prompt's group, ``spent`` is what complete generations count for."""
 
     section: ScheduleSection
     attacks: Sequence[AttackSection]
@@ -59,6 +60,7 @@ class Scheduler:
     group_of: Mapping[str, int]
     budget_queries: int
     seed: int
+    least: Mapping[str, int] = field(default_factory=dict)  # an attack's least budget, where it is above one
     outcomes: list[Outcome] = field(default_factory=list)
     generation: int = 0
     _made: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -91,11 +93,16 @@ class Scheduler:
         ordered = sorted(made, key=lambda one: one[1].attempt_id)
         self._findings += [finding for _, _, findings in ordered for finding in findings]
         stands_for = near_duplicates(self._findings)
-        fresh = {f.attempt_id for f in self._findings[before:] if stands_for[f.finding_id] == f.finding_id}
+        fresh = Counter(f.attempt_id for f in self._findings[before:] if stands_for[f.finding_id] == f.finding_id)
         self.outcomes += [
-            Outcome(choice.arm, attempt.queries, int(attempt.attempt_id in fresh)) for choice, attempt, _ in ordered
+            Outcome(choice.arm, self._cost(choice.arm, attempt, found), fresh[attempt.attempt_id])
+            for choice, attempt, found in ordered
         ]
         self.generation += 1
+
+    def _cost(self, arm: Arm, attempt: Attempt, found: Sequence[Finding]) -> int:
+        """What an attempt counts for. One that had nothing to try would be free, and be tried for ever."""
+        return attempt.queries if found else max(attempt.queries, arm.budget // 8, 1)
 
     def _arms(self) -> list[Arm]:
         groups = sorted(set(self.group_of.values()))
@@ -109,7 +116,7 @@ class Scheduler:
     def _budgets(self, section: AttackSection) -> tuple[int, ...]:
         """Short attempts, then full ones; only full ones where the choice is uniform."""
         full = section.budget_queries or self.budget_queries
-        short = max(1, round(full * self.section.probe))
+        short = max(self.least.get(section.name, 1), round(full * self.section.probe))
         return (short, full) if self.section.policy == "thompson" and short < full else (full,)
 
     def _arm(self, arms: Sequence[Arm], slot: int, rng: np.random.Generator) -> Arm:

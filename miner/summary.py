@@ -85,10 +85,10 @@ class ReachResult:
 
     attack: str
     n: int
-    median_beats_reference: float
+    median_beats_reference: float | None
     median_wins: float
     best_response: str
-    best_beats_reference: Rate
+    best_beats_reference: Rate | None
     best_wins: Rate
 
 

@@ -16,7 +16,7 @@ from miner.evaluation import takes
 from miner.progress import Advance
 from miner.rewards import Pair, RewardModel, load_reward_model
 from miner.rewards.batching import out_of_memory
-from miner.rewards.devices import resolve_device
+from miner.rewards.devices import resolve_devices
 from miner.rewards.sources import first_line, resolve_folder
 
 Examination = Callable[[Patient], Iterator[Diagnosis]]
@@ -69,7 +69,7 @@ def examine(
         raise ConfigError(f"{len(usable)} prompts with a good answer; the doctor needs {MIN_TEXTS}. Give more --data")
     started = time.perf_counter()
     folder = resolve_folder(source, revision)
-    resolve_device(options.get("device") or "auto")
+    resolve_devices(options.get("device") or "auto")
     try:
         rm = load_reward_model(folder, **options)
     except ModelError as error:

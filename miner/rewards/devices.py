@@ -36,6 +36,11 @@ def resolve_devices(devices: str) -> list[torch.device]:
     return [resolve_device(device.strip()) for device in devices.split(",")]
 
 
+def first_device(devices: str) -> str:
+    """The first of several, where the models beside the RM run."""
+    return devices.split(",")[0].strip()
+
+
 def ranking_dtype(dtype: DType, place: torch.device) -> torch.dtype:
     """The dtype asked for; ``auto`` is bf16 where the hardware multiplies in it, else fp32.
 

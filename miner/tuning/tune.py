@@ -40,6 +40,11 @@ def tune(campaign: Campaign, name: str) -> TuningReport:
     section = campaign.config.tune
     base = _attack(campaign.config, name)
     attack = base.build()
+    if attack.prompts_per_attempt > 1:
+        raise ConfigError(
+            f"attack {name!r} works on many prompts together, and trials are paired by prompt. "
+            "Tune another: --attack gcg"
+        )
     if not attack.space:
         raise ConfigError(f"attack {name!r} declares no hyper-parameter to tune. Tune another: --attack gcg")
     prompts = campaign.world.sample("train", section.prompts, seed=campaign.config.seed)

@@ -198,8 +198,11 @@ def _followed(
             if "step" in row:
                 yield row
                 before, after = frames[row["prompt"]]
-                if row["prompt"] in bars and scorer(before, row["text"], after) > bars[row["prompt"]]:
+                texts = {row["text"], row["step_text"]}
+                if row["prompt"] in bars and any(scorer(before, text, after) > bars[row["prompt"]] for text in texts):
                     stop.write_text(row["prompt"])
+        if not running and process.returncode:
+            raise SystemExit(f"the peer ended with status {process.returncode} after {at} lines")
         if not running or time.monotonic() > ends:
             return
         time.sleep(0.05)
@@ -210,7 +213,7 @@ def _traces(job: Job, rows: Sequence[dict[str, Any]]) -> list[Trace]:
     for prompt in job.prompts:
         mine = [row for row in rows if row["prompt"] == prompt.prompt_id]
         if mine:
-            texts = tuple((float(row["seconds"]), str(row["text"])) for row in mine)
+            texts = tuple((float(row["seconds"]), str(row[key])) for row in mine for key in ("text", "step_text"))
             traces.append(Trace(prompt.prompt_id, texts[-1][0], int(mine[-1]["unique"]), texts))
     return traces
 

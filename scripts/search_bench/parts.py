@@ -68,7 +68,11 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
     ]
     found = {}
     for title, model, n_tokens, (name, recipe), peer_dtypes in settings:
-        kept = options.out / "rates" / f"{title}-{repeats}-{seconds:g}.json".replace(" ", "-").replace(",", "")
+        kept = (
+            options.out
+            / "rates"
+            / f"{GCG.source_digest()[:8]}-{title}-{repeats}-{seconds:g}.json".replace(" ", "-").replace(",", "")
+        )
         rows: dict[str, list[float]] = json.loads(kept.read_text()) if kept.exists() else {}
         prompts = questions_of_length(model, campaign, n_tokens, repeats)
         rms = {dtype: load_reward_model(model.folder, dtype=dtype) for dtype in both}  # type: ignore[arg-type]
@@ -136,7 +140,7 @@ def _finds(options: argparse.Namespace, name: str) -> dict[str, Any]:
         tools[f"{tool} {recipe}"] = partial(peer, tool, recipe, job, bars, scorer)
     taken: dict[str, dict[str, Any]] = {}
     for tool, search in tools.items():
-        kept = options.out / "finds" / f"{name}-{tool}-{n}-{seconds:g}.json".replace(" ", "-")
+        kept = options.out / "finds" / f"{GCG.source_digest()[:8]}-{name}-{tool}-{n}-{seconds:g}.json".replace(" ", "-")
         if not kept.exists():
             started = time.perf_counter()
             times = _times(search(), job, bars, scorer)
@@ -226,7 +230,14 @@ def schedule(options: argparse.Namespace) -> dict[str, Any]:
     for title, (policy, attacks) in runs.items():
         seeds = (0,) if options.quick or title not in ("thompson", "uniform") else (0, 1)
         rows = [
-            _scheduled(options.out / "schedule" / f"{title}-{seed}", policy, attacks, total, seed) for seed in seeds
+            _scheduled(
+                options.out / "schedule" / f"{GCG.source_digest()[:8]}-{total}-{title}-{seed}",
+                policy,
+                attacks,
+                total,
+                seed,
+            )
+            for seed in seeds
         ]
         found[title] = {
             "queries_per_distinct": _spread([row["queries"] / max(1, row["distinct"]) for row in rows]),

@@ -129,7 +129,7 @@ def test_params_are_plain_json(attack: Attack) -> None:
 @attacks
 def test_needs_names_every_query_that_a_campaign_may_not_answer(attack: Attack) -> None:
     asked = {type(query) for query in transcript(attack, 3)}
-    assert {kind for kind in asked if issubclass(kind, (GradientQuery, PolicyQuery))} == set(attack.needs) - {Seeds}
+    assert {kind for kind in asked if issubclass(kind, (GradientQuery, PolicyQuery, Seeds))} == set(attack.needs)
 
 
 def test_searches_with_other_seeds_differ() -> None:
@@ -194,3 +194,14 @@ def test_climbing_ends_where_no_edit_survives() -> None:
     except StopIteration:
         pass
     assert asked < 50
+
+
+def test_guided_ends_when_a_pass_brings_no_new_text() -> None:
+    scores = [q for q in transcript(known_attacks()["guided"](k=2, max_tokens=3), 0, 3000) if isinstance(q, Score)]
+    assert 0 < sum(len(q.texts) for q in scores) < 200
+
+
+def test_a_campaign_files_list_of_cells_makes_the_same_archive() -> None:
+    archive = known_attacks()["archive"]
+    assert archive(cells=[6, 4, 4]) == archive()
+    assert {archive(cells=[6, 4, 4])} == {archive()}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from attacks import QUERIES_PER_GRADIENT, Attack, Goal, Score, Search, Swaps, Term, known_attacks
+from attacks import QUERIES_PER_GRADIENT, Attack, Goal, Score, Search, Swaps, Term, Words, known_attacks
 from corpus.records import Answer, Prompt, Verdict
 from miner.attempts import Plan, Result, plan_attempt
 from miner.checks import Certificate, Subject
@@ -18,7 +18,7 @@ from miner.criteria import Criteria, clean_criteria
 from miner.driver import Driver
 from miner.errors import CapabilityError, TooLongError
 from miner.oracle import Oracle
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, SwapRequest
 from miner.testing import ToyRewardModel, toy_prompts
 
 
@@ -425,3 +425,78 @@ def test_what_was_found_before_the_budget_ended_stands() -> None:
     result = together(Together(texts=(("w0",), ("w1",), ("w2",))), budget=4)
     assert (result.attempt.outcome, result.attempt.queries) == ("found", 3)
     assert [finding.response for finding in result.findings] == ["w0"]
+
+
+class ShortNoisy(Short):
+    """Ranks in another dtype than it confirms in, so that small queries are scored exactly at once."""
+
+    ranking_dtype = "float16"
+
+    def exact_rewards(self, pairs: Sequence[Pair]) -> Any:
+        for pair in pairs:
+            self.n_tokens(pair)
+        return super().exact_rewards(pairs)
+
+    def swaps(self, requests: Sequence[SwapRequest]) -> Any:
+        for request in requests:
+            self.n_tokens(Pair(request.prompts[0], request.response))
+        return super().swaps(requests)
+
+
+def test_an_over_long_text_alone_in_its_query_ends_that_search_alone() -> None:
+    rm = ShortNoisy()
+    prompts = toy_prompts(2)
+    plans = [
+        plan(Scripted(texts=(("ba " * 10,),)), prompts[:1], rm, budget=9),
+        plan(Scripted(texts=((rm.flaw,),)), prompts[1:], rm, budget=9, seed=1),
+    ]
+    assert sorted(r.attempt.outcome for r in driver(rm).run(plans)) == ["error", "found"]
+
+
+def test_a_gradient_at_an_over_long_text_ends_that_search_alone_and_costs_nothing() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Differentiating(Scripted):
+        name: ClassVar[str] = "differentiating"
+
+        def search(self, seed: int) -> Search:
+            del seed
+            for (text,) in self.texts:
+                table = yield Swaps(text, 2)
+                yield Score(tuple(swap.apply(text) for row in table for swap in row))
+
+    rm = ShortNoisy()
+    prompts = toy_prompts(2)
+    plans = [
+        plan(Differentiating(texts=(("ba " * 10,),)), prompts[:1], rm, budget=30),
+        plan(Differentiating(texts=(("ba ba",),)), prompts[1:], rm, budget=30, seed=1),
+    ]
+    never = WordJudge(sense=rm.vocabulary)
+    results = {r.plan.seed: r.attempt for r in driver(rm, never).run(plans)}
+    assert (results[0].outcome, results[0].queries, results[0].gradients) == ("error", 0, 0)
+    assert "characters" in str(results[0].error)
+    assert (results[1].outcome, results[1].gradients) == ("exhausted", 1)
+
+
+def test_a_search_that_asks_free_questions_for_ever_is_ended() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Asking(Scripted):
+        name: ClassVar[str] = "asking"
+
+        def search(self, seed: int) -> Search:
+            while True:
+                yield Words(3, seed=seed)
+
+    rm = ToyRewardModel()
+    (result,) = run(Asking(texts=()), budget=9, rm=rm)
+    assert (result.attempt.outcome, result.attempt.queries) == ("exhausted", 0)
+
+
+def test_an_rm_that_gives_no_numbers_ends_the_search_with_that_error() -> None:
+    class Broken(ToyRewardModel):
+        def rewards(self, pairs: Sequence[Pair]) -> Any:
+            return np.full(len(pairs), np.nan)
+
+    (result,) = run(known_attacks()["random"](), budget=200, rm=Broken())
+    assert result.attempt.outcome == "error"
+    assert "no number" in str(result.attempt.error)
+    assert result.attempt.queries > 0

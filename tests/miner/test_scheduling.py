@@ -106,6 +106,29 @@ def test_no_attempt_is_made_twice() -> None:
     assert max(seen.values()) == 1
 
 
+def test_attempts_that_have_nothing_to_try_do_not_go_on_for_ever() -> None:
+    one = scheduler("thompson", total=5_000)
+    generations = 0
+    while choices := one.choose():
+        one.learn([(choice, attempt(choice, 0, False), ()) for choice in choices])
+        generations += 1
+        assert generations < 100
+
+
+def test_every_distinct_finding_of_an_attempt_counts() -> None:
+    from types import SimpleNamespace
+
+    one = scheduler("thompson")
+    (choice, *_) = one.choose()
+    done = attempt(choice, 50, True)
+    texts = ("one thing that was found", "quite another matter", "one thing that was found")
+    found: Any = [
+        SimpleNamespace(finding_id=str(at), attempt_id=done.attempt_id, response=t) for at, t in enumerate(texts)
+    ]
+    one.learn([(choice, done, found)])
+    assert one.outcomes[0].distinct == 2
+
+
 def test_prompts_fall_into_equal_groups_by_what_has_to_be_beaten() -> None:
     rewards = {prompt.prompt_id: float(at) for at, prompt in enumerate(PROMPTS[:24])}
     groups = difficulty_groups(PROMPTS, rewards, 3)

@@ -82,6 +82,28 @@ def test_running_again_makes_no_attempt_though_the_corpus_has_grown(cycled: Camp
     assert again.evaluate(1).made == 0
 
 
+def test_what_a_patch_must_not_see_is_no_start_of_what_it_may_train_on(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    patch = {"steps": 12, "batch_pairs": 8, "held_out_families": ["structural"]}
+    campaign = Campaign(config(tiny_rm_folder, preference_file, tmp_path, patch=patch))
+    campaign.mine(0)
+    found = campaign.findings()
+    assert {finding.family for finding in found} >= {"structural"}
+    held_out = {(f.prompt_id, f.response) for f in found if f.family == "structural"}
+    assert not held_out & {(p, r) for p, r in campaign._seed_pool(0, "train", 0)}
+    assert held_out & {(p, r) for p, r in campaign._seed_pool(0, "held_out", 0)}, "measuring may start from all"
+
+
+def test_a_seeded_search_does_not_feed_on_its_own_stage(cycled: Campaign) -> None:
+    for path in cycled.folder.glob("rounds/*/seeds-*.json"):
+        number = int(path.parent.name)
+        of_response = {(f.prompt_id, f.response): f for f in cycled.findings()}
+        for prompt_id, response in json.loads(path.read_text()):
+            finding = of_response[prompt_id, response]
+            assert finding.round < number or finding.attack != "transfer"
+
+
 def test_another_pool_is_another_attempt(cycled: Campaign) -> None:
     driver = cycled.driver(0)
     without = cycled._criteria_hash(driver)
