@@ -140,7 +140,7 @@ def _finds(options: argparse.Namespace, name: str) -> dict[str, Any]:
         tools[f"{tool} {recipe}"] = partial(peer, tool, recipe, job, bars, scorer)
     taken: dict[str, dict[str, Any]] = {}
     for tool, search in tools.items():
-        kept = options.out / "finds" / f"{GCG.source_digest()[:8]}-{name}-{tool}-{n}-{seconds:g}.json".replace(" ", "-")
+        kept = _cache(options, "finds", f"{name}-{tool}-{n}-{seconds:g}").with_suffix(".json")
         if not kept.exists():
             started = time.perf_counter()
             times = _times(search(), job, bars, scorer)
@@ -229,16 +229,8 @@ def schedule(options: argparse.Namespace) -> dict[str, Any]:
     found = {}
     for title, (policy, attacks) in runs.items():
         seeds = (0,) if options.quick or title not in ("thompson", "uniform") else (0, 1)
-        rows = [
-            _scheduled(
-                options.out / "schedule" / f"{GCG.source_digest()[:8]}-{total}-{title}-{seed}",
-                policy,
-                attacks,
-                total,
-                seed,
-            )
-            for seed in seeds
-        ]
+        folders = {seed: _cache(options, "schedule", f"{total}-{title}-{seed}") for seed in seeds}
+        rows = [_scheduled(folder, policy, attacks, total, seed) for seed, folder in folders.items()]
         found[title] = {
             "queries_per_distinct": _spread([row["queries"] / max(1, row["distinct"]) for row in rows]),
             "gflops_per_distinct": _spread([row["flops"] / 1e9 / max(1, row["distinct"]) for row in rows]),
@@ -381,6 +373,12 @@ def _cost_row(
         "mean_gflops": float(np.mean([one.flops for one in attempts])) / 1e9,
         "cost_over_gcg": {k: float(np.exp(v)) for k, v in asdict(logs).items() if k in ("value", "low", "high")},
     }
+
+
+def _cache(options: argparse.Namespace, part: str, title: str) -> Path:
+    """Where a measurement is kept: with the code that it is of in its name, so that other code is measured anew."""
+    plain = title.replace(" ", "-").replace(",", "").replace(".", "_")
+    return Path(options.out) / part / f"{GCG.source_digest()[:8]}-{plain}"
 
 
 def no_criteria() -> Criteria:
