@@ -68,11 +68,7 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
     ]
     found = {}
     for title, model, n_tokens, (name, recipe), peer_dtypes in settings:
-        kept = (
-            options.out
-            / "rates"
-            / f"{GCG.source_digest()[:8]}-{title}-{repeats}-{seconds:g}.json".replace(" ", "-").replace(",", "")
-        )
+        kept = _cache(options, "rates", f"{title}-{repeats}-{seconds:g}").with_suffix(".json")
         rows: dict[str, list[float]] = json.loads(kept.read_text()) if kept.exists() else {}
         prompts = questions_of_length(model, campaign, n_tokens, repeats)
         rms = {dtype: load_reward_model(model.folder, dtype=dtype) for dtype in both}  # type: ignore[arg-type]
