@@ -66,6 +66,12 @@ class Universal(Attack):
     kicks: int = 3
     carrier: str = "{}"
 
+    def __post_init__(self) -> None:
+        if self.carrier.count("{}") != 1:
+            raise ValueError(
+                f"carrier {self.carrier!r} needs one {{}} where the trigger goes, as in 'I do not know. {{}}'"
+            )
+
     @property
     def prompts_per_attempt(self) -> int:
         return self.prompts

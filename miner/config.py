@@ -124,7 +124,10 @@ class AttackSection(Section):
                 raise ConfigError(
                     f"attack {self.name!r} has no parameter {name!r}{hint}. It has: {', '.join(sorted(fields))}"
                 )
-        return kind(**self.params)
+        try:
+            return kind(**self.params)
+        except ValueError as error:
+            raise ConfigError(f"attack {self.name!r}: {error}") from error
 
 
 class StageSection(Section):

@@ -67,3 +67,9 @@ def test_what_may_join_a_campaign_later_is_not_part_of_its_identity() -> None:
     later = {"out": "elsewhere", "in_flight": 2, "rounds": 3, "attacks": (AttackSection(name="corrupt"),)}
     assert one.fixed_digest() == one.model_copy(update=later).fixed_digest()
     assert one.fixed_digest() != one.model_copy(update={"seed": 5}).fixed_digest()
+
+
+@pytest.mark.parametrize("carrier", ["I do not know.", "{} and {}"])
+def test_a_carrier_that_does_not_say_where_the_trigger_goes_is_refused(carrier: str) -> None:
+    with pytest.raises(ConfigError, match=r"'universal': carrier .* needs one \{\}"):
+        AttackSection(name="universal", params={"carrier": carrier}).build()
