@@ -28,11 +28,11 @@ from miner.evaluation import CleanOutcomes, clean_outcomes, require_prompts, tak
 from miner.judging import build_judge
 from miner.mining import MiningReport, plan_of, require_budgets, run_plans, stage_plans
 from miner.oracle import Oracle
-from miner.patch import PatchReport, patch, training_findings
+from miner.patch import EXPORT, PatchReport, patch, trainable, training_findings
 from miner.progress import Observer, Silent
 from miner.publishing import replace_text
 from miner.reach import Reach, chosen_for_reach, reaches, read_reaches, write_reaches
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, RewardModel
 from miner.rewards.devices import first_device
 from miner.scheduling import Choice, Scheduler, difficulty_groups
 from miner.seeding import Seed, pool_digest, pool_of, seed_pool
@@ -43,7 +43,6 @@ from miner.world import open_world
 if TYPE_CHECKING:
     from miner.language_models import LanguageModel
     from miner.report import Attribution
-    from miner.rewards.transformer import TransformerRewardModel
 
 MIN_HELD_OUT = 8
 NO_REFERENCE_LM = (
@@ -69,7 +68,7 @@ class Campaign:
         self.folder = Path(config.out)
         self.corpus = Corpus(self.folder / "corpus")
         self.usage = Usage(self.folder)
-        self._rms: dict[int, TransformerRewardModel] = {}
+        self._rms: dict[int, RewardModel] = {}
         self._criteria: dict[int, Criteria] = {}
         self._open()
         self.usage.add(self.world.seconds)
@@ -214,7 +213,7 @@ class Campaign:
         findings = self.patch_findings()
         with self.usage.timed("patch"), self.observer.stage(f"round {round_number}: patching") as advance:
             report = patch(
-                self.rm(round_number),
+                trainable(self.rm(round_number)),
                 self.world.by_split["train"],
                 findings,
                 self.config.patch,
@@ -240,23 +239,28 @@ class Campaign:
         self.evaluate(0)
         for round_number in range(self.config.rounds):
             self.mine(round_number)
+            if not self.rm(round_number).is_trainable:
+                self.observer.note(f"{self.rm(round_number).name} cannot be retrained here. {EXPORT}")
+                return
             if not self.patch_findings():
                 self.observer.note(f"round {round_number}: no train finding that a patch may see; nothing to patch")
                 return
             self.patch(round_number)
             self.evaluate(round_number + 1)
 
-    def rm(self, round_number: int) -> TransformerRewardModel:
+    def rm(self, round_number: int) -> RewardModel:
         """The RM after ``round_number`` patches."""
-        from miner.rewards import load_reward_model
-
         if round_number not in self._rms:
-            section = self.world.rm
-            options = section.model_dump(exclude={"source", "revision"})
-            revision = section.revision if round_number == 0 else None
-            rm = load_reward_model(self.model_source(round_number), revision=revision, **options)
-            self._rms = {round_number: rm}  # one at a time: they can be large
+            self._rms = {
+                round_number: self._opened(self.model_source(round_number))
+            }  # one at a time: they can be large
         return self._rms[round_number]
+
+    def _opened(self, source: str) -> RewardModel:
+        from miner.rewards.opening import open_reward_model
+
+        references = {p.conversation: p.reference for p in self.world.prompts if p.reference is not None}
+        return open_reward_model(self.world.rm, references, source=source)
 
     def model_source(self, round_number: int) -> str:
         if round_number == 0:
@@ -318,10 +322,8 @@ class Campaign:
     def attribution(self) -> Attribution:
         """How the report explains findings: with the RM of their round, loaded as the campaign loads it."""
         from miner.report import Attribution
-        from miner.rewards import load_reward_model
 
-        options = self.world.rm.model_dump(exclude={"source", "revision"})
-        return Attribution(load=lambda source: load_reward_model(source, **options))
+        return Attribution(load=self._opened)
 
     def clean_outcomes(self, round_number: int) -> CleanOutcomes | None:
         """Clean preferences of the RM of ``round_number`` on all held-out pairs, taken once."""

@@ -31,6 +31,7 @@ class RewardModelSection(Section):
     """
 
     source: str | None = None
+    kind: Literal["classifier"] = "classifier"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     confirm_dtype: Literal["float32", "native"] = "float32"

@@ -16,6 +16,7 @@ from miner.usage import peak_memory_mb
 from miner.world import World, open_world
 
 N_TIMED = 256
+FP32_BYTES = 4
 RUNTIME_MB = 700  # torch, transformers and pyarrow, loaded; where the platform does not say
 
 
@@ -48,13 +49,15 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
     Raises:
         ConfigError, DataError, ModelError: whatever would stop the run itself.
     """
-    from miner.rewards import load_reward_model
+    from miner.rewards.opening import open_reward_model
 
     for section in config.attacks:
         section.build()
     with tempfile.TemporaryDirectory() as folder:
         world, training = _outline(config, Path(folder))
-        rm = load_reward_model(str(world.rm.source), **world.rm.model_dump(exclude={"source"}))
+        rm = open_reward_model(
+            world.rm, {p.conversation: p.reference for p in world.prompts if p.reference is not None}
+        )
     pairs = [Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None][:N_TIMED]
     if not pairs:
         pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:N_TIMED]
@@ -66,7 +69,6 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
     seconds = time.perf_counter() - started
     per_second = len(pairs) / seconds
     flops_per_second = sum(rm.flops(rm.n_tokens(pair)) for pair in pairs) / seconds
-    weights = sum(p.numel() * p.element_size() for p in rm.model.parameters())
     return Estimate(
         stages=(
             *(_training(name, flops / flops_per_second) for name, flops in training.items()),
@@ -74,9 +76,10 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
         ),
         queries_per_second=per_second,
         n_timed=len(pairs),
-        device=str(rm.model.device),
+        device=rm.device,
         dtype=rm.ranking_dtype,
-        memory_mb=(peak_memory_mb() or RUNTIME_MB) + (4 * weights / 2**20 if "patch" in stages else 0),
+        memory_mb=(peak_memory_mb() or RUNTIME_MB)
+        + (4 * FP32_BYTES * rm.n_parameters / 2**20 if "patch" in stages else 0),
     )
 
 

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.records import Finding, Form, Prompt
 from miner.config import PatchSection
-from miner.errors import ConfigError
+from miner.errors import CapabilityError, ConfigError
 from miner.training.pairs import clean_pairs, finding_pairs
 from miner.training.preference_trainer import Progress, Recipe, TrainingPair, train_preferences
 
 if TYPE_CHECKING:
+    from miner.rewards.base import RewardModel
     from miner.rewards.transformer import TransformerRewardModel
+
+EXPORT = "Its findings as training pairs: rmminer corpus export RUN FOLDER"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,19 @@ def training_findings(findings: Sequence[Finding], section: PatchSection) -> lis
         and finding.form not in section.held_out_forms
     }
     return list(allowed.values())
+
+
+def trainable(rm: RewardModel) -> TransformerRewardModel:
+    """``rm`` as one whose weights are at hand.
+
+    Raises:
+        CapabilityError: they are not.
+    """
+    from miner.rewards.transformer import TransformerRewardModel
+
+    if not (isinstance(rm, TransformerRewardModel) and rm.is_trainable):
+        raise CapabilityError(f"{rm.name} cannot be retrained here. {EXPORT}")
+    return rm
 
 
 def patch(

@@ -33,7 +33,7 @@ def summarise(campaign: Campaign, *, command: str) -> Summary:
             "reward_dtype": rm.reward_dtype,
             "ranking_dtype": rm.ranking_dtype,
             "ranking_tolerance": campaign.criteria(0).ranking_tolerance,
-            "parameters": sum(p.numel() for p in rm.model.parameters()),
+            "parameters": rm.n_parameters,
         },
         checks=checks,
         rounds=rounds,

@@ -37,7 +37,7 @@ def doctor(
         None, stage="mine", rm=model, data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings
     )
     chosen, texts = _prompts(loaded, prompts)
-    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source"})
+    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source", "kind"})
     with watcher.stage(f"examining {Path(model).name}") as advance:
         report = examine(model, chosen, texts=texts, owned=data is not None, progress=advance, **options)
     if json:

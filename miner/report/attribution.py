@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from corpus.records import Finding
-from miner.errors import RmMinerError, TooLongError
+from miner.errors import CapabilityError, RmMinerError, TooLongError
 from miner.rewards.attribution import TokenAttribution, attribute
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, RewardModel
+from miner.rewards.transformer import TransformerRewardModel
 
 if TYPE_CHECKING:
     from miner.report.reading import Run
-    from miner.rewards.transformer import TransformerRewardModel
 
 Progress = Callable[[int, int], None]
 
@@ -27,12 +27,12 @@ class Attribution:
     exists. One RM is held at a time. ``max_findings`` and ``time_limit_s`` bound the work, whichever comes first.
     """
 
-    load: Callable[[str], TransformerRewardModel] | None = None
+    load: Callable[[str], RewardModel] | None = None
     n_steps: int = 32
     max_findings: int = 24
     time_limit_s: float = 120.0
 
-    def loaded(self, source: str) -> TransformerRewardModel:
+    def loaded(self, source: str) -> RewardModel:
         if self.load is not None:
             return self.load(source)
         from miner.rewards.loading import load_reward_model
@@ -81,6 +81,8 @@ def _with_models(
         mine = [finding for finding in chosen if finding.round == number]
         try:
             model = settings.loaded(run.model_source(number))
+            if not isinstance(model, TransformerRewardModel):
+                raise CapabilityError(f"{model.name} gives no gradients")
         except RmMinerError as error:
             notes.append(f"No attribution for round {number}: {error}.")
             continue

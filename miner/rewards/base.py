@@ -54,6 +54,9 @@ class RewardModel(ABC):
     ranking_dtype: str  # dtype of ``rewards``
     special_tokens: tuple[str, ...] = ()  # as text: no finding may hold one
     flops_per_token: float  # forward, one token, without attention's quadratic part
+    device: str  # where it runs, for people to read
+    n_parameters: int = 0  # of the weights in this process
+    is_trainable: bool = False  # whether a patch can retrain it
 
     @property
     def lost_devices(self) -> tuple[str, ...]:

@@ -52,6 +52,9 @@ class TransformerRewardModel(RewardModel):
     reward_dtype: str = field(init=False)
     ranking_dtype: str = field(init=False)
     flops_per_token: float = field(init=False)
+    device: str = field(init=False)
+    n_parameters: int = field(init=False)
+    is_trainable = True
 
     def __post_init__(self) -> None:
         self.pipeline_hash = digest([self.pipeline.hash, *self.head_identity()])
@@ -60,6 +63,8 @@ class TransformerRewardModel(RewardModel):
         self._embeddings = EmbeddingTable(self.ranking_model.get_input_embeddings())
         embedded = sum(p.numel() for p in self.model.get_input_embeddings().parameters())
         self.flops_per_token = 2.0 * (sum(p.numel() for p in self.model.parameters()) - embedded)
+        self.device = str(self.model.device)
+        self.n_parameters = sum(p.numel() for p in self.model.parameters())
         pad = self.pipeline.tokenizer.pad_token_id
         self.pad_id = 0 if pad is None else int(pad)  # masked out, so any id does
         tokenizer = self.pipeline.tokenizer

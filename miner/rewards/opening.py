@@ -1,0 +1,32 @@
+"""Opens a reward model of any kind from its table in the campaign file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from corpus.records import Conversation
+from miner.config import RewardModelSection
+from miner.rewards.base import RewardModel
+
+References = Mapping[Conversation, str]  # the good answer to each prompt, for RMs that only compare
+Opener = Callable[[RewardModelSection, str, References], RewardModel]
+
+
+def open_reward_model(section: RewardModelSection, references: References, *, source: str | None = None) -> RewardModel:
+    """The RM that ``section`` describes; ``source`` stands in for its source where a patched one is wanted.
+
+    Raises:
+        ModelError: see the loader of its kind.
+    """
+    return OPENERS[section.kind](section, source or str(section.source), references)
+
+
+def _classifier(section: RewardModelSection, source: str, references: References) -> RewardModel:
+    del references
+    from miner.rewards.loading import load_reward_model
+
+    revision = section.revision if source == section.source else None
+    return load_reward_model(source, revision=revision, **section.model_dump(exclude={"source", "revision", "kind"}))
+
+
+OPENERS: dict[str, Opener] = {"classifier": _classifier}
