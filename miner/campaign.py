@@ -34,7 +34,7 @@ from miner.publishing import replace_text
 from miner.reach import Reach, chosen_for_reach, reaches, read_reaches, write_reaches
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.devices import first_device
-from miner.scheduling import Choice, Scheduler, difficulty_groups
+from miner.scheduling import Choice, Scheduler, difficulty_groups, require_schedulable
 from miner.seeding import Seed, pool_digest, pool_of, seed_pool
 from miner.usage import Usage
 from miner.version import code_version
@@ -90,12 +90,7 @@ class Campaign:
     def _mine_scheduled(self, section: ScheduleSection, prompts: Sequence[Prompt], round_number: int) -> MiningReport:
         """Generation after generation until the queries are spent; starts come from complete generations."""
         sections = self.config.stage_attacks(self.config.mine)
-        for one in sections:
-            if one.build().prompts_per_attempt > 1:
-                raise ConfigError(
-                    f"attack {one.name!r} works on many prompts together and cannot be scheduled. "
-                    "Leave it out of mine.attacks, or take mine.schedule out"
-                )
+        require_schedulable(sections, prompts)
         driver = self.driver(round_number)
         scheduler = Scheduler(
             section=section,

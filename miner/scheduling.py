@@ -19,6 +19,7 @@ import numpy.typing as npt
 from corpus.duplicates import near_duplicates
 from corpus.records import Attempt, Finding, Prompt, digest
 from miner.config import AttackSection, ScheduleSection
+from miner.errors import ConfigError
 
 PARENT_WEIGHT = 1.0  # findings that a parent's rate counts for
 
@@ -161,6 +162,25 @@ class Scheduler:
 def _posterior(prior: float, finds: int, queries: int, rng: np.random.Generator) -> float:
     """A draw of a rate that ``finds`` in ``queries`` tell of, around the ``prior`` rate."""
     return float(rng.gamma(PARENT_WEIGHT + finds, 1.0 / (PARENT_WEIGHT / prior + queries)))
+
+
+def require_schedulable(attacks: Sequence[AttackSection], prompts: Sequence[Prompt]) -> None:
+    """Refuse what a scheduler cannot choose among.
+
+    Raises:
+        ConfigError: no prompt, an attack on many prompts together, or two of one name.
+    """
+    if not prompts:
+        raise ConfigError("the train split holds no prompt to mine on. Give more data or a larger train share")
+    for name, n in Counter(one.name for one in attacks).items():
+        if n > 1:
+            raise ConfigError(f"attack {name!r} is listed {n} times; a schedule tells attacks apart by name. Leave one")
+    for one in attacks:
+        if one.build().prompts_per_attempt > 1:
+            raise ConfigError(
+                f"attack {one.name!r} works on many prompts together and cannot be scheduled. "
+                "Leave it out of mine.attacks, or take mine.schedule out"
+            )
 
 
 def difficulty_groups(

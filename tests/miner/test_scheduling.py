@@ -14,7 +14,7 @@ from corpus.records import Attempt, Finding, digest
 from miner.campaign import Campaign
 from miner.config import AttackSection, ScheduleSection
 from miner.errors import ConfigError
-from miner.scheduling import Choice, Scheduler, difficulty_groups
+from miner.scheduling import Choice, Scheduler, difficulty_groups, require_schedulable
 from miner.testing import toy_prompts
 
 PROMPTS = toy_prompts(30)
@@ -184,6 +184,15 @@ def test_a_campaign_cut_off_goes_on_as_it_would_have(
     findings: list[Finding] = whole.findings()
     assert {f.finding_id for f in findings} == {f.finding_id for f in again.findings()}
     assert any(attempt.budget < 60 for attempt in whole.corpus.attempts())
+
+
+def test_what_a_scheduler_cannot_choose_among_is_refused() -> None:
+    prompts, twice = toy_prompts(3), [AttackSection(name="gcg"), AttackSection(name="gcg", params={"width": 6})]
+    with pytest.raises(ConfigError, match="'gcg' is listed 2 times"):
+        require_schedulable(twice, prompts)
+    with pytest.raises(ConfigError, match="no prompt to mine on"):
+        require_schedulable(twice[:1], ())
+    require_schedulable(twice[:1], prompts)
 
 
 def test_an_attack_on_prompts_together_cannot_be_scheduled(
