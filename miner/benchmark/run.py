@@ -122,6 +122,7 @@ def _measure(
     single = [attempt for attempt in attempts if len(attempt.prompt_ids) == 1]
     reach = reach_results(campaign.reaches(0)) if attack else []
     costs, rm, outcomes = break_costs(single), campaign.rm(0), campaign.clean_outcomes(0)
+    replayed = replay(rm, campaign.criteria(0), findings)
     row = BenchRow(
         model=name,
         rm_fingerprint=rm.fingerprint,
@@ -135,7 +136,9 @@ def _measure(
         attacks=tuple(attack_results(single, campaign.findings(), seen_families=(), seen_forms=())),
         reach=tuple(reach),
         examples=_examples(campaign.findings()) if attack else (),
-        **_replay(rm, campaign.criteria(0), findings),
+        replay=replayed.share,
+        replayed=replayed.by_form,
+        not_scored=replayed.not_scored,
     )
     return _Measured(row, costs, campaign.world.data_hash)
 
@@ -158,17 +161,26 @@ def break_costs(attempts: Sequence[Attempt]) -> Costs:
     return costs
 
 
-def _replay(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Findings scored again from text. ``share`` is of those that the RM takes, None where it takes none."""
+
+    share: Rate | None
+    by_form: tuple[Replayed, ...]
+    not_scored: int
+
+
+def replay(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding]) -> Replay:
+    """How many of ``findings`` win against ``rm``."""
     taken = _taken(rm, findings)
-    left_out = len(findings) - len(taken)
     if not taken:
-        return {"replay": None, "replayed": (), "not_scored": left_out}
+        return Replay(None, (), len(findings))
     wins = still_wins(rm, criteria, taken)
-    replayed = []
+    by_form = []
     for form in sorted({finding.form for finding in taken}):
         mine = [(won, finding) for won, finding in zip(wins, taken, strict=True) if finding.form == form]
-        replayed.append(Replayed(form=form, still_winning=_rate_of(*zip(*mine, strict=True))))
-    return {"replay": _rate_of(wins, taken), "replayed": tuple(replayed), "not_scored": left_out}
+        by_form.append(Replayed(form=form, still_winning=_rate_of(*zip(*mine, strict=True))))
+    return Replay(_rate_of(wins, taken), tuple(by_form), len(findings) - len(taken))
 
 
 def _taken(rm: RewardModel, findings: Sequence[Finding]) -> list[Finding]:

@@ -60,7 +60,7 @@ def bench(
         dtype=dtype, settings=settings,
     )  # fmt: skip
     shared: dict[str, Any] = loaded.model_dump(exclude={"out", "attacks", "evaluate"}, exclude_unset=True)
-    sources = resolve(models, loaded.data, seed=loaded.seed, observer=watcher)
+    sources = resolve(models, loaded.data, observer=watcher)
     if dry_run:
         configs = {name: suite_config(one, Path(folder), SUITE, shared, name=name) for name, one in sources.items()}
         return _dry_run(configs, json=json)

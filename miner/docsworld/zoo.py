@@ -3,7 +3,8 @@
 =============  ==========================================================================================
 encoder        docs world's own RM
 patched        the same after one patch on what `gcg` and `corrupt` found on train prompts
-causal         a decoder read at its last token: MiniLM's word vectors below layers of its own
+causal         a decoder read at its last token: MiniLM's word vectors below layers of its own, which also learnt that
+               shuffled words are no answer
 bag-of-words   weak: an encoder without positions, to which every order of the words is the same
 length-biased  weak: the encoder, trained on with the longer of two answers preferred, whatever it says
 =============  ==========================================================================================
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+SEED = 0
 CODE_VERSION = 1  # raise it when training changes in a way that a recipe does not show
 WEAK = ("bag-of-words", "length-biased")
 TURNS = "{% for message in messages %}{{ message['content'] }} [SEP]{% if not loop.last %} {% endif %}{% endfor %}"
@@ -45,7 +47,6 @@ class Breeding:
 
     docs: DocsWorld
     encoder: Path
-    seed: int
     quick: bool
     observer: Observer
 
@@ -59,10 +60,10 @@ class Breeding:
         from miner.rewards import load_reward_model
 
         rm = load_reward_model(start, dtype="float32")
-        pairs = clean_pairs(rm, prompts, recipe.max_steps * recipe.batch_pairs, Random(self.seed), anchored=False)
+        pairs = clean_pairs(rm, prompts, recipe.max_steps * recipe.batch_pairs, Random(SEED), anchored=False)
         if still:
             _hold(rm.model, still)
-        train_preferences(rm, rm.model, pairs, recipe, out=out, seed=self.seed, progress=advance)
+        train_preferences(rm, rm.model, pairs, recipe, out=out, seed=SEED, progress=advance)
 
 
 def _hold(model: PreTrainedModel, name: str) -> None:
@@ -79,7 +80,7 @@ def _hold(model: PreTrainedModel, name: str) -> None:
 def _bag_of_words(breeding: Breeding, out: Path, advance: Advance) -> None:
     from transformers import BertForSequenceClassification
 
-    start = initialise(out / "start", 2, breeding.seed)
+    start = initialise(out / "start", 2, SEED)
     model: Any = BertForSequenceClassification.from_pretrained(start)
     model.bert.embeddings.position_embeddings.weight.data.zero_()
     model.save_pretrained(start)
@@ -100,7 +101,7 @@ def _causal(breeding: Breeding, out: Path, advance: Advance) -> None:
     tokenizer.chat_template = TURNS
     tokenizer.save_pretrained(start)
     with torch.random.fork_rng():
-        torch.manual_seed(breeding.seed)
+        torch.manual_seed(SEED)
         config = LlamaConfig(
             vocab_size=len(vectors),
             hidden_size=vectors.shape[1],
@@ -117,7 +118,18 @@ def _causal(breeding: Breeding, out: Path, advance: Advance) -> None:
         model = make(config)
     model.model.embed_tokens.weight.data.copy_(10 * vectors)
     model.save_pretrained(start)
-    breeding.train(start, out, breeding.docs.prompts("train"), breeding.recipe(400, 5e-4), advance)
+    prompts = breeding.docs.prompts("train")
+    breeding.train(start, out, [*prompts, *shuffled(prompts)], breeding.recipe(400, 5e-4), advance)
+
+
+def shuffled(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The prompts with the good answer's own words in another order as the only wrong one."""
+    found = []
+    for at, prompt in enumerate(prompts):
+        words = str(prompt.reference).split()
+        if len(words) > 3:
+            found.append(replace(prompt, rejected=(" ".join(Random(at).sample(words, len(words))),)))
+    return found
 
 
 def _length_biased(breeding: Breeding, out: Path, advance: Advance) -> None:
@@ -142,7 +154,7 @@ def _patched(breeding: Breeding, out: Path, advance: Advance) -> None:
             CampaignConfig.model_validate(
                 {
                     "out": folder,
-                    "seed": breeding.seed,
+                    "seed": SEED,
                     "rm": {"source": str(breeding.encoder)},
                     "data": {"world": DOCS, "quick": breeding.quick},
                     "attacks": [{"name": "gcg"}, {"name": "corrupt"}],
@@ -167,10 +179,11 @@ KINDS: Mapping[str, Make | None] = {
 }
 
 
-def resolve(models: Sequence[str], data: DataSection, *, seed: int, observer: Observer) -> dict[str, str]:
+def resolve(models: Sequence[str], data: DataSection, *, observer: Observer) -> dict[str, str]:
     """Sources of ``models`` by name: ``docs`` is the whole zoo, ``docs:KIND`` one of it, anything else itself.
 
-    Those of the zoo that the user's cache lacks are trained.
+    Those of the zoo that the user's cache lacks are trained, with seed 0 whatever the benchmark's: what is ranked is
+    always the same.
 
     Raises:
         ConfigError: no such kind, or a model named twice.
@@ -181,19 +194,19 @@ def resolve(models: Sequence[str], data: DataSection, *, seed: int, observer: Ob
     wanted = [name.removeprefix(f"{DOCS}:") for name in names if name.startswith(f"{DOCS}:")]
     if unknown := [kind for kind in wanted if kind not in KINDS]:
         raise ConfigError(f"docs world has no RM {unknown[0]!r}. It has: {', '.join(KINDS)}")
-    sources = _bred(wanted, quick=data.quick, seed=seed, observer=observer) if wanted else {}
+    sources = _bred(wanted, quick=data.quick, observer=observer) if wanted else {}
     return {name: str(sources.get(name.removeprefix(f"{DOCS}:"), name)) for name in names}
 
 
-def _bred(kinds: Sequence[str], *, quick: bool, seed: int, observer: Observer) -> dict[str, Path]:
-    config = CampaignConfig.model_validate({"out": "", "seed": seed, "data": {"world": DOCS, "quick": quick}})
+def _bred(kinds: Sequence[str], *, quick: bool, observer: Observer) -> dict[str, Path]:
+    config = CampaignConfig.model_validate({"out": "", "seed": SEED, "data": {"world": DOCS, "quick": quick}})
     world = prepare(config, observer=observer)
     encoder, shelf = Path(str(world.rm.source)), Shelf(cache_folder() / "docsworld", observer)
-    breeding = Breeding(docs=DocsWorld.load(shelf.folder), encoder=encoder, seed=seed, quick=quick, observer=observer)
+    breeding = Breeding(docs=DocsWorld.load(shelf.folder), encoder=encoder, quick=quick, observer=observer)
     found = {"encoder": encoder}
     for kind in kinds:
         if (make := KINDS[kind]) is not None:
-            recipe = [CODE_VERSION, encoder.name, breeding.docs.data_hash, seed, quick]
+            recipe = [CODE_VERSION, encoder.name, breeding.docs.data_hash, quick]
             found[kind] = shelf.trained(
                 f"zoo {kind}", f"training docs world's {kind} RM", recipe,
                 lambda out, advance, make=make: make(breeding, out, advance),  # type: ignore[misc]

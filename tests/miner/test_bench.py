@@ -143,11 +143,11 @@ def test_nothing_to_do_is_refused(models: tuple[str, str], preference_file: Path
 
 def test_the_built_in_models_are_asked_for_by_name(models: tuple[str, str]) -> None:
     data = DataSection(world="docs", quick=True)
-    assert resolve(models, data, seed=0, observer=Silent()) == {model: model for model in models}
+    assert resolve(models, data, observer=Silent()) == {model: model for model in models}
     with pytest.raises(ConfigError, match="named twice"):
-        resolve((models[0], models[0]), data, seed=0, observer=Silent())
+        resolve((models[0], models[0]), data, observer=Silent())
     with pytest.raises(ConfigError, match=r"no RM 'encodr'\. It has: encoder, patched, causal"):
-        resolve(("docs:encodr",), data, seed=0, observer=Silent())
+        resolve(("docs:encodr",), data, observer=Silent())
 
 
 def test_the_longer_answer_is_the_better_one_to_the_rm_that_is_biased_on_purpose() -> None:
