@@ -11,8 +11,8 @@ from corpus.records import Form
 from miner.benchmark.suite import Suite
 from miner.config import CONTROL
 from miner.publishing import replace_text
-from miner.statistics import Difference, MedianCost, Rate
-from miner.summary import AttackResult
+from miner.statistics import Difference, MedianCost, Rate, SurvivalCurve
+from miner.summary import AttackResult, ReachResult
 
 FILE_NAME = "bench.json"
 
@@ -26,13 +26,26 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """What an attack found against this RM, at its most convincing: the highest margin."""
+
+    attack: str
+    form: Form
+    prompt: str
+    reference: str | None
+    response: str
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchRow:
     """One RM. ``broken`` and ``cost`` are of its prompts, by whichever attack of the suite (the control left out) found
     something first; prompts with an attempt that ended in an error are left out, and ``errors`` counts those attempts.
 
     ``mean_cost`` is over the prompts that all RMs have, unbroken ones at the whole budget: it ranks. ``trivial`` are
-    prompts on which a trivial answer beats the good one. ``not_scored`` are findings that this RM does not take. None
-    where the suite was not run, or nothing was replayed.
+    prompts on which a trivial answer beats the good one. ``reach``: on how many prompts the texts of each attack win
+    that were found on others. ``not_scored`` are findings that this RM does not take. None where the suite was not run,
+    or nothing was replayed.
     """
 
     model: str
@@ -41,12 +54,20 @@ class BenchRow:
     trivial: Rate | None
     broken: Rate | None
     cost: MedianCost | None
+    survival: SurvivalCurve | None
     mean_cost: float | None
     errors: int
     attacks: tuple[AttackResult, ...]
+    reach: tuple[ReachResult, ...]
+    examples: tuple[Example, ...]
     replay: Rate | None
     replayed: tuple[Replayed, ...]
     not_scored: int
+
+    @property
+    def best_reach(self) -> ReachResult | None:
+        """That of the attack whose best text wins on most prompts."""
+        return max(self.reach, key=lambda one: one.best_wins.value, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +104,8 @@ class BenchReport:
     command: str
 
     def judged(self, limit: float | None) -> list[Judged]:
-        """Every attack but the control, which fails over ``limit``, and every form of replayed findings, which fails if
-        one of them wins: it is a regression test. Without a limit nothing fails."""
+        """Every attack but the control and the best text's reach, which fail over ``limit``, and every form of replayed
+        findings, which fails if one of them wins: it is a regression test. Without a limit nothing fails."""
         found = []
         for row in self.rows:
             found += [
@@ -98,6 +119,10 @@ class BenchReport:
                 for one in row.attacks
                 if one.attack != CONTROL
             ]
+            if (best := row.best_reach) is not None:
+                value, n = best.best_wins.value, best.best_wins.n
+                failed = limit is not None and value > limit
+                found.append(Judged(model=row.model, name=f"reach {best.attack}", rate=value, n=n, failed=failed))
             found += [
                 Judged(
                     model=row.model,

@@ -13,48 +13,54 @@ from typing import Any
 import numpy as np
 
 from corpus.records import Attempt, Finding
-from miner.benchmark.report import BenchReport, BenchRow, Comparison, Replayed, means, ranked
+from miner.benchmark.page import write_page
+from miner.benchmark.report import BenchReport, BenchRow, Comparison, Example, Replayed, means, ranked
 from miner.benchmark.suite import Suite
 from miner.campaign import Campaign
 from miner.config import CONTROL, CampaignConfig
 from miner.criteria import Criteria
 from miner.doctor.behaviour import TRIVIAL
-from miner.errors import ConfigError
+from miner.errors import ConfigError, ModelError, TooLongError
 from miner.evaluation import attack_results, still_wins, takes
 from miner.progress import Observer
+from miner.reach import reach_results
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.batching import release_memory
 from miner.rewards.identity import fingerprint
 from miner.rewards.sources import resolve_folder
-from miner.statistics import Difference, Rate, median_cost, paired_difference, rate
+from miner.statistics import Difference, Rate, SurvivalCurve, median_cost, paired_difference, rate, survival
 
 Costs = dict[str, float]  # by prompt; infinite where nothing was found within the budget
 
 
-def suite_config(model: str, out: Path, suite: Suite, settings: Mapping[str, Any]) -> CampaignConfig:
+def suite_config(
+    source: str, out: Path, suite: Suite, settings: Mapping[str, Any], *, name: str | None = None
+) -> CampaignConfig:
     """The campaign of one RM; ``settings`` are those that all RMs share (data, seed, device, checks).
 
-    Its folder is named after the RM's fingerprint and the suite's version: another of either has another folder.
+    Its folder is named after the RM (``name``, or its source), its fingerprint and the suite's version: another of
+    these has another folder.
 
     Raises:
         ModelError: there is no such model.
     """
     shared = dict(settings)
-    rm = {**shared.pop("rm", {}), "source": model}
-    name = f"{Path(model).name}-{fingerprint(resolve_folder(model, rm.get('revision')))[:8]}-suite{suite.version}"
+    rm = {**shared.pop("rm", {}), "source": source}
+    identity = fingerprint(resolve_folder(source, rm.get("revision")))[:8]
+    folder = f"{Path(name or source).name.replace(':', '-')}-{identity}-suite{suite.version}"
     return CampaignConfig.model_validate(
         {
             **shared,
             "rm": rm,
-            "out": str(out / name),
-            "attacks": [{"name": name} for name in suite.attacks],
+            "out": str(out / folder),
+            "attacks": suite.sections(),
             "evaluate": {"prompts": suite.prompts, "budget_queries": suite.budget_queries, "seeds": suite.seeds},
         }
     )
 
 
 def bench(
-    models: Sequence[str],
+    models: Mapping[str, str],
     *,
     out: Path,
     suite: Suite,
@@ -64,20 +70,22 @@ def bench(
     attack: bool = True,
     command: str,
 ) -> BenchReport:
-    """The report on ``models``: the suite unless ``attack`` is off, and ``findings`` replayed. Writes ``bench.json``.
+    """The report on ``models``, sources by name: the suite unless ``attack`` is off, and ``findings`` replayed.
+
+    Writes ``bench.json`` and ``bench.html``.
 
     Raises:
-        ConfigError: a model named twice, or nothing to do.
+        ConfigError: nothing to do.
         ModelError: one of the models is not there; nothing has run.
     """
-    if len(set(models)) < len(models):
-        raise ConfigError("a model is named twice; name each once")
     if not attack and not findings:
         raise ConfigError("nothing to do: without the suite, give a corpus that holds findings (--replay CORPUS)")
-    configs = [suite_config(model, out, suite, settings) for model in models]
+    configs = {name: suite_config(source, out, suite, settings, name=name) for name, source in models.items()}
+    if attack:
+        observer.note(f"at most {suite.queries} queries for each of {len(models)} RMs; an attempt ends at its find")
     results = []
-    for config in configs:
-        results.append(_measure(config, observer, findings, attack=attack))
+    for name, config in configs.items():
+        results.append(_measure(name, config, observer, findings, attack=attack))
         gc.collect()
         release_memory()  # before the next RM is loaded
     costs = {one.row.model: one.costs for one in results if one.costs}
@@ -87,12 +95,13 @@ def bench(
         suite=suite,
         attacked=attack,
         data=results[0].data_hash,
-        seed=configs[0].seed,
+        seed=next(iter(configs.values())).seed,
         rows=rows,
         comparisons=_comparisons([row.model for row in rows], costs, suite.budget_queries),
         command=command,
     )
     report.write(out)
+    write_page(report, out)
     return report
 
 
@@ -103,25 +112,39 @@ class _Measured:
     data_hash: str
 
 
-def _measure(config: CampaignConfig, observer: Observer, findings: Sequence[Finding], *, attack: bool) -> _Measured:
+def _measure(
+    name: str, config: CampaignConfig, observer: Observer, findings: Sequence[Finding], *, attack: bool
+) -> _Measured:
     campaign = Campaign(config, observer)
     if attack:
         campaign.evaluate(0)
     attempts = campaign.attempts_of(0, "held_out") if attack else []
-    costs, rm, outcomes = break_costs(attempts), campaign.rm(0), campaign.clean_outcomes(0)
+    single = [attempt for attempt in attempts if len(attempt.prompt_ids) == 1]
+    reach = reach_results(campaign.reaches(0)) if attack else []
+    costs, rm, outcomes = break_costs(single), campaign.rm(0), campaign.clean_outcomes(0)
+    replayed = replay(rm, campaign.criteria(0), findings)
     row = BenchRow(
-        model=str(config.rm.source),
+        model=name,
         rm_fingerprint=rm.fingerprint,
         clean_accuracy=outcomes.accuracy() if outcomes else None,
         trivial=_trivial(rm, campaign),
         broken=rate([math.isfinite(cost) for cost in costs.values()]) if costs else None,
         cost=median_cost(list(costs.values()), config.evaluate.budget_queries) if costs else None,
+        survival=_survival(costs, config.evaluate.budget_queries) if costs else None,
         mean_cost=None,
         errors=sum(attempt.outcome == "error" for attempt in attempts),
-        attacks=tuple(attack_results(attempts, campaign.findings(), seen_families=(), seen_forms=())),
-        **_replay(rm, campaign.criteria(0), findings),
+        attacks=tuple(attack_results(single, campaign.findings(), seen_families=(), seen_forms=())),
+        reach=tuple(reach),
+        examples=_examples(campaign.findings()) if attack else (),
+        replay=replayed.share,
+        replayed=replayed.by_form,
+        not_scored=replayed.not_scored,
     )
     return _Measured(row, costs, campaign.world.data_hash)
+
+
+def _survival(costs: Costs, budget: int) -> SurvivalCurve:
+    return survival([int(cost) if math.isfinite(cost) else None for cost in costs.values()], budget)
 
 
 def break_costs(attempts: Sequence[Attempt]) -> Costs:
@@ -138,21 +161,54 @@ def break_costs(attempts: Sequence[Attempt]) -> Costs:
     return costs
 
 
-def _replay(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding]) -> dict[str, Any]:
-    def of(finding: Finding) -> list[Pair]:
-        texts = [finding.response, *([finding.reference] if finding.reference is not None else [])]
-        return [Pair(finding.prompt, text) for text in texts]
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Findings scored again from text. ``share`` is of those that the RM takes, None where it takes none."""
 
-    taken = [finding for finding in findings if takes(rm, of(finding))]
-    left_out = len(findings) - len(taken)
+    share: Rate | None
+    by_form: tuple[Replayed, ...]
+    not_scored: int
+
+
+def replay(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding]) -> Replay:
+    """How many of ``findings`` win against ``rm``."""
+    taken = _taken(rm, findings)
     if not taken:
-        return {"replay": None, "replayed": (), "not_scored": left_out}
+        return Replay(None, (), len(findings))
     wins = still_wins(rm, criteria, taken)
-    replayed = []
+    by_form = []
     for form in sorted({finding.form for finding in taken}):
         mine = [(won, finding) for won, finding in zip(wins, taken, strict=True) if finding.form == form]
-        replayed.append(Replayed(form=form, still_winning=_rate_of(*zip(*mine, strict=True))))
-    return {"replay": _rate_of(wins, taken), "replayed": tuple(replayed), "not_scored": left_out}
+        by_form.append(Replayed(form=form, still_winning=_rate_of(*zip(*mine, strict=True))))
+    return Replay(_rate_of(wins, taken), tuple(by_form), len(findings) - len(taken))
+
+
+def _taken(rm: RewardModel, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that ``rm`` can score, with their references: all at once where it takes them all."""
+    pairs = [[Pair(f.prompt, text) for text in (f.response, f.reference) if text is not None] for f in findings]
+    try:
+        rm.lengths([pair for of_finding in pairs for pair in of_finding])
+    except (TooLongError, ModelError):
+        return [finding for finding, of_finding in zip(findings, pairs, strict=True) if takes(rm, of_finding)]
+    return list(findings)
+
+
+def _examples(findings: Sequence[Finding]) -> tuple[Example, ...]:
+    """Of each attack its finding with the highest margin."""
+    best: dict[str, Finding] = {}
+    for finding in sorted(findings, key=lambda one: (-one.margin, one.finding_id)):
+        best.setdefault(finding.attack, finding)
+    return tuple(
+        Example(
+            attack=one.attack,
+            form=one.form,
+            prompt=one.prompt[-1].content,
+            reference=one.reference,
+            response=one.response,
+            margin=one.margin,
+        )
+        for _, one in sorted(best.items())
+    )
 
 
 def _rate_of(wins: Sequence[bool], findings: Sequence[Finding]) -> Rate:

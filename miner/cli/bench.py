@@ -16,6 +16,7 @@ from miner.cli.tables import bench_table, dry_run_table
 
 if TYPE_CHECKING:
     from corpus.records import Finding
+    from miner.config import CampaignConfig
 
 OVER_LIMIT = 100
 ERRORS = 1
@@ -23,7 +24,9 @@ SUITES_OWN = ("attacks", "evaluate", "out", "rounds")
 
 
 def bench(
-    models: Annotated[list[str], typer.Argument(help="Reward models: folders or hub ids.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Reward models: folders or hub ids; 'docs' for the built-in ones to rank.")
+    ],
     folder: Annotated[
         str, typer.Option("--out", help="Folder of the results; the same folder resumes.")
     ] = "runs/bench",
@@ -47,21 +50,26 @@ def bench(
     """Attack one or many RMs with a fixed suite, replay stored findings, and rank them by what fooling them costs."""
     from miner.benchmark import SUITE, bench, suite_config
     from miner.benchmark.junit import write_junit
+    from miner.benchmark.page import PAGE_NAME
+    from miner.docsworld.zoo import resolve
 
     _refuse_suites_own(settings or [])
+    watcher = Watcher(quiet=json)
     loaded = o.load_config(
         None, stage="evaluate", rm=models[0], data=data, reference_lm=reference_lm, seed=seed, device=device,
         dtype=dtype, settings=settings,
     )  # fmt: skip
     shared: dict[str, Any] = loaded.model_dump(exclude={"out", "attacks", "evaluate"}, exclude_unset=True)
+    sources = resolve(models, loaded.data, observer=watcher)
     if dry_run:
-        return _dry_run([suite_config(model, Path(folder), SUITE, shared) for model in models], json=json)
+        configs = {name: suite_config(one, Path(folder), SUITE, shared, name=name) for name, one in sources.items()}
+        return _dry_run(configs, json=json)
     report = bench(
-        models,
+        sources,
         out=Path(folder),
         suite=SUITE,
         settings=shared,
-        observer=Watcher(quiet=json),
+        observer=watcher,
         findings=_findings(replay or []),
         attack=suite,
         command=shlex.join(["rmminer", *sys.argv[1:]]),
@@ -73,6 +81,7 @@ def bench(
         print_json({**plain(report), "over_limit": over})
     else:
         out().print(bench_table(report))
+        out().print(f"page: {Path(folder) / PAGE_NAME}", markup=False)
         for line in over:
             out().print(f"over the limit: {line}", markup=False)
     if over:
@@ -97,13 +106,13 @@ def _findings(corpora: list[Path]) -> list[Finding]:
     return list(found.values())
 
 
-def _dry_run(configs: list[Any], *, json: bool) -> None:
+def _dry_run(configs: dict[str, CampaignConfig], *, json: bool) -> None:
     from miner.estimate import estimate
 
-    found = [estimate(config, ("evaluate",)) for config in configs]
+    found = {name: estimate(config, ("evaluate",)) for name, config in configs.items()}
     if json:
-        print_json([{"model": config.rm.source, **plain(one)} for config, one in zip(configs, found, strict=True)])
+        print_json([{"model": name, **plain(one)} for name, one in found.items()])
         return
-    for config, one in zip(configs, found, strict=True):
-        out().print(f"{config.rm.source}:", markup=False)
+    for name, one in found.items():
+        out().print(f"{name}:", markup=False)
         out().print(dry_run_table(one))

@@ -71,7 +71,8 @@ def bench_table(report: BenchReport) -> Group:
     table = Table(
         title=ran if report.attacked else "findings replayed; no RM was attacked",
         caption="ranked by mean break cost, then replays. broken: by any attack but the control. cost: median queries "
-        "to the first find. trivial: prompts on which a trivial answer beats the good one",
+        "to the first find. reach: prompts on which the best text wins that was found on others. trivial: prompts on "
+        "which a trivial answer beats the good one",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE,
@@ -102,6 +103,7 @@ def _bench_cells(place: int, row: BenchRow, attacks: Sequence[str]) -> dict[str,
         "cost": _cost(row.cost) if row.cost else "",
         "mean": f"{row.mean_cost:.0f}" if row.mean_cost is not None else "",
         **{name: rates.get(name, "") for name in attacks},
+        "reach": f"{row.best_reach.best_wins.value:.0%}" if row.best_reach else "",
         "replayed": _replayed(row),
         "trivial": f"{row.trivial.value:.0%}" if row.trivial else "",
         "accuracy": f"{row.clean_accuracy.value:.1%}" if row.clean_accuracy else "",

@@ -33,14 +33,11 @@ class Plot:
 
 def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attributed: AttributionResults) -> str:
     """The whole page. Every string that reaches it goes through ``safe_text``."""
-    script, style = _asset("paging.js"), _asset("style.css")
     return (
-        _environment()
+        environment(HERE)
         .get_template("report.html.jinja")
         .render(
-            policy=content_security_policy(script, style),
-            script=script,
-            style=style,
+            **page_assets(),
             run=run,
             summary=run.summary,
             headline=headline(run),
@@ -53,6 +50,12 @@ def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attrib
             page_rows=PAGE_ROWS,
         )
     )
+
+
+def page_assets() -> dict[str, Markup]:
+    """The style sheet, the script, and the policy that lets in nothing else."""
+    script, style = _asset("paging.js"), _asset("style.css")
+    return {"policy": content_security_policy(script, style), "script": script, "style": style}
 
 
 def content_security_policy(script: str, style: str) -> Markup:
@@ -72,9 +75,10 @@ def _asset(name: str) -> Markup:
     return Markup((HERE / name).read_text(encoding="utf-8"))
 
 
-def _environment() -> Environment:
+def environment(folder: Path) -> Environment:
+    """The templates of ``folder``: they escape whatever they are given, and undefined names are errors."""
     environment = Environment(
-        loader=FileSystemLoader(HERE),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         finalize=_safe,
         undefined=StrictUndefined,

@@ -17,6 +17,7 @@ def headline(results: Results) -> list[str]:
         "finds causal": partial(_finds, name="docs causal"),
         "finds encoder": partial(_finds, name="docs encoder"),
         "ablations": _ablations,
+        "momentum": _ablations,
         "universal": _universal,
         "schedule": _schedule,
         "limit": _limit,

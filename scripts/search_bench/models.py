@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -22,6 +22,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Llam
 from corpus.records import Message, Prompt
 from miner.campaign import Campaign
 from miner.config import CampaignConfig
+from miner.docsworld.zoo import shuffled
 from miner.evaluation import clean_outcomes
 from miner.language_models import load_language_model
 from miner.rewards import load_reward_model
@@ -89,7 +90,7 @@ def bench_models(root: Path, campaign: Campaign) -> dict[str, BenchModel]:
             shutil.rmtree(folder, ignore_errors=True)
             make(folder, campaign)
             held_out = (
-                learnable(campaign.world.by_split["held_out"])
+                shuffled(campaign.world.by_split["held_out"])
                 if name == "docs causal"
                 else (campaign.world.by_split["held_out"])
             )
@@ -128,15 +129,7 @@ def _causal(folder: Path, campaign: Campaign) -> None:
     model.config.pad_token_id = policy.tokenizer.pad_token_id or policy.start_token
     model.save_pretrained(start)
     _save_tokenizer(policy.tokenizer, start)
-    _train(start, folder, learnable(campaign.world.by_split["train"]), CAUSAL_STEPS, 5e-4)
-
-
-def learnable(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """The prompts, the reference's words shuffled as the only rejected answer."""
-    words = [str(prompt.reference).split() for prompt in prompts]
-    shuffled = [" ".join(Random(at).sample(one, len(one))) for at, one in enumerate(words)]
-    both = zip(prompts, words, shuffled, strict=True)
-    return [replace(prompt, rejected=(text,)) for prompt, one, text in both if len(one) > 3]
+    _train(start, folder, shuffled(campaign.world.by_split["train"]), CAUSAL_STEPS, 5e-4)
 
 
 def _random_causal(folder: Path, campaign: Campaign) -> None:

@@ -36,7 +36,7 @@ from search_bench.models import (
     docs_campaign,
     questions_of_length,
 )
-from search_bench.variants import PLAIN, Variant
+from search_bench.variants import PLAIN, Variant, momentum
 
 NEVER = float("inf")
 RESPONSE_TOKENS, N_CANDIDATES, TOPK = 32, 512, 256
@@ -185,6 +185,24 @@ def ablations(options: argparse.Namespace) -> dict[str, Any]:
     return {
         title: _cost_row(attempts, measured["gcg"], prompts, len(seeds), budget) for title, attempts in measured.items()
     }
+
+
+def momentum_rows(options: argparse.Namespace) -> dict[str, Any]:
+    """``gcg`` with its gradients averaged over steps, one search at a time, beside itself without."""
+    campaign, _ = open_bench(options)
+    n, budget = (12, 1280) if options.quick else (24, 2560)
+    prompts = campaign.world.sample("held_out", n, seed=2)
+    measured: dict[float, list[Attempt]] = {share: [] for share in (0.0, 0.3, 0.6)}
+    for share, made in measured.items():
+        for at, prompt in enumerate(prompts):
+            driver = campaign.driver(0)
+            rm = driver.oracle.rm
+            assert isinstance(rm, TransformerRewardModel)
+            with momentum(rm, share):
+                made += [result.attempt for result in driver.run([_plan(driver, GCG(), [prompt], at, budget)])]
+        _say(f"momentum {share:g}: mean {np.mean([_cost(one) for one in made]):.0f} queries")
+    rows = {"gcg" if share == 0 else f"momentum {share:g}": made for share, made in measured.items()}
+    return {title: _cost_row(made, rows["gcg"], prompts, 1, budget) for title, made in rows.items()}
 
 
 def universal(options: argparse.Namespace) -> dict[str, Any]:
@@ -431,4 +449,5 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "limit": limit,
     "growth": growth,
     "finds encoder": finds_encoder,
+    "momentum": momentum_rows,
 }

@@ -5,16 +5,20 @@ A switch that does not pay lives here alone; what pays is in ``attacks/gcg.py``.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 
 from attacks.base import Attack
 from attacks.climb import Scored, apply_all, draw_seed
 from attacks.gcg import draw_edits
 from attacks.queries import Query, RandomSwaps, Relax, Score, Search, Swap, Swaps, SwapTable, Words, ask
+from miner.rewards.pipeline import Encoded
+from miner.rewards.transformer import TransformerRewardModel
 
 PLAIN = {
     "start": "x", "n_words": 20, "width": 512, "k": 256, "draw": "uniform", "merge": "no", "walk": True,
@@ -117,3 +121,26 @@ class Variant(Attack):
             rewards = yield from ask(Score(fresh))
             found = sorted([*found, *map(Scored, fresh, map(float, rewards[:, 0]))], key=lambda s: -s.value)
         return found
+
+
+@contextmanager
+def momentum(rm: TransformerRewardModel, share: float) -> Iterator[None]:
+    """Every gradient averaged with those of the steps before (Zhang and Wei 2024, arXiv:2405.01229), for one search.
+
+    A text of another length starts afresh: its positions are not those of the text before.
+    """
+    plain, kept = rm._gradients, dict[str, torch.Tensor]()
+
+    def averaged(encoded: Sequence[Encoded], weights: Sequence[float]) -> list[torch.Tensor]:
+        (now,) = plain(encoded, weights)
+        before = kept.get("gradient")
+        if before is not None and before.shape == now.shape:
+            now = share * before + (1 - share) * now
+        kept["gradient"] = now
+        return [now]
+
+    rm._gradients = averaged  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        rm._gradients = plain  # type: ignore[method-assign]

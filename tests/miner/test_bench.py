@@ -16,11 +16,16 @@ from corpus import Corpus
 from corpus.records import Finding
 from miner.benchmark import BenchReport, Suite, bench, suite_config
 from miner.benchmark.junit import write_junit
+from miner.benchmark.page import PAGE_NAME, write_page
 from miner.benchmark.run import break_costs
+from miner.benchmark.suite import UNIVERSAL
 from miner.campaign import Campaign
+from miner.config import DataSection
+from miner.docsworld.zoo import longer, resolve
 from miner.errors import ConfigError, ModelError
 from miner.progress import Silent
 from miner.statistics import median_cost
+from miner.testing import toy_prompts
 
 SUITE = Suite(version="test", attacks=("corrupt", "random"), prompts=10, budget_queries=60, seeds=1)
 
@@ -63,8 +68,9 @@ def reported(
     return run(models, out, preference_file, findings=stored), out
 
 
-def run(models: tuple[str, ...], out: Path, data: Path, **changes: Any) -> BenchReport:
-    return bench(models, out=out, suite=SUITE, settings=settings(data), observer=Silent(), command="test", **changes)
+def run(models: tuple[str, ...], out: Path, data: Path, *, suite: Suite = SUITE, **changes: Any) -> BenchReport:
+    named = dict(zip(models, models, strict=True))
+    return bench(named, out=out, suite=suite, settings=settings(data), observer=Silent(), command="test", **changes)
 
 
 def test_every_rm_has_a_row_with_n_and_the_hardest_comes_first(
@@ -130,18 +136,70 @@ def test_replay_alone_attacks_nothing(
     assert not any(Corpus(path).attempt_ids() for path in tmp_path.glob("*/corpus") if Corpus(path).exists())
 
 
-def test_nothing_to_do_and_a_model_named_twice_are_refused(
-    models: tuple[str, str], preference_file: Path, tmp_path: Path
-) -> None:
+def test_nothing_to_do_is_refused(models: tuple[str, str], preference_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to do"):
         run(models, tmp_path, preference_file, attack=False)
+
+
+def test_the_built_in_models_are_asked_for_by_name(models: tuple[str, str]) -> None:
+    data = DataSection(world="docs", quick=True)
+    assert resolve(models, data, observer=Silent()) == {model: model for model in models}
     with pytest.raises(ConfigError, match="named twice"):
-        run((models[0], models[0]), tmp_path, preference_file)
+        resolve((models[0], models[0]), data, observer=Silent())
+    with pytest.raises(ConfigError, match=r"no RM 'encodr'\. It has: encoder, patched, causal"):
+        resolve(("docs:encodr",), data, observer=Silent())
+
+
+def test_the_longer_answer_is_the_better_one_to_the_rm_that_is_biased_on_purpose() -> None:
+    prompt = replace(toy_prompts(1)[0], reference="short", rejected=("wrong",))
+    (twisted,) = longer([prompt, replace(prompt, rejected=())])
+    assert (twisted.reference, twisted.rejected) == ("short wrong", ("short",))
+
+
+def test_one_text_for_many_prompts_is_measured_on_others(
+    models: tuple[str, str], preference_file: Path, tmp_path: Path
+) -> None:
+    suite = replace(SUITE, attacks=("corrupt",), universal_queries=800)
+    row = run(models[:1], tmp_path, preference_file, suite=suite).rows[0]
+    assert row.broken is not None
+    assert row.broken.n == SUITE.prompts, "an attempt on many prompts breaks none of them"
+    assert [one.attack for one in row.attacks] == ["corrupt", "random"]
+    stored = Corpus(next(tmp_path.glob("*/corpus"))).attempts()
+    assert [len(one.prompt_ids) for one in stored if one.attack == UNIVERSAL] == [16]
+    best = row.best_reach
+    assert best is not None
+    assert best.best_wins.value == max(one.best_wins.value for one in row.reach)
+    assert suite.queries == SUITE.prompts * SUITE.budget_queries + 800
+
+
+def test_the_page_shows_every_rm_and_every_mined_text_as_text(
+    reported: tuple[BenchReport, Path], tmp_path: Path
+) -> None:
+    report, out = reported
+    page = (out / PAGE_NAME).read_text(encoding="utf-8")
+    assert page.count("<img") == 1, "one plot, embedded"
+    for row in report.rows:
+        assert row.model in page
+    evil = replace(report.rows[0].examples[0], response="<script>alert(1)</script>\u202e\x1b[2J")
+    bad = replace(report, rows=(replace(report.rows[0], examples=(evil,)), *report.rows[1:]))
+    page = write_page(bad, tmp_path).read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_page_of_replays_alone_speaks_of_no_attack(
+    models: tuple[str, str], stored: list[Finding], preference_file: Path, tmp_path: Path
+) -> None:
+    run(models[:1], tmp_path, preference_file, findings=stored, attack=False)
+    page = (tmp_path / PAGE_NAME).read_text(encoding="utf-8")
+    assert 'id="replay"' in page
+    assert 'id="attacks"' not in page
+    assert 'id="pairs"' not in page
 
 
 def test_the_control_and_errors_do_not_count_as_breaking() -> None:
-    from miner.testing import toy_prompts
-
     prompt = toy_prompts(1)[0]
     attempts = [_attempt(prompt.prompt_id, **row) for row in (
         {"attack": "random", "queries_to_find": 3}, {"attack": "gcg", "queries_to_find": 40},
