@@ -25,6 +25,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _is_address(source: object) -> bool:
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+
+
 class JudgeSection(Section):
     """How an LLM is asked for a score: a ``template`` with {prompt}, {response}, {low} and {high} (None: ours).
 
@@ -382,10 +386,6 @@ def _sections_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [kind for part in getattr(annotation, "__args__", ()) for kind in _sections_in(part)]
-
-
-def _is_address(source: object) -> bool:
-    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
 def _nearest(name: str, valid: Sequence[str]) -> str:

@@ -124,7 +124,7 @@ class TokenizerWords(Words):
         return cls(pipeline, vocabulary, special_tokens=tuple(sorted(token for token in special if token)))
 
     @cached_property
-    def identity(self) -> str:  # type: ignore[override]
+    def identity(self) -> str:
         allowed = np.flatnonzero(self.vocabulary.allowed)
         return digest(["tokens", self.pipeline.hash, [self.vocabulary.surfaces[i] for i in allowed]])
 

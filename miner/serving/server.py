@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
     reward_server: ClassVar[RewardServer]
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "rmminer", ""
-    timeout = IDLE_S  # type: ignore[assignment]
+    timeout = IDLE_S
     disable_nagle_algorithm = True
     wbufsize = -1
 
