@@ -77,11 +77,14 @@ def too_long(body: bytes) -> TooLongError | None:
 def excerpt(value: Any) -> str:
     """The start of an answer, on one line."""
     if isinstance(value, bytes):
-        text = value[: 4 * SHOWN_CHARACTERS].decode("utf-8", errors="replace")
-    else:
-        text = value if isinstance(value, str) else json.dumps(value)
-    line = " ".join(text.split())
-    return repr(line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…")
+        value = value[: 4 * SHOWN_CHARACTERS].decode("utf-8", errors="replace")
+    if not isinstance(value, str):
+        return _shortened(json.dumps(value))
+    return repr(_shortened(" ".join(value.split())))
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…"
 
 
 def _finite(value: float) -> bool:

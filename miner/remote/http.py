@@ -13,6 +13,7 @@ import random
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -91,8 +92,7 @@ class HttpClient:
             follow_redirects=False,
         )
 
-    def close(self) -> None:
-        self._client.close()
+        weakref.finalize(self, self._client.close)  # nobody else knows when an RM is done with
 
     def get(self, path: str, read: Callable[[Any], T]) -> T:
         """``read`` of the JSON at ``path``; errors as ``post``."""

@@ -37,7 +37,7 @@ Reply with the number alone."""
 MAX_TOKENS = 16  # of a reply: a number alone
 TOP_LOGPROBS = 20
 LEAST_MASS = 0.8  # of the scores among the likeliest tokens, to trust their mean
-SCORE = re.compile(r"(?:(?:score|rating)\s*[:=]?\s*)?(-?\d+(?:\.\d+)?)(?:\s*/\s*(\d+))?\.?", re.IGNORECASE)
+SCORE = re.compile(r"(?:(?:score|rating)\s*[:=]?\s*)?(-?[0-9]+(?:\.[0-9]+)?)(?:\s*/\s*([0-9]+))?\.?", re.IGNORECASE)
 
 
 @dataclass(kw_only=True, eq=False)
