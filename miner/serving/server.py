@@ -42,7 +42,7 @@ class RewardServer:
 
     def __post_init__(self) -> None:
         self.batcher = Batcher(rm=self.rm)
-        self._under_way, self._idle = 0, threading.Condition()
+        self._started, self._under_way, self._idle = False, 0, threading.Condition()
         handler = type("Handler", (_Handler,), {"reward_server": self})
         server = type("Server", (_Server,), {"address_family": _family(self.host)})
         try:
@@ -61,11 +61,13 @@ class RewardServer:
 
     def start(self) -> None:
         """Answer from now on, on threads of its own."""
+        self._started = True
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
 
     def close(self) -> None:
         """Take no more requests, answer those that are under way, then stop."""
-        self._http.shutdown()
+        if self._started:  # or shutdown would wait for ever
+            self._http.shutdown()
         self._http.server_close()
         self.batcher.close()
         with self._idle:

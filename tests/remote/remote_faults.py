@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Act = Callable[["Handler"], None]
-Answer = Callable[[str, Any], Any]  # of path and payload
+Answer = Callable[[str, Any], Any]  # of path and payload: what JSON is made of, or an act
 
 
 @dataclass
@@ -64,7 +64,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def right(handler: Handler) -> None:
-    handler.send(200, json.dumps(handler.faulty.answer(handler.path, handler.payload)).encode())
+    answer = handler.faulty.answer(handler.path, handler.payload)
+    if callable(answer):
+        answer(handler)
+    else:
+        handler.send(200, json.dumps(answer).encode())
 
 
 def status(code: int, body: str = "{}", **headers: str) -> Act:

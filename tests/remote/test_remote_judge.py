@@ -165,7 +165,9 @@ def test_its_identity_is_of_the_name_and_of_how_it_is_asked() -> None:
             {"model": "a", "judge": {"template": "{prompt} {response}"}},
         ]
         sections = [RemoteSection.model_validate({"protocol": "openai", **way}) for way in ways]
-        opened = [open_remote(RewardModelSection(source=server.url, remote=s), server.url, REFERENCES) for s in sections]
+        opened = [
+            open_remote(RewardModelSection(source=server.url, remote=s), server.url, REFERENCES) for s in sections
+        ]
     assert len({(rm.fingerprint, rm.pipeline_hash) for rm in opened}) == len(ways)
     assert opened[0].fingerprint == opened[2].fingerprint != opened[1].fingerprint
     assert server.seen == [], "to open a judge asks, and costs, nothing"

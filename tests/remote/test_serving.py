@@ -296,3 +296,7 @@ def test_answers_are_ascii_json_whatever_the_rm_says(client: httpx2.Client) -> N
     reply = client.post("/v1/scores", json={"items": [{**ITEM, "response": "\u202e naïve"}]})
     assert json.loads(reply.content) == reply.json()
     assert reply.content.isascii()
+
+
+def test_a_server_that_never_started_can_be_closed(rm: GatedToy) -> None:
+    RewardServer(rm=rm, port=0).close()
