@@ -108,7 +108,7 @@ class Driver:
             )
             live = Live(plan=plan, search=plan.attack.search(plan.seed), reference_rewards=references)
             if any(reward is not None and np.isnan(reward) for reward in references):
-                live.end("error", "the prompt's reference is too long for the RM, or is given no reward: nothing to beat")
+                live.end("error", "the prompt's reference is too long for the RM, or gets no reward: nothing to beat")
             else:
                 live.start()
             started.append(live)

@@ -62,9 +62,10 @@ def mined(rm: Abstaining, attack: str, judge: Any = None) -> list[Result]:
 
 
 def test_a_search_goes_on_past_texts_without_a_reward() -> None:
-    results = mined(Abstaining(0.2), "random")
-    assert {result.attempt.outcome for result in results} <= {"found", "budget_spent", "exhausted"}
-    assert sum(result.attempt.outcome == "found" for result in results) >= 4, "not stuck where it began"
+    results = mined(Abstaining(0.03), "random")
+    errors = [result for result in results if result.attempt.outcome == "error"]
+    assert all(result.attempt.queries == 1 for result in errors), "where the very start has none, and only there"
+    assert sum(result.attempt.outcome == "found" for result in results) >= 3, "not stuck"
     stored = [row for result in results for row in result.scored]
     assert stored
     assert all(np.isfinite(row.reward) for row in stored)
@@ -75,7 +76,7 @@ def test_a_search_goes_on_past_texts_without_a_reward() -> None:
 def test_where_nothing_has_a_reward_the_attempt_is_an_error() -> None:
     rm = Abstaining(0.0)
     rm.silent = set(rm.vocabulary[:-40])  # the references keep theirs
-    rm.words = lambda n, rng: tuple(sorted(rm.silent)[:n])  # type: ignore[method-assign]
+    rm.words = lambda n, _rng: tuple(sorted(rm.silent)[:n])  # type: ignore[method-assign]
     results = mined(rm, "random")
     assert {result.attempt.outcome for result in results} == {"error"}
     assert all("no number" in str(result.attempt.error) for result in results)

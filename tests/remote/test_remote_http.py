@@ -156,7 +156,7 @@ def test_a_refusal_is_an_error_at_once_and_says_what_to_do(code: int, server: Fa
 
 def test_a_redirect_is_not_followed(server: Faulty) -> None:
     server.script = [faults.status(307, Location="http://127.0.0.1:1/elsewhere")]
-    with pytest.raises(RemoteError, match="redirect to 'http://127.0.0.1:1/elsewhere'"):
+    with pytest.raises(RemoteError, match=r"redirect to 'http://127\.0\.0\.1:1/elsewhere'"):
         ask(client(server.url, key=KEY))
     assert len(server.seen) == 1
 
@@ -213,12 +213,11 @@ def test_the_ceiling_on_cost_is_never_passed_and_counts_what_was_used() -> None:
 
     with faulty_server(answer) as server:
         one = client(server.url, meter=Meter(max_cost=1.0, price_per_1k_tokens=1.0))
-        sent = 0
+        for _ in range(2):
+            one.post("/v1/scores", [1, 2], lambda answer: answer, tokens=300)
         with pytest.raises(SpentError, match=r"would pass rm.remote.max_cost=1: 2 requests, 800 tokens, cost 0.8"):
-            while True:
-                one.post("/v1/scores", [1, 2], lambda answer: answer, tokens=300)
-                sent += 1
-    assert sent == 2
+            one.post("/v1/scores", [1, 2], lambda answer: answer, tokens=300)
+        assert len(server.seen) == 2
     assert one.meter.cost == pytest.approx(0.8)
 
 

@@ -31,7 +31,7 @@ def reply(content: Any, logprobs: Any = None) -> dict[str, Any]:
 def judge_server(*contents: Any) -> Any:
     """Replies in order, the last for ever."""
     left = list(contents)
-    return faulty_server(lambda path, payload: reply(left.pop(0) if len(left) > 1 else left[0]))
+    return faulty_server(lambda *_: reply(left.pop(0) if len(left) > 1 else left[0]))
 
 
 def judge(server: Faulty, **how: Any) -> JudgeClient:
@@ -63,7 +63,7 @@ def test_anything_else_is_asked_again_and_then_no_score(said: Any) -> None:
 
 @pytest.mark.parametrize("answer", [{}, {"choices": []}, {"choices": [{}]}, [], {"choices": [{"message": "7"}]}])
 def test_an_answer_of_another_shape_is_an_outage_not_an_abstention(answer: Any) -> None:
-    with faulty_server(lambda path, payload: answer) as server, pytest.raises(OutageError):
+    with faulty_server(lambda *_: answer) as server, pytest.raises(OutageError):
         judge(server).score(PROMPT, "4")
 
 
@@ -102,7 +102,7 @@ def logprobs(**shares: float) -> dict[str, Any]:
 
 
 def test_with_logprobs_the_score_is_the_mean_over_what_the_judge_holds_likely() -> None:
-    with faulty_server(lambda path, payload: reply("7", logprobs(_7=0.6, _8=0.3, _x=0.1))) as server:
+    with faulty_server(lambda *_: reply("7", logprobs(_7=0.6, _8=0.3, _x=0.1))) as server:
         assert judge(server, high=9, logprobs=True).score(PROMPT, "4") == pytest.approx((7 * 0.6 + 8 * 0.3) / 0.9)
         assert judge(server, high=9).score(PROMPT, "4") == 7
     assert server.seen[0][1]["logprobs"] is True
@@ -118,12 +118,12 @@ def test_with_logprobs_the_score_is_the_mean_over_what_the_judge_holds_likely() 
     ],
 )  # fmt: skip
 def test_without_usable_logprobs_the_written_score_counts(given: Any) -> None:
-    with faulty_server(lambda path, payload: reply("7", given)) as server:
+    with faulty_server(lambda *_: reply("7", given)) as server:
         assert judge(server, high=9, logprobs=True).score(PROMPT, "4") == 7
 
 
 def test_many_are_asked_at_once_in_their_order_and_equal_ones_once() -> None:
-    def answer(path: str, payload: Any) -> Any:
+    def answer(_path: str, payload: Any) -> Any:
         return reply(payload["messages"][0]["content"].split("[answer]\n")[1].split("\n")[0])
 
     with faulty_server(answer) as server:
@@ -140,12 +140,12 @@ def test_too_long_an_input_is_named_as_such() -> None:
 
 
 def test_a_judge_without_a_model_is_refused() -> None:
-    with pytest.raises(ConfigError, match="rm.remote.model"):
+    with pytest.raises(ConfigError, match=r"rm\.remote\.model"):
         open_judge(RemoteSection(), "http://127.0.0.1:9")
 
 
 def test_as_an_rm_what_it_abstains_on_has_no_reward() -> None:
-    def answer(path: str, payload: Any) -> Any:
+    def answer(_path: str, payload: Any) -> Any:
         return reply("nonsense" if "bad" in payload["messages"][0]["content"] else "6")
 
     with faulty_server(answer) as server:

@@ -143,7 +143,7 @@ def scores_server(script: Any = None, **changes: Any) -> Any:
 def test_another_rm_behind_the_same_address_is_refused() -> None:
     with scores_server() as server:
         rm = open_at(server.url)
-        server.answer = lambda path, payload: {"fingerprint": "f2", "rewards": [1.0], "n_tokens": [1]}
+        server.answer = lambda *_: {"fingerprint": "f2", "rewards": [1.0], "n_tokens": [1]}
         with pytest.raises(RemoteError, match="now serves another RM"):
             rm.rewards(PAIRS[:1])
 
@@ -162,7 +162,7 @@ def test_another_rm_behind_the_same_address_is_refused() -> None:
 def test_an_answer_that_is_none_is_an_error_and_no_reward(answer: Any, found: str) -> None:
     with scores_server() as server:
         rm = open_at(server.url)
-        server.answer = lambda path, payload: answer
+        server.answer = lambda *_: answer
         with pytest.raises(OutageError, match=found):
             rm.rewards(PAIRS[:1])
 
@@ -219,7 +219,7 @@ def test_ascii_only_words_are_ascii() -> None:
 
 
 def test_too_few_words_are_refused_with_the_fix() -> None:
-    with pytest.raises(ConfigError, match="rm.remote.tokenizer"):
+    with pytest.raises(ConfigError, match=r"rm\.remote\.tokenizer"):
         WordList.of(["only these few words"], ascii_only=False)
 
 
@@ -293,14 +293,14 @@ def test_pooling_with_a_chat_template_renders_here_and_sends_many_texts(tmp_path
 )
 def test_pooling_takes_one_number_a_text_and_nothing_else(data: Any, error: str) -> None:
     with vllm() as server:
-        server.answer = lambda path, payload: {"data": data}
+        server.answer = lambda *_: {"data": data}
         with pytest.raises(RemoteError, match=error):
             open_at(server.url, protocol="pooling", model="rm").rewards(PAIRS[:1])
 
 
 def test_pooling_of_every_token_reads_the_last() -> None:
     with vllm() as server:
-        server.answer = lambda path, payload: {"data": [{"index": 0, "data": [[0.1], [0.2], [0.7]]}]}
+        server.answer = lambda *_: {"data": [{"index": 0, "data": [[0.1], [0.2], [0.7]]}]}
         assert open_at(server.url, protocol="pooling", model="rm").rewards(PAIRS[:1]).tolist() == [0.7]
 
 

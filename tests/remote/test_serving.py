@@ -180,7 +180,7 @@ def test_too_long_a_text_is_named_with_the_lengths_of_the_others(client: httpx2.
     assert lengths.json()["n_tokens"] == [3, None]
 
 
-def test_an_rm_that_refuses_or_fails_is_an_error_for_that_request(client: httpx2.Client, rm: GatedToy) -> None:
+def test_an_rm_that_refuses_or_fails_is_an_error_for_that_request(client: httpx2.Client) -> None:
     reply = scores(client, "refuse")
     assert (reply.status_code, reply.json()["error"]["code"]) == (422, "refused")
     reply = scores(client, "raise")
