@@ -8,6 +8,7 @@ followed: they would carry the key to another host.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -51,11 +52,11 @@ class Reply:
 
 
 class _PassingError(Exception):
-    """A failure worth another try; ``wait_s`` is what the server asked for."""
+    """A failure worth another try; ``wait_s`` is what the server asked for. ``free``: it cannot have cost anything."""
 
-    def __init__(self, found: str, wait_s: float | None = None) -> None:
+    def __init__(self, found: str, wait_s: float | None = None, *, free: bool = False) -> None:
         super().__init__(found)
-        self.wait_s = wait_s
+        self.wait_s, self.free = wait_s, free
 
 
 @dataclass(kw_only=True, eq=False)
@@ -142,10 +143,8 @@ class HttpClient:
                 return read(answer), answer
             except (_PassingError, BadAnswerError) as error:
                 failure = error
-                self.meter.settle(tokens, 0)
-            except Exception:
-                self.meter.settle(tokens, 0)
-                raise
+                if isinstance(error, _PassingError) and error.free:
+                    self.meter.settle(tokens, 0)
             wait = self._wait(failure, sent)
             left = self.give_up_s - (self.clock() - started)
             if sent > self.retries or wait > left:
@@ -163,7 +162,7 @@ class HttpClient:
             self.sleep(wait)
         started, blocks, size = time.monotonic(), [], 0
         try:
-            with self._client.stream(method, f"{self.root}{path}", json=payload) as response:
+            with self._client.stream(method, f"{self.root}{path}", **_body(payload)) as response:
                 for block in response.iter_bytes():
                     blocks.append(block)
                     size += len(block)
@@ -173,11 +172,11 @@ class HttpClient:
                         raise _PassingError(f"answered more than {MAX_ANSWER_BYTES >> 20} MiB")
                 return Reply(response.status_code, dict(response.headers), b"".join(blocks))
         except httpx2.ConnectTimeout as error:
-            raise _PassingError(f"could not be reached within {CONNECT_TIMEOUT_S:g} s") from error
+            raise _PassingError(f"could not be reached within {CONNECT_TIMEOUT_S:g} s", free=True) from error
         except httpx2.TimeoutException as error:
             raise _PassingError(f"gave no answer within {self.timeout_s:g} s") from error
         except httpx2.ConnectError as error:
-            raise _PassingError(f"cannot be reached: {error}") from error
+            raise _PassingError(f"cannot be reached: {error}", free=True) from error
         except httpx2.RemoteProtocolError as error:
             raise _PassingError(f"broke off, or lied about its answer's length: {error}") from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:
@@ -189,7 +188,7 @@ class HttpClient:
             return
         said = self._without_key(excerpt(reply.body))
         if status in PASSING:
-            raise _PassingError(f"answered {status}: {said}", _retry_after(reply.headers.get("retry-after")))
+            raise _PassingError(f"answered {status}: {said}", _retry_after(reply.headers.get("retry-after")), free=True)
         if 400 <= status < 500 and (error := refused(reply)) is not None:
             raise error
         fix = {
@@ -229,6 +228,13 @@ def key_from(name: str | None, *, named_by: str = "rm.remote.key_env") -> str | 
     if not key.isascii() or not key.isprintable():
         raise ConfigError(f"the environment variable {name!r} ({named_by}) holds characters that no key has")
     return key
+
+
+def _body(payload: object) -> dict[str, Any]:
+    """``payload`` as ASCII JSON, which holds even what is no valid Unicode."""
+    if payload is None:
+        return {}
+    return {"content": json.dumps(payload, allow_nan=False).encode(), "headers": {"Content-Type": "application/json"}}
 
 
 def _retry_after(value: str | None) -> float | None:

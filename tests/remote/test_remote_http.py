@@ -221,6 +221,18 @@ def test_the_ceiling_on_cost_is_never_passed_and_counts_what_was_used() -> None:
     assert one.meter.cost == pytest.approx(0.8)
 
 
+def test_an_answer_that_was_no_answer_still_counts_as_paid_and_a_refusal_does_not(server: Faulty) -> None:
+    one = client(server.url, meter=Meter(max_cost=100.0, price_per_1k_tokens=1.0))
+    for act, paid in ((faults.says("rubbish"), 600), (faults.status(429), 300)):
+        server.script, before = [act], one.meter.tokens
+        one.post("/v1/scores", [1, 2], lambda answer: answer, tokens=300)
+        assert one.meter.tokens - before == paid
+
+
+def test_a_text_that_is_no_valid_unicode_can_be_sent(server: Faulty) -> None:
+    assert client(server.url).post("/v1/scores", "a\ud800", lambda answer: answer["rewards"]) == "a\ud800"
+
+
 def test_a_rate_limit_holds_in_every_minute_and_does_not_wait_for_nothing() -> None:
     now = [100.0]
     limiter = RateLimiter(per_minute=30, clock=lambda: now[0])
