@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from attacks import known_attacks
+from attacks import Attack, Score, Search
+from attacks.random_search import RandomSearch
 from corpus.records import Prompt
 from miner.attempts import Result, plan_attempt
 from miner.criteria import clean_criteria
@@ -48,12 +49,13 @@ def prompts(n: int = 40) -> list[Prompt]:
     return [replace(one, reference=word) for one, word in zip(toy_prompts(n), words, strict=True)]
 
 
-def mined(rm: Abstaining, attack: str, judge: Any = None) -> list[Result]:
+def mined(rm: Abstaining, attack: Attack) -> list[Result]:
     bar = clean_criteria(ToyRewardModel(), prompts(), quantile=0.95)
-    driver = Driver(oracle=Oracle(rm=rm), criteria=bar, judge=judge or EverythingIsNonsense(), keep_queries=True)
+    judge: Any = EverythingIsNonsense()
+    driver = Driver(oracle=Oracle(rm=rm), criteria=bar, judge=judge, keep_queries=True)
     plans = [
         plan_attempt(
-            campaign_id="c", round_number=0, prompts=[prompt], attack=known_attacks()[attack](), seed=n, budget=600,
+            campaign_id="c", round_number=0, prompts=[prompt], attack=attack, seed=n, budget=600,
             rm=rm, criteria_hash="h",
         )
         for n, prompt in enumerate(prompts()[:8])
@@ -61,8 +63,34 @@ def mined(rm: Abstaining, attack: str, judge: Any = None) -> list[Result]:
     return list(driver.run(plans))
 
 
+TOLD: list[list[float]] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener(Attack):
+    """Asks for a text without a reward beside one that has one, and keeps what it is told."""
+
+    name: ClassVar[str] = "listener"
+    family: ClassVar[str] = "random"
+    silent: str = ""
+
+    def search(self, seed: int) -> Search:
+        del seed
+        rewards = yield Score((self.silent, "unknown"))
+        TOLD.append(rewards[:, 0].tolist())
+
+
+def test_a_search_is_told_that_a_text_without_a_reward_is_worth_nothing() -> None:
+    rm = Abstaining(0.01)
+    TOLD.clear()
+    (silent,) = rm.silent
+    results = mined(rm, Listener(silent=silent))
+    assert [[-np.inf, 0.0]] * 8 == TOLD, "NaN is above nothing and below nothing: a climb from it never ends"
+    assert {result.attempt.queries for result in results} == {2}, "it was asked, and counts"
+
+
 def test_a_search_goes_on_past_texts_without_a_reward() -> None:
-    results = mined(Abstaining(0.03), "random")
+    results = mined(Abstaining(0.03), RandomSearch())
     errors = [result for result in results if result.attempt.outcome == "error"]
     assert all(result.attempt.queries == 1 for result in errors), "where the very start has none, and only there"
     assert sum(result.attempt.outcome == "found" for result in results) >= 3, "not stuck"
@@ -77,7 +105,7 @@ def test_where_nothing_has_a_reward_the_attempt_is_an_error() -> None:
     rm = Abstaining(0.0)
     rm.silent = set(rm.vocabulary[:-40])  # the references keep theirs
     rm.words = lambda n, _rng: tuple(sorted(rm.silent)[:n])  # type: ignore[method-assign]
-    results = mined(rm, "random")
+    results = mined(rm, RandomSearch())
     assert {result.attempt.outcome for result in results} == {"error"}
     assert all("no number" in str(result.attempt.error) for result in results)
 
@@ -85,7 +113,7 @@ def test_where_nothing_has_a_reward_the_attempt_is_an_error() -> None:
 def test_a_reference_without_a_reward_is_nothing_to_beat() -> None:
     rm = Abstaining(0.0)
     rm.silent = set(rm.vocabulary[-40:])
-    (error,) = {result.attempt.error for result in mined(rm, "random")}
+    (error,) = {result.attempt.error for result in mined(rm, RandomSearch())}
     assert "nothing to beat" in str(error)
 
 
