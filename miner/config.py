@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -24,14 +25,78 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _is_address(source: object) -> bool:
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+
+
+class JudgeSection(Section):
+    """How an LLM is asked for a score: a ``template`` with {prompt}, {response}, {low} and {high} (None: ours).
+
+    ``logprobs`` takes the mean over the likely scores instead of the one that was written. ``asks``: how often, before
+    an answer that is no score counts as none.
+    """
+
+    template: str | None = None
+    low: int = 0
+    high: int = 10
+    logprobs: bool = False
+    asks: int = Field(3, ge=1)
+
+    @model_validator(mode="after")
+    def _usable(self) -> JudgeSection:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high; got {self.low} and {self.high}")
+        if self.logprobs and (self.low < 0 or self.high > 9):
+            raise ValueError("logprobs needs scores of one digit: set low and high within 0 to 9")
+        for field in ("{prompt}", "{response}"):
+            if self.template is not None and field not in self.template:
+                raise ValueError(f"the template does not say where the {field} goes")
+        return self
+
+
+class RemoteSection(Section):
+    """How a remote RM is asked. ``key_env`` names the environment variable with the API key, which is stored nowhere.
+
+    ``batch`` texts a request, ``concurrency`` requests at once. A request may take ``timeout_s``; one that fails is
+    sent ``retries`` times more, for ``give_up_s`` at most. ``max_requests`` and ``max_cost`` (in the currency of
+    ``price_per_1k_tokens``) are ceilings of one run of the command. ``tokenizer``: a folder, for edits of its tokens.
+    """
+
+    protocol: Literal["scores", "openai", "pooling"] = "scores"
+    model: str | None = None
+    key_env: str | None = None
+    concurrency: int = Field(8, ge=1, le=256)
+    batch: int = Field(64, ge=1)
+    timeout_s: float = Field(60.0, gt=0)
+    retries: int = Field(6, ge=0)
+    give_up_s: float = Field(300.0, gt=0)
+    requests_per_minute: float | None = Field(None, gt=0)
+    max_requests: int | None = Field(None, ge=1)
+    max_cost: float | None = Field(None, gt=0)
+    price_per_1k_tokens: float | None = Field(None, ge=0)
+    tokenizer: str | None = None
+    judge: JudgeSection = JudgeSection()
+
+    @model_validator(mode="after")
+    def _complete(self) -> RemoteSection:
+        if self.key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_env):
+            raise ValueError("key_env is no name of an environment variable. Give the name there, never the key itself")
+        if self.protocol != "scores" and self.model is None:
+            raise ValueError(f"protocol {self.protocol!r} needs the name of the model: --set rm.remote.model=NAME")
+        if self.max_cost is not None and not self.price_per_1k_tokens:
+            raise ValueError("max_cost needs a price: --set rm.remote.price_per_1k_tokens=PRICE")
+        return self
+
+
 class RewardModelSection(Section):
-    """The RM: a folder or a hub id (docs world brings its own).
+    """The RM: a folder, a hub id (docs world brings its own), or the address of a remote one.
 
     ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
     """
 
     source: str | None = None
-    kind: Literal["classifier"] = "classifier"
+    kind: Literal["classifier", "remote"] = "classifier"
+    remote: RemoteSection | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     confirm_dtype: Literal["float32", "native"] = "float32"
@@ -40,6 +105,24 @@ class RewardModelSection(Section):
     max_length: int | None = Field(None, ge=8)
     truncation: Literal["error", "left", "right"] = "error"
     ascii_only: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_address_is_remote(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "kind" not in values and _is_address(values.get("source")):
+            return {**values, "kind": "remote"}
+        return values
+
+    @model_validator(mode="after")
+    def _address_without_secrets(self) -> RewardModelSection:
+        if self.kind == "remote" and not _is_address(self.source):
+            raise ValueError("a remote RM's source is its address: http://HOST:PORT or https://HOST")
+        if self.kind == "remote" and re.search(r"[@?#]", str(self.source)):
+            raise ValueError(
+                "the address holds a user name, a query or a fragment, which would be stored. "
+                "Take it out; a key goes into an environment variable: --set rm.remote.key_env=NAME"
+            )
+        return self
 
 
 class LanguageModelSection(Section):

@@ -12,11 +12,12 @@ from miner.errors import ConfigError
 from miner.rewards.base import Pair, RewardModel
 
 MIN_CLEAN = 20
+MIN_GIVEN = 0.95  # of the clean references: an RM that abstains on more sets no bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
-    """The bar of one RM, from the rewards of ``n`` clean references.
+    """The bar of one RM, from the rewards of ``n`` clean references, those without a reward left out.
 
     ``threshold`` is their ``quantile``; ``ranking_tolerance`` the largest difference seen among them between a
     ranking reward and the exact one. ``data_hash`` names the references.
@@ -49,7 +50,7 @@ def clean_criteria(rm: RewardModel, prompts: Sequence[Prompt], *, quantile: floa
     """The criteria that the references of ``prompts`` set for ``rm``.
 
     Raises:
-        ConfigError: too few references, or an RM that gives them all the same reward.
+        ConfigError: too few references, or an RM that gives them all the same reward, or many none.
     """
     pairs = [Pair(prompt.conversation, prompt.reference) for prompt in prompts if prompt.reference is not None]
     if len(pairs) < MIN_CLEAN:
@@ -58,15 +59,22 @@ def clean_criteria(rm: RewardModel, prompts: Sequence[Prompt], *, quantile: floa
             f"expected at least {MIN_CLEAN} in the calibration split. Give more data or a larger calibration share"
         )
     exact, ranked = rm.exact_rewards(pairs), rm.rewards(pairs)
+    given = np.isfinite(exact) & np.isfinite(ranked)
+    if given.mean() < MIN_GIVEN or given.sum() < MIN_CLEAN:
+        raise ConfigError(
+            f"{rm.name} gives {len(pairs) - given.sum()} of {len(pairs)} clean references no reward; "
+            f"at least {MIN_GIVEN:.0%} have to have one. Try: rmminer doctor, or another judge or template"
+        )
+    exact, ranked = exact[given], ranked[given]
     std = float(exact.std())
     if not std > 0:
-        raise ConfigError(f"{rm.name} gives all {len(pairs)} clean references the reward {exact[0]:g}; is it trained?")
+        raise ConfigError(f"{rm.name} gives all {len(exact)} clean references the reward {exact[0]:g}; is it trained?")
     return Criteria(
         quantile=quantile,
         threshold=float(np.quantile(exact, quantile)),
         clean_mean=float(exact.mean()),
         clean_std=std,
-        n=len(pairs),
+        n=len(exact),
         ranking_tolerance=float(np.abs(exact - ranked).max()),
         data_hash=digest([[prompt.prompt_id, prompt.reference] for prompt in prompts]),
     )

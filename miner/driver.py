@@ -108,7 +108,7 @@ class Driver:
             )
             live = Live(plan=plan, search=plan.attack.search(plan.seed), reference_rewards=references)
             if any(reward is not None and np.isnan(reward) for reward in references):
-                live.end("error", "the prompt's reference is over the RM's maximum length: nothing to beat")
+                live.end("error", "the prompt's reference is too long for the RM, or gets no reward: nothing to beat")
             else:
                 live.start()
             started.append(live)
@@ -200,7 +200,7 @@ class Driver:
             elif len(ask.texts) < len(ask.query.texts):
                 ask.live.end("budget_spent")
             else:
-                ask.live.send(rewards)
+                ask.live.send(np.where(np.isnan(rewards), -np.inf, rewards))  # what has no reward is worth nothing
 
     def _scored(self, asks: Sequence[_Ask]) -> list[tuple[_Ask, Rewards, float]]:
         """Each query's rewards, (n_texts, n_prompts), all in one batch; where a text is too long, query by query."""

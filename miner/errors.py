@@ -31,3 +31,15 @@ class TooLongError(RmMinerError):
 
 class ResumeError(RmMinerError):
     """A stored campaign was made with something else than what is being resumed."""
+
+
+class RemoteError(RmMinerError):
+    """A remote RM that cannot be used: its address, its key, its protocol, or what it answers."""
+
+
+class OutageError(RemoteError):
+    """A remote RM that gave no usable answer however often it was asked. What was stored is intact."""
+
+
+class SpentError(RmMinerError):
+    """A remote RM may not be asked any more: the ceiling on requests or cost is reached."""

@@ -16,6 +16,7 @@ from miner.usage import peak_memory_mb
 from miner.world import World, open_world
 
 N_TIMED = 256
+N_METERED = 8  # of an RM that may cost money
 FP32_BYTES = 4
 RUNTIME_MB = 700  # torch, transformers and pyarrow, loaded; where the platform does not say
 
@@ -58,9 +59,10 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
         rm = open_reward_model(
             world.rm, {p.conversation: p.reference for p in world.prompts if p.reference is not None}
         )
-    pairs = [Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None][:N_TIMED]
+    n_timed = N_METERED if rm.is_metered else N_TIMED
+    pairs = [Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None][:n_timed]
     if not pairs:
-        pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:N_TIMED]
+        pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:n_timed]
     if not pairs:
         raise ConfigError("the data holds no prompt; nothing to run")
     rm.rewards(pairs)  # warm-up

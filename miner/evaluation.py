@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from corpus.records import Attempt, Finding, Form, Prompt, digest
 from miner.config import CONTROL
 from miner.criteria import Criteria
@@ -43,7 +45,10 @@ class CleanOutcomes:
 
 
 def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt]) -> CleanOutcomes | None:
-    """Preference of every reference over each of its rejected answers; None where no prompt has both."""
+    """Preference of every reference over each of its rejected answers; None where no prompt has both.
+
+    Pairs of which the RM leaves one without a reward are left out.
+    """
     texts: list[Pair] = []
     rows: list[tuple[int, int, str]] = []  # indices of the good and the bad text, and the group
     for prompt in prompts:
@@ -57,6 +62,9 @@ def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt]) -> CleanOutcomes 
     if not rows:
         return None
     rewards = rm.exact_rewards(texts)
+    rows = [row for row in rows if np.isfinite(rewards[[row[0], row[1]]]).all()]
+    if not rows:
+        return None
     return CleanOutcomes(
         tuple(bool(rewards[good] > rewards[bad]) for good, bad, _ in rows), tuple(group for _, _, group in rows)
     )

@@ -10,6 +10,7 @@ import typer
 from miner.cli import options as o
 from miner.cli.output import Watcher, out, plain, print_json
 from miner.cli.tables import doctor_table
+from miner.errors import CapabilityError
 
 if TYPE_CHECKING:
     from corpus.records import Prompt
@@ -36,8 +37,12 @@ def doctor(
     loaded = o.load_config(
         None, stage="mine", rm=model, data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings
     )
+    if loaded.rm.kind == "remote":
+        raise CapabilityError(
+            f"{model} shows its scores alone, and the doctor examines weights and tokenizer. Run it where the RM is"
+        )
     chosen, texts = _prompts(loaded, prompts)
-    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source", "kind"})
+    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source", "kind", "remote"})
     with watcher.stage(f"examining {Path(model).name}") as advance:
         report = examine(model, chosen, texts=texts, owned=data is not None, progress=advance, **options)
     if json:

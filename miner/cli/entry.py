@@ -11,6 +11,7 @@ from miner.cli import corpus_verbs, stages
 from miner.cli.bench import bench
 from miner.cli.doctor import doctor
 from miner.cli.output import say_error
+from miner.cli.serve import serve
 from miner.errors import RmMinerError
 
 INTERRUPTED = 130
@@ -33,6 +34,7 @@ for verb in (
     stages.tune,
     bench,
     stages.report,
+    serve,
 ):
     app.command()(verb)
 app.add_typer(corpus_verbs.app, name="corpus", help="Look into, share and look after a corpus.")

@@ -15,7 +15,7 @@ ConfigFile = Annotated[
 ]
 Out = Annotated[str | None, typer.Option(help="Folder of the run; the same folder again resumes.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="Seed of every random choice.", show_default=False)]
-Rm = Annotated[str | None, typer.Option(help="Reward model: folder or hub id.", show_default=False)]
+Rm = Annotated[str | None, typer.Option(help="Reward model: folder, hub id, or http(s) address.", show_default=False)]
 Data = Annotated[str | None, typer.Option(help="Preference data, or 'docs'.", show_default=False)]
 Policy = Annotated[str | None, typer.Option(help="Policy for best_of_n: folder or hub id.", show_default=False)]
 ReferenceLm = Annotated[str | None, typer.Option(help="LM that judges fluency: folder or hub id.", show_default=False)]

@@ -57,6 +57,7 @@ class RewardModel(ABC):
     device: str  # where it runs, for people to read
     n_parameters: int = 0  # of the weights in this process
     is_trainable: bool = False  # whether a patch can retrain it
+    is_metered: bool = False  # whether a text scored may cost money, so that none is scored to see how long it takes
 
     @property
     def lost_devices(self) -> tuple[str, ...]:

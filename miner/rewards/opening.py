@@ -26,7 +26,15 @@ def _classifier(section: RewardModelSection, source: str, references: References
     from miner.rewards.loading import load_reward_model
 
     revision = section.revision if source == section.source else None
-    return load_reward_model(source, revision=revision, **section.model_dump(exclude={"source", "revision", "kind"}))
+    return load_reward_model(
+        source, revision=revision, **section.model_dump(exclude={"source", "revision", "kind", "remote"})
+    )
 
 
-OPENERS: dict[str, Opener] = {"classifier": _classifier}
+def _remote(section: RewardModelSection, source: str, references: References) -> RewardModel:
+    from miner.remote.opening import open_remote
+
+    return open_remote(section, source, references)
+
+
+OPENERS: dict[str, Opener] = {"classifier": _classifier, "remote": _remote}

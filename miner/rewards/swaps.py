@@ -11,13 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from attacks.queries import Swap, SwapTable
-from corpus.records import Conversation
+from corpus.records import Conversation, Message
 from miner.rewards.base import Pair
 from miner.rewards.pipeline import Encoded, Pipeline
 from miner.rewards.vocabulary import Vocabulary
 
 Candidate = tuple[int, int, float]  # (index into Encoded.positions, token id, predicted gain)
 DRAWING_ROUNDS = 6
+NEUTRAL_PROMPT: Conversation = (Message(role="user", content="Hello"),)
+TEXTS_AT_ONCE = 8192
 
 
 def edits_of(encoded: Encoded, response: str, vocabulary: Vocabulary, candidate: Candidate) -> list[Swap]:
@@ -114,3 +116,13 @@ def draw(pipeline: Pipeline, pair: Pair, vocabulary: Vocabulary, n: int, rng: np
         fresh = dict.fromkeys(c for c in drawn if encoded.ids[encoded.positions[c[0]]] != c[1] and c not in found)
         found |= surviving(pipeline, [pair.prompt], pair.response, [encoded], vocabulary, list(fresh))
     return tuple(list(found.values())[:n])
+
+
+def lone_tokens(pipeline: Pipeline, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Every allowed token that survives alone as a response, as text, in vocabulary order."""
+    surfaces = [vocabulary.surfaces[i].strip(" ") for i in np.flatnonzero(vocabulary.allowed)]
+    texts = list(dict.fromkeys(surfaces))
+    alone: list[Encoded] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        alone += pipeline.encode_all([Pair(NEUTRAL_PROMPT, text) for text in texts[start : start + TEXTS_AT_ONCE]])
+    return tuple(text for text, one in zip(texts, alone, strict=True) if len(one.positions) == 1)

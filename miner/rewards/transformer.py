@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from attacks.queries import Share, Swap, SwapTable
-from corpus.records import Conversation, Message, digest
+from corpus.records import digest
 from miner.rewards import swaps as swap_search
 from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
 from miner.rewards.batching import TokenBudget
@@ -28,8 +28,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 GRADIENT_MEMORY = 4  # tokens of a forward pass that one token of a backward pass takes the memory of
 TRIED_PER_WANTED = 16  # behind a word's first piece most tokens do not survive
-NEUTRAL_PROMPT: Conversation = (Message(role="user", content="Hello"),)
-TEXTS_AT_ONCE = 8192
 
 
 @dataclass(kw_only=True, eq=False)
@@ -224,16 +222,9 @@ class TransformerRewardModel(RewardModel):
         return swap_search.draw(self.pipeline, pair, self.vocabulary, n, rng)
 
     def words(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:
-        picks = rng.choice(np.flatnonzero(self.vocabulary.whole_words), size=n)
-        return tuple(self.vocabulary.surfaces[i].strip(" ") for i in picks)
+        return self.vocabulary.draw_words(n, rng)
 
     def all_tokens(self) -> tuple[str, ...]:
         if self._all_tokens is None:
-            surfaces = [self.vocabulary.surfaces[i].strip(" ") for i in np.flatnonzero(self.vocabulary.allowed)]
-            texts = list(dict.fromkeys(surfaces))
-            alone: list[Encoded] = []
-            for start in range(0, len(texts), TEXTS_AT_ONCE):
-                chunk = [Pair(NEUTRAL_PROMPT, text) for text in texts[start : start + TEXTS_AT_ONCE]]
-                alone += self.pipeline.encode_all(chunk)
-            self._all_tokens = tuple(t for t, one in zip(texts, alone, strict=True) if len(one.positions) == 1)
+            self._all_tokens = swap_search.lone_tokens(self.pipeline, self.vocabulary)
         return self._all_tokens

@@ -48,6 +48,11 @@ class Vocabulary:
         words = np.array([_whole_word(p, s, spelling) for p, s in zip(pieces, surfaces, strict=True)]) & allowed
         return cls(tuple(surfaces), allowed, words if words.any() else allowed, spelling != "wordpiece")
 
+    def draw_words(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:
+        """``n`` whole words, uniformly."""
+        picks = rng.choice(np.flatnonzero(self.whole_words), size=n)
+        return tuple(self.surfaces[i].strip(" ") for i in picks)
+
 
 def _pieces(tokenizer: PreTrainedTokenizerFast, size: int) -> list[str]:
     """The vocabulary's entries as the tokenizer writes them; empty where an embedding row has none."""
