@@ -29,7 +29,7 @@ def _is_address(source: object) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
-class JudgeSection(Section):
+class RemoteJudgeSection(Section):
     """How an LLM is asked for a score: a ``template`` with {prompt}, {response}, {low} and {high} (None: ours).
 
     ``logprobs`` takes the mean over the likely scores instead of the one that was written. ``asks``: how often, before
@@ -43,7 +43,7 @@ class JudgeSection(Section):
     asks: int = Field(3, ge=1)
 
     @model_validator(mode="after")
-    def _usable(self) -> JudgeSection:
+    def _usable(self) -> RemoteJudgeSection:
         if self.low >= self.high:
             raise ValueError(f"low must be below high; got {self.low} and {self.high}")
         if self.logprobs and (self.low < 0 or self.high > 9):
@@ -75,7 +75,7 @@ class RemoteSection(Section):
     max_cost: float | None = Field(None, gt=0)
     price_per_1k_tokens: float | None = Field(None, ge=0)
     tokenizer: str | None = None
-    judge: JudgeSection = JudgeSection()
+    judge: RemoteJudgeSection = RemoteJudgeSection()
 
     @model_validator(mode="after")
     def _complete(self) -> RemoteSection:

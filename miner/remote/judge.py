@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from corpus.records import Conversation, digest
-from miner.config import JudgeSection
+from miner.config import RemoteJudgeSection
 from miner.remote.answers import BadAnswerError, excerpt, member, too_long
 from miner.remote.http import HttpClient
 from miner.remote.parallel import in_parallel
@@ -46,7 +46,7 @@ class JudgeClient:
 
     client: HttpClient
     model: str
-    how: JudgeSection = field(default_factory=JudgeSection)
+    how: RemoteJudgeSection = field(default_factory=RemoteJudgeSection)
     concurrency: int = 8
 
     @cached_property

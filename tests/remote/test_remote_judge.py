@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from remote_faults import Faulty, faulty_server
 
 from corpus.records import Message
-from miner.config import JudgeSection, RemoteSection, RewardModelSection
+from miner.config import RemoteJudgeSection, RemoteSection, RewardModelSection
 from miner.errors import ConfigError, OutageError, TooLongError
 from miner.remote import JudgeClient, open_judge, open_remote
 from miner.remote.http import HttpClient
@@ -36,7 +36,8 @@ def judge_server(*contents: Any) -> Any:
 
 def judge(server: Faulty, **how: Any) -> JudgeClient:
     return open_judge(
-        RemoteSection(protocol="openai", model="gpt", retries=1, give_up_s=5.0, judge=JudgeSection(**how)), server.url
+        RemoteSection(protocol="openai", model="gpt", retries=1, give_up_s=5.0, judge=RemoteJudgeSection(**how)),
+        server.url,
     )
 
 
@@ -90,7 +91,7 @@ def test_fields_within_the_texts_stay_as_they_are(response: str, prompt: str) ->
     client = JudgeClient(
         client=HttpClient(root="http://127.0.0.1:9"),
         model="m",
-        how=JudgeSection(template="<{prompt}|{response}|{low}|{high}>"),
+        how=RemoteJudgeSection(template="<{prompt}|{response}|{low}|{high}>"),
     )
     asked = client.question((Message(role="user", content=prompt),), response)
     assert asked == f"<{prompt}|{response}|0|10>"
