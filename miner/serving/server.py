@@ -1,7 +1,7 @@
 """The HTTP server: threads of the standard library around one batcher.
 
-A web framework would add three dependencies and no speed: an RM's forward pass takes a hundred times as long as reading
-the request (see ``scripts/bench_remote``).
+No web framework: it would add three dependencies, and what HTTP costs beside the RM's forward pass is little as it is
+(``scripts/bench_remote``).
 """
 
 from __future__ import annotations
