@@ -82,8 +82,10 @@ class Driver:
 
         Raises:
             CapabilityError: before anything runs that this RM or policy cannot answer.
+            ModelError: as soon, where the RM cannot score answers to one of the prompts.
         """
         waiting = list(plans)
+        self.oracle.rm.require_prompts([prompt for plan in waiting for prompt in plan.prompts])
         for attack in {plan.attack for plan in waiting}:
             self.oracle.require(attack)
         waiting.reverse()
@@ -108,7 +110,9 @@ class Driver:
             )
             live = Live(plan=plan, search=plan.attack.search(plan.seed), reference_rewards=references)
             if any(reward is not None and np.isnan(reward) for reward in references):
-                live.end("error", "the prompt's reference is over the RM's maximum length: nothing to beat")
+                live.end(
+                    "error", "the prompt's reference is over the RM's maximum length or got no number: nothing to beat"
+                )
             else:
                 live.start()
             started.append(live)
@@ -200,7 +204,7 @@ class Driver:
             elif len(ask.texts) < len(ask.query.texts):
                 ask.live.end("budget_spent")
             else:
-                ask.live.send(rewards)
+                ask.live.send(np.where(np.isnan(rewards), -np.inf, rewards))  # no search climbs on what got no number
 
     def _scored(self, asks: Sequence[_Ask]) -> list[tuple[_Ask, Rewards, float]]:
         """Each query's rewards, (n_texts, n_prompts), all in one batch; where a text is too long, query by query."""

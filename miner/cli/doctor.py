@@ -30,6 +30,7 @@ def doctor(
     json: o.Json = False,
 ) -> None:
     """Examine a reward model before mining: one table, and exit status 1 where something is red."""
+    from miner.config import ASKING_TABLES
     from miner.doctor import examine
 
     watcher = Watcher(quiet=json)
@@ -37,7 +38,7 @@ def doctor(
         None, stage="mine", rm=model, data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings
     )
     chosen, texts = _prompts(loaded, prompts)
-    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source", "kind"})
+    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source", "kind", *ASKING_TABLES})
     with watcher.stage(f"examining {Path(model).name}") as advance:
         report = examine(model, chosen, texts=texts, owned=data is not None, progress=advance, **options)
     if json:

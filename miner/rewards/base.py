@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attacks.queries import Share, Swap, SwapTable
-from corpus.records import Conversation
+from corpus.records import Conversation, Prompt
 from miner.errors import CapabilityError
 
 
@@ -63,9 +63,21 @@ class RewardModel(ABC):
         """Devices that died at work, with what they said; others went on."""
         return ()
 
+    def require_prompts(self, prompts: Sequence[Prompt]) -> None:
+        """Refuse prompts on which no response could be scored.
+
+        Raises:
+            ModelError: this RM compares with the reference, and a prompt has none.
+        """
+        del prompts
+
+    def clean_pairs(self, prompts: Sequence[Prompt]) -> list[Pair]:
+        """The clean texts whose rewards set the bar: the references, unless rewards are relative to them."""
+        return [Pair(prompt.conversation, prompt.reference) for prompt in prompts if prompt.reference is not None]
+
     @abstractmethod
     def reward(self, pair: Pair) -> float:
-        """The reward from text: ordinary pipeline, batch of one, no cache, ``reward_dtype``.
+        """The reward from text: ordinary pipeline, batch of one, no cache, ``reward_dtype``; NaN where there is none.
 
         Raises:
             TooLongError: the input is over the maximum length and truncation was not asked for.
