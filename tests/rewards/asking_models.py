@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers as hf
 from rewards_models import CHATML, PAIRS
 from rewards_tokenizers import byte_level, fast, framed, unigram, wordpiece
+from tokenizers import Tokenizer
 
+from miner.config import RewardModelSection
 from miner.rewards.base import Pair
+from miner.rewards.opening import open_reward_model
 from miner.rewards.pipeline import plain_prompt
 
 REFERENCES = {pair.prompt: f"The answer to {n} is good." for n, pair in enumerate(PAIRS)}
@@ -57,12 +63,23 @@ def stepping_classifier() -> tuple[Any, Any]:
     return _decoder(hf.Qwen2Config, hf.Qwen2ForTokenClassification, extra=(TAG,), num_labels=2)
 
 
+def three_label_classifier() -> tuple[Any, Any]:
+    return _decoder(hf.Qwen2Config, hf.Qwen2ForTokenClassification, extra=(TAG,), num_labels=3)
+
+
 def two_label_decoder() -> tuple[Any, Any]:
     return _decoder(hf.Qwen2Config, hf.Qwen2ForSequenceClassification, num_labels=2)
 
 
+def _with_pieces(tokenizer: Tokenizer, *pieces: str) -> Tokenizer:
+    """The same tokenizer with some likely pieces more."""
+    state = json.loads(tokenizer.to_str())
+    state["model"]["vocab"] += [[piece, -1.0] for piece in pieces]
+    return Tokenizer.from_str(json.dumps(state))
+
+
 def t5() -> tuple[Any, Any]:
-    tokens = framed(unigram(["<pad>", "</s>", "[UNK]"]), "$A </s>", "$A </s> $B </s>")
+    tokens = framed(_with_pieces(unigram(["<pad>", "</s>", "[UNK]"]), "▁A", "▁B"), "$A </s>", "$A </s> $B </s>")
     tokenizer = fast(tokens, pad_token="<pad>", eos_token="</s>", unk_token="[UNK]")
     config = hf.T5Config(
         vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, decoder_start_token_id=0,
@@ -86,6 +103,23 @@ def one_logit_encoder() -> tuple[Any, Any]:
     return _bert(1)
 
 
+def three_label_encoder() -> tuple[Any, Any]:
+    return _bert(3)
+
+
+def ending_lm() -> tuple[Any, Any]:
+    """Its tokenizer ends every text."""
+    tokenizer = fast(framed(byte_level(["<s>", "</s>"]), "<s> $A </s>", "<s> $A $B </s>"), bos_token="<s>")
+    config = hf.Qwen2Config(**_DECODER, vocab_size=len(tokenizer))
+    return hf.Qwen2ForCausalLM(config), tokenizer
+
+
+def pairrm_without_markers() -> tuple[Any, Any]:
+    model, tokenizer = pairrm()
+    del model.config.cand2_prefix_id
+    return model, tokenizer
+
+
 def pairrm() -> tuple[Any, Any]:
     from miner.rewards.pairrm import PairRanker
 
@@ -107,7 +141,7 @@ BUILDERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     f.__name__: f
     for f in (
         lm, tied_lm, stepping_lm, stepping_classifier, two_label_decoder, t5, two_label_encoder, one_logit_encoder,
-        pairrm,
+        pairrm, three_label_encoder, three_label_classifier, ending_lm, pairrm_without_markers,
     )
 }  # fmt: skip
 
@@ -135,9 +169,19 @@ PAIRWISE: Mapping[str, tuple[str, dict[str, Any]]] = {  # name: the model, and i
 }
 
 
+@cache
+def _loaded(auto: Any, folder: Path) -> Any:
+    return auto.from_pretrained(folder).eval()
+
+
+@cache
+def _tokenizer(folder: Path) -> Any:
+    return hf.AutoTokenizer.from_pretrained(folder)
+
+
 def plain_log_odds(folder: Path, asked: Mapping[str, Any], prompt: str, a: str, b: str) -> float:
     """The log-odds that ``a`` is better, in this one order, by plain transformers."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
+    tokenizer = _tokenizer(folder)
     if asked["layout"] == "pairrm":
         return _plain_pairrm(folder, tokenizer, prompt, a, b)
     text = asked["template"].replace("{prompt}", prompt).replace("{a}", a).replace("{b}", b)
@@ -148,17 +192,17 @@ def plain_log_odds(folder: Path, asked: Mapping[str, Any], prompt: str, a: str, 
     else:
         inputs = tokenizer(text, return_tensors="pt")
     if asked["layout"] == "labels":
-        model = hf.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        model = _loaded(hf.AutoModelForSequenceClassification, folder)
         logits = model(**inputs).logits[0]
         first = asked.get("first_label", 0)
         return float(logits[0] if len(logits) == 1 else logits[first] - logits[1 - first])
     answers = [tokenizer(answer, add_special_tokens=False).input_ids for answer in asked.get("answers", ("A", "B"))]
     assert [len(ids) for ids in answers] == [1, 1]
     if "T5" in str(hf.AutoConfig.from_pretrained(folder).architectures):
-        seq2seq = hf.AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+        seq2seq = _loaded(hf.AutoModelForSeq2SeqLM, folder)
         logits = seq2seq(**inputs, decoder_input_ids=torch.tensor([[0]])).logits[0, -1]
     else:
-        logits = hf.AutoModelForCausalLM.from_pretrained(folder).eval()(**inputs).logits[0, -1]
+        logits = _loaded(hf.AutoModelForCausalLM, folder)(**inputs).logits[0, -1]
     log_p = torch.log_softmax(logits, -1)
     return float(log_p[answers[0][0]] - log_p[answers[1][0]])
 
@@ -179,10 +223,31 @@ def _plain_pairrm(folder: Path, tokenizer: Any, prompt: str, a: str, b: str) -> 
     source, first, second = (hidden[ids.index(token)] for token in marks)
 
     def score(candidate: torch.Tensor) -> torch.Tensor:
-        inner = torch.tanh(weights["head_layer.1.weight"] @ torch.cat([source, candidate]) + weights["head_layer.1.bias"])
+        inner = torch.tanh(
+            weights["head_layer.1.weight"] @ torch.cat([source, candidate]) + weights["head_layer.1.bias"]
+        )
         return weights["head_layer.4.weight"] @ inner + weights["head_layer.4.bias"]
 
     return float(score(first) - score(second))
+
+
+def opened(
+    folder: Path, kind: str, asked: Mapping[str, Any], references: Mapping[Any, str] = REFERENCES, **options: Any
+) -> Any:
+    """The RM of ``kind`` in ``folder``, asked as the table ``asked`` says; in fp32 on the CPU unless told otherwise."""
+    raw = {"source": str(folder), "kind": kind, "device": "cpu", "dtype": "float32", kind: dict(asked), **options}
+    return open_reward_model(RewardModelSection.model_validate(raw), references)
+
+
+def ways(rm: Any) -> dict[str, Callable[[Sequence[Pair]], Any]]:
+    """Every way to ask for the rewards of some pairs."""
+    return {
+        "alone": lambda pairs: np.array([rm.reward(pair) for pair in pairs]),
+        "batch": rm.rewards,
+        "exact batch": rm.exact_rewards,
+        "reversed batch": lambda pairs: rm.rewards(pairs[::-1])[::-1],
+        "one by one": lambda pairs: np.array([float(rm.rewards([pair])[0]) for pair in pairs]),
+    }
 
 
 def plain_pairwise(folder: Path, asked: Mapping[str, Any], pair: Pair) -> float:
