@@ -56,7 +56,7 @@ def clean_criteria(rm: RewardModel, prompts: Sequence[Prompt], *, quantile: floa
     Raises:
         ConfigError: too few references, or an RM that gives them all the same reward.
     """
-    pairs = rm.clean_pairs(prompts)
+    pairs = [pair for pair in rm.clean_pairs(prompts) if rm.can_truncate or rm.takes(pair)]
     exact, ranked = rm.exact_rewards(pairs), rm.rewards(pairs)
     scored = np.isfinite(exact) & np.isfinite(ranked)  # a judge may give a text no number
     pairs = [pair for pair, was in zip(pairs, scored, strict=True) if was]

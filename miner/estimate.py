@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from miner.config import CampaignConfig, StageSection
@@ -58,7 +59,8 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
         rm = open_reward_model(
             world.rm, {p.conversation: p.reference for p in world.prompts if p.reference is not None}
         )
-    pairs = [Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None][:N_TIMED]
+    clean = (Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None)
+    pairs = list(islice((pair for pair in clean if rm.can_truncate or rm.takes(pair)), N_TIMED))
     if not pairs:
         pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:N_TIMED]
     if not pairs:

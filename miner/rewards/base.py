@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from attacks.queries import Share, Swap, SwapTable
 from corpus.records import Conversation, Prompt
-from miner.errors import CapabilityError
+from miner.errors import CapabilityError, TooLongError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class RewardModel(ABC):
     device: str  # where it runs, for people to read
     n_parameters: int = 0  # of the weights in this process
     is_trainable: bool = False  # whether a patch can retrain it
+    can_truncate: bool = True  # whether over-long inputs can be cut; where not, clean measurements leave them out
 
     @property
     def lost_devices(self) -> tuple[str, ...]:
@@ -110,6 +111,14 @@ class RewardModel(ABC):
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
         """``n_tokens`` of each pair."""
         return [self.n_tokens(pair) for pair in pairs]
+
+    def takes(self, pair: Pair) -> bool:
+        """Whether it is short enough to be scored."""
+        try:
+            self.n_tokens(pair)
+        except TooLongError:
+            return False
+        return True
 
     def flops(self, n_tokens: int) -> float:
         """Forward FLOPs of one text of ``n_tokens`` without any cache."""

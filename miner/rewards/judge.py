@@ -38,6 +38,7 @@ class WritingJudge(TransformerRewardModel):
     number: str
     max_new_tokens: int
     is_trainable = False
+    can_truncate = False
 
     @property
     def has_gradients(self) -> bool:

@@ -32,6 +32,7 @@ class PairwiseRewardModel(RewardModel):
 
     comparer: TransformerRewardModel
     references: Mapping[Conversation, str]
+    can_truncate = False
 
     def __post_init__(self) -> None:
         one = self.comparer
@@ -58,8 +59,14 @@ class PairwiseRewardModel(RewardModel):
             )
 
     def clean_pairs(self, prompts: Sequence[Prompt]) -> list[Pair]:
-        """Second answers: a reference against itself says nothing. Rejected ones, else other prompts' references."""
+        """Second answers: a reference against itself says nothing. Rejected ones, else other prompts' references.
+
+        Raises:
+            ModelError: not one prompt has a reference.
+        """
         known = [prompt for prompt in prompts if prompt.reference is not None]
+        if not known:
+            self.require_prompts(prompts)
         second = [Pair(prompt.conversation, text) for prompt in known for text in prompt.rejected]
         if second:
             return second

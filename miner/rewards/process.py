@@ -37,6 +37,7 @@ class ProcessRewardModel(CausalRewardModel):
     reduce: Literal["last", "min", "product"]
     read_as: tuple[object, ...]
     is_trainable = False
+    can_truncate = False
 
     def head_identity(self) -> list[object]:
         return [type(self.model).__name__, "steps", self.step_id, self.reduce, *self.read_as]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from corpus.records import Conversation, Message
-from miner.errors import ModelError
+from miner.errors import ModelError, TooLongError
 from miner.rewards.base import Pair
 from miner.rewards.pipeline import FRAMES_KEPT, PLACEHOLDER, Pipeline, Text, plain_prompt
 
@@ -59,6 +59,14 @@ class FramedPipeline(Pipeline):
                 raise ModelError("the RM's chat template leaves the response out. Give a template in the [rm] table")
             self._frames[prompt] = (head, tail)
         return self._frames[prompt]
+
+    def _check_lengths(self, encodings: Sequence[Encoding]) -> None:
+        longest = max((len(encoding.ids) for encoding in encodings), default=0)
+        if self.max_length is not None and longest > self.max_length:
+            raise TooLongError(
+                f"input of {longest} tokens, with all that the RM is asked, is over its maximum of {self.max_length}. "
+                "Mine on shorter prompts, or give --set rm.max_length=N where the model takes more"
+            )
 
     def _inputs(self, pairs: Sequence[Pair]) -> tuple[Sequence[Text], bool]:
         return [self.render(pair) for pair in pairs], self.adds_special

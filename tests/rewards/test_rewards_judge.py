@@ -137,7 +137,7 @@ def test_a_judge_that_writes_has_no_gradients_and_says_so(asking_folder_of: Fold
     rm = writing_judge(asking_folder_of)
     assert not rm.has_gradients
     assert opened(asking_folder_of("lm"), "judge", ASKED).has_gradients
-    with pytest.raises(CapabilityError, match="lm gives no token gradients. Try: --attack random"):
+    with pytest.raises(CapabilityError, match="lm gives no token gradients"):
         rm.swaps([])
     with pytest.raises(CapabilityError, match="attack 'gcg' needs token gradients"):
         Oracle(rm=rm).require(known_attacks()["gcg"]())
@@ -164,7 +164,7 @@ def test_texts_without_a_number_set_no_bar(asking_folder_of: FolderOf, monkeypat
 def test_over_long_input_is_an_error(asking_folder_of: FolderOf) -> None:
     rm = opened(asking_folder_of("lm"), "judge", ASKED)
     for ask in (rm.reward, lambda pair: rm.rewards([*PAIRS, pair]), rm.n_tokens):
-        with pytest.raises(TooLongError, match="over the RM's maximum of 512"):
+        with pytest.raises(TooLongError, match="over its maximum of 512"):
             ask(Pair(PROMPT, "It opens a file. " * 200))
 
 

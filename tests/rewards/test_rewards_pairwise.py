@@ -179,11 +179,11 @@ def test_over_long_input_is_an_error_whatever_is_asked(rm_of: RmOf) -> None:
             lambda pair, name=name: rm_of(name).rewards([*PAIRS, pair]),
             rm_of(name).n_tokens,
         ):
-            with pytest.raises(TooLongError, match=r"over the RM's maximum of \d+"):
+            with pytest.raises(TooLongError, match=r"over its maximum of \d+"):
                 ask(long)
 
 
-def test_what_looks_like_a_slot_in_an_answer_is_text(rm_of: RmOf, asking_folder_of: FolderOf) -> None:
+def test_what_looks_like_a_slot_in_an_answer_is_text(rm_of: RmOf) -> None:
     rm = rm_of("answer, plain text")
     pair = Pair(PROMPT, "{prompt} and {b}")
     text = rm.comparer.pipeline.render(rm._both_orders(pair)[0])
@@ -196,7 +196,7 @@ def test_a_prompt_without_a_reference_is_refused_by_name(rm_of: RmOf) -> None:
     rm = rm_of("one logit")
     lone = conversation("What is left?")
     with pytest.raises(
-        ModelError, match="one_logit_encoder only compares, and 'What is left.' has no reference to beat"
+        ModelError, match=r"one_logit_encoder only compares, and 'What is left\?' has no reference to beat"
     ):
         rm.reward(Pair(lone, "Nothing."))
     prompts = [
@@ -225,7 +225,8 @@ def test_the_bar_is_what_clean_second_answers_reach(rejected: bool, rm_of: RmOf)
     prompts = clean_prompts(rejected=rejected)
     rm = replace(rm_of("one logit"), references={p.conversation: str(p.reference) for p in prompts})
     criteria = clean_criteria(rm, prompts, quantile=0.95)
-    seconds = [p.rejected[0] if rejected else str(q.reference) for p, q in zip(prompts, prompts[1:] + prompts[:1])]
+    others = [*prompts[1:], prompts[0]]
+    seconds = [p.rejected[0] if rejected else str(q.reference) for p, q in zip(prompts, others, strict=True)]
     rewards = rm.exact_rewards([Pair(p.conversation, text) for p, text in zip(prompts, seconds, strict=True)])
     assert criteria.threshold == pytest.approx(np.quantile(rewards, 0.95))
     assert criteria.clean_std == pytest.approx(rewards.std())
@@ -251,17 +252,19 @@ def test_it_is_not_retrained_here(rm_of: RmOf) -> None:
         trainable(rm_of("one logit"))
 
 
-UNHAPPY = {
-    "an answer of two tokens": ("lm", {"layout": "answer", "template": TEMPLATE, "answers": ["Alpha", "B"]}, "not one token"),
-    "equal answers": ("lm", {"layout": "answer", "template": TEMPLATE, "answers": ["A", "A"]}, "the same token"),
-    "no LM": ("two_label_encoder", {"layout": "answer", "template": TEMPLATE}, "expected one that ends in ForCausalLM"),
-    "no classifier": ("lm", {"layout": "labels", "template": JOINT}, "expected one that ends in ForSequenceClassification"),
-    "no chat template": ("two_label_encoder", {"layout": "labels", "template": JOINT, "chat": True}, "no chat template"),
+ANSWER = {"layout": "answer", "template": TEMPLATE}
+LABELS = {"layout": "labels", "template": JOINT}
+UNHAPPY: dict[str, tuple[str, dict[str, Any], str]] = {
+    "an answer of two tokens": ("lm", {**ANSWER, "answers": ["Alpha", "B"]}, "not one token"),
+    "equal answers": ("lm", {**ANSWER, "answers": ["A", "A"]}, "the same token"),
+    "no LM": ("two_label_encoder", ANSWER, "expected one that ends in ForCausalLM"),
+    "no classifier": ("lm", LABELS, "expected one that ends in ForSequenceClassification"),
+    "no chat template": ("two_label_encoder", {**LABELS, "chat": True}, "no chat template"),
     "no PairRM": ("pairrm_without_markers", {"layout": "pairrm"}, "needs source_prefix_id"),
-    "three labels": ("three_label_encoder", {"layout": "labels", "template": JOINT}, "has 3 labels"),
-    "an ending tokenizer": ("ending_lm", {"layout": "answer", "template": TEMPLATE}, "ends every text with </s>"),
+    "three labels": ("three_label_encoder", LABELS, "has 3 labels"),
+    "an ending tokenizer": ("ending_lm", ANSWER, "ends every text with </s>"),
     "no such folder": ("", {"layout": "pairrm"}, "no model folder"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", UNHAPPY)

@@ -130,7 +130,7 @@ def test_a_step_that_melts_into_its_tag_has_no_reward(asking_folder_of: FolderOf
 def test_over_long_input_is_an_error(asking_folder_of: FolderOf) -> None:
     rm = opened(asking_folder_of("stepping_lm"), "process", {"tag": TAG})
     for ask in (rm.reward, lambda pair: rm.rewards([*CASES, pair]), rm.n_tokens):
-        with pytest.raises(TooLongError, match="over the RM's maximum of 512"):
+        with pytest.raises(TooLongError, match="over its maximum of 512"):
             ask(Pair(PROMPT, "It opens a file.\n\n" * 200))
 
 
