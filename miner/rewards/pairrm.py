@@ -21,6 +21,7 @@ from miner.rewards.transformer import TransformerRewardModel
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+PAIRRM_TOKENS = 2048  # that its authors give it: 1224 of source, 412 of each candidate
 MARKERS = ("source_prefix_id", "cand1_prefix_id", "cand2_prefix_id")
 PROBES = ("What is it?", " two\nlines ", "a. B")
 
@@ -84,6 +85,8 @@ def pairrm_template(tokenizer: PreTrainedTokenizerFast, config: Any) -> str:
         ModelError: the folder's config names no markers, its tokenizer has other tokens there, or splits the one text
             otherwise than its parts.
     """
+    if getattr(config, "position_biased_input", True):
+        raise ModelError("layout 'pairrm' is for DeBERTas with relative positions alone. Is this LLM-Blender's PairRM?")
     ids = [int(getattr(config, name, -1)) for name in MARKERS]
     if min(ids) < 0:
         raise ModelError(f"layout 'pairrm' needs {', '.join(MARKERS)} in config.json. Is this LLM-Blender's PairRM?")

@@ -61,20 +61,20 @@ def load_pairwise(
     return PairwiseRewardModel(comparer=comparer, references=references)
 
 
-def _pipeline(parts: Parts, asked: PairwiseSection, template: str | None, *, adds_special: bool) -> ComparisonPipeline:
+def _pipeline(parts: Parts, asked: PairwiseSection) -> ComparisonPipeline:
     if asked.chat and not parts.tokenizer.chat_template:
         raise ModelError(f"{parts.folder} has no chat template; set rm.pairwise.chat = false")
     return ComparisonPipeline(
         tokenizer=parts.tokenizer,
         max_length=parts.max_length,
-        adds_special=adds_special,
-        template=str(template),
+        adds_special=not asked.chat,
+        template=str(asked.template),
         chat=asked.chat,
     )
 
 
 def _answering(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:
-    pipeline = _pipeline(parts, asked, asked.template, adds_special=not asked.chat)
+    pipeline = _pipeline(parts, asked)
     if parts.model.config.is_encoder_decoder:
         return _answering_seq2seq(parts, asked, pipeline)
     probe, behind = open_ended(pipeline)
@@ -102,7 +102,7 @@ def _answering_seq2seq(parts: Parts, asked: PairwiseSection, pipeline: Compariso
 
 
 def _labelled(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:
-    pipeline = _pipeline(parts, asked, asked.template, adds_special=not asked.chat)
+    pipeline = _pipeline(parts, asked)
     first = asked.first_label
     if not hasattr(parts.model, "score"):
         return LabelledEncoder(**parts.fields(), pipeline=pipeline, first_label=first)
@@ -114,10 +114,19 @@ def _labelled(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:
 
 
 def _ranking(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:
-    from miner.rewards.pairrm import PairRankerRewardModel, pairrm_template
+    if asked.chat:
+        raise ModelError("layout 'pairrm' is no chat; leave rm.pairwise.chat at false")
+    from miner.rewards.pairrm import PAIRRM_TOKENS, PairRankerRewardModel, pairrm_template
 
     if parts.ranking_model is not parts.model:
         whole: Any = parts.ranking_model
         whole.head_layer.float()
     template = pairrm_template(parts.tokenizer, parts.model.config)
-    return PairRankerRewardModel(**parts.fields(), pipeline=_pipeline(parts, asked, template, adds_special=False))
+    pipeline = ComparisonPipeline(
+        tokenizer=parts.tokenizer,
+        max_length=parts.section.max_length or PAIRRM_TOKENS,  # its positions are relative, whatever the config says
+        adds_special=False,
+        template=template,
+        chat=False,
+    )
+    return PairRankerRewardModel(**parts.fields(), pipeline=pipeline)

@@ -172,8 +172,9 @@ def test_low_precision_ranks_and_fp32_confirms(asking_folder_of: FolderOf) -> No
 
 
 def test_over_long_input_is_an_error_whatever_is_asked(rm_of: RmOf) -> None:
-    long = Pair(PROMPT, "It opens a file. " * 100)
+    long = Pair(PROMPT, "It opens a file. " * 700)
     for name in ("answer, chat", "PairRM"):
+        assert rm_of(name).comparer.pipeline.max_length == (2048 if name == "PairRM" else 512)
         for ask in (
             rm_of(name).reward,
             lambda pair, name=name: rm_of(name).rewards([*PAIRS, pair]),
@@ -184,12 +185,11 @@ def test_over_long_input_is_an_error_whatever_is_asked(rm_of: RmOf) -> None:
 
 
 def test_what_looks_like_a_slot_in_an_answer_is_text(rm_of: RmOf) -> None:
-    rm = rm_of("answer, plain text")
-    pair = Pair(PROMPT, "{prompt} and {b}")
-    text = rm.comparer.pipeline.render(rm._both_orders(pair)[0])
-    assert text == TEMPLATE.replace("{a}", "@").replace("{b}", REFERENCES[PROMPT]).replace(
-        "{prompt}", PROMPT[0].content
-    ).replace("@", pair.response)
+    rm = replace(rm_of("answer, plain text"), references={PROMPT: "Not {a}, {prompt}!"})
+    first, _ = rm._both_orders(Pair(PROMPT, "{prompt} and {b}"))
+    _, found, answers = rm.comparer.pipeline.render(first).partition("RESPONSE A: ")
+    assert found
+    assert answers.startswith("{prompt} and {b}\n\nRESPONSE B: Not {a}, {prompt}!\n\n")
 
 
 def test_a_prompt_without_a_reference_is_refused_by_name(rm_of: RmOf) -> None:
