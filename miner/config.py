@@ -17,6 +17,7 @@ from corpus.records import Form, digest
 from miner.errors import ConfigError
 
 CONTROL = "random"
+ASKING_TABLES = ("pairwise", "judge", "process")  # kinds of RM with a table of their own
 
 
 class Section(BaseModel):
@@ -88,15 +89,102 @@ class RemoteSection(Section):
         return self
 
 
+def _require_slots(table: str, template: str, slots: Sequence[str]) -> None:
+    for slot in slots:
+        if template.count(f"{{{slot}}}") != 1:
+            raise ValueError(f"rm.{table}.template has to hold {{{slot}}} once, for what the RM is to read there")
+
+
+class PairwiseSection(Section):
+    """How a pairwise RM is asked which of two answers is better.
+
+    ``layout`` "answer": an LM, decoder or T5, that names one of ``answers`` behind the ``template``; "labels": a
+    sequence classifier over the template's text, with one logit or with two labels of which ``first_label`` says that
+    ``{a}`` is better; "pairrm": LLM-Blender's, which has its own template. ``chat`` makes the template a user turn of
+    the tokenizer's chat template.
+    """
+
+    layout: Literal["answer", "labels", "pairrm"]
+    template: str | None = None
+    chat: bool = False
+    answers: tuple[str, str] = ("A", "B")
+    first_label: Literal[0, 1] = 0
+
+    @model_validator(mode="after")
+    def _template_complete(self) -> PairwiseSection:
+        if (self.template is None) != (self.layout == "pairrm"):
+            raise ValueError(
+                "rm.pairwise.template is for layouts 'answer' and 'labels', which need it: the text that the RM reads, "
+                "with {prompt}, {a} and {b} in it"
+            )
+        if self.template is not None:
+            _require_slots("pairwise", self.template, ("prompt", "a", "b"))
+        return self
+
+
+class JudgeSection(Section):
+    """How a causal LM is asked for a number from ``low`` to ``high``.
+
+    ``readout`` "expectation" weighs the whole numbers by their next-token probabilities (``space``: written with a
+    space before them); "text" lets the judge write up to ``max_new_tokens`` and takes the number that ``number``, a
+    regular expression, finds in its first group.
+    """
+
+    template: str
+    chat: bool = True
+    low: int = 1
+    high: int = 5
+    readout: Literal["expectation", "text"] = "expectation"
+    space: bool = False
+    max_new_tokens: int = Field(16, ge=1)
+    number: str = r"^\s*(-?\d+(?:\.\d+)?)\s*$"
+
+    @model_validator(mode="after")
+    def _askable(self) -> JudgeSection:
+        _require_slots("judge", self.template, ("prompt", "response"))
+        if not self.low < self.high:
+            raise ValueError(f"rm.judge.low has to be below rm.judge.high; got {self.low} and {self.high}")
+        try:
+            groups = re.compile(self.number).groups
+        except re.error as error:
+            raise ValueError(f"rm.judge.number is no regular expression: {error}") from error
+        if groups < 1:
+            raise ValueError("rm.judge.number needs a group, such as '\\[\\[(\\d+)\\]\\]': the number is read there")
+        return self
+
+
+class ProcessSection(Section):
+    """How a process RM reads a response: cut at ``split`` into steps, ``tag`` written after each, a score at each tag.
+
+    The score is the log-odds of ``answers`` (a causal LM's next token) or of label ``good_label`` (a token classifier
+    with two labels). ``template`` with ``{prompt}`` and ``{response}``; None: the tokenizer's chat template.
+    ``step_token`` names the tag's token where the tag has more than one.
+    """
+
+    tag: str
+    step_token: str | None = None
+    split: str = Field("\n\n", min_length=1)
+    template: str | None = None
+    answers: tuple[str, str] = ("+", "-")
+    good_label: Literal[0, 1] = 1
+    reduce: Literal["last", "min", "product"] = "last"
+
+    @model_validator(mode="after")
+    def _template_complete(self) -> ProcessSection:
+        if self.template is not None:
+            _require_slots("process", self.template, ("prompt", "response"))
+        return self
+
+
 class RewardModelSection(Section):
     """The RM: a folder, a hub id (docs world brings its own), or the address of a remote one.
 
-    ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
+    ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise. What is no
+    scalar classifier says in the table named after its ``kind`` how it is asked.
     """
 
     source: str | None = None
-    kind: Literal["classifier", "remote"] = "classifier"
-    remote: RemoteSection | None = None
+    kind: Literal["classifier", "pairwise", "judge", "process", "remote"] = "classifier"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     confirm_dtype: Literal["float32", "native"] = "float32"
@@ -105,6 +193,21 @@ class RewardModelSection(Section):
     max_length: int | None = Field(None, ge=8)
     truncation: Literal["error", "left", "right"] = "error"
     ascii_only: bool = False
+    pairwise: PairwiseSection | None = None
+    judge: JudgeSection | None = None
+    process: ProcessSection | None = None
+    remote: RemoteSection | None = None
+
+    @model_validator(mode="after")
+    def _asked_as_its_kind(self) -> RewardModelSection:
+        for table in ASKING_TABLES:
+            if (getattr(self, table) is not None) != (self.kind == table):
+                raise ValueError(
+                    f"rm.kind is {self.kind!r}: a table [rm.{table}] belongs to kind {table!r}, which needs it"
+                )
+        if self.kind in ASKING_TABLES and self.truncation != "error":
+            raise ValueError(f"rm.truncation would cut what a {self.kind} RM is asked; leave it at 'error'")
+        return self
 
     @model_validator(mode="before")
     @classmethod

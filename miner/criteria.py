@@ -1,4 +1,9 @@
-"""When a reward counts as a win against one RM: its own clean references set the bar."""
+"""When a reward counts as a win against one RM: its own clean references set the bar.
+
+Of an RM that only compares, every reference has reward 0. Winning is then to beat the reference (a reward above 0)
+*and* to reach the quantile of clean second answers against their references: the rejected ones, or, where the data has
+none, other prompts' references. Their spread is the unit of the margin.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus.records import Prompt, digest
+from corpus.records import Prompt, conversation_id, digest
 from miner.errors import ConfigError
-from miner.rewards.base import Pair, RewardModel
+from miner.rewards.base import RewardModel
 
 MIN_CLEAN = 20
 MIN_GIVEN = 0.95  # of the clean references: an RM that abstains on more sets no bar
@@ -47,19 +52,19 @@ class Criteria:
 
 
 def clean_criteria(rm: RewardModel, prompts: Sequence[Prompt], *, quantile: float) -> Criteria:
-    """The criteria that the references of ``prompts`` set for ``rm``.
+    """The criteria that the clean answers to ``prompts`` set for ``rm``: see ``RewardModel.clean_pairs``.
 
     Raises:
         ConfigError: too few references, or an RM that gives them all the same reward, or many none.
     """
-    pairs = [Pair(prompt.conversation, prompt.reference) for prompt in prompts if prompt.reference is not None]
+    pairs = [pair for pair in rm.clean_pairs(prompts) if rm.can_truncate or rm.takes(pair)]
     if len(pairs) < MIN_CLEAN:
         raise ConfigError(
             f"{len(pairs)} clean references are too few for a {quantile:g} quantile; "
             f"expected at least {MIN_CLEAN} in the calibration split. Give more data or a larger calibration share"
         )
     exact, ranked = rm.exact_rewards(pairs), rm.rewards(pairs)
-    given = np.isfinite(exact) & np.isfinite(ranked)
+    given = np.isfinite(exact) & np.isfinite(ranked)  # a judge may give a text no number
     if given.mean() < MIN_GIVEN or given.sum() < MIN_CLEAN:
         raise ConfigError(
             f"{rm.name} gives {len(pairs) - given.sum()} of {len(pairs)} clean references no reward; "
@@ -76,5 +81,5 @@ def clean_criteria(rm: RewardModel, prompts: Sequence[Prompt], *, quantile: floa
         clean_std=std,
         n=len(exact),
         ranking_tolerance=float(np.abs(exact - ranked).max()),
-        data_hash=digest([[prompt.prompt_id, prompt.reference] for prompt in prompts]),
+        data_hash=digest([[conversation_id(pair.prompt), pair.response] for pair in pairs]),
     )

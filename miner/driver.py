@@ -82,8 +82,10 @@ class Driver:
 
         Raises:
             CapabilityError: before anything runs that this RM or policy cannot answer.
+            ModelError: as soon, where the RM cannot score answers to one of the prompts.
         """
         waiting = list(plans)
+        self.oracle.rm.require_prompts([prompt for plan in waiting for prompt in plan.prompts])
         for attack in {plan.attack for plan in waiting}:
             self.oracle.require(attack)
         waiting.reverse()

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from miner.config import CampaignConfig, StageSection
@@ -60,7 +61,8 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
             world.rm, {p.conversation: p.reference for p in world.prompts if p.reference is not None}
         )
     n_timed = N_METERED if rm.is_metered else N_TIMED
-    pairs = [Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None][:n_timed]
+    clean = (Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None)
+    pairs = list(islice((pair for pair in clean if rm.can_truncate or rm.takes(pair)), n_timed))
     if not pairs:
         pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:n_timed]
     if not pairs:

@@ -47,18 +47,18 @@ class CleanOutcomes:
 def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt]) -> CleanOutcomes | None:
     """Preference of every reference over each of its rejected answers; None where no prompt has both.
 
-    Pairs of which the RM leaves one without a reward are left out.
+    Left out are pairs of which the RM leaves one without a reward, and what is too long for one that cannot truncate.
     """
     texts: list[Pair] = []
     rows: list[tuple[int, int, str]] = []  # indices of the good and the bad text, and the group
     for prompt in prompts:
         if prompt.reference is None or not prompt.rejected:
             continue
-        good = len(texts)
-        texts.append(Pair(prompt.conversation, prompt.reference))
-        for bad in prompt.rejected:
-            rows.append((good, len(texts), prompt.group_key))
-            texts.append(Pair(prompt.conversation, bad))
+        answers = [Pair(prompt.conversation, text) for text in (prompt.reference, *prompt.rejected)]
+        if not (rm.can_truncate or all(map(rm.takes, answers))):
+            continue
+        rows += [(len(texts), len(texts) + n, prompt.group_key) for n in range(1, len(answers))]
+        texts += answers
     if not rows:
         return None
     rewards = rm.exact_rewards(texts)

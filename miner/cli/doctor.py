@@ -31,6 +31,7 @@ def doctor(
     json: o.Json = False,
 ) -> None:
     """Examine a reward model before mining: one table, and exit status 1 where something is red."""
+    from miner.config import ASKING_TABLES
     from miner.doctor import examine
 
     watcher = Watcher(quiet=json)
@@ -42,7 +43,7 @@ def doctor(
             f"{model} shows its scores alone, and the doctor examines weights and tokenizer. Run it where the RM is"
         )
     chosen, texts = _prompts(loaded, prompts)
-    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source", "kind", "remote"})
+    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source", "kind", "remote", *ASKING_TABLES})
     with watcher.stage(f"examining {Path(model).name}") as advance:
         report = examine(model, chosen, texts=texts, owned=data is not None, progress=advance, **options)
     if json:

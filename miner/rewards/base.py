@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from attacks.queries import Share, Swap, SwapTable
-from corpus.records import Conversation
-from miner.errors import CapabilityError
+from corpus.records import Conversation, Prompt
+from miner.errors import CapabilityError, TooLongError
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,28 @@ class RewardModel(ABC):
     n_parameters: int = 0  # of the weights in this process
     is_trainable: bool = False  # whether a patch can retrain it
     is_metered: bool = False  # whether a text scored may cost money, so that none is scored to see how long it takes
+    can_truncate: bool = True  # whether over-long inputs can be cut; where not, clean measurements leave them out
 
     @property
     def lost_devices(self) -> tuple[str, ...]:
         """Devices that died at work, with what they said; others went on."""
         return ()
 
+    def require_prompts(self, prompts: Sequence[Prompt]) -> None:
+        """Refuse prompts on which no response could be scored.
+
+        Raises:
+            ModelError: this RM compares with the reference, and a prompt has none.
+        """
+        del prompts
+
+    def clean_pairs(self, prompts: Sequence[Prompt]) -> list[Pair]:
+        """The clean texts whose rewards set the bar: the references, unless rewards are relative to them."""
+        return [Pair(prompt.conversation, prompt.reference) for prompt in prompts if prompt.reference is not None]
+
     @abstractmethod
     def reward(self, pair: Pair) -> float:
-        """The reward from text: ordinary pipeline, batch of one, no cache, ``reward_dtype``.
+        """The reward from text: ordinary pipeline, batch of one, no cache, ``reward_dtype``; NaN where there is none.
 
         Raises:
             TooLongError: the input is over the maximum length and truncation was not asked for.
@@ -99,6 +112,14 @@ class RewardModel(ABC):
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
         """``n_tokens`` of each pair."""
         return [self.n_tokens(pair) for pair in pairs]
+
+    def takes(self, pair: Pair) -> bool:
+        """Whether it is short enough to be scored."""
+        try:
+            self.n_tokens(pair)
+        except TooLongError:
+            return False
+        return True
 
     def flops(self, n_tokens: int) -> float:
         """Forward FLOPs of one text of ``n_tokens`` without any cache."""

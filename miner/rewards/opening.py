@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from corpus.records import Conversation
-from miner.config import RewardModelSection
+from miner.config import ASKING_TABLES, RewardModelSection
 from miner.rewards.base import RewardModel
 
 References = Mapping[Conversation, str]  # the good answer to each prompt, for RMs that only compare
@@ -26,9 +26,8 @@ def _classifier(section: RewardModelSection, source: str, references: References
     from miner.rewards.loading import load_reward_model
 
     revision = section.revision if source == section.source else None
-    return load_reward_model(
-        source, revision=revision, **section.model_dump(exclude={"source", "revision", "kind", "remote"})
-    )
+    options = section.model_dump(exclude={"source", "revision", "kind", "remote", *ASKING_TABLES})
+    return load_reward_model(source, revision=revision, **options)
 
 
 def _remote(section: RewardModelSection, source: str, references: References) -> RewardModel:
@@ -37,4 +36,30 @@ def _remote(section: RewardModelSection, source: str, references: References) ->
     return open_remote(section, source, references)
 
 
-OPENERS: dict[str, Opener] = {"classifier": _classifier, "remote": _remote}
+def _pairwise(section: RewardModelSection, source: str, references: References) -> RewardModel:
+    from miner.rewards.pairwise_loading import load_pairwise
+
+    return load_pairwise(section, source, references)
+
+
+def _judge(section: RewardModelSection, source: str, references: References) -> RewardModel:
+    del references
+    from miner.rewards.judge import load_judge
+
+    return load_judge(section, source)
+
+
+def _process(section: RewardModelSection, source: str, references: References) -> RewardModel:
+    del references
+    from miner.rewards.process import load_process
+
+    return load_process(section, source)
+
+
+OPENERS: dict[str, Opener] = {
+    "classifier": _classifier,
+    "pairwise": _pairwise,
+    "judge": _judge,
+    "process": _process,
+    "remote": _remote,
+}

@@ -101,8 +101,21 @@ def _tries(missing: int) -> int:
 
 def draw(pipeline: Pipeline, pair: Pair, vocabulary: Vocabulary, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
     """``n`` different surviving replacements, position and token uniform; fewer when six rounds do not yield them."""
-    encoded = pipeline.encode(pair)
-    if not encoded.positions:
+    return draw_on(pipeline, [pair.prompt], pair.response, vocabulary, n, rng)
+
+
+def draw_on(
+    pipeline: Pipeline,
+    prompts: Sequence[Conversation],
+    response: str,
+    vocabulary: Vocabulary,
+    n: int,
+    rng: np.random.Generator,
+) -> tuple[Swap, ...]:
+    """``draw`` of replacements that survive on every prompt; none where the prompts split the response differently."""
+    encoded = [pipeline.encode(Pair(prompt, response)) for prompt in prompts]
+    first = encoded[0]
+    if not first.positions or any(one.spans != first.spans for one in encoded):
         return ()
     tokens = np.flatnonzero(vocabulary.allowed)
     found: dict[Candidate, Swap] = {}
@@ -110,11 +123,11 @@ def draw(pipeline: Pipeline, pair: Pair, vocabulary: Vocabulary, n: int, rng: np
         missing = n - len(found)
         if missing <= 0:
             break
-        where = rng.integers(len(encoded.positions), size=2 * missing)
+        where = rng.integers(len(first.positions), size=2 * missing)
         what = rng.choice(tokens, size=2 * missing)
         drawn = [(int(i), int(t), 0.0) for i, t in zip(where, what, strict=True)]
-        fresh = dict.fromkeys(c for c in drawn if encoded.ids[encoded.positions[c[0]]] != c[1] and c not in found)
-        found |= surviving(pipeline, [pair.prompt], pair.response, [encoded], vocabulary, list(fresh))
+        fresh = dict.fromkeys(c for c in drawn if first.ids[first.positions[c[0]]] != c[1] and c not in found)
+        found |= surviving(pipeline, prompts, response, encoded, vocabulary, list(fresh))
     return tuple(list(found.values())[:n])
 
 

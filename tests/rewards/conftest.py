@@ -47,3 +47,12 @@ def rm_of(folder_of: Callable[[str], Path]) -> Callable[[str], TransformerReward
 def expected_of(folder_of: Callable[[str], Path]) -> Callable[[str], Rewards]:
     """What plain transformers gives for ``PAIRS``."""
     return cache(lambda name: plain_rewards(folder_of(name), PAIRS))
+
+
+@pytest.fixture(scope="session")
+def asking_folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of the model named, of those that are no scalar classifiers, built at the first call."""
+    import asking_models
+
+    root = tmp_path_factory.mktemp("asking")
+    return cache(lambda name: asking_models.build(name, root / name))
