@@ -63,8 +63,8 @@ def diversity(
 ) -> None:
     """Measure how varied policies or texts are, the first against each other: words, meaning, entropy, attractors."""
     from miner.diversity import Settings, load_embedding, measure_diversity
-    from miner.diversity.figures import FIGURES
     from miner.diversity.persona import BUILT_IN, built_in_prompts, read_persona
+    from miner.report.diversity_figures import FIGURES
 
     watcher = Watcher(quiet=json)
     no_rm = None if data == "docs" else "none"  # a campaign needs one; here none takes part

@@ -11,6 +11,7 @@ from miner.cli import corpus_verbs, stages
 from miner.cli.bench import bench
 from miner.cli.diversity import diversity
 from miner.cli.doctor import doctor
+from miner.cli.gap import gap
 from miner.cli.output import say_error
 from miner.errors import RmMinerError
 
@@ -34,6 +35,7 @@ for verb in (
     stages.tune,
     bench,
     diversity,
+    gap,
     stages.report,
 ):
     app.command()(verb)

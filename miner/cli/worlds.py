@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from corpus.records import Prompt, Split
     from miner.config import CampaignConfig
+    from miner.docsworld.harvest import DocEntry
     from miner.gold import Gold
     from miner.progress import Observer
 
@@ -25,11 +26,11 @@ class Encoder:
     name: str
 
 
-def prompts_of(config: CampaignConfig, n: int, split: Split = "held_out") -> tuple[Prompt, ...]:
-    """At most ``n`` prompts of a split, spread over their groups.
+def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out") -> tuple[Prompt, ...]:
+    """At most ``n`` prompts of a split, spread over their groups; without ``n`` all of them.
 
     Raises:
-        DataError, ConfigError: from the data; or the split holds none.
+        DataError, ConfigError: from the data; or ``n`` were asked for and the split holds none.
     """
     from miner.docsworld.world import DocsWorld
     from miner.errors import ConfigError
@@ -40,11 +41,22 @@ def prompts_of(config: CampaignConfig, n: int, split: Split = "held_out") -> tup
         pool = DocsWorld.load(cache_folder() / "docsworld").prompts(split)
     else:
         pool = tuple(prompt for prompt in read_prompts(config) if prompt.split == split)
+    if n is None:
+        return pool
     if not pool:
         raise ConfigError(
             f"the {split} split holds no prompt. Give more data, or another split: --set data.fractions=…"
         )
     return spread(pool, min(n, len(pool)), seed=config.seed)
+
+
+def docs_pairs(*splits: Literal["train", "calibration", "held_out"]) -> list[tuple[Prompt, DocEntry]]:
+    """Docs world's prompts of these splits, each with the object it asks about."""
+    from miner.docsworld.world import DocsWorld
+    from miner.rewards.identity import cache_folder
+
+    docs = DocsWorld.load(cache_folder() / "docsworld")
+    return [pair for split in splits for pair in zip(docs.prompts(split), docs.by_role[split], strict=True)]
 
 
 def docs_policy(config: CampaignConfig, observer: Observer) -> str:
