@@ -41,7 +41,7 @@ class PatchReport:
 
 
 def training_findings(findings: Sequence[Finding], section: PatchSection) -> list[Finding]:
-    """The findings a patch may see: nonsense on train prompts, of no family or form that is held out, each text once."""
+    """The findings a patch may see: nonsense on train prompts, of no held-out family or form, each text once."""
     allowed = {
         (finding.prompt_id, finding.response): finding
         for finding in findings

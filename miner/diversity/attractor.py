@@ -2,9 +2,10 @@
 
 Of each prompt's samples the largest mode in the embedding is taken. One of its texts is cut in half, so many words of
 an answer to *another* prompt are forced behind the first half, and the policy writes on. It has returned where what it
-writes is, on average, as close to the second halves of the mode's other texts as texts of one mode are. Compared with
-the same first half written on without a push, and with what the policy writes on other prompts ("stranger"). Ends are
-compared with ends: the kept half would be alike by construction.
+writes is, on average, as close to the second halves of the mode's other texts as texts of one mode are. Where it ends
+at once it has said nothing: that is counted apart. Compared with the same first half written on without a push, and
+with what the policy writes on other prompts ("stranger"). Ends are compared with ends: the kept half would be alike by
+construction.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from miner.diversity.sampling import SamplePlan, seed_of
 from miner.diversity.writings import LEAST_SETS, Writings, Written
 from miner.language_models import LanguageModel
 from miner.progress import Advance
-from miner.statistics import paired_difference, rate
+from miner.statistics import Rate, paired_difference, rate
 
 LEAST_WORDS = 4
 CONTINUATIONS = 4
@@ -50,7 +51,7 @@ def attractor_test(
     mode_distance: float,
     progress: Advance,
 ) -> Attractor | None:
-    """The test on every prompt with a top mode of two long enough texts; None where too few have one.
+    """The test on every prompt with a top mode of two long enough texts; None where too few have one, or say anything.
 
     Raises:
         TooLongError: see ``LanguageModel.sample``.
@@ -83,13 +84,24 @@ def attractor_test(
 
     came_back, unpushed, by_chance = returns(forced), returns(free), returns(strangers)
     groups = [trial.written.group for trial in trials]
-    each = [group for group in groups for _ in range(CONTINUATIONS)]
+    both = [i for i in range(len(trials)) if came_back[i] and by_chance[i]]
+    if len({groups[i] for i in both}) < LEAST_SETS:
+        return None
+
+    def share(rows: Sequence[Sequence[bool]]) -> Rate:
+        flat = [(outcome, group) for row, group in zip(rows, groups, strict=True) for outcome in row]
+        return rate([outcome for outcome, _ in flat], groups=[group for _, group in flat], seed=plan.seed)
+
     return Attractor(
-        forced=rate([r for row in came_back for r in row], groups=each, seed=plan.seed),
-        free=rate([r for row in unpushed for r in row], groups=each, seed=plan.seed),
-        stranger=rate([r for row in by_chance for r in row], groups=each, seed=plan.seed),
+        forced=share(came_back),
+        free=share(unpushed),
+        stranger=share(by_chance),
+        ended=share([[not text for text in texts] for texts in forced]),
         pull=paired_difference(
-            [float(np.mean(row)) for row in came_back], [float(np.mean(row)) for row in by_chance], groups, plan.seed
+            [float(np.mean(came_back[i])) for i in both],
+            [float(np.mean(by_chance[i])) for i in both],
+            [groups[i] for i in both],
+            plan.seed,
         ),
         off_mode_tokens=off_mode_tokens,
         prompts=len(trials),
@@ -119,6 +131,9 @@ def _trial(
 
 
 def _returned(trial: _Trial, texts: Sequence[str], embed: Embed, mode_distance: float) -> list[bool]:
-    """For each text: is it as close to the mode's ends as texts of one mode? One that is empty is not."""
-    closeness = (embed(texts) @ embed(trial.ends).T).mean(1)
-    return [bool(text) and bool(near >= 1 - mode_distance) for text, near in zip(texts, closeness, strict=True)]
+    """For each text that is not empty: is it as close to the mode's ends as texts of one mode?"""
+    written = [text for text in texts if text]
+    if not written:
+        return []
+    closeness = (embed(written) @ embed(trial.ends).T).mean(1)
+    return [bool(near >= 1 - mode_distance) for near in closeness]

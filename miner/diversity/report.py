@@ -51,7 +51,8 @@ class Change:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attractor:
     """How often a policy returns to a prompt's top mode. ``forced`` is after off-mode words, ``free`` without them,
-    ``stranger`` what another prompt's free ends do; ``pull`` is forced minus stranger, paired by prompt.
+    ``stranger`` what another prompt's free ends do; ``pull`` is forced minus stranger, paired by prompt. ``ended`` is
+    how often the policy ended right after the off-mode words: such texts count in no other rate.
 
     ``prompts`` had a top mode of two texts or more that are long enough, ``without`` had none.
     """
@@ -59,6 +60,7 @@ class Attractor:
     forced: Rate
     free: Rate
     stranger: Rate
+    ended: Rate
     pull: Difference
     off_mode_tokens: int
     prompts: int

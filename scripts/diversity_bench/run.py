@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from diversity_bench.rejection import rejection_rounds
 from miner.cli.output import Watcher
 from miner.cli.worlds import docs_pairs, docs_policy, docs_rm, embedding_folder
 from miner.config import CampaignConfig, DataSection
@@ -26,9 +27,6 @@ from miner.report.measurements import draw_plots, write_measurement
 from miner.rewards import load_reward_model
 from miner.rewards.identity import cache_folder
 from miner.world import spread
-from scripts.diversity_bench.rejection import rejection_rounds
-
-RESULTS = Path(__file__).parents[1] / "results"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,36 +41,30 @@ class Sizes:
     tokens: int = 32
 
 
-FULL = Sizes(train_prompts=128, best_of=16, rounds=4, steps=80, prompts=48, samples=12, pool=64)
+FULL = Sizes(train_prompts=64, best_of=16, rounds=3, steps=40, prompts=40, samples=10, pool=64)
 QUICK = Sizes(train_prompts=16, best_of=4, rounds=1, steps=10, prompts=16, samples=4, pool=8)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes and quick models: not a measurement")
-    parser.add_argument("--out", type=Path, default=None, help="working folder, runs/bench-diversity unless named")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    sizes = QUICK if given.quick else FULL
-    out = given.out or Path("runs/bench-diversity-quick" if given.quick else "runs/bench-diversity")
+def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> None:
+    """Everything, into ``out``; the numbers into the file ``results``, the plots beside it unless ``quick``."""
     watcher = Watcher()
-    config = CampaignConfig(out=str(out), seed=given.seed, data=DataSection(world="docs", quick=given.quick))
+    config = CampaignConfig(out=str(out), seed=seed, data=DataSection(world="docs", quick=quick))
     docs = DocsWorld.load(cache_folder() / "docsworld")
     rm = load_reward_model(docs_rm(config, watcher), device="cpu")
     before = docs_policy(config, watcher)
     trained = rejection_rounds(
-        before, rm, spread(docs.prompts("train"), sizes.train_prompts, seed=given.seed), n=sizes.best_of,
-        rounds=sizes.rounds, steps=sizes.steps, max_new_tokens=sizes.tokens, seed=given.seed, out=out / "policies",
+        before, rm, spread(docs.prompts("train"), sizes.train_prompts, seed=seed), n=sizes.best_of,
+        rounds=sizes.rounds, steps=sizes.steps, max_new_tokens=sizes.tokens, seed=seed, out=out / "policies",
         say=watcher.note,
     )  # fmt: skip
-    asked = spread(docs.prompts("held_out"), sizes.prompts, seed=given.seed)
+    asked = spread(docs.prompts("held_out"), sizes.prompts, seed=seed)
     encoder = embedding_folder(None)
-    command = "scripts/bench_diversity" + (" --quick" if given.quick else "")
+    command = "scripts/bench_diversity" + (" --quick" if quick else "")
     diversity = measure_diversity(
         [Source(label="policy", policy=before), *(Source(label=one.name, policy=str(one)) for one in trained)],
         asked,
         embedding=load_embedding(encoder.folder, device="cpu", name=encoder.name),
-        settings=Settings(samples=sizes.samples, max_new_tokens=sizes.tokens, seed=given.seed, device="cpu"),
+        settings=Settings(samples=sizes.samples, max_new_tokens=sizes.tokens, seed=seed, device="cpu"),
         gold=Overlap(),
         persona=built_in_prompts(),
         folder=out,
@@ -83,12 +75,12 @@ def main() -> None:
     diversity.write(out)
     gaps: dict[str, Any] = {}
     for name, policy in (("before", before), ("after", str(trained[-1]))):
-        facts = docs_facts(docs_pairs("held_out", "calibration"), seed=given.seed) if name == "before" else None
+        facts = docs_facts(docs_pairs("held_out", "calibration"), seed=seed) if name == "before" else None
         gap = measure_gap(
             rm,
             policy=load_language_model(policy, device="cpu"),
             prompts=asked,
-            plan=Settings(samples=sizes.pool, max_new_tokens=sizes.tokens, seed=given.seed).plan(),
+            plan=Settings(samples=sizes.pool, max_new_tokens=sizes.tokens, seed=seed).plan(),
             gold=Overlap(),
             facts=facts or Facts(facts=(), abstained={}),
             calibration=docs.prompts("calibration"),
@@ -101,17 +93,16 @@ def main() -> None:
         gap.write(out / f"gap-{name}")
         gaps[name] = asdict(gap)
     sides = [{**asdict(side), "points": None, "source": side.label} for side in diversity.sides]
-    results = {
+    stored = {
         "sizes": asdict(sizes),
         "data_hash": docs.data_hash,
         "criteria": asdict(clean_criteria(rm, docs.prompts("calibration"), quantile=0.95)),
         "diversity": {**asdict(diversity), "sides": sides},
         "gap": gaps,
     }
-    target = out / "results.json" if given.quick else RESULTS / "diversity.json"
-    replace_text(target, json.dumps(results, indent=1, allow_nan=False) + "\n")
-    watcher.note(f"written: {target}")
-
-
-if __name__ == "__main__":
-    main()
+    replace_text(results, json.dumps(stored, indent=1, allow_nan=False) + "\n")
+    watcher.note(f"written: {results}")
+    if not quick:
+        (results.parent / "plots").mkdir(exist_ok=True)
+        for path in (*(out / "plots").glob("*.png"), *(out / "gap-before" / "plots").glob("*.png")):
+            shutil.copyfile(path, results.parent / "plots" / path.name)
