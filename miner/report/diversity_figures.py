@@ -78,11 +78,11 @@ def statistics(report: DiversityReport, ink: Ink) -> Figure | None:
     """Every side's value of the main statistics with 95 % intervals, within a prompt and across prompts."""
     if not report.sides or not report.sides[0].metrics:
         return None
-    figure = style.new_figure(ink, 4.6)
+    figure = style.new_figure(ink, 2.6 + 0.5 * len(report.sides))
     panels = figure.subplots(2, 3).ravel()
     for axes, name in zip(panels, SHOWN_METRICS, strict=True):
         better = "low is varied" if name in VARIED_WHEN_LOW else "high is varied"
-        style.styled(axes, ink, x=f"{AXIS_TITLES[name]} ({better})", y="", grid="x")
+        style.styled(axes, ink, x=f"{AXIS_TITLES[name]}\n({better})", y="", grid="x")
         _rows(axes, report, name, ink)
     style.shared_legend(figure, list(panels), ink)
     return figure
@@ -150,6 +150,7 @@ def _rows(axes: Axes, report: DiversityReport, name: str, ink: Ink) -> None:
                 [found.value], [at + shift], xerr=bars, fmt=marker, color=ink.colour(0 if scope == "within" else 1),
                 capsize=2.5, markersize=5, label=label,
             )  # fmt: skip
+    axes.locator_params(axis="x", nbins=4)
     axes.set_yticks(range(len(report.sides)), [_literal(side.label, 16) for side in report.sides])
     axes.set_ylim(len(report.sides) - 0.5, -0.5)
 
