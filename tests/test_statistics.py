@@ -221,5 +221,5 @@ def test_resampled_means_of_two_columns_are_on_the_same_resamples() -> None:
 
 @pytest.mark.parametrize(("values", "groups"), [([], None), ([1.0, float("nan")], None), ([1.0, 2.0], ["a", "a"])])
 def test_a_mean_that_has_no_interval_is_refused(values: list[float], groups: list[str] | None) -> None:
-    with pytest.raises(ValueError, match="at least|finite"):
+    with pytest.raises(ValueError, match=r"at least|finite"):
         mean(values, groups=groups)
