@@ -201,6 +201,8 @@ def _notes(read: Sequence[Reading], within: int | None, settings: Settings) -> l
             found.append(
                 f"{label} and {read[0].source.label} have no prompts in common; they are not compared in pairs."
             )
+    if settings.temperature != 1 and any(one.fingerprint for one in read):
+        found.append(f"Entropies and KL are those of temperature 1, along samples of {settings.temperature:g}.")
     templates = {one.chat_template for one in read} - {None}
     if len(templates) > 1:
         found.append("One policy has a chat template and another has none: they did not read the same prompts.")
