@@ -89,8 +89,8 @@ def statistics(report: DiversityReport, ink: Ink) -> Figure | None:
 
 
 def against_kl(report: DiversityReport, ink: Ink) -> Figure | None:
-    """Gold and diversity on one axis, each relative to the first policy, against √KL from it."""
-    sides = sorted((s for s in report.sides if s.sqrt_kl is not None), key=lambda side: side.sqrt_kl or 0.0)
+    """Gold and diversity on one axis, each relative to the first policy, against √KL from it, in the order given."""
+    sides = [side for side in report.sides if side.sqrt_kl is not None]
     if len(sides) < 2:
         return None
     figure = style.new_figure(ink, 3.6)

@@ -12,8 +12,7 @@ from diversity_bench.rejection import rejection_rounds
 from miner.cli.output import Watcher
 from miner.cli.worlds import docs_pairs, docs_policy, docs_rm, embedding_folder
 from miner.config import CampaignConfig, DataSection
-from miner.criteria import clean_criteria
-from miner.diversity import Settings, Source, load_embedding, measure_diversity
+from miner.diversity import DiversityReport, Settings, Source, load_embedding, measure_diversity
 from miner.diversity.persona import built_in_prompts
 from miner.docsworld.world import DocsWorld
 from miner.gap import Facts, docs_facts
@@ -92,17 +91,21 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
         write_measurement(out / f"gap-{name}", "gap", f"The gap {name}", gap, draw_plots(gap, GAP_FIGURES))
         gap.write(out / f"gap-{name}")
         gaps[name] = asdict(gap)
-    sides = [{**asdict(side), "points": None, "source": side.label} for side in diversity.sides]
-    stored = {
-        "sizes": asdict(sizes),
-        "data_hash": docs.data_hash,
-        "criteria": asdict(clean_criteria(rm, docs.prompts("calibration"), quantile=0.95)),
-        "diversity": {**asdict(diversity), "sides": sides},
-        "gap": gaps,
-    }
-    replace_text(results, json.dumps(stored, indent=1, allow_nan=False) + "\n")
-    watcher.note(f"written: {results}")
+        _store(results, sizes, docs.data_hash, diversity, gaps)
+        watcher.note(f"written: {results}, the gap {name} included")
     if not quick:
         (results.parent / "plots").mkdir(exist_ok=True)
         for path in (*(out / "plots").glob("*.png"), *(out / "gap-before" / "plots").glob("*.png")):
             shutil.copyfile(path, results.parent / "plots" / path.name)
+
+
+def _store(results: Path, sizes: Sizes, data_hash: str, diversity: DiversityReport, gaps: dict[str, Any]) -> None:
+    """What was measured so far; places on this machine and the points of the map are left out."""
+    sides = [{**asdict(side), "points": None, "source": side.label} for side in diversity.sides]
+    stored = {
+        "sizes": asdict(sizes),
+        "data_hash": data_hash,
+        "diversity": {**asdict(diversity), "sides": sides},
+        "gap": gaps,
+    }
+    replace_text(results, json.dumps(stored, indent=1, allow_nan=False) + "\n")
