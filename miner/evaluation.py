@@ -18,6 +18,8 @@ from miner.rewards.base import Pair, RewardModel
 from miner.statistics import Difference, Rate, paired_difference, rate, survival
 from miner.summary import AttackResult, Contrast, FormCount, TransferCell
 
+FACTUAL_FAMILY = "factual"  # attempts that swap a fact: what they find is no nonsense
+
 
 @dataclass(frozen=True, slots=True)
 class CleanOutcomes:

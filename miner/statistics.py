@@ -43,6 +43,16 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean of ``n`` values, with its 95 % interval."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class MedianCost:
     """A median of ``n`` break costs with its 95 % interval, in queries; None is over the ``budget``."""
 
@@ -110,6 +120,36 @@ def paired_difference(
         unseen = _wilson(0, len(counts))[1]
         low, high = value - unseen * (1 + value), value + unseen * (1 - value)
     return Difference(value, len(change), low, high)
+
+
+def mean(values: Sequence[float] | Floats, *, groups: Sequence[Hashable] | None = None, seed: int = 0) -> Mean:
+    """The mean of ``values`` with a cluster bootstrap interval; without ``groups`` each value is its own.
+
+    Where every value is the same the interval has width zero: nothing in the sample says how others would differ.
+
+    Raises:
+        ValueError: no values, values that are not finite, or a single group.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    _require_values(array, groups)
+    sums, counts = _by_group(array[:, None], groups)
+    if len(counts) == 1:
+        raise ValueError("one group says nothing about how others differ; an interval needs at least two")
+    low, high = (float(end[0]) for end in _cluster_bootstrap(sums, counts, seed))
+    return Mean(float(array.mean()), len(array), low, high)
+
+
+def resampled_means(values: Floats, *, groups: Sequence[Hashable] | None = None, seed: int = 0) -> Floats:
+    """The mean of each column over resampled groups, shape (resamples, n_columns): for what is read off many means.
+
+    ``values`` has shape (n, n_columns). Errors as ``mean``.
+    """
+    for column in values.T:
+        _require_values(column, groups)
+    sums, counts = _by_group(values, groups)
+    if len(counts) < 2:
+        raise ValueError("one group says nothing about how others differ; an interval needs at least two")
+    return _resampled_means(sums, counts, seed)
 
 
 def median_cost(costs: Sequence[float], budget: int) -> MedianCost:
@@ -196,6 +236,13 @@ def _by_group(values: Floats, groups: Sequence[Hashable] | None) -> tuple[Floats
 
 def _cluster_bootstrap(sums: Floats, counts: Floats, seed: int) -> tuple[Floats, Floats]:
     """Percentile interval ends of each column's mean over resampled groups, all columns on the same resamples."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(_resampled_means(sums, counts, seed), (tail, 1 - tail), axis=0)
+    return low, high
+
+
+def _resampled_means(sums: Floats, counts: Floats, seed: int) -> Floats:
+    """Each column's mean over resampled groups, shape (RESAMPLES, n_columns)."""
     order = np.lexsort((*sums.T, counts))  # so that the order of the groups does not matter
     sums, counts = sums[order], counts[order]
     rng, n_groups = np.random.default_rng(seed), len(counts)
@@ -206,9 +253,7 @@ def _cluster_bootstrap(sums: Floats, counts: Floats, seed: int) -> tuple[Floats,
         drawn = rng.integers(n_groups, size=(rows, n_groups)) + n_groups * np.arange(rows)[:, None]
         times_drawn = np.bincount(drawn.ravel(), minlength=rows * n_groups).reshape(rows, n_groups).astype(np.float64)
         means.append((times_drawn @ sums) / (times_drawn @ counts)[:, None])
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.concatenate(means), (tail, 1 - tail), axis=0)
-    return low, high
+    return np.concatenate(means)
 
 
 def _require_values(values: Floats, groups: Sequence[Hashable] | None) -> None:

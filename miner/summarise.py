@@ -7,8 +7,9 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+from corpus.records import Finding
 from miner.campaign import Campaign
-from miner.evaluation import attack_results, contrasts, transfer_cells
+from miner.evaluation import FACTUAL_FAMILY, attack_results, contrasts, transfer_cells
 from miner.judging import check_errors
 from miner.reach import reach_results
 from miner.summary import PatchSummary, RoundSummary, Summary, TransferCell
@@ -51,7 +52,11 @@ def summarise(campaign: Campaign, *, command: str) -> Summary:
 
 
 def _round(campaign: Campaign, number: int) -> RoundSummary:
-    attempts = [one for one in campaign.attempts_of(number, "held_out") if len(one.prompt_ids) == 1]
+    attempts = [
+        one
+        for one in campaign.attempts_of(number, "held_out")
+        if len(one.prompt_ids) == 1 and one.family != FACTUAL_FAMILY
+    ]
     report = campaign.patch_report(number) if number else None
     outcomes = campaign.clean_outcomes(number)
     start = campaign.clean_outcomes(0) if number else None
@@ -69,7 +74,7 @@ def _round(campaign: Campaign, number: int) -> RoundSummary:
         accuracy_change_since_previous=outcomes.change_since(previous) if outcomes and previous else None,
         attacks=attack_results(
             attempts,
-            campaign.findings(),
+            _nonsense(campaign),
             seen_families=report.families if report else (),
             seen_forms=report.forms if report else (),
         ),
@@ -87,13 +92,18 @@ def _round(campaign: Campaign, number: int) -> RoundSummary:
     )
 
 
+def _nonsense(campaign: Campaign) -> list[Finding]:
+    """The findings that headline figures count: what is wrong with a text in another way is counted elsewhere."""
+    return [finding for finding in campaign.findings() if finding.kind == "nonsense"]
+
+
 def _relative(source: str, folder: Path) -> str:
     """A model folder as seen from the run's folder; a hub id as it is."""
     return os.path.relpath(source, folder) if Path(source).is_dir() else source
 
 
 def _transfer(campaign: Campaign) -> list[TransferCell]:
-    findings = campaign.findings()
+    findings = _nonsense(campaign)
     cells: list[TransferCell] = []
     for number in campaign.rounds_present():
         cells += transfer_cells(campaign.rm(number), campaign.criteria(number), number, findings)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.statistics import Difference, paired_difference, rate, survival
+from miner.statistics import Difference, mean, paired_difference, rate, resampled_means, survival
 
 WILSON_ALL_OF_20 = 0.838875  # k = n = 20: n / (n + 1.96²)
 
@@ -197,3 +197,29 @@ def test_many_groups_are_resampled_in_blocks_of_bounded_memory() -> None:
 def test_what_has_no_interval_says_why(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_interval_of_a_mean_covers_it_and_clusters_widen_it() -> None:
+    rng, covered = np.random.default_rng(0), 0
+    for seed in range(100):
+        groups = np.repeat(np.arange(30), 4)
+        values = rng.normal(size=30)[groups] + 0.2 * rng.normal(size=120)
+        found = mean(values, groups=groups.tolist(), seed=seed)
+        covered += found.low <= 0 <= found.high
+        alone = mean(values, seed=seed)
+        assert alone.high - alone.low < found.high - found.low
+    assert covered >= 86
+
+
+def test_resampled_means_of_two_columns_are_on_the_same_resamples() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 1))
+    table = resampled_means(np.hstack([values, values + 1]), seed=3)
+    assert np.allclose(table[:, 1] - table[:, 0], 1)
+    alone = mean(values[:, 0], seed=3)
+    assert np.quantile(table[:, 0], (0.025, 0.975)).tolist() == pytest.approx([alone.low, alone.high], abs=1e-3)
+
+
+@pytest.mark.parametrize(("values", "groups"), [([], None), ([1.0, float("nan")], None), ([1.0, 2.0], ["a", "a"])])
+def test_a_mean_that_has_no_interval_is_refused(values: list[float], groups: list[str] | None) -> None:
+    with pytest.raises(ValueError, match=r"at least|finite"):
+        mean(values, groups=groups)

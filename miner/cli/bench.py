@@ -103,7 +103,7 @@ def _refuse_suites_own(settings: list[str]) -> None:
 
 def _findings(corpora: list[Path]) -> list[Finding]:
     found = {finding.finding_id: finding for path in corpora for finding in existing_corpus(path).findings()}
-    return list(found.values())
+    return [finding for finding in found.values() if finding.kind == "nonsense"]
 
 
 def _dry_run(configs: dict[str, CampaignConfig], *, json: bool) -> None:

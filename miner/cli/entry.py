@@ -9,7 +9,9 @@ import typer
 from corpus.errors import CorpusError
 from miner.cli import corpus_verbs, stages
 from miner.cli.bench import bench
+from miner.cli.diversity import diversity
 from miner.cli.doctor import doctor
+from miner.cli.gap import gap
 from miner.cli.output import say_error
 from miner.cli.serve import serve
 from miner.errors import RmMinerError
@@ -33,6 +35,8 @@ for verb in (
     stages.cycle,
     stages.tune,
     bench,
+    diversity,
+    gap,
     stages.report,
     serve,
 ):

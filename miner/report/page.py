@@ -13,11 +13,13 @@ from markupsafe import Markup
 
 from corpus.records import Finding
 from miner import safe_text
+from miner.diversity.report import TITLES, Side
+from miner.diversity.writings import Scope
 from miner.report import heatmap
 from miner.report.attribution import AttributionResults
 from miner.report.headline import headline, limits
 from miner.report.reading import Run, success, trials
-from miner.statistics import Difference, Rate
+from miner.statistics import Difference, Mean, Rate
 
 HERE = Path(__file__).parent
 PAGE_ROWS = 20
@@ -34,7 +36,7 @@ class Plot:
 def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attributed: AttributionResults) -> str:
     """The whole page. Every string that reaches it goes through ``safe_text``."""
     return (
-        environment(HERE)
+        environment()
         .get_template("report.html.jinja")
         .render(
             **page_assets(),
@@ -54,7 +56,7 @@ def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attrib
 
 def page_assets() -> dict[str, Markup]:
     """The style sheet, the script, and the policy that lets in nothing else."""
-    script, style = _asset("paging.js"), _asset("style.css")
+    script, style = asset("paging.js"), asset("style.css")
     return {"policy": content_security_policy(script, style), "script": script, "style": style}
 
 
@@ -71,11 +73,12 @@ def _sha256(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
+    """A script or style sheet of ours, to be written into the page as it is."""
     return Markup((HERE / name).read_text(encoding="utf-8"))
 
 
-def environment(folder: Path) -> Environment:
+def environment(folder: Path = HERE) -> Environment:
     """The templates of ``folder``: they escape whatever they are given, and undefined names are errors."""
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -90,12 +93,15 @@ def environment(folder: Path) -> Environment:
         percent=percent,
         share=share,
         points=points,
+        average=average,
+        select_metric=select_metric,
         data_uri=data_uri,
         mined=heatmap.plain,
         success=success,
     )
     environment.globals["heat_map"] = heatmap.heat_map
     environment.globals["round_name"] = round_name
+    environment.globals["statistic_titles"] = TITLES
     return environment
 
 
@@ -130,6 +136,20 @@ def points(change: Difference) -> Markup:
     return Markup(
         '<span class="rate">{} points</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
     ).format(*ends, number(change.n, 0))
+
+
+def average(found: Mean | Difference, *, signed: bool = False) -> Markup:
+    """A mean, or a difference of means, with its interval and n."""
+    digits = 2 if max(abs(found.low), abs(found.high)) >= 2 else 3
+    value, low, high = (number(end, digits, signed=signed) for end in (found.value, found.low, found.high))
+    return Markup(
+        '<span class="rate">{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
+    ).format(value, low, high, number(found.n, 0))
+
+
+def select_metric(sides: Sequence[Side], name: str, scope: Scope) -> list[Side]:
+    """The sides that have this statistic."""
+    return [side for side in sides if side.metric(name, scope) is not None]
 
 
 def data_uri(png: bytes) -> Markup:

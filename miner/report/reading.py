@@ -11,7 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from corpus import Corpus
 from corpus.records import Finding, digest
+from miner.diversity.report import DiversityReport, read_diversity
 from miner.errors import DataError
+from miner.gap.report import GapReport, read_gap
 from miner.statistics import Rate
 from miner.summary import FILE_NAME, AttackResult, RoundSummary, Summary, read_summary
 from miner.tuning import TuningReport, read_tuning
@@ -27,6 +29,8 @@ class Run:
     summary: Summary
     findings: list[Finding]
     tuning: TuningReport | None = None
+    diversity: DiversityReport | None = None
+    gap: GapReport | None = None
 
     @property
     def rounds(self) -> list[RoundSummary]:
@@ -65,7 +69,7 @@ def read_run(folder: Path) -> Run:
     """The run in ``folder``.
 
     Raises:
-        DataError: no summary, or one that does not keep to its contract, or such a tuning report.
+        DataError: no summary, or one that does not keep to its contract; or such a report of a measurement.
     """
     raw = read_summary(folder)
     try:
@@ -75,7 +79,14 @@ def read_run(folder: Path) -> Run:
         place = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{folder / FILE_NAME} is not a summary of this version: {place}: {first['msg']}") from error
     findings = Corpus(folder / CORPUS_FOLDER).findings()
-    return Run(folder=folder, summary=summary, findings=findings, tuning=read_tuning(folder))
+    return Run(
+        folder=folder,
+        summary=summary,
+        findings=findings,
+        tuning=read_tuning(folder),
+        diversity=read_diversity(folder),
+        gap=read_gap(folder),
+    )
 
 
 def trials(run: Run) -> list[Trial]:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from corpus.records import Finding
 from miner.report.attribution import Attribution, AttributionResults, Progress, attribute_findings
+from miner.report.diversity_figures import FIGURES as DIVERSITY_FIGURES
 from miner.report.figures import FIGURES
+from miner.report.gap_figures import FIGURES as GAP_FIGURES
 from miner.report.ink import DARK, LIGHT, png
+from miner.report.measurements import draw_plots
 from miner.report.page import Plot, render
 from miner.report.reading import Run, choose, read_run
 
@@ -65,6 +68,10 @@ def _plots(run: Run) -> dict[str, Plot]:
         light, dark = draw(run, LIGHT), draw(run, DARK)
         if light is not None and dark is not None:
             plots[name] = Plot(light=png(light), dark=png(dark))
+    if run.diversity is not None:
+        plots |= draw_plots(run.diversity, DIVERSITY_FIGURES)
+    if run.gap is not None:
+        plots |= draw_plots(run.gap, GAP_FIGURES)
     return plots
 
 
@@ -72,7 +79,7 @@ def _write_plots(folder: Path, plots: dict[str, Plot]) -> dict[str, Path]:
     """The light plots as files; one of an earlier report that this run no longer has is removed."""
     folder.mkdir(exist_ok=True)
     written = {}
-    for name in FIGURES:
+    for name in (*FIGURES, *DIVERSITY_FIGURES, *GAP_FIGURES):
         path = folder / f"{name}.png"
         if name in plots:
             _replace(path, plots[name].light)

@@ -1,0 +1,172 @@
+"""``rmminer diversity``: what optimising against an RM does to creativity."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from miner.cli import options as o
+from miner.cli.output import Watcher, out, print_json
+from miner.cli.worlds import docs_policy, embedding_folder, gold_of, prompts_of
+
+if TYPE_CHECKING:
+    from corpus.records import Prompt
+    from miner.config import CampaignConfig
+    from miner.diversity import Settings, Source
+
+Texts = Annotated[
+    list[Path] | None, typer.Option("--texts", help="JSONL of texts, with their prompts if any; repeat for more.")
+]
+Corpora = Annotated[list[Path] | None, typer.Option("--corpus", help="Run whose findings are measured; repeat.")]
+
+
+def diversity(
+    policies: Annotated[
+        list[str] | None,
+        typer.Argument(help="Policies, the first the one before: folders, hub ids or 'docs'.", show_default=False),
+    ] = None,
+    folder: Annotated[str, typer.Option("--out", help="Folder of the results; samples there are used again.")] = (
+        "runs/diversity"
+    ),
+    data: Annotated[str, typer.Option(help="Preference data whose held-out prompts are asked, or 'docs'.")] = "docs",
+    texts: Texts = None,
+    corpus: Corpora = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(help="JSONL of checkpoints: label, policy or texts, sqrt_kl and gold where known."),
+    ] = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="Sentence embedding: folder or hub id. MiniLM unless named.", show_default=False)
+    ] = None,
+    persona: Annotated[
+        str | None,
+        typer.Option(help="Persona prompts: JSONL, or 'builtin'. Policies are asked them, too.", show_default=False),
+    ] = None,
+    gold_rm: Annotated[
+        str | None, typer.Option(help="RM whose reward is gold; overlap with the references unless named.")
+    ] = None,
+    prompts: Annotated[int, typer.Option(help="Prompts to ask.", min=1)] = 64,
+    samples: Annotated[int, typer.Option(help="Samples of each prompt.", min=1)] = 16,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest response, in tokens.", min=1)] = 48,
+    temperature: Annotated[float, typer.Option(help="Of the samples; entropies are at 1.")] = 1.0,
+    mode_distance: Annotated[float, typer.Option(help="Cosine distance at which modes are cut.", min=0, max=2)] = 0.6,
+    off_mode_tokens: Annotated[int, typer.Option(help="Words forced in the attractor test; 0: none.", min=0)] = 5,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """Measure how varied policies or texts are, the first against each other: words, meaning, entropy, attractors."""
+    from miner.diversity import Settings, load_embedding, measure_diversity
+    from miner.diversity.persona import BUILT_IN, built_in_prompts, read_persona
+    from miner.report.diversity_figures import FIGURES
+
+    watcher = Watcher(quiet=json)
+    no_rm = None if data == "docs" else "none"  # a campaign needs one; here none takes part
+    loaded = o.load_config(None, stage="mine", rm=no_rm, data=data, seed=seed, device=device, settings=settings)
+    chosen = Settings(
+        samples=samples,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        mode_distance=mode_distance,
+        off_mode_tokens=off_mode_tokens,
+        seed=loaded.seed,
+        device=loaded.rm.device,
+    )
+    chosen.plan()  # refuse what cannot be sampled before anything is loaded
+    place, encoder = Path(folder), embedding_folder(embedding)
+    people = built_in_prompts() if persona == BUILT_IN else read_persona(Path(persona)) if persona else None
+    sources = [*_texts(texts or [], corpus or [], chosen), *_checkpoints(curve, chosen)]
+    wanted = list(policies or ([] if sources else ["docs"] if data == "docs" else []))
+    asked = prompts_of(loaded, prompts) if wanted or any(one.policy for one in sources) else ()
+    if dry_run:
+        return _dry_run(len(wanted) + sum(one.policy is not None for one in sources), asked, chosen, json=json)
+    sources = [*_policies(wanted, loaded, watcher), *sources]
+    report = measure_diversity(
+        _labelled(sources),
+        asked,
+        embedding=load_embedding(encoder.folder, device=chosen.device, name=encoder.name),
+        settings=chosen,
+        gold=gold_of(gold_rm, asked, loaded),
+        persona=people,
+        folder=place,
+        observer=watcher,
+        command=shlex.join(["rmminer", *sys.argv[1:]]),
+    )
+    report.write(place)
+    from miner.cli.measured import diversity_table
+    from miner.report.measurements import draw_plots, write_measurement
+
+    page = write_measurement(
+        place, "diversity", "Diversity of " + " and ".join(s.label for s in report.sides[:4]), report,
+        draw_plots(report, FIGURES),
+    )  # fmt: skip
+    if json:
+        print_json(report)
+    else:
+        out().print(diversity_table(report))
+        out().print(f"report: {page}", markup=False)
+    return None
+
+
+def _texts(files: list[Path], corpora: list[Path], settings: Settings) -> list[Source]:
+    from miner.cli.corpus_verbs import existing_corpus
+    from miner.diversity import Source, of_findings, read_texts
+
+    found = [
+        Source(label=path.name, writings=read_texts(path, samples=settings.samples, seed=settings.seed))
+        for path in files
+    ]
+    for path in corpora:
+        findings = existing_corpus(path).findings()
+        writings = of_findings(str(path), findings, samples=settings.samples, seed=settings.seed)
+        found.append(Source(label=path.name, writings=writings))
+    return found
+
+
+def _checkpoints(path: Path | None, settings: Settings) -> list[Source]:
+    from miner.diversity.checkpoints import read_checkpoints
+
+    return [] if path is None else read_checkpoints(path, samples=settings.samples, seed=settings.seed)
+
+
+def _policies(wanted: list[str], config: CampaignConfig, watcher: Watcher) -> list[Source]:
+    from miner.diversity import Source
+
+    return [
+        Source(
+            label="docs policy" if one == "docs" else Path(one).name,
+            policy=docs_policy(config, watcher) if one == "docs" else one,
+        )
+        for one in wanted
+    ]
+
+
+def _labelled(sources: list[Source]) -> list[Source]:
+    """No two sides of the same name: later ones are numbered."""
+    from dataclasses import replace
+
+    seen: dict[str, int] = {}
+    found = []
+    for one in sources:
+        seen[one.label] = seen.get(one.label, 0) + 1
+        found.append(one if seen[one.label] == 1 else replace(one, label=f"{one.label} ({seen[one.label]})"))
+    return found
+
+
+def _dry_run(n_policies: int, asked: tuple[Prompt, ...], settings: Settings, *, json: bool) -> None:
+    texts = n_policies * len(asked) * settings.samples
+    found = {"policies": n_policies, "prompts": len(asked), "samples": texts, "tokens": texts * settings.max_new_tokens}
+    if json:
+        print_json(found)
+    else:
+        out().print(
+            f"{n_policies} policies write {texts} samples on {len(asked)} prompts, at most {found['tokens']} tokens; "
+            "they are read once more for entropies",
+            markup=False,
+        )

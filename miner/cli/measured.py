@@ -1,0 +1,145 @@
+"""Tables of what `diversity` and `gap` measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from miner import safe_text
+
+if TYPE_CHECKING:
+    from miner.diversity import DiversityReport, Side
+    from miner.gap import GapReport, Selection
+    from miner.statistics import Difference, Mean, Rate
+
+SCOPES = (("within", "one prompt"), ("across", "across prompts"))
+
+
+def diversity_table(report: DiversityReport) -> Group:
+    """Every statistic of every side, with the paired change since the first."""
+    from miner.diversity.report import TITLES
+
+    settings = report.settings
+    table = Table(
+        title="diversity, with 95 % intervals",
+        caption=f"one prompt: {settings['set_within']} texts a set; across prompts: {settings['set_across']}",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE,
+    )
+    table.add_column("statistic", no_wrap=True)
+    table.add_column("sets", no_wrap=True)
+    for side in report.sides:
+        table.add_column(safe_text.terminal(side.label))
+    for name, title in TITLES.items():
+        for scope, sets in SCOPES:
+            if any(side.metric(name, scope) for side in report.sides):  # type: ignore[arg-type]
+                table.add_row(title, sets, *(_cell(side, name, scope) for side in report.sides))
+    for title, cells in _others(report).items():
+        if any(cells):
+            table.add_row(title, "each prompt", *cells)
+    return Group(table, *_details(report), *(safe_text.terminal(f"note: {note}") for note in report.notes))
+
+
+def _cell(side: Side, name: str, scope: str) -> str:
+    found, change = side.metric(name, scope), side.change(name, scope)  # type: ignore[arg-type]
+    return "" if found is None else average(found) + (f"\n{signed(change)}" if change else "")
+
+
+def _others(report: DiversityReport) -> dict[str, list[str]]:
+    return {
+        "√KL from the first": [f"{side.sqrt_kl:.2f}" if side.sqrt_kl is not None else "" for side in report.sides],
+        "gold": [average(side.gold) if side.gold else "" for side in report.sides],
+    }
+
+
+def _details(report: DiversityReport) -> list[Text]:
+    lines = []
+    for side in report.sides:
+        if side.attractor:
+            one = side.attractor
+            lines.append(
+                f"{side.label}: returns to its mode after {one.off_mode_tokens} forced words {share(one.forced)}, "
+                f"without {share(one.free)}, another prompt's ends {share(one.stranger)}; {one.prompts} prompts"
+            )
+        lines += [
+            f"{side.label}: {of.attribute} differs {average(of.spread)}, {average(of.entropy_bits)} bits, stated by "
+            f"{share(of.parsed)}, most often {of.most_common}"
+            for of in side.persona
+        ]
+    return [safe_text.terminal(line) for line in lines]
+
+
+def gap_table(report: GapReport) -> Group:
+    """Gold of the pick by n, where it turns, and how often the truth is preferred."""
+    parts: list[Table | Text] = []
+    found = report.selection
+    if found is not None:
+        table = Table(
+            title=f"gold of the pick out of n ({report.settings['gold']})", title_justify="left", box=box.SIMPLE
+        )
+        for column in ("n", "picked by the RM", "picked by gold"):
+            table.add_column(column)
+        for point in found.curve:
+            if point.n & (point.n - 1) == 0 or point.n == found.pool:
+                table.add_row(str(point.n), average(point.picked), average(point.best))
+        parts += [table, *map(safe_text.terminal, _selection_lines(found))]
+    if report.facts:
+        table = Table(title="true statements against one swapped fact", title_justify="left", box=box.SIMPLE)
+        for column in ("fact", "prefers the truth", "n", "true − false", "not provable"):
+            table.add_column(column)
+        for one in report.facts:
+            rate = one.prefers_true
+            table.add_row(
+                safe_text.terminal(one.kind), share(rate), str(rate.n), f"{one.mean_gap:+.2f}", str(one.abstained)
+            )
+        parts += [
+            table,
+            Text(
+                f"{report.findings} of {report.fact_attempts} swaps on held-out prompts win and are stored as findings"
+            ),
+        ]
+    return Group(*parts, *(safe_text.terminal(f"note: {note}") for note in report.notes))
+
+
+def _selection_lines(found: Selection) -> list[str]:
+    used = "" if found.used is None else f", {found.used:.0%} of what the best gives"
+    lines = [f"out of {found.pool}: {signed(found.gain)} gold over the policy{used}"]
+    turn = found.turn
+    if turn.sure:
+        high = turn.high if turn.high is not None else f"over {found.pool}"
+        lines.append(f"turns at n = {turn.n} [{turn.low}–{high}]: more samples make the pick worse")
+    elif turn.n is not None:
+        lines.append(f"highest at n = {turn.n}, but it turns in {turn.share:.0%} of resamples only: no turn is shown")
+    else:
+        lines.append(f"does not turn up to n = {found.pool} (it turns in {turn.share:.0%} of resamples)")
+    if found.concordance:
+        lines.append(f"ranks two samples as gold does: {average(found.concordance)}")
+    if found.prefers_reference:
+        lines.append(f"ranks a sample below the reference: {average(found.prefers_reference)}")
+    if found.to_reference:
+        lines.append(f"the reference's gold minus the pick's: {signed(found.to_reference)}")
+    return lines
+
+
+def average(found: Mean) -> str:
+    return f"{_short(found.value)} [{_short(found.low)}–{_short(found.high)}]"
+
+
+def signed(change: Difference) -> str:
+    value, low, high = (
+        f"{end:+.3f}" if abs(end) < 10 else f"{end:+.1f}" for end in (change.value, change.low, change.high)
+    )
+    return f"{value} [{low} to {high}]"
+
+
+def share(found: Rate) -> str:
+    return f"{found.value:.0%} [{100 * found.low:.0f}–{100 * found.high:.0f}]"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 2 else f"{value:.2f}"

@@ -1,0 +1,84 @@
+"""Gold: the score that is really meant, as far as it can be had. Near-gold is overlap with a good answer; another RM's
+reward is gold only as far as that RM is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.records import Conversation
+from miner.diversity.texts import words
+from miner.errors import ConfigError
+from miner.rewards.base import Pair, RewardModel
+
+Floats = npt.NDArray[np.float64]
+
+
+class Gold(Protocol):
+    """Scores responses to one prompt; ``needs_reference`` where it can score none without."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def needs_reference(self) -> bool: ...
+
+    def values(self, prompt: Conversation, reference: str | None, responses: Sequence[str]) -> Floats:
+        """Shape (n_responses,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """Near-gold: ROUGE-L (F1 of the longest common subsequence of words) with the reference. Order counts: the
+    reference's own words shuffled score low. 1 is the reference itself; another good answer scores too low."""
+
+    name: str = "overlap with the reference (ROUGE-L)"
+    needs_reference: bool = True
+
+    def values(self, prompt: Conversation, reference: str | None, responses: Sequence[str]) -> Floats:
+        del prompt
+        if reference is None:
+            raise ConfigError("overlap gold needs a reference for every prompt. Give --gold-rm FOLDER instead")
+        good = words(reference)
+        known = {response: _rouge_l(words(response), good) for response in set(responses)}
+        return np.array([known[response] for response in responses], dtype=np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldReward:
+    """The exact reward of an RM that nothing was optimised against."""
+
+    rm: RewardModel
+    needs_reference: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"reward of {self.rm.name}"
+
+    def values(self, prompt: Conversation, reference: str | None, responses: Sequence[str]) -> Floats:
+        del reference
+        different = sorted(set(responses))
+        rewards = self.rm.exact_rewards([Pair(prompt, response) for response in different])
+        known = dict(zip(different, rewards.tolist(), strict=True))
+        return np.array([known[response] for response in responses], dtype=np.float64)
+
+
+def _rouge_l(text: Sequence[str], reference: Sequence[str]) -> float:
+    if not text or not reference:
+        return float(not text and not reference)
+    return 2 * _common_subsequence(text, reference) / (len(text) + len(reference))
+
+
+def _common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
+    """The length of the longest common subsequence, row by row."""
+    above = [0] * (len(b) + 1)
+    for word in a:
+        row = [0]
+        for column, other in enumerate(b, start=1):
+            row.append(above[column - 1] + 1 if word == other else max(above[column], row[-1]))
+        above = row
+    return above[-1]

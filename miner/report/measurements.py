@@ -1,0 +1,56 @@
+"""Pages of single measurements (`diversity`, `gap`), made of the sections that the run's report shows, too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from miner.report.ink import DARK, LIGHT, Ink, png
+from miner.report.page import Plot, asset, content_security_policy, environment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_plots(report: Any, figures: Mapping[str, Callable[[Any, Ink], Figure | None]]) -> dict[str, Plot]:
+    """The plots that this report has the numbers for, by name, each on light and on dark paper."""
+    plots = {}
+    for name, draw in figures.items():
+        light, dark = draw(report, LIGHT), draw(report, DARK)
+        if light is not None and dark is not None:
+            plots[name] = Plot(light=png(light), dark=png(dark))
+    return plots
+
+
+def write_measurement(folder: Path, name: str, title: str, report: Any, plots: Mapping[str, Plot]) -> Path:
+    """``folder/<name>.html``, self-contained, and the light plots under ``folder/plots``."""
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    for plot_name, plot in plots.items():
+        _replace(folder / "plots" / f"{plot_name}.png", plot.light)
+    style = asset("style.css")
+    page = (
+        environment()
+        .get_template("measurement.html.jinja")
+        .render(
+            policy=content_security_policy(Markup(), style),
+            style=style,
+            section=f"{name}.html.jinja",
+            title=title,
+            report=report,
+            plots=plots,
+            **{name: report},
+        )
+    )
+    path = folder / f"{name}.html"
+    _replace(path, page.encode())
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
