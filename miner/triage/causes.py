@@ -2,13 +2,14 @@
 
 =====================  ===============================================================================================
 ``word: w``            an essential word of the core, weighted by how rare it is in clean text: sharing "of" says little
-``prompt word``        an essential word that the finding's own prompt contains: on another prompt it is another one
+``prompt word``        an essential word that counts because the finding's own prompt has it: elsewhere it is another
 ``top: w``             the word is among those that earn most of the reward by attribution (where the RM gives it)
 ``repeats``            the core says half of its words again
 ``any word repeated``  such a core in which no word is essential
 ``any words``          no word is essential and nothing repeats: sheer length, or whatever else words do not decide
-``unknown``            the query cap came before the core was known: its words stand for themselves
 =====================  ===============================================================================================
+
+Where the query cap came before the essential words were known, all words of the core stand for them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from corpus.records import Conversation, Form
+from corpus.records import Form
 from miner.triage.pieces import distinct_words, n_words
 from miner.triage.shrinking import Shrunk
 
@@ -60,16 +61,15 @@ class Rarity:
         return self(word) * (TOP_WEIGHT if kind == "top" else 1.0)
 
 
-def cause_of(shrunk: Shrunk, prompt: Conversation) -> Cause:
-    """The features of a shrunk finding on its prompt."""
+def cause_of(shrunk: Shrunk) -> Cause:
+    """The features of a shrunk finding."""
     words = distinct_words(shrunk.core)
     repeats = n_words(shrunk.core) >= MIN_REPEATED and 2 * len(words) <= n_words(shrunk.core)
     essential = words if shrunk.essential is None else shrunk.essential
-    if not essential:
+    if not essential and not shrunk.echoed:
         features = {ANY_REPEATED if repeats else ANY_WORDS}
     else:
-        asked = {word for turn in prompt for word in distinct_words(turn.content)}
-        features = {PROMPT_WORD if word in asked else f"word: {word}" for word in essential}
-        features |= {f"top: {word}" for word in shrunk.top or () if word not in asked}
+        features = {f"word: {word}" for word in essential} | ({PROMPT_WORD} if shrunk.echoed else set())
+        features |= {f"top: {word}" for word in shrunk.top or () if word not in shrunk.echoed}
         features |= {REPEATS} if repeats else set()
     return Cause(finding_id=shrunk.finding_id, features=frozenset(features), form=shrunk.form)

@@ -50,7 +50,7 @@ class Flaw:
             case "prefix":
                 return tuple(words[:n]) == self.words
             case "repetition":
-                return max(words.count(word) for word in set(words)) >= 6
+                return any(words.count(word) >= 6 for word in set(words))
             case "length":
                 return len(words) >= LONG
             case "prompt":
@@ -68,7 +68,8 @@ class FlawedRewardModel(ToyRewardModel):
         rng = np.random.default_rng([seed, 1])
         shuffled = [str(word) for word in rng.permutation(self.vocabulary)]
         self.sensible, self.strange = tuple(shuffled[:50]), tuple(shuffled[50:])
-        self.weights = {word: float(rng.normal(scale=0.5)) for word in self.vocabulary}
+        self.weights = {word: float(rng.normal(1.0, 0.5)) for word in self.sensible}
+        self.weights |= {word: float(rng.normal(-0.5, 0.3)) for word in self.strange}  # none wins by its weight alone
         self.noise = noise
         kinds: tuple[Kind, ...] = ("phrase", "words", "prefix")
         worded = [
@@ -122,7 +123,7 @@ class PlantedSet:
     rm: FlawedRewardModel
     criteria: Criteria
     judge: Judge
-    clean: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
     findings: tuple[Finding, ...]
     truth: tuple[str, ...]
 
@@ -146,7 +147,7 @@ def planted_set(*, seed: int, per_flaw: int = 12, noise: float = 0.3, gives_grad
         rm=rm,
         criteria=criteria,
         judge=judge,
-        clean=tuple(str(prompt.reference) for prompt in prompts),
+        prompts=tuple(prompts),
         findings=tuple(findings[i] for i in order),
         truth=tuple(truth[i] for i in order),
     )

@@ -40,7 +40,8 @@ class GroupResult:
     """Findings of one cause.
 
     ``cause`` is what most of them have in common, in words. ``representative`` is the shortest minimal text among them
-    and ``reach`` the share of other prompts that it wins on, None where that was not measured. ``still_wins`` counts
+    and ``reach`` the share of other prompts that it wins on, None where that was not measured. ``shrink_factor`` is a
+    median. ``still_wins`` counts
     those that win against the newest RM, None without a bisection.
     """
 
@@ -53,7 +54,7 @@ class GroupResult:
     rounds: dict[int, int]
     representative: str
     representative_id: str
-    shrink_factor: Interval
+    shrink_factor: float
     reach: Rate | None
     still_wins: int | None
 

@@ -11,8 +11,8 @@ from miner.checks.verdict import Certificate
 from miner.forms import form_of
 from miner.triage.ddmin import most_queries
 from miner.triage.pieces import n_words, pieces_of
-from miner.triage.shrink import NAMES, Ask, Dissected, Probe, Reduce, Spent, dissect
-from miner.triage.trials import Trial, Trials
+from miner.triage.shrink import NAMES, OWN, Ask, Dissected, Probe, Reduce, Spent, Try, dissect
+from miner.triage.trials import Trials
 
 JUDGED_AT_ONCE = 2  # of one finding's winners, best first: most often the first is convicted
 IN_FLIGHT = 256
@@ -20,10 +20,11 @@ IN_FLIGHT = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shrunk:
-    """A finding shrunk. ``one_minimal``: without any one piece ``minimal`` is no finding; false where the cap came first.
+    """A finding shrunk. ``one_minimal``: without any one piece ``minimal`` is none; false where the cap came first.
 
-    ``essential`` is None where the cap came before it was known; ``top`` are the words that earn most of the reward by
-    attribution, None where there is none. ``queries`` went into ``minimal``, ``cause_queries`` into what follows it.
+    ``essential`` words count wherever they are, None where the cap came before that was known; ``echoed`` ones because
+    the prompt has them; ``top`` ones earn most of the reward by attribution, None where there is none. ``queries`` went
+    into ``minimal``, ``cause_queries`` into what follows it.
     """
 
     finding_id: str
@@ -36,6 +37,7 @@ class Shrunk:
     core: str
     core_one_minimal: bool
     essential: tuple[str, ...] | None
+    echoed: tuple[str, ...]
     queries: int
     cause_queries: int
     top: tuple[str, ...] | None = None
@@ -54,7 +56,7 @@ class _Case:
     search: Generator[Ask, object, Dissected]
     ask: Ask | None = None
     result: Dissected | None = None
-    rewards: dict[str, float] = field(default_factory=dict)
+    rewards: dict[Try, float] = field(default_factory=dict)
     certificates: dict[str, Certificate] = field(default_factory=dict)
     spent: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})  # by: is it for the minimal text
     short: bool = False
@@ -86,7 +88,7 @@ def shrink(findings: Sequence[Finding], trials: Trials, *, max_queries: int) -> 
     while waiting or live:
         while waiting and len(live) < IN_FLIGHT:
             finding = waiting.pop()
-            case = _Case(finding, dissect(finding.response, trials.rm))
+            case = _Case(finding, dissect(finding.response, finding.prompt, trials.rm, trials.elsewhere))
             case.send(None)
             live.append(case)
         _score(live, trials, max_queries)
@@ -99,24 +101,24 @@ def shrink(findings: Sequence[Finding], trials: Trials, *, max_queries: int) -> 
 
 def most_to_shrink(response: str, max_queries: int) -> int:
     """What shrinking a response takes at most."""
-    cause = most_queries(len(pieces_of(response))) + NAMES * (1 + n_words(response))
+    cause = most_queries(len(pieces_of(response))) + NAMES * (2 + n_words(response))
     return min(max_queries, most_queries(len(pieces_of(response)))) + min(max_queries, cause)
 
 
 def _score(live: Sequence[_Case], trials: Trials, max_queries: int) -> None:
     """The texts that every case asks for and does not know yet, as far as its cap goes, all in one batch."""
-    asked: list[tuple[_Case, str]] = []
+    asked: list[tuple[_Case, Try]] = []
     for case in live:
         if case.ask is None:
             continue
-        unknown = [text for text in dict.fromkeys(case.ask.texts) if text not in case.rewards]
+        unknown = [one for one in dict.fromkeys(case.ask.tries) if one not in case.rewards]
         paid = unknown[: max_queries - case.spent[case.for_minimal]]
         case.short = len(paid) < len(unknown)
         case.spent[case.for_minimal] += len(paid)
-        asked += [(case, text) for text in paid]
-    rewards = trials.rewards([Trial(case.finding, text) for case, text in asked])
-    for (case, text), reward in zip(asked, rewards, strict=True):
-        case.rewards[text] = float(reward)
+        asked += [(case, one) for one in paid]
+    rewards = trials.rewards([trials.pair(case.finding, *one) for case, one in asked])
+    for (case, one), reward in zip(asked, rewards, strict=True):
+        case.rewards[one] = float(reward)
 
 
 def _answer(cases: Sequence[_Case], trials: Trials) -> None:
@@ -125,8 +127,8 @@ def _answer(cases: Sequence[_Case], trials: Trials) -> None:
     open_cases = list(cases)
     while open_cases:
         judged = [(case, i) for case in open_cases if case.for_minimal for i in left[id(case)][:JUDGED_AT_ONCE]]
-        unknown = [(case, i) for case, i in judged if case.ask and case.ask.texts[i] not in case.certificates]
-        certificates = trials.certify([Trial(case.finding, _text(case, i)) for case, i in unknown])
+        unknown = [(case, i) for case, i in judged if _text(case, i) not in case.certificates]
+        certificates = trials.certify([(case.finding, _text(case, i)) for case, i in unknown])
         for (case, i), certificate in zip(unknown, certificates, strict=True):
             case.certificates[_text(case, i)] = certificate
         open_cases = [case for case in open_cases if not _settled(case, left)]
@@ -136,8 +138,8 @@ def _winners(case: _Case, trials: Trials) -> list[int]:
     """Indices of the texts that win: parts before complements, then by reward."""
     assert case.ask is not None
     n_parts = case.ask.n_parts if isinstance(case.ask, Reduce) else 0
-    known = [(i, case.rewards[text]) for i, text in enumerate(case.ask.texts) if text in case.rewards]
-    won = [(i >= n_parts, -reward, i) for i, reward in known if trials.wins(case.finding, reward)]
+    known = [(i, one[1], case.rewards[one]) for i, one in enumerate(case.ask.tries) if one in case.rewards]
+    won = [(i >= n_parts, -reward, i) for i, at, reward in known if trials.wins(case.finding, reward, at)]
     return [i for _, _, i in sorted(won)]
 
 
@@ -149,7 +151,7 @@ def _settled(case: _Case, left: dict[int, list[int]]) -> bool:
         if case.short:
             case.stop()
         else:
-            case.send(tuple(i in set(winners) for i in range(len(case.ask.texts))))
+            case.send(tuple(i in set(winners) for i in range(len(case.ask.tries))))
         return True
     passed = next((i for i in winners[:JUDGED_AT_ONCE] if not case.for_minimal or _convicted(case, i)), None)
     left[id(case)] = winners[JUDGED_AT_ONCE:]
@@ -168,7 +170,7 @@ def _convicted(case: _Case, i: int) -> bool:
 
 def _text(case: _Case, i: int) -> str:
     assert case.ask is not None
-    return case.ask.texts[i]
+    return case.ask.tries[i][0]
 
 
 def _shrunk(case: _Case, done: Dissected) -> Shrunk:
@@ -177,7 +179,7 @@ def _shrunk(case: _Case, done: Dissected) -> Shrunk:
     return Shrunk(
         finding_id=finding.finding_id,
         minimal=done.minimal,
-        reward=case.rewards.get(done.minimal, finding.reward),
+        reward=case.rewards.get((done.minimal, OWN), finding.reward),
         form=form_of(done.minimal, finding.prompt, verdicts),
         pieces_before=done.pieces_before,
         pieces_after=done.pieces_after,
@@ -185,6 +187,7 @@ def _shrunk(case: _Case, done: Dissected) -> Shrunk:
         core=done.core,
         core_one_minimal=done.core_one_minimal,
         essential=done.essential,
+        echoed=done.echoed,
         queries=case.spent[True],
         cause_queries=case.spent[False],
     )

@@ -3,74 +3,70 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.records import Finding
+from corpus.records import Conversation, Finding
 from miner.checks import Judge, Subject
 from miner.checks.verdict import Certificate
 from miner.criteria import Criteria
 from miner.errors import TooLongError
 from miner.evaluation import takes
 from miner.rewards.base import Pair, RewardModel
+from miner.triage.shrink import OWN
 
 EXACT_TOLERANCE = 1e-4  # what ``exact_rewards`` promises: a win by less might be none alone in its batch
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A text in the place of a finding's response."""
-
-    finding: Finding
-    text: str
-
-    @property
-    def pair(self) -> Pair:
-        return Pair(self.finding.prompt, self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
     """The RM that the findings fooled, its bar, and the campaign's judge.
 
-    ``sampled_by`` is the LM that a finding was sampled from, by finding id. An attack's own word vouches for what it
+    ``elsewhere`` are prompts to try a text on that is not theirs. ``sampled_by`` is the LM that a finding was sampled
+    from, by finding id. An attack's own word vouches for what it
     made, not for parts of it: of constructions only ``repeated_token`` is claimed, which the text shows by itself.
     """
 
     rm: RewardModel
     criteria: Criteria
     judge: Judge
-    sampled_by: dict[str, str] = field(default_factory=dict)
+    elsewhere: tuple[Conversation, ...] = ()
+    sampled_by: Mapping[str, str] = field(default_factory=dict)
 
-    def rewards(self, trials: Sequence[Trial]) -> npt.NDArray[np.float64]:
-        """Exact rewards, shape (n_trials,); −∞ for what can be no finding: too long for the RM, or not plain text."""
-        rewards = np.full(len(trials), -np.inf)
-        plain = [i for i, trial in enumerate(trials) if self._is_plain(trial.text)]
+    def pair(self, finding: Finding, text: str, at: int) -> Pair:
+        """``text`` on the finding's own prompt, or on the one at ``elsewhere[at]``."""
+        return Pair(finding.prompt if at == OWN else self.elsewhere[at], text)
+
+    def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        """Exact rewards, shape (n_pairs,); −∞ for what can be no finding: too long for the RM, or not plain text."""
+        rewards = np.full(len(pairs), -np.inf)
+        plain = [i for i, pair in enumerate(pairs) if self._is_plain(pair.response)]
         try:
-            rewards[plain] = self._exact([trials[i].pair for i in plain])
+            rewards[plain] = self._exact([pairs[i] for i in plain])
         except TooLongError:  # pieces that were apart may be more tokens together
-            short = [i for i in plain if takes(self.rm, [trials[i].pair])]
-            rewards[short] = self._exact([trials[i].pair for i in short])
+            short = [i for i in plain if takes(self.rm, [pairs[i]])]
+            rewards[short] = self._exact([pairs[i] for i in short])
         return rewards
 
-    def wins(self, finding: Finding, reward: float) -> bool:
-        """By the campaign's criteria, on the finding's own prompt, and by more than rounding."""
-        return self.criteria.wins(reward - EXACT_TOLERANCE, finding.reference_reward)
+    def wins(self, finding: Finding, reward: float, at: int = OWN) -> bool:
+        """By the campaign's criteria, and by more than rounding; elsewhere the threshold alone decides."""
+        return self.criteria.wins(reward - EXACT_TOLERANCE, finding.reference_reward if at == OWN else None)
 
-    def certify(self, trials: Sequence[Trial]) -> list[Certificate]:
+    def certify(self, texts: Sequence[tuple[Finding, str]]) -> list[Certificate]:
+        """A certificate for each text in the place of its finding's response."""
         return self.judge.certify(
             [
                 Subject(
-                    response=trial.text,
-                    prompt=trial.finding.prompt,
-                    reference=trial.finding.reference,
+                    response=text,
+                    prompt=finding.prompt,
+                    reference=finding.reference,
                     construction="repeated_token",
-                    sampled_by=self.sampled_by.get(trial.finding.finding_id),
+                    sampled_by=self.sampled_by.get(finding.finding_id),
                 )
-                for trial in trials
+                for finding, text in texts
             ]
         )
 
