@@ -105,26 +105,29 @@ def triage_table(result: TriageResult) -> Group:
     )
     for column in ("group", "n", "prompts", "form", "now", "wins on", "÷"):
         table.add_column(column, no_wrap=True)
-    table.add_column("cause", overflow="fold", max_width=36)
-    table.add_column("smallest text that still wins and is certified", overflow="fold")
+    table.add_column("cause, and the smallest text that still wins and is certified", overflow="fold")
     for group in result.groups[:SHOWN_GROUPS]:
-        table.add_row(*map(safe_text.terminal, _cells(group)))
+        text = safe_text.terminal(clipped(group.representative, TEXT_CHARACTERS))
+        table.add_row(*map(safe_text.terminal, _cells(group)), safe_text.terminal(f"{_cause(group)}\n", keep_whitespace=True) + text)
     lines = [Text(line) for line in _lines(result)]
     return Group(table, *lines)
 
 
 def _cells(group: GroupResult) -> tuple[str, ...]:
     return (
-        group.group[:8],
+        group.group[:6],
         str(group.count),
         str(group.prompts),
-        ", ".join(group.forms),
+        "\n".join(group.forms),
         "" if group.still_wins is None else str(group.still_wins),
         f"{group.reach.value:.0%} of {group.reach.n}" if group.reach else "",
         f"{group.shrink_factor:.1f}",
-        ", ".join(group.cause[:CAUSE_FEATURES]) + (" …" if len(group.cause) > CAUSE_FEATURES else ""),
-        clipped(group.representative, TEXT_CHARACTERS),
     )
+
+
+def _cause(group: GroupResult) -> str:
+    more = f" and {len(group.cause) - CAUSE_FEATURES} more" if len(group.cause) > CAUSE_FEATURES else ""
+    return f"[{', '.join(group.cause[:CAUSE_FEATURES])}{more}]"
 
 
 def _lines(result: TriageResult) -> list[str]:

@@ -18,9 +18,11 @@ from miner.report.attribution import AttributionResults
 from miner.report.headline import headline, limits
 from miner.report.reading import Run, success, trials
 from miner.statistics import Difference, Rate
+from miner.triage.result import Auroc
 
 HERE = Path(__file__).parent
 PAGE_ROWS = 20
+TRIAGE_ROWS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attrib
             attributions=attributed.by_finding,
             notes=attributed.notes,
             page_rows=PAGE_ROWS,
+            triage_rows=TRIAGE_ROWS,
         )
     )
 
@@ -86,6 +89,7 @@ def _environment() -> Environment:
         percent=percent,
         share=share,
         points=points,
+        auroc=auroc,
         data_uri=data_uri,
         mined=heatmap.plain,
         success=success,
@@ -126,6 +130,13 @@ def points(change: Difference) -> Markup:
     return Markup(
         '<span class="rate">{} points</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
     ).format(*ends, number(change.n, 0))
+
+
+def auroc(one: Auroc) -> Markup:
+    """An AUROC with its interval and how many it compares."""
+    return Markup(
+        '<span class="rate">{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{} and {})</span>'
+    ).format(number(one.value), number(one.low), number(one.high), number(one.n_positive, 0), number(one.n_negative, 0))
 
 
 def data_uri(png: bytes) -> Markup:

@@ -51,7 +51,7 @@ class Rarity:
         return cls(n_texts=len(texts), counts=Counter(word for words in texts for word in words))
 
     def __call__(self, word: str) -> float:
-        share = math.log((self.n_texts + 1) / (self.counts.get(word, 0) + 1)) / math.log(self.n_texts + 2)
+        share = 1 - math.log(self.counts.get(word, 0) + 1) / math.log(self.n_texts + 2)
         return max(LEAST_WEIGHT, share)
 
     def weight(self, feature: str) -> float:
@@ -59,6 +59,12 @@ class Rarity:
         if not colon:
             return 1.0
         return self(word) * (TOP_WEIGHT if kind == "top" else 1.0)
+
+
+def told(features: Iterable[str]) -> tuple[str, ...]:
+    """Features for people: words as they are, in quotes, each once, and what else there is."""
+    plain = (f"“{word}”" if colon else kind for kind, colon, word in (one.partition(": ") for one in features))
+    return tuple(dict.fromkeys(plain))
 
 
 def cause_of(shrunk: Shrunk) -> Cause:

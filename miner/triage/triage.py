@@ -14,7 +14,7 @@ from miner.reach import reaches
 from miner.statistics import CONFIDENCE, RESAMPLES, Rate, rate
 from miner.triage.attribution import STEPS
 from miner.triage.bisect import bisect_rows, started_again_in
-from miner.triage.causes import Rarity, cause_of
+from miner.triage.causes import Rarity, cause_of, told
 from miner.triage.distance import auroc
 from miner.triage.grouping import Group, grouped
 from miner.triage.result import FixedByDistance, GroupResult, Interval, TriageResult
@@ -102,7 +102,7 @@ def _group_results(
         results.append(
             GroupResult(
                 group=group.group,
-                cause=group.cause,
+                cause=told(group.cause),
                 count=len(mine),
                 prompts=len({finding.prompt_id for finding in mine}),
                 forms=dict(Counter(shrunk[f.finding_id].form for f in mine).most_common()),
