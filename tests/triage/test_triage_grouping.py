@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -67,22 +69,29 @@ def test_blocks_change_nothing_average_linkage_over_all_pairs_gives_the_same() -
     from scipy.cluster import hierarchy
     from scipy.spatial.distance import squareform
 
-    from miner.triage.grouping import OTHER_FORM, THRESHOLD
+    from miner.triage.grouping import THRESHOLD
 
-    rarity = Rarity(n_texts=1000, counts={f"w{i}": 23 * i + i * i % 7 for i in range(40)})  # no two words weigh the same
-    causes = made_up(120, seed=5)
-    kinds = {(tuple(sorted(c.features)), c.form): c for c in causes}
+    rarity = Rarity(n_texts=1000, counts={f"w{i}": 23 * i + i * i % 7 for i in range(40)})
+    causes = [replace(one, form="salad") for one in made_up(120, seed=5)]
+    kinds = {tuple(sorted(c.features)): c for c in causes}
     different = [kinds[key] for key in sorted(kinds)]
 
     def distance(one: Cause, other: Cause) -> float:
-        both = sum(rarity.weight(f) for f in one.features & other.features)
-        either = sum(rarity.weight(f) for f in one.features | other.features)
-        return 1 - both / either * (1 if one.form == other.form else OTHER_FORM)
+        both = math.fsum(rarity.weight(f) for f in one.features & other.features)
+        either = math.fsum(rarity.weight(f) for f in one.features | other.features)
+        return 1 - both / either
 
     matrix = np.array([[0.0 if a is b else distance(a, b) for b in different] for a in different])
     plain = hierarchy.fcluster(hierarchy.average(squareform(matrix)), 1 - THRESHOLD + 1e-9, criterion="distance")
     group_of = {one: group.group for group in grouped(causes, rarity) for one in group.finding_ids}
     assert adjusted_rand(plain.tolist(), [group_of[one.finding_id] for one in different]) == 1
+
+
+def test_another_form_makes_causes_less_alike() -> None:
+    same = [Cause(finding_id=f"{i}", features=frozenset({"word: a", f"word: b{i}"}), form="salad") for i in (0, 1)]
+    other = [same[0], replace(same[1], form="repetition")]
+    assert len(grouped(same, Rarity.of([]), threshold=0.3)) == 1
+    assert len(grouped(other, Rarity.of([]), threshold=0.3)) == 2
 
 
 def test_a_rare_shared_word_links_and_a_common_one_does_not() -> None:
