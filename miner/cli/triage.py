@@ -108,7 +108,10 @@ def triage_table(result: TriageResult) -> Group:
     table.add_column("cause, and the smallest text that still wins and is certified", overflow="fold")
     for group in result.groups[:SHOWN_GROUPS]:
         text = safe_text.terminal(clipped(group.representative, TEXT_CHARACTERS))
-        table.add_row(*map(safe_text.terminal, _cells(group)), safe_text.terminal(f"{_cause(group)}\n", keep_whitespace=True) + text)
+        table.add_row(
+            *map(safe_text.terminal, _cells(group)),
+            safe_text.terminal(f"{_cause(group)}\n", keep_whitespace=True) + text,
+        )
     lines = [Text(line) for line in _lines(result)]
     return Group(table, *lines)
 

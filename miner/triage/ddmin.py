@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from itertools import pairwise
 
 Kept = tuple[int, ...]
 
@@ -48,7 +49,7 @@ def most_queries(n: int) -> int:
 
 def _parts(kept: Kept, n: int) -> list[Kept]:
     bounds = [len(kept) * at // n for at in range(n + 1)]
-    return [kept[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [kept[start:end] for start, end in pairwise(bounds)]
 
 
 def _without(kept: Kept, part: Kept) -> Kept:

@@ -6,15 +6,11 @@ Wolf (2004, J. Multivariate Analysis 88, 365–411) derive: there are seldom man
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
-
-from miner.statistics import CONFIDENCE, RESAMPLES
-from miner.triage.result import Auroc
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,38 +66,3 @@ def percentiles(distances: Floats, clean: Floats) -> Floats:
     below, upto = np.searchsorted(ordered, distances, "left"), np.searchsorted(ordered, distances, "right")
     found: Floats = 100 * (below + upto) / 2 / len(clean)
     return found
-
-
-def auroc(
-    positive: Floats, negative: Floats, positive_groups: Sequence[Hashable], negative_groups: Sequence[Hashable]
-) -> Auroc:
-    """The chance that a positive lies above a negative, ties half; a bootstrap over groups (prompts) gives the interval.
-
-    A prompt's positives and negatives are drawn together. Resamples without one of the two are left out.
-
-    Raises:
-        ValueError: no positive or no negative.
-    """
-    if not len(positive) or not len(negative):
-        raise ValueError(f"a comparison needs both; got {len(positive)} positive and {len(negative)} negative")
-    ranks = np.unique(np.concatenate([positive, negative]), return_inverse=True)[1]
-    numbers: dict[Hashable, int] = {}
-    group = np.array([numbers.setdefault(one, len(numbers)) for one in [*positive_groups, *negative_groups]])
-    is_positive = np.arange(len(ranks)) < len(positive)
-    rng, values = np.random.default_rng(0), []
-    for _ in range(RESAMPLES):
-        drawn = np.bincount(rng.integers(len(numbers), size=len(numbers)), minlength=len(numbers))[group]
-        if drawn[is_positive].any() and drawn[~is_positive].any():
-            values.append(_above(ranks, is_positive, drawn.astype(np.float64)))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values, (tail, 1 - tail)) if values else (0.0, 1.0)
-    value = _above(ranks, is_positive, np.ones(len(ranks)))
-    return Auroc(value, len(positive), len(negative), float(low), float(high))
-
-
-def _above(ranks: npt.NDArray[np.int64], is_positive: npt.NDArray[np.bool_], weight: Floats) -> float:
-    n_ranks = int(ranks.max()) + 1
-    of_negative = np.bincount(ranks, np.where(is_positive, 0.0, weight), n_ranks)
-    of_positive = np.bincount(ranks, np.where(is_positive, weight, 0.0), n_ranks)
-    below = np.cumsum(of_negative) - of_negative / 2
-    return float(of_positive @ below / (of_positive.sum() * of_negative.sum()))

@@ -31,7 +31,7 @@ def distinct_words(text: str) -> tuple[str, ...]:
 
 
 def renamed(text: str, names: Mapping[str, str]) -> str:
-    """``text`` with every occurrence of the (lower-case) words in ``names`` exchanged for what they are called there."""
+    """``text`` with every occurrence of the (lower-case) words in ``names`` exchanged for what it gives them."""
     return _WORD.sub(lambda match: names.get(match[0].casefold(), match[0]), text)
 
 

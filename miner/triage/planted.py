@@ -1,4 +1,4 @@
-"""Findings whose cause is known, to measure grouping by: a toy RM with several planted flaws, and texts that use one each.
+"""Findings whose cause is known, to measure grouping by: a toy RM with planted flaws, and texts that use one each.
 
 The language has two-syllable words. Half of them are sensible, and good answers are made of these; a response of
 strange ones is nonsense, which a check of the toy world can see. Every flaw lifts a text that shows it over the bar;
@@ -58,7 +58,7 @@ class Flaw:
 
 
 class FlawedRewardModel(ToyRewardModel):
-    """The flaws add ``FLAW_WEIGHT`` to the mean weight of a response's words; ``noise`` scales what only the text has."""
+    """The flaws add ``FLAW_WEIGHT`` to the mean weight of a response's words; ``noise`` scales what is a text's own."""
 
     name = "flawed toy"
     FLAW_WEIGHT = 4.0

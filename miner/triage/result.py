@@ -77,7 +77,7 @@ class RoundDistance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedByDistance:
-    """Are the findings that the patch after ``round`` fixed those farther out? ``auroc`` None where all or none were."""
+    """Are the findings that the patch after ``round`` fixed farther out? ``auroc`` is None where all or none were."""
 
     round: int
     split: Split

@@ -16,7 +16,8 @@ from miner.errors import CapabilityError
 from miner.evaluation import still_wins, takes
 from miner.rewards.base import Pair, RewardModel
 from miner.triage.attribution import with_top_words
-from miner.triage.distance import Domain, Floats, auroc, percentiles
+from miner.triage.distance import Domain, Floats, percentiles
+from miner.triage.intervals import auroc
 from miner.triage.result import FOLDER_NAME, RoundDistance
 from miner.triage.settings import TriageSettings
 from miner.triage.shrinking import Shrunk, shrink

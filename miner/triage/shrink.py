@@ -44,7 +44,7 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Which of these win? Answered with a bool each. On another prompt than its own, to win is to reach the threshold."""
+    """Which of these win? Answered with a bool each. On another prompt, to win is to reach the threshold."""
 
     tries: tuple[Try, ...]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,23 +10,18 @@ import numpy as np
 
 from corpus.records import Finding
 from miner.campaign import Campaign
-from miner.reach import reaches
-from miner.statistics import CONFIDENCE, RESAMPLES, Rate, rate
+from miner.statistics import rate
 from miner.triage.attribution import STEPS
 from miner.triage.bisect import bisect_rows, started_again_in
-from miner.triage.causes import Rarity, cause_of, told
-from miner.triage.distance import auroc
-from miner.triage.grouping import Group, grouped
-from miner.triage.result import FixedByDistance, GroupResult, Interval, TriageResult
+from miner.triage.groups import Wins, group_results
+from miner.triage.intervals import auroc, median_interval
+from miner.triage.result import FixedByDistance, GroupResult, TriageResult
 from miner.triage.rounds import Placed, code_digest, placed_in_domain, shrunk_of_round, wins_of_round
 from miner.triage.settings import TriageSettings
 from miner.triage.shrinking import Shrunk
-from miner.world import spread
 
 QUERIES_PER_STEP = 3  # of an attribution: a gradient each
 AGAIN_SHOWN = 50
-
-Wins = dict[str, dict[int, bool]]  # by finding, by the RM's round
 
 
 def triage(campaign: Campaign, settings: TriageSettings) -> TriageResult:
@@ -41,7 +36,7 @@ def triage(campaign: Campaign, settings: TriageSettings) -> TriageResult:
     notes: list[str] = []
     shrunk: list[Shrunk] = []
     placed: dict[int, Placed] = {}
-    wins: Wins = defaultdict(dict)
+    wins: dict[str, dict[int, bool]] = defaultdict(dict)
     with campaign.usage.timed("triage"):
         for number in campaign.rounds_present():
             mine = _of_round(campaign, number, chosen, notes)
@@ -57,7 +52,7 @@ def triage(campaign: Campaign, settings: TriageSettings) -> TriageResult:
                 for finding_id, won in wins_of_round(campaign, number, chosen).items():
                     wins[finding_id][number] = won
         findings = {f.finding_id: f for f in chosen if f.finding_id in {one.finding_id for one in shrunk}}
-        results = _group_results(campaign, findings, {one.finding_id: one for one in shrunk}, wins, settings)
+        results = group_results(campaign, findings, {one.finding_id: one for one in shrunk}, wins, settings)
     result = _result(everything, list(findings.values()), shrunk, results, settings)
     bisected = [f for f in findings.values() if settings.bisect]
     result = replace(
@@ -83,60 +78,6 @@ def _of_round(campaign: Campaign, number: int, chosen: Sequence[Finding], notes:
     if len(same) < len(mine):
         notes.append(f"{len(mine) - len(same)} findings of round {number} fooled another RM than the one stored for it")
     return same
-
-
-def _group_results(
-    campaign: Campaign,
-    findings: Mapping[str, Finding],
-    shrunk: Mapping[str, Shrunk],
-    wins: Wins,
-    settings: TriageSettings,
-) -> tuple[GroupResult, ...]:
-    rarity = Rarity.of(p.reference for p in campaign.world.by_split["calibration"] if p.reference is not None)
-    groups = grouped([cause_of(one) for one in shrunk.values()], rarity)
-    reach = _reach(campaign, [_shown(one, shrunk, findings) for one in groups[: settings.reach_groups]], settings)
-    results = []
-    for group in groups:
-        mine, shown = [findings[one] for one in group.finding_ids], _shown(group, shrunk, findings)
-        newest = [wins[f.finding_id][max(wins[f.finding_id])] for f in mine if wins.get(f.finding_id)]
-        results.append(
-            GroupResult(
-                group=group.group,
-                cause=told(group.cause),
-                count=len(mine),
-                prompts=len({finding.prompt_id for finding in mine}),
-                forms=dict(Counter(shrunk[f.finding_id].form for f in mine).most_common()),
-                attacks=dict(Counter(f.attack for f in mine).most_common()),
-                rounds=dict(sorted(Counter(f.round for f in mine).items())),
-                representative=shown.response,
-                representative_id=shown.finding_id,
-                shrink_factor=float(np.median([shrunk[f.finding_id].factor for f in mine])),
-                reach=reach.get(shown.finding_id),
-                still_wins=sum(newest) if newest else None,
-            )
-        )
-    return tuple(results)
-
-
-def _shown(group: Group, shrunk: Mapping[str, Shrunk], findings: Mapping[str, Finding]) -> Finding:
-    """The group's shortest minimal text, of the highest margin among these, in its finding's place."""
-    best = min(
-        group.finding_ids, key=lambda one: (len(shrunk[one].minimal), -findings[one].margin, one)
-    )  # characters: what a person has to read
-    return replace(findings[best], response=shrunk[best].minimal, reward=shrunk[best].reward)
-
-
-def _reach(campaign: Campaign, shown: Sequence[Finding], settings: TriageSettings) -> dict[str, Rate]:
-    """Of how many other prompts of its split each text wins on, against the RM that it fooled."""
-    found: dict[str, Rate] = {}
-    with campaign.observer.stage("reach of the largest groups"):
-        for number, split in sorted({(finding.round, finding.split) for finding in shown}):
-            mine = [finding for finding in shown if (finding.round, finding.split) == (number, split)]
-            pool = campaign.world.by_split[split]
-            prompts = spread(pool, min(settings.reach_prompts, len(pool)), seed=campaign.config.seed)
-            for one in reaches(campaign.rm(number), campaign.criteria(number), mine, prompts):
-                found[one.finding_id] = rate(one.wins, groups=one.groups)
-    return found
 
 
 def _result(
@@ -191,18 +132,3 @@ def _fixed(findings: Sequence[Finding], wins: Wins, placed: Mapping[int, Placed]
             )
         )
     return rows
-
-
-def median_interval(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Interval:
-    """The median with a bootstrap interval over groups."""
-    ordered = np.argsort(values, kind="stable")
-    sorted_values = np.array(values)[ordered]
-    names, group = np.unique(np.array(groups)[ordered], return_inverse=True)
-    rng, medians = np.random.default_rng(seed), []
-    for _ in range(RESAMPLES):
-        drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[group]
-        reached = np.cumsum(drawn)
-        medians.append(sorted_values[np.searchsorted(reached, reached[-1] / 2)])
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(medians, (tail, 1 - tail))
-    return Interval(float(np.median(sorted_values)), len(values), float(low), float(high))

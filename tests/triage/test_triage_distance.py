@@ -13,7 +13,8 @@ from scipy import stats
 from miner.errors import CapabilityError
 from miner.rewards import Pair, load_reward_model
 from miner.testing import ToyRewardModel
-from miner.triage.distance import Domain, auroc, ledoit_wolf, percentiles
+from miner.triage.distance import Domain, ledoit_wolf, percentiles
+from miner.triage.intervals import auroc
 
 
 def drawn(n: int, p: int, seed: int) -> np.ndarray:

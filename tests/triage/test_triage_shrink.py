@@ -76,7 +76,9 @@ def test_every_minimal_text_still_wins_from_text_and_is_still_certified(
         assert planted.criteria.wins(planted.rm.reward(Pair(finding.prompt, one.core)), finding.reference_reward)
 
 
-def test_without_any_one_word_a_minimal_text_is_no_finding(planted: PlantedSet, trials: Trials, shrunk: dict[str, Shrunk]) -> None:
+def test_without_any_one_word_a_minimal_text_is_no_finding(
+    planted: PlantedSet, trials: Trials, shrunk: dict[str, Shrunk]
+) -> None:
     assert any(len(pieces_of(one.minimal)) < len(pieces_of(finding.response))
                for finding in planted.findings for one in [shrunk[finding.finding_id]])  # fmt: skip
     for finding in planted.findings:
@@ -150,5 +152,7 @@ def test_what_is_left_may_not_spell_a_special_token(planted: PlantedSet) -> None
     rm = Special(seed=3)
     trials = Trials(rm=rm, criteria=planted.criteria, judge=planted.judge)
     prompt = planted.findings[0].prompt
-    rewards = trials.rewards([Pair(prompt, "ba [MASK]"), Pair(prompt, "ba mask"), Pair(prompt, "ba \x1b"), Pair(prompt, "")])
+    rewards = trials.rewards(
+        [Pair(prompt, "ba [MASK]"), Pair(prompt, "ba mask"), Pair(prompt, "ba \x1b"), Pair(prompt, "")]
+    )
     assert [reward > -100 for reward in rewards] == [False, True, False, False]
