@@ -107,6 +107,7 @@ def test_where_any_word_does_no_word_is_essential(planted: PlantedSet, shrunk: d
     for finding, truth in zip(planted.findings, planted.truth, strict=True):
         if truth in ("repetition", "length"):
             assert shrunk[finding.finding_id].essential == ()
+            assert shrunk[finding.finding_id].cause_queries < 3 * len(finding.response.split()), "exchanged all at once"
         if truth == "prompt":
             assert shrunk[finding.finding_id].echoed
 
