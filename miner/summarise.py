@@ -13,6 +13,7 @@ from miner.evaluation import FACTUAL_FAMILY, attack_results, contrasts, transfer
 from miner.judging import check_errors
 from miner.reach import reach_results
 from miner.summary import PatchSummary, RoundSummary, Summary, TransferCell
+from miner.triage.result import read_triage
 from miner.version import package_version
 
 
@@ -48,6 +49,7 @@ def summarise(campaign: Campaign, *, command: str) -> Summary:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         shares=dict(campaign.world.shares),
         peak_memory_mb=campaign.usage.peak_memory_mb,
+        triage=read_triage(campaign.folder),
     )
 
 

@@ -15,6 +15,7 @@ from corpus.records import Form, Split
 from miner.errors import DataError
 from miner.publishing import replace_text
 from miner.statistics import Difference, Rate, SurvivalCurve
+from miner.triage.result import TriageResult
 
 FILE_NAME = "summary.json"
 
@@ -155,6 +156,7 @@ class Summary:
     created_at: str
     shares: dict[str, Any] = field(default_factory=dict)
     peak_memory_mb: float | None = None
+    triage: TriageResult | None = None
 
     def write(self, folder: Path) -> Path:
         """Replace ``folder/summary.json`` in one step."""

@@ -14,6 +14,7 @@ from miner.cli.doctor import doctor
 from miner.cli.gap import gap
 from miner.cli.output import say_error
 from miner.cli.serve import serve
+from miner.cli.triage import triage
 from miner.errors import RmMinerError
 
 INTERRUPTED = 130
@@ -37,6 +38,7 @@ for verb in (
     bench,
     diversity,
     gap,
+    triage,
     stages.report,
     serve,
 ):

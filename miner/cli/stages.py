@@ -255,7 +255,7 @@ def report(
         return _tell(json, {"rounds": len(stored.rounds), "findings": len(stored.findings), "shown": shown},
                      f"{run / 'report.html'}: {len(stored.rounds)} rounds, {shown} of {len(stored.findings)} findings"
                      )  # fmt: skip
-    campaign = _open(_stored_config(run), json=json)
+    campaign = _open(stored_config(run), json=json)
     files = _write_report(campaign, max_findings=max_findings, attribution=attribution)
     return _tell(json, files, f"report: {files.html}")
 
@@ -308,7 +308,7 @@ def _existing_or(config: Path | None, out_folder: str | None, **given: Any) -> C
     return o.load_config(config, stage=stage, out=out_folder, **given)
 
 
-def _stored_config(run: Path) -> CampaignConfig:
+def stored_config(run: Path) -> CampaignConfig:
     from miner.config import read_config
     from miner.errors import ConfigError
 

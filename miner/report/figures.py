@@ -11,6 +11,7 @@ import numpy as np
 from miner.report import ink as style
 from miner.report.ink import Ink
 from miner.report.reading import Run, Trial, success, trials
+from miner.report.triage_figure import distances
 from miner.safe_text import visible
 from miner.statistics import Rate
 from miner.summary import TransferCell
@@ -267,5 +268,6 @@ FIGURES: dict[str, Draw] = {
     "accuracy": accuracy,
     "transfer": transfer,
     "checks": check_errors,
+    "distances": distances,
     "tuning": tuning,
 }

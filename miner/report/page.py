@@ -20,9 +20,11 @@ from miner.report.attribution import AttributionResults
 from miner.report.headline import headline, limits
 from miner.report.reading import Run, success, trials
 from miner.statistics import Difference, Mean, Rate
+from miner.triage.result import Auroc
 
 HERE = Path(__file__).parent
 PAGE_ROWS = 20
+TRIAGE_ROWS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attrib
             attributions=attributed.by_finding,
             notes=attributed.notes,
             page_rows=PAGE_ROWS,
+            triage_rows=TRIAGE_ROWS,
         )
     )
 
@@ -95,6 +98,7 @@ def environment(folder: Path = HERE) -> Environment:
         points=points,
         average=average,
         select_metric=select_metric,
+        auroc=auroc,
         data_uri=data_uri,
         mined=heatmap.plain,
         success=success,
@@ -150,6 +154,13 @@ def average(found: Mean | Difference, *, signed: bool = False) -> Markup:
 def select_metric(sides: Sequence[Side], name: str, scope: Scope) -> list[Side]:
     """The sides that have this statistic."""
     return [side for side in sides if side.metric(name, scope) is not None]
+
+
+def auroc(one: Auroc) -> Markup:
+    """An AUROC with its interval and how many it compares."""
+    return Markup(
+        '<span class="rate">{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{} and {})</span>'
+    ).format(number(one.value), number(one.low), number(one.high), number(one.n_positive, 0), number(one.n_negative, 0))
 
 
 def data_uri(png: bytes) -> Markup:

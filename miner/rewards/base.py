@@ -139,6 +139,15 @@ class RewardModel(ABC):
         del pair, steps
         raise self._no_gradients()
 
+    def latents(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        """The last hidden state where each reward is read: (n_pairs, hidden).
+
+        Raises:
+            CapabilityError: this RM shows none. TooLongError: as ``reward``.
+        """
+        del pairs
+        raise CapabilityError(f"{self.name} shows no hidden states, only rewards")
+
     def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
         """Per request the texts read off its soft tokens; errors as ``swaps``."""
         del requests

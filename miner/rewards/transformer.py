@@ -213,6 +213,11 @@ class TransformerRewardModel(RewardModel):
             return ()
         return tuple(Share(start, end, value) for (start, end), value in zip(found.spans, found.values, strict=True))
 
+    def latents(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        from miner.rewards.latents import latents
+
+        return np.array(self._spread(pairs, latents), dtype=np.float64)
+
     def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
         from miner.rewards.relaxation import relax
 

@@ -1,0 +1,169 @@
+"""``rmminer triage``: what a run's findings are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from corpus.records import Split
+from miner import safe_text
+from miner.cli import options as o
+from miner.cli.output import Watcher, clipped, err, out, print_json
+from miner.cli.stages import stored_config
+from miner.cli.tables import percent
+
+if TYPE_CHECKING:
+    from corpus.records import Finding
+    from miner.triage.result import Auroc, GroupResult, TriageResult
+
+SHOWN_GROUPS = 30
+TEXT_CHARACTERS = 100
+CAUSE_FEATURES = 4
+
+
+def triage(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    rounds: Annotated[
+        list[int] | None, typer.Option("--round", help="Findings of this round only; repeat for more.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Findings on train or held_out prompts only.")] = None,
+    limit: Annotated[int, typer.Option(help="Findings to triage, drawn by their ids (0: all).")] = 0,
+    max_queries: Annotated[
+        int, typer.Option(help="Queries for a finding's minimal text at most, and again for its cause.")
+    ] = 600,
+    bisect: Annotated[bool, typer.Option(help="Try every finding against every round's RM.")] = True,
+    distance: Annotated[bool, typer.Option(help="Distance of findings to clean text in the RM's last layer.")] = True,
+    attribution: Annotated[bool, typer.Option(help="Words that earn the reward, by gradient (slow).")] = True,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """Shrink findings to what still wins and is still certified, group them by cause, say which a patch fixed."""
+    from miner.campaign import Campaign
+    from miner.errors import ConfigError
+    from miner.triage.settings import TriageSettings
+    from miner.triage.triage import triage as triage_run
+
+    if split not in (None, "train", "held_out"):
+        raise ConfigError(f"--split {split}: expected train or held_out")
+    chosen_split: Split | None = "train" if split == "train" else "held_out" if split else None
+    settings = TriageSettings(
+        rounds=tuple(rounds) if rounds else None,
+        split=chosen_split,
+        limit=limit,
+        max_queries=max_queries,
+        bisect=bisect,
+        attribution=attribution,
+        distance=distance,
+    )
+    config = stored_config(run)
+    findings = settings.choose(_stored_findings(run))
+    n_rounds = 1 + sum(1 for _ in run.glob("rounds/*/patch.json"))
+    most = settings.most_queries(findings, n_rounds)
+    if dry_run:
+        if json:
+            print_json({"findings": len(findings), "queries_at_most": most})
+        else:
+            out().print(_forecast(len(findings), most), markup=False)
+        return
+    if not json:
+        err().print(_forecast(len(findings), most), markup=False)
+    result = triage_run(Campaign(config, Watcher(quiet=json)), settings)
+    if json:
+        print_json(result)
+    else:
+        out().print(triage_table(result))
+        out().print(f"all of it: {run / 'triage' / 'triage.json'}; in the report: rmminer report {run}", markup=False)
+
+
+def _stored_findings(run: Path) -> list[Finding]:
+    """The findings in a run's folder, before any model is loaded."""
+    from corpus import Corpus
+
+    return Corpus(run / "corpus").findings()
+
+
+def _forecast(n: int, most: dict[str, int]) -> str:
+    spent = ", ".join(f"{name} {queries:,}" for name, queries in most.items() if queries)
+    return f"{n:,} findings, {sum(most.values()):,} queries at most ({spent}); what is stored is not measured again"
+
+
+def triage_table(result: TriageResult) -> Group:
+    """The groups, then what distance and bisection say."""
+    table = Table(
+        title=f"{result.n} findings in {len(result.groups)} groups",
+        caption="wins on: other prompts of its split that the text wins on. now: members that win against the newest "
+        "RM. ÷: median shrink factor",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE,
+    )
+    for column in ("group", "n", "prompts", "form", "now", "wins on", "÷"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("cause, and the smallest text that still wins and is certified", overflow="fold")
+    for group in result.groups[:SHOWN_GROUPS]:
+        text = safe_text.terminal(clipped(group.representative, TEXT_CHARACTERS))
+        table.add_row(
+            *map(safe_text.terminal, _cells(group)),
+            safe_text.terminal(f"{_cause(group)}\n", keep_whitespace=True) + text,
+        )
+    lines = [Text(line) for line in _lines(result)]
+    return Group(table, *lines)
+
+
+def _cells(group: GroupResult) -> tuple[str, ...]:
+    return (
+        group.group[:6],
+        str(group.count),
+        str(group.prompts),
+        "\n".join(group.forms),
+        "" if group.still_wins is None else str(group.still_wins),
+        f"{group.reach.value:.0%} of {group.reach.n}" if group.reach else "",
+        f"{group.shrink_factor:.1f}",
+    )
+
+
+def _cause(group: GroupResult) -> str:
+    more = f" and {len(group.cause) - CAUSE_FEATURES} more" if len(group.cause) > CAUSE_FEATURES else ""
+    return f"[{', '.join(group.cause[:CAUSE_FEATURES])}{more}]"
+
+
+def _lines(result: TriageResult) -> list[str]:
+    lines = []
+    if len(result.groups) > SHOWN_GROUPS:
+        lines.append(f"{len(result.groups) - SHOWN_GROUPS} smaller groups are not shown")
+    if result.shrink_factor and result.one_minimal:
+        factor = result.shrink_factor
+        lines.append(
+            f"shrunk {factor.value:.2f}-fold [{factor.low:.2f}–{factor.high:.2f}] in the median, n {factor.n}; "
+            f"{result.queries_per_finding:.0f} queries a finding; 1-minimal {percent(result.one_minimal)}"
+        )
+    for one in result.distances:
+        median = sorted(one.percentiles)[len(one.percentiles) // 2]
+        lines.append(
+            f"round {one.round}: findings lie at percentile {median:.0f} of clean text in the median; "
+            f"distance tells them from it with AUROC {_auroc(one.auroc)}"
+        )
+    for fixed in result.fixed:
+        told = _auroc(fixed.auroc) if fixed.auroc else "not known: all or none"
+        lines.append(
+            f"round {fixed.round}, {fixed.split}: the next patch fixed {fixed.fixed} of {fixed.n}; "
+            f"AUROC of distance for those {told}"
+        )
+    for row in result.bisect:
+        stopped = ", ".join(f"{n} in round {number}" for number, n in row.stopped.items())
+        again = ", ".join(f"{n} in round {number}" for number, n in row.again.items())
+        lines.append(
+            f"found in round {row.found_in}, {row.split}: of {row.n} stopped {stopped or 'none'}, never {row.never}; "
+            f"started again {again or 'none'}"
+        )
+    return [*lines, *(safe_text.visible(note) for note in result.notes)]
+
+
+def _auroc(one: Auroc) -> str:
+    return f"{one.value:.2f} [{one.low:.2f}–{one.high:.2f}], {one.n_positive} to {one.n_negative}"

@@ -1,0 +1,72 @@
+"""Rows of a triage, kept as the corpus keeps its own: files named by their content whose union is the state.
+
+A kill loses at most the rows not yet published; several processes may add at once; a row is found again by its key,
+which names all that decides it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from corpus.durable import publish_bytes
+from miner.errors import DataError
+
+Row = TypeVar("Row")
+
+
+class Rows(Generic[Row]):
+    """Rows of one kind (a dataclass) under ``folder``, each by its key; of rows with one key the first by file name
+    counts, and all of them say the same."""
+
+    def __init__(self, folder: Path, kind: type[Row]) -> None:
+        self.folder = folder
+        self._adapter: TypeAdapter[Row] = TypeAdapter(kind)
+
+    def read(self) -> dict[str, Row]:
+        """All rows by key.
+
+        Raises:
+            DataError: a file that is not what was published.
+        """
+        rows: dict[str, Row] = {}
+        for path in sorted(self.folder.glob("*.jsonl")):
+            content = path.read_bytes()
+            if _name(content) != path.name:
+                raise DataError(f"{path} is damaged: its content does not match its name. Delete it and triage again")
+            for line in content.splitlines():
+                rows.setdefault(*self._row(line, path))
+        return rows
+
+    def publish(self, rows: Mapping[str, Row]) -> None:
+        """Add ``rows``; once this returns, they are durable."""
+        if rows:
+            lines = [json.dumps({"key": key, "row": _plain(rows[key])}, sort_keys=True) for key in sorted(rows)]
+            content = "".join(f"{line}\n" for line in lines).encode("ascii")
+            publish_bytes(self.folder, _name(content), content)
+
+    def _row(self, line: bytes, path: Path) -> tuple[str, Row]:
+        try:
+            stored: dict[str, Any] = json.loads(line)
+            return str(stored["key"]), self._adapter.validate_python(stored["row"])
+        except (ValueError, KeyError, ValidationError) as error:
+            raise DataError(f"{path} holds no rows of this version ({error}). Delete it and triage again") from error
+
+
+def chunks(items: Sequence[Row], size: int) -> list[Sequence[Row]]:
+    """``items`` in runs of at most ``size``."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    return asdict(row)
+
+
+def _name(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()[:32]}.jsonl"
