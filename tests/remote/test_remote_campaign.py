@@ -116,23 +116,29 @@ def errors(out: Path) -> list[str | None]:
     return [attempt.error for attempt in Corpus(out / "corpus").attempts() if attempt.outcome == "error"]
 
 
-LASTING: dict[str, Act] = {
-    "429": faults.status(429, Retry_After="0"),
-    "500": faults.status(500, '{"error": "no GPU"}'),
-    "rubbish": faults.says("<html>", "text/html"),
-    "lies": faults.promises_more,
-    "hangs up": faults.hangs_up,
-    "wrong count": faults.says('{"fingerprint": "x", "rewards": [1], "n_tokens": [1]}'),
-    "refuses": faults.status(403),
-}
+FAULTS = ("429", "500", "rubbish", "lies", "hangs up", "wrong count", "refuses")
 
 
-@pytest.mark.parametrize("name", LASTING)
+@pytest.fixture(scope="module")
+def acts(local: RewardModel) -> dict[str, Act]:
+    few = {"fingerprint": local.fingerprint, "rewards": [1], "n_tokens": [1]}
+    return {
+        "429": faults.status(429, Retry_After="0"),
+        "500": faults.status(500, '{"error": "no GPU"}'),
+        "rubbish": faults.says("<html>", "text/html"),
+        "lies": faults.promises_more,
+        "hangs up": faults.hangs_up,
+        "wrong count": faults.says(json.dumps(few)),
+        "refuses": faults.status(403),
+    }
+
+
+@pytest.mark.parametrize("name", FAULTS)
 def test_a_server_that_fails_in_the_middle_costs_nothing_and_the_campaign_resumes(
-    name: str, relay: Faulty, preference_file: Path, tmp_path: Path, whole: dict[str, Any]
+    name: str, relay: Faulty, preference_file: Path, tmp_path: Path, whole: dict[str, Any], acts: dict[str, Act]
 ) -> None:
     given = config(relay.url, preference_file, tmp_path)
-    campaign = Campaign(given, After(5, lambda: relay.script.extend([LASTING[name]] * 10_000)))
+    campaign = Campaign(given, After(5, lambda: relay.script.extend([acts[name]] * 10_000)))
     with pytest.raises(RemoteError, match="the same command resumes") as caught:
         campaign.mine(0)
     assert "\n" not in str(caught.value)
@@ -178,12 +184,12 @@ def serving(folder: Path, port: int, cache: Path) -> Iterator[subprocess.Popen[s
             process.kill()
 
 
-@pytest.mark.parametrize("name", [name for name in LASTING if name != "refuses"])
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "refuses"])
 def test_a_failure_that_passes_is_not_noticed(
-    name: str, relay: Faulty, preference_file: Path, tmp_path: Path, whole: dict[str, Any]
+    name: str, relay: Faulty, preference_file: Path, tmp_path: Path, whole: dict[str, Any], acts: dict[str, Act]
 ) -> None:
     campaign = Campaign(
-        config(relay.url, preference_file, tmp_path), After(3, lambda: relay.script.extend([LASTING[name]]))
+        config(relay.url, preference_file, tmp_path), After(3, lambda: relay.script.extend([acts[name]]))
     )
     assert campaign.mine(0).errors == 0
     assert rows(tmp_path) == whole
