@@ -24,10 +24,31 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class HeadSection(Section):
+    """Between an RM's hidden states and its reward, where that is not a sequence classifier's one label.
+
+    ``weights`` names the head in the checkpoint ("v_head"); its layers are read off the tensors' shapes, ``activation``
+    stands between them. ``backbone`` is the model type of what is below it, where transformers does not know the one
+    in config.json. ``read_at`` is "last", "first", "mean" or "last_token_id:N"; ``append_token`` ends every text.
+    ``objectives`` weigh several values into one, by name, index or as a list. ``output`` is what to take of what a
+    model's own code returns: an attribute or an index.
+    """
+
+    weights: str | None = Field(None, pattern=r"^\w+(\.\w+)*$")
+    activation: Literal["relu", "gelu", "silu", "selu", "tanh"] | None = None
+    backbone: str | None = None
+    read_at: str | None = Field(None, pattern=r"^(last|first|mean|last_token_id:\d+)$")
+    append_token: int | str | None = None
+    objectives: dict[str, float] | tuple[float, ...] | None = None
+    output: int | str | None = None
+
+
 class RewardModelSection(Section):
     """The RM: a folder or a hub id (docs world brings its own).
 
     ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
+    ``template`` is a chat template in place of the tokenizer's. ``code_hash`` pins the Python files of a model with
+    code of its own.
     """
 
     source: str | None = None
@@ -37,9 +58,13 @@ class RewardModelSection(Section):
     confirm_dtype: Literal["float32", "native"] = "float32"
     revision: str | None = None
     trust_remote_code: bool = False
+    code_hash: str | None = None
     max_length: int | None = Field(None, ge=8)
     truncation: Literal["error", "left", "right"] = "error"
     ascii_only: bool = False
+    template: str | None = None
+    attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None = None
+    head: HeadSection = HeadSection()
 
 
 class LanguageModelSection(Section):

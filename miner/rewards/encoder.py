@@ -23,7 +23,8 @@ class EncoderRewardModel(TransformerRewardModel):
     """
 
     def head_identity(self) -> list[object]:
-        return [type(self.model).__name__, getattr(self.model.config, "classifier_pooling", None)]
+        pooling = getattr(self.model.config, "classifier_pooling", None)
+        return [type(self.model).__name__, pooling, *self.readout.identity()]
 
     def _logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
@@ -35,5 +36,4 @@ class EncoderRewardModel(TransformerRewardModel):
             inputs["token_type_ids"], _, _ = padded(
                 [types for _, types in rows], pad=0, left=False, device=model.device
             )
-        logits: torch.Tensor = model(**inputs).logits[:, 0]
-        return logits
+        return self.readout.of_output(model(**inputs))

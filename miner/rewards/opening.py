@@ -23,10 +23,11 @@ def open_reward_model(section: RewardModelSection, references: References, *, so
 
 def _classifier(section: RewardModelSection, source: str, references: References) -> RewardModel:
     del references
-    from miner.rewards.loading import load_reward_model
+    from miner.rewards.loading import open_classifier
 
-    revision = section.revision if source == section.source else None
-    return load_reward_model(source, revision=revision, **section.model_dump(exclude={"source", "revision", "kind"}))
+    if source != section.source:
+        section = section.model_copy(update={"source": source, "revision": None})
+    return open_classifier(section)
 
 
 OPENERS: dict[str, Opener] = {"classifier": _classifier}

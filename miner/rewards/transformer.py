@@ -19,6 +19,7 @@ from miner.rewards.batching import TokenBudget
 from miner.rewards.fleet import Fleet
 from miner.rewards.gradients import EmbeddingTable, best_by_gain, embedding_leaf
 from miner.rewards.pipeline import Encoded, Pipeline, Row
+from miner.rewards.readout import Readout
 from miner.rewards.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class TransformerRewardModel(RewardModel):
     pipeline: Pipeline
     vocabulary: Vocabulary
     budget: TokenBudget
+    readout: Readout = field(default_factory=Readout)
     fleet: Fleet | None = None
     pad_id: int = field(init=False)
     pipeline_hash: str = field(init=False)

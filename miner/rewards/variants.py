@@ -1,0 +1,191 @@
+"""The shapes that a scalar RM comes in: each says how its model is read, where the reward is, and who asks it."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from miner.config import HeadSection
+from miner.errors import ModelError
+from miner.rewards.causal import CausalRewardModel
+from miner.rewards.checkpoint import stored_tensors
+from miner.rewards.encoder import EncoderRewardModel
+from miner.rewards.headed import headed
+from miner.rewards.heads import HeadPlan, plan_head, suggestion
+from miner.rewards.readout import FIRST, LAST, ReadAt, Readout
+from miner.rewards.transformer import TransformerRewardModel
+from miner.rewards.weights import Residence, read_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant(ABC):
+    """A model folder and how to make a reward model of it."""
+
+    folder: Path
+    config: PreTrainedConfig
+    readout: Readout
+
+    @abstractmethod
+    def model(self, residence: Residence) -> PreTrainedModel:
+        """The whole model.
+
+        Raises:
+            ModelError: it cannot be loaded, or a part of it is not trained.
+        """
+
+    @abstractmethod
+    def is_decoder(self, model: PreTrainedModel) -> bool:
+        """Whether texts are chats, in a template, or pairs for an encoder."""
+
+    def adapter(self, model: PreTrainedModel) -> type[TransformerRewardModel]:
+        """Who asks the model for rewards."""
+        return CausalRewardModel if self.is_decoder(model) else EncoderRewardModel
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Modules of ours that read the reward, beside those that transformers' models have."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier(Variant):
+    """What ``AutoModelForSequenceClassification`` loads: one label, or several with a stated weighting."""
+
+    @classmethod
+    def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> Classifier:
+        kinds = config.architectures or []
+        if kinds and not any("SequenceClassification" in kind for kind in kinds) and config.num_labels != 1:
+            tensors = stored_tensors(folder)
+            found = suggestion(tensors, config.get_text_config().hidden_size)
+            raise ModelError(
+                f"{folder} is a {kinds[0]} without a reward head that transformers knows: a random head gives random "
+                f"scores. {found or 'Give a sequence classifier with one label'}"
+            )
+        n = config.num_labels or 0
+        weighting = weighting_of(head.objectives, n, labels(config, n), str(folder))
+        return cls(folder=folder, config=config, readout=Readout(weighting=weighting))
+
+    def model(self, residence: Residence) -> PreTrainedModel:
+        model, missing = read_model("AutoModelForSequenceClassification", self.folder, residence)
+        if missing:
+            named = ", ".join(sorted(missing)[:3])
+            found = suggestion(stored_tensors(self.folder), self.config.get_text_config().hidden_size)
+            raise ModelError(
+                f"{self.folder} has no trained weights for {named}: a random head gives random scores. "
+                f"{found or self._own_code() or 'Train it first'}"
+            )
+        return model
+
+    def _own_code(self) -> str | None:
+        own = getattr(self.config, "auto_map", None)
+        return "It brings its own code, too. Try: --set rm.trust_remote_code=true" if own else None
+
+    def is_decoder(self, model: PreTrainedModel) -> bool:
+        return hasattr(model, "score")  # what transformers calls the head of every decoder, and of no encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithHead(Variant):
+    """A backbone that ``AutoModel`` loads and a head of another name beside it in the checkpoint."""
+
+    plan: HeadPlan
+
+    @classmethod
+    def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> WithHead:
+        plan = plan_head(
+            stored_tensors(folder),
+            str(head.weights),
+            hidden=config.get_text_config().hidden_size,
+            activation=head.activation,
+            folder=folder,
+        )
+        read_at = ReadAt.parse(head.read_at or (LAST if is_decoder(config) else FIRST))
+        weighting = weighting_of(head.objectives, plan.n_outputs, labels(config, plan.n_outputs), str(folder))
+        readout = Readout(head=plan.prefix, read_at=read_at, weighting=weighting)
+        return cls(folder=folder, config=config, readout=readout, plan=plan)
+
+    def model(self, residence: Residence) -> PreTrainedModel:
+        backbone, missing = read_model("AutoModel", self.folder, residence, config=self.config)
+        if missing and (prefix := self._prefix(missing)):
+            renamed = {f"^{re.escape(prefix)}": ""}
+            backbone, missing = read_model("AutoModel", self.folder, residence, config=self.config, renamed=renamed)
+        if untrained := sorted(name for name in missing if not name.startswith("pooler.")):  # no head reads the pooler
+            raise ModelError(
+                f"{self.folder} has no trained weights for {', '.join(untrained[:3])} of its backbone, a "
+                f"{type(backbone).__name__}: is config.json of the same model?"
+            )
+        head = self.plan.build(self.folder).to(backbone.device, backbone.dtype)
+        assert self.readout.read_at is not None
+        model = headed(backbone, head, name=self.plan.prefix, read_at=self.readout.read_at)
+        model.eval().requires_grad_(False)  # type: ignore[no-untyped-call]
+        return model
+
+    def _prefix(self, missing: set[str]) -> str | None:
+        """What the checkpoint puts before the backbone's names, where that is not what its family does."""
+        stored = stored_tensors(self.folder)
+        ends = (name.removesuffix(lacking) for lacking in missing for name in stored if name.endswith(f".{lacking}"))
+        return next(ends, None)
+
+    def is_decoder(self, model: PreTrainedModel) -> bool:
+        del model
+        return is_decoder(self.config)
+
+    def adapter(self, model: PreTrainedModel) -> type[TransformerRewardModel]:
+        """A decoder's mean is over all its tokens: nothing there can be shared or cut short."""
+        place = self.readout.read_at
+        return CausalRewardModel if self.is_decoder(model) and place and place.is_one_token else EncoderRewardModel
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        return (self.plan.prefix,)
+
+
+def is_decoder(config: PreTrainedConfig) -> bool:
+    """Whether a backbone reads from left to right: those that transformers pretrains by masking do not."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    return config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def labels(config: PreTrainedConfig, n: int) -> tuple[str, ...]:
+    """The names of ``n`` objectives as far as the config gives them; else their indices."""
+    named: Mapping[Any, str] = getattr(config, "id2label", None) or {}
+    names = [str(named.get(i, named.get(str(i), i))) for i in range(n)]
+    return tuple(str(i) if name == f"LABEL_{i}" else name for i, name in enumerate(names))
+
+
+def weighting_of(
+    objectives: Mapping[str, float] | Sequence[float] | None, n: int, names: Sequence[str], where: str
+) -> tuple[float, ...] | None:
+    """The weight of each of ``n`` values; None where there is one value and nothing to weigh.
+
+    Raises:
+        ModelError: several values and no weighting, or one that does not fit them.
+    """
+    listed = ", ".join(f"{i} {name}" if name != str(i) else name for i, name in enumerate(names))
+    first = names[0] if re.fullmatch(r"[\w-]+", names[0], re.ASCII) else f'"{names[0]}"'
+    example = f"--set 'rm.head.objectives={{{first}=1.0}}'"
+    if objectives is None:
+        if n == 1:
+            return None
+        raise ModelError(f"{where} has {n} labels; a scalar RM has one. State how to weigh {listed}. Try: {example}")
+    if not isinstance(objectives, Mapping):
+        if len(objectives) != n:
+            raise ModelError(f"rm.head.objectives weighs {len(objectives)} values; {where} has {n}: {listed}")
+        return tuple(map(float, objectives))
+    weights = [0.0] * n
+    for key, weight in objectives.items():
+        if key not in names and not (key.isdigit() and int(key) < n):
+            near = get_close_matches(key, names, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ModelError(f"{where} has no objective {key!r}{hint}. It has: {listed}. Try: {example}")
+        weights[names.index(key) if key in names else int(key)] = float(weight)
+    return tuple(weights)
