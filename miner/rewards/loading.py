@@ -15,9 +15,10 @@ from miner.rewards.devices import BATCH_TOKENS, DType, ranking_dtype, resolve_de
 from miner.rewards.fleet import Fleet
 from miner.rewards.identity import fingerprint
 from miner.rewards.pipeline import ChatPipeline, TextPairPipeline, Truncation
+from miner.rewards.remote_code import agree_to_code, has_code
 from miner.rewards.sources import first_line, require_safetensors, require_tokenizer, resolve_folder
-from miner.rewards.transformer import TransformerRewardModel
-from miner.rewards.variants import Classifier, Variant, WithHead
+from miner.rewards.transformer import TransformerRewardModel, input_embeddings
+from miner.rewards.variants import Classifier, OwnCode, Variant, WithHead
 from miner.rewards.vocabulary import Vocabulary
 from miner.rewards.weights import UNREADABLE, Residence, quiet_transformers, read_config, with_fp32_head
 
@@ -85,10 +86,14 @@ def open_classifier(section: RewardModelSection, *, batch_tokens: int | None = N
 
 
 def _variant(folder: Path, section: RewardModelSection) -> Variant:
+    if section.trust_remote_code:
+        agree_to_code(folder, section.code_hash)
     config = read_config(folder, section.trust_remote_code, section.head.backbone)
     require_safetensors(folder)
     if section.head.weights is not None:
         return WithHead.of(folder, config, section.head)
+    if section.trust_remote_code and has_code(folder):
+        return OwnCode.of(folder, config, section.head)
     return Classifier.of(folder, config, section.head)
 
 
@@ -115,14 +120,16 @@ def _replica(
         truncation=section.truncation,
         append=_appended(tokenizer, section.head.append_token),
     )
-    embedding: Any = model.get_input_embeddings()
+    embedding: Any = input_embeddings(model)
     return variant.adapter(model)(
         name=Path(str(section.source)).name,
         fingerprint=fingerprint(variant.folder),
         model=model,
         ranking_model=ranking,
         pipeline=pipeline,
-        vocabulary=Vocabulary.of(tokenizer, len(embedding.weight), ascii_only=section.ascii_only),
+        vocabulary=Vocabulary.of(
+            tokenizer, len(tokenizer if embedding is None else embedding.weight), ascii_only=section.ascii_only
+        ),
         budget=TokenBudget(batch_tokens or BATCH_TOKENS[place.type]),
         readout=variant.readout,
     )

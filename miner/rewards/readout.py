@@ -90,13 +90,18 @@ class Readout:
         values: torch.Tensor = model.get_submodule(self.head)(hidden)
         return self.weighed(values)
 
-    def of_output(self, output: Any) -> torch.Tensor:
-        """Rewards in what a model's forward returned: shape (n_rows,).
+    def of_output(self, output: Any, n_rows: int | None = None) -> torch.Tensor:
+        """Rewards in what a model's forward returned for ``n_rows`` texts: shape (n_rows,).
 
         Raises:
             ModelError: there is no such output, or its shape is not one reward per text.
         """
-        return self.weighed(self._picked(output))
+        values = self._picked(output)
+        if values.dim() == 0 and n_rows == 1:
+            values = values[None]
+        if n_rows is not None and (values.dim() == 0 or len(values) != n_rows):
+            raise self._misshaped(values)
+        return self.weighed(values)
 
     def weighed(self, values: torch.Tensor) -> torch.Tensor:
         """One number per row of ``values``, (n_rows,) or (n_rows, n_objectives)."""
@@ -104,25 +109,29 @@ class Readout:
             return values
         expected = 1 if self.weighting is None else len(self.weighting)
         if values.dim() != 2 or values.shape[1] != expected:
-            got = "×".join(map(str, values.shape))
-            raise ModelError(
-                f"the model returns values of shape {got}; expected one row per text of {expected}. "
-                "Say what to take of them: rm.head.output, rm.head.objectives"
-            )
+            raise self._misshaped(values)
         if self.weighting is None:
             return values[:, 0]
         return values @ values.new_tensor(self.weighting)
 
+    def _misshaped(self, values: torch.Tensor) -> ModelError:
+        got, expected = "×".join(map(str, values.shape)), 1 if self.weighting is None else len(self.weighting)
+        return ModelError(
+            f"the model returns values of shape {got}; expected {expected} for each text. Say what to take of them: "
+            "--set rm.head.output=NAME, or how to weigh them: --set 'rm.head.objectives=[0.5, 0.5]'"
+        )
+
     def _picked(self, output: Any) -> torch.Tensor:
         import torch
 
-        found: Any
         if self.output is None:
             found = output if isinstance(output, torch.Tensor) else getattr(output, "logits", None)
         elif isinstance(self.output, int):
-            found = output[self.output] if not isinstance(output, dict) and self.output < len(output) else None
+            values = list(output.values()) if isinstance(output, dict) else output
+            found = values[self.output] if self.output < len(values) else None
         else:
-            found = output.get(self.output) if isinstance(output, dict) else getattr(output, self.output, None)
+            found = output.get(self.output) if isinstance(output, dict) else None
+            found = getattr(output, self.output, None) if found is None else found
         if isinstance(found, torch.Tensor):
             return found
         wanted = "logits" if self.output is None else self.output

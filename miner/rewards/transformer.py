@@ -62,8 +62,10 @@ class TransformerRewardModel(RewardModel):
         self.pipeline_hash = digest([self.pipeline.hash, *self.head_identity()])
         self.reward_dtype = str(self.model.dtype).removeprefix("torch.")
         self.ranking_dtype = str(self.ranking_model.dtype).removeprefix("torch.")
-        self._embeddings = EmbeddingTable(self.ranking_model.get_input_embeddings())
-        embedded = sum(p.numel() for p in self.model.get_input_embeddings().parameters())
+        table = input_embeddings(self.ranking_model)
+        self._embeddings = None if table is None else EmbeddingTable(table)
+        table = input_embeddings(self.model)
+        embedded = 0 if table is None else sum(p.numel() for p in table.parameters())
         self.flops_per_token = 2.0 * (sum(p.numel() for p in self.model.parameters()) - embedded)
         self.device = str(self.model.device)
         self.n_parameters = sum(p.numel() for p in self.model.parameters())
@@ -152,7 +154,17 @@ class TransformerRewardModel(RewardModel):
 
     def embedding_rows(self) -> torch.Tensor:
         """What the ranking model's embedding puts out for every token, fp32: (n_tokens, hidden)."""
+        if self._embeddings is None:
+            raise self._no_gradients()
         return self._embeddings.rows()
+
+    @property
+    def has_gradients(self) -> bool:
+        return self._embeddings is not None
+
+    def _require_gradients(self) -> None:
+        if not self.has_gradients:
+            raise self._no_gradients()
 
     def flops(self, n_tokens: int) -> float:
         config = self.model.config.get_text_config()
@@ -166,6 +178,7 @@ class TransformerRewardModel(RewardModel):
         return [len(ids) for ids, _ in self.pipeline.ids(pairs)]
 
     def swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
+        self._require_gradients()
         return list(self._spread(requests, lambda rm, part: rm._swaps(part)))
 
     def _swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
@@ -212,6 +225,7 @@ class TransformerRewardModel(RewardModel):
     def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
         from miner.rewards.attribution import attribute
 
+        self._require_gradients()
         (found,) = self._spread([pair], lambda rm, pairs: [attribute(rm, pairs[0], n_steps=steps)])
         if found is None:
             return ()
@@ -220,6 +234,7 @@ class TransformerRewardModel(RewardModel):
     def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
         from miner.rewards.relaxation import relax
 
+        self._require_gradients()
         return list(self._spread(requests, relax))
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
@@ -239,3 +254,12 @@ class TransformerRewardModel(RewardModel):
                 alone += self.pipeline.encode_all(chunk)
             self._all_tokens = tuple(t for t, one in zip(texts, alone, strict=True) if len(one.positions) == 1)
         return self._all_tokens
+
+
+def input_embeddings(model: PreTrainedModel) -> torch.nn.Module | None:
+    """The module that embeds the tokens; None where a model's own code names none."""
+    try:
+        found = model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+    return found if isinstance(found, torch.nn.Module) else None

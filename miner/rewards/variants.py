@@ -17,12 +17,15 @@ from miner.rewards.checkpoint import stored_tensors
 from miner.rewards.encoder import EncoderRewardModel
 from miner.rewards.headed import headed
 from miner.rewards.heads import HeadPlan, plan_head, suggestion
+from miner.rewards.own_code import OwnCodeRewardModel
 from miner.rewards.readout import FIRST, LAST, ReadAt, Readout
 from miner.rewards.transformer import TransformerRewardModel
 from miner.rewards.weights import Residence, read_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
+
+OWN_CLASSES = ("AutoModelForSequenceClassification", "AutoModel", "AutoModelForCausalLM")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +149,50 @@ class WithHead(Variant):
     @property
     def head_names(self) -> tuple[str, ...]:
         return (self.plan.prefix,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnCode(Variant):
+    """A model whose class lies in Python files beside its weights."""
+
+    auto_class: str
+
+    @classmethod
+    def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> OwnCode:
+        mapped = getattr(config, "auto_map", None) or {}
+        auto_class = next((name for name in OWN_CLASSES if name in mapped), None)
+        if auto_class is None:
+            raise ModelError(
+                f"the code of {folder} is for {', '.join(mapped)}; expected a class for {' or '.join(OWN_CLASSES)}. "
+                "Name its head instead: --set rm.head.weights=…"
+            )
+        weighting = None
+        if head.objectives is not None:
+            n = (config.num_labels or 0) if isinstance(head.objectives, Mapping) else len(head.objectives)
+            weighting = weighting_of(head.objectives, n, labels(config, n), str(folder))
+        return cls(
+            folder=folder,
+            config=config,
+            readout=Readout(output=head.output, weighting=weighting),
+            auto_class=auto_class,
+        )
+
+    def model(self, residence: Residence) -> PreTrainedModel:
+        model, missing = read_model(self.auto_class, self.folder, residence)
+        if missing:
+            raise ModelError(
+                f"{self.folder} has no trained weights for {', '.join(sorted(missing)[:3])}, which its own code wants: "
+                "random weights give random scores"
+            )
+        return model
+
+    def is_decoder(self, model: PreTrainedModel) -> bool:
+        del model
+        return is_decoder(self.config)
+
+    def adapter(self, model: PreTrainedModel) -> type[TransformerRewardModel]:
+        del model
+        return OwnCodeRewardModel
 
 
 def is_decoder(config: PreTrainedConfig) -> bool:
