@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from attacks import Attack, known_attacks
 from corpus.records import Form, digest
 from miner.errors import ConfigError
+from miner.rewards.known import with_known
 
 CONTROL = "random"
 
@@ -47,11 +48,13 @@ class RewardModelSection(Section):
     """The RM: a folder or a hub id (docs world brings its own).
 
     ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
-    ``template`` is a chat template in place of the tokenizer's. ``code_hash`` pins the Python files of a model with
-    code of its own.
+    ``template`` is a chat template in place of the tokenizer's, ``tokenizer`` where to find one that is not beside the
+    weights. ``code_hash`` pins the Python files of a model with code of its own. A model that we know by its hub id, or
+    that is ``like`` one, brings settings of its own; what is given here wins.
     """
 
     source: str | None = None
+    like: str | None = None
     kind: Literal["classifier"] = "classifier"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -62,9 +65,15 @@ class RewardModelSection(Section):
     max_length: int | None = Field(None, ge=8)
     truncation: Literal["error", "left", "right"] = "error"
     ascii_only: bool = False
+    tokenizer: str | None = None
     template: str | None = None
     attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None = None
     head: HeadSection = HeadSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_known(cls, values: Any) -> Any:
+        return with_known(values) if isinstance(values, Mapping) else values
 
 
 class LanguageModelSection(Section):

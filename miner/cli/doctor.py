@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -37,9 +37,8 @@ def doctor(
         None, stage="mine", rm=model, data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings
     )
     chosen, texts = _prompts(loaded, prompts)
-    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source", "kind"})
     with watcher.stage(f"examining {Path(model).name}") as advance:
-        report = examine(model, chosen, texts=texts, owned=data is not None, progress=advance, **options)
+        report = examine(loaded.rm, chosen, texts=texts, owned=data is not None, progress=advance)
     if json:
         print_json({**plain(report), "counts": report.counts})
     else:

@@ -11,6 +11,7 @@ from miner.cli import corpus_verbs, stages
 from miner.cli.bench import bench
 from miner.cli.doctor import doctor
 from miner.cli.output import say_error
+from miner.cli.rms import rms
 from miner.errors import RmMinerError
 
 INTERRUPTED = 130
@@ -26,6 +27,7 @@ app = typer.Typer(
 for verb in (
     stages.demo,
     doctor,
+    rms,
     stages.mine,
     stages.patch,
     stages.evaluate,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from miner.benchmark import BenchReport, BenchRow
     from miner.doctor import Report as DoctorReport
     from miner.estimate import Estimate
+    from miner.rewards.known import Known
     from miner.statistics import Difference, MedianCost, Rate
     from miner.summary import AttackResult, RoundSummary, Summary
     from miner.tuning import TuningReport
@@ -43,6 +44,26 @@ def summary_table(summary: Summary) -> Group:
             Text(f"verdict: false alarms {percent(verdict.false_alarm)} (n {verdict.false_alarm.n}); hits {hits}")
         )
     return Group(table, *lines)
+
+
+def known_table(families: Sequence[Known]) -> Table:
+    """One row a family: its ids, the settings that they bring, and what to mind."""
+    table = Table(box=box.SIMPLE, caption="--set key=value wins over these settings", caption_justify="left")
+    table.add_column("models", no_wrap=True)
+    for column in ("settings", "note"):
+        table.add_column(column, overflow="fold")
+    for one in families:
+        settings = "\n".join(f"{key}={value!r:.60}" for key, value in _dotted(one.settings, "rm"))
+        table.add_row("\n".join(one.models), Text(settings or "none needed"), Text(one.note))
+    return table
+
+
+def _dotted(values: Mapping[str, object], prefix: str) -> list[tuple[str, object]]:
+    return [
+        pair
+        for key, value in values.items()
+        for pair in (_dotted(value, f"{prefix}.{key}") if isinstance(value, Mapping) else [(f"{prefix}.{key}", value)])
+    ]
 
 
 COLOURS: dict[str, str] = {"green": "green", "amber": "yellow", "red": "bold red"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import ValidationError
 
+from corpus.records import digest
 from miner.config import RewardModelSection
 from miner.errors import ModelError
 from miner.rewards.batching import TokenBudget
@@ -94,6 +95,9 @@ def _variant(folder: Path, section: RewardModelSection) -> Variant:
         return WithHead.of(folder, config, section.head)
     if section.trust_remote_code and has_code(folder):
         return OwnCode.of(folder, config, section.head)
+    if section.head.output is not None:
+        hint = "Try: --set rm.trust_remote_code=true" if has_code(folder) else "This folder has none: drop it"
+        raise ModelError(f"rm.head.output={section.head.output!r} is for models that bring their own code. {hint}")
     return Classifier.of(folder, config, section.head)
 
 
@@ -109,7 +113,11 @@ def _replica(
             )
         )
 
-    tokenizer = load_tokenizer(variant.folder, section.trust_remote_code)
+    beside = variant.folder if section.tokenizer is None else resolve_folder(section.tokenizer, None)
+    tokenizer = load_tokenizer(beside, section.trust_remote_code)
+    identity = fingerprint(variant.folder)
+    if section.tokenizer is not None:
+        identity = digest([identity, tokenizer.backend_tokenizer.to_str()])
     if section.template is not None:
         tokenizer.chat_template = section.template
     model, ranks_in = model_in(exact), ranking_dtype(section.dtype, place)
@@ -123,7 +131,7 @@ def _replica(
     embedding: Any = input_embeddings(model)
     return variant.adapter(model)(
         name=Path(str(section.source)).name,
-        fingerprint=fingerprint(variant.folder),
+        fingerprint=identity,
         model=model,
         ranking_model=ranking,
         pipeline=pipeline,

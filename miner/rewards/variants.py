@@ -67,7 +67,7 @@ class Classifier(Variant):
         kinds = config.architectures or []
         if kinds and not any("SequenceClassification" in kind for kind in kinds) and config.num_labels != 1:
             tensors = stored_tensors(folder)
-            found = suggestion(tensors, config.get_text_config().hidden_size)
+            found = own_code(config) or suggestion(tensors, config.get_text_config().hidden_size)
             raise ModelError(
                 f"{folder} is a {kinds[0]} without a reward head that transformers knows: a random head gives random "
                 f"scores. {found or 'Give a sequence classifier with one label'}"
@@ -83,13 +83,9 @@ class Classifier(Variant):
             found = suggestion(stored_tensors(self.folder), self.config.get_text_config().hidden_size)
             raise ModelError(
                 f"{self.folder} has no trained weights for {named}: a random head gives random scores. "
-                f"{found or self._own_code() or 'Train it first'}"
+                f"{own_code(self.config) or found or 'Train it first'}"
             )
         return model
-
-    def _own_code(self) -> str | None:
-        own = getattr(self.config, "auto_map", None)
-        return "It brings its own code, too. Try: --set rm.trust_remote_code=true" if own else None
 
     def is_decoder(self, model: PreTrainedModel) -> bool:
         return hasattr(model, "score")  # what transformers calls the head of every decoder, and of no encoder
@@ -193,6 +189,12 @@ class OwnCode(Variant):
     def adapter(self, model: PreTrainedModel) -> type[TransformerRewardModel]:
         del model
         return OwnCodeRewardModel
+
+
+def own_code(config: PreTrainedConfig) -> str | None:
+    """A hint where the model brings code of its own."""
+    mapped = getattr(config, "auto_map", None)
+    return "It brings its own code. Try: --set rm.trust_remote_code=true" if mapped else None
 
 
 def is_decoder(config: PreTrainedConfig) -> bool:

@@ -58,28 +58,30 @@ class TinyRewardModel(LlamaPreTrainedModel):
             return SequenceClassifierOutput(logits=self.regression_layer(hidden)[..., 0])
         if returns == "crash":
             raise ValueError("Token pattern not found in the list.")
+        if returns == "gated_logits":
+            return SequenceClassifierOutput(logits=score[:, None])
         output = SequenceClassifierOutput(logits=values)
         output.score, output.rewards = score, values
         return output
 """
 
 
-def save(folder: Path, returns: str, *, pad: int | None = 0, auto_class: str = "AutoModel") -> Path:
+def save(folder: Path, returns: str, *, pad: int | None = 0, auto_class: str = "AutoModel", n_values: int = 3) -> Path:
     """A tiny reward model of its own code whose forward returns its reward as ``returns`` says."""
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model, tokenizer = llama()
         backbone: Any = model.base_model
         tensors = {f"model.{name}": value for name, value in backbone.state_dict().items()}
-        tensors["regression_layer.weight"] = torch.randn(3, 32)
-        tensors["gating.weight"], tensors["gating.bias"] = torch.randn(3, 32), torch.randn(3)
+        tensors["regression_layer.weight"] = torch.randn(n_values, 32)
+        tensors["gating.weight"], tensors["gating.bias"] = torch.randn(n_values, 32), torch.randn(n_values)
     tokenizer.save_pretrained(folder)
     backbone.config.save_pretrained(folder)
     (folder / "modeling_tiny.py").write_text(CODE, encoding="utf-8")
     auto = {"AutoConfig": "modeling_tiny.TinyConfig", auto_class: "modeling_tiny.TinyRewardModel"}
     edit(
-        folder / "config.json", model_type="tiny_reward", auto_map=auto, n_values=3, returns=returns, pad_token_id=pad,
-        id2label={0: "helpful", 1: "correct", 2: "brief"},
+        folder / "config.json", model_type="tiny_reward", auto_map=auto, n_values=n_values, returns=returns,
+        pad_token_id=pad, id2label={0: "helpful", 1: "correct", 2: "brief"},
     )  # fmt: skip
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     spread = np.ptp(plain(folder, PAIRS))
@@ -88,7 +90,9 @@ def save(folder: Path, returns: str, *, pad: int | None = 0, auto_class: str = "
     return folder
 
 
-def plain(folder: Path, pairs: Sequence[Pair], weighting: Sequence[float] | None = None) -> Rewards:
+def plain(
+    folder: Path, pairs: Sequence[Pair], weighting: Sequence[float] | None = None, append: int | None = None
+) -> Rewards:
     """Rewards from the stored tensors by plain torch: the gated score, or the values weighed."""
     tensors = load_file(folder / "model.safetensors")
     tokenizer: Any = hf.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -99,7 +103,9 @@ def plain(folder: Path, pairs: Sequence[Pair], weighting: Sequence[float] | None
     found = []
     for pair in pairs:
         with torch.no_grad():
-            hidden = backbone(**inputs_of(tokenizer, pair)).last_hidden_state[0]
+            ids = inputs_of(tokenizer, pair)["input_ids"]
+            ids = ids if append is None else torch.cat([ids, torch.tensor([[append]])], dim=1)
+            hidden = backbone(input_ids=ids).last_hidden_state[0]
             values = tensors["regression_layer.weight"] @ hidden[-1]
             gates = (tensors["gating.weight"] @ hidden[0] + tensors["gating.bias"]).softmax(0)
             weights = gates if weighting is None else torch.tensor(weighting)
