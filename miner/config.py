@@ -49,8 +49,10 @@ class RewardModelSection(Section):
 
     ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
     ``template`` is a chat template in place of the tokenizer's, ``tokenizer`` where to find one that is not beside the
-    weights. ``code_hash`` pins the Python files of a model with code of its own. A model that we know by its hub id, or
-    that is ``like`` one, brings settings of its own; what is given here wins.
+    weights, ``base`` the model that a LoRA adapter is for, where that is not the one that its config names.
+    ``device_map`` spreads one copy, in the confirming dtype, over devices, memory and ``offload_folder`` on disk.
+    ``code_hash`` pins the Python files of a model with code of its own. A model that we know by its hub id, or that is
+    ``like`` one, brings settings of its own; what is given here wins.
     """
 
     source: str | None = None
@@ -65,9 +67,12 @@ class RewardModelSection(Section):
     max_length: int | None = Field(None, ge=8)
     truncation: Literal["error", "left", "right"] = "error"
     ascii_only: bool = False
+    base: str | None = None
     tokenizer: str | None = None
     template: str | None = None
     attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None = None
+    device_map: str | dict[str, int | str] | None = None
+    offload_folder: str | None = None
     head: HeadSection = HeadSection()
 
     @model_validator(mode="before")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from corpus.records import Prompt
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.causal import CausalRewardModel
+from miner.rewards.devices import device_of
 from miner.rewards.transformer import TransformerRewardModel
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class LocalPatient(Patient):
         else:
             inputs = dict(self.tokenizer.pad(batch, padding_side=side, return_tensors="pt"))
         with torch.inference_mode():
-            output = scorer(**{name: value.to(scorer.device) for name, value in inputs.items()})
+            output = scorer(**{name: value.to(device_of(scorer)) for name, value in inputs.items()})
             rewards = self.rm.readout.of_output(output, n_rows=len(batch["input_ids"]))
         values: Floats = rewards.float().cpu().numpy().astype(np.float64)
         return values

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 from corpus.records import digest
 from miner.config import RewardModelSection
 from miner.errors import ModelError
+from miner.rewards.adapted import Adapted, is_adapter
 from miner.rewards.batching import TokenBudget
-from miner.rewards.devices import BATCH_TOKENS, DType, ranking_dtype, resolve_device, resolve_devices
+from miner.rewards.devices import BATCH_TOKENS, DType, device_of, ranking_dtype, resolve_device, resolve_devices
 from miner.rewards.fleet import Fleet
-from miner.rewards.identity import fingerprint
 from miner.rewards.pipeline import ChatPipeline, TextPairPipeline, Truncation
 from miner.rewards.remote_code import agree_to_code, has_code
+from miner.rewards.sizing import copies, require_room
 from miner.rewards.sources import first_line, require_safetensors, require_tokenizer, resolve_folder
 from miner.rewards.transformer import TransformerRewardModel, input_embeddings
 from miner.rewards.variants import Classifier, OwnCode, Variant, WithHead
@@ -75,6 +76,10 @@ def open_classifier(section: RewardModelSection, *, batch_tokens: int | None = N
     """
     source = str(section.source)
     places = resolve_devices(section.device)
+    if section.device_map is not None and len(places) > 1:
+        raise ModelError(
+            f"rm.device_map spreads one copy, --device {section.device} asks for several: drop one of them"
+        )
     variant = _variant(resolve_folder(source, section.revision), section)
 
     def replica(place: torch.device) -> TransformerRewardModel:
@@ -87,6 +92,8 @@ def open_classifier(section: RewardModelSection, *, batch_tokens: int | None = N
 
 
 def _variant(folder: Path, section: RewardModelSection) -> Variant:
+    if is_adapter(folder):
+        return Adapted.on_base(folder, section)
     if section.trust_remote_code:
         agree_to_code(folder, section.code_hash)
     config = read_config(folder, section.trust_remote_code, section.head.backbone)
@@ -104,24 +111,34 @@ def _variant(folder: Path, section: RewardModelSection) -> Variant:
 def _replica(
     variant: Variant, section: RewardModelSection, place: torch.device, batch_tokens: int | None
 ) -> TransformerRewardModel:
-    exact: torch.dtype | Literal["auto"] = torch.float32 if section.confirm_dtype == "float32" else "auto"
+    ranks_in = ranking_dtype(section.dtype, place)
+    spread = section.device_map is not None
+    wanted = copies(section.confirm_dtype, str(ranks_in).removeprefix("torch."), variant.tensors(), single=spread)
+    if not spread:
+        require_room(variant.tensors(), wanted, place)
 
     def model_in(dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
         return variant.model(
             Residence(
-                place=place, dtype=dtype, attention=section.attention, trust_remote_code=section.trust_remote_code
+                place=place,
+                dtype=dtype,
+                attention=section.attention,
+                trust_remote_code=section.trust_remote_code,
+                device_map=section.device_map,
+                offload_folder=section.offload_folder,
             )
         )
 
-    beside = variant.folder if section.tokenizer is None else resolve_folder(section.tokenizer, None)
+    beside = variant.beside if section.tokenizer is None else resolve_folder(section.tokenizer, None)
     tokenizer = load_tokenizer(beside, section.trust_remote_code)
-    identity = fingerprint(variant.folder)
+    identity = variant.identity
     if section.tokenizer is not None:
         identity = digest([identity, tokenizer.backend_tokenizer.to_str()])
     if section.template is not None:
         tokenizer.chat_template = section.template
-    model, ranks_in = model_in(exact), ranking_dtype(section.dtype, place)
-    ranking = model if model.dtype == ranks_in else with_fp32_head(model_in(ranks_in), *variant.head_names)
+    model = model_in(torch.float32 if section.confirm_dtype == "float32" else "auto")
+    one_does_both = spread or model.dtype == ranks_in
+    ranking = model if one_does_both else with_fp32_head(model_in(ranks_in), *variant.head_names)
     pipeline = (ChatPipeline if variant.is_decoder(model) else TextPairPipeline)(
         tokenizer=tokenizer,
         max_length=_limit(model, tokenizer, section.max_length),
@@ -138,7 +155,7 @@ def _replica(
         vocabulary=Vocabulary.of(
             tokenizer, len(tokenizer if embedding is None else embedding.weight), ascii_only=section.ascii_only
         ),
-        budget=TokenBudget(batch_tokens or BATCH_TOKENS[place.type]),
+        budget=TokenBudget(batch_tokens or BATCH_TOKENS[device_of(model).type]),
         readout=variant.readout,
     )
 

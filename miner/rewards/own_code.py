@@ -11,6 +11,7 @@ import torch
 
 from miner.errors import ModelError
 from miner.rewards.base import Pair
+from miner.rewards.devices import device_of
 from miner.rewards.encoder import EncoderRewardModel
 from miner.rewards.pipeline import Row
 from miner.rewards.prefix_cache import accepts, padded
@@ -57,7 +58,7 @@ class OwnCodeRewardModel(EncoderRewardModel):
         return self._asked(model, rows)
 
     def _asked(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
-        ids, mask, _ = padded([ids for ids, _ in rows], pad=self.pad_id, left=False, device=model.device)
+        ids, mask, _ = padded([ids for ids, _ in rows], pad=self.pad_id, left=False, device=device_of(model))
         masked = {"attention_mask": mask} if accepts(model, "attention_mask") or accepts(model, "kwargs") else {}
         return self.readout.of_output(model(input_ids=ids, **masked), n_rows=len(rows))
 

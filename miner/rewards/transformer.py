@@ -16,6 +16,7 @@ from corpus.records import Conversation, Message, digest
 from miner.rewards import swaps as swap_search
 from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
 from miner.rewards.batching import TokenBudget
+from miner.rewards.devices import device_map_of
 from miner.rewards.fleet import Fleet
 from miner.rewards.gradients import EmbeddingTable, best_by_gain, embedding_leaf
 from miner.rewards.pipeline import Encoded, Pipeline, Row
@@ -56,7 +57,11 @@ class TransformerRewardModel(RewardModel):
     flops_per_token: float = field(init=False)
     device: str = field(init=False)
     n_parameters: int = field(init=False)
-    is_trainable = True
+
+    @property
+    def is_trainable(self) -> bool:  # type: ignore[override]
+        """A model spread over devices is not: its weights come and go."""
+        return not device_map_of(self.model)
 
     def __post_init__(self) -> None:
         self.pipeline_hash = digest([self.pipeline.hash, *self.head_identity()])
@@ -67,7 +72,8 @@ class TransformerRewardModel(RewardModel):
         table = input_embeddings(self.model)
         embedded = 0 if table is None else sum(p.numel() for p in table.parameters())
         self.flops_per_token = 2.0 * (sum(p.numel() for p in self.model.parameters()) - embedded)
-        self.device = str(self.model.device)
+        spread = device_map_of(self.model)
+        self.device = ", ".join(sorted({str(place or "disk") for place in spread.values()})) or str(self.model.device)
         self.n_parameters = sum(p.numel() for p in self.model.parameters())
         pad = self.pipeline.tokenizer.pad_token_id
         self.pad_id = 0 if pad is None else int(pad)  # masked out, so any id does

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from miner.config import HeadSection
 from miner.errors import ModelError
 from miner.rewards.causal import CausalRewardModel
-from miner.rewards.checkpoint import stored_tensors
+from miner.rewards.checkpoint import Tensor, stored_tensors
+from miner.rewards.devices import device_map_of, device_of
 from miner.rewards.encoder import EncoderRewardModel
 from miner.rewards.headed import headed
 from miner.rewards.heads import HeadPlan, plan_head, suggestion
+from miner.rewards.identity import fingerprint
 from miner.rewards.own_code import OwnCodeRewardModel
 from miner.rewards.readout import FIRST, LAST, ReadAt, Readout
 from miner.rewards.transformer import TransformerRewardModel
@@ -53,6 +55,20 @@ class Variant(ABC):
         return CausalRewardModel if self.is_decoder(model) else EncoderRewardModel
 
     @property
+    def identity(self) -> str:
+        """What the weights, config and code are."""
+        return fingerprint(self.folder)
+
+    @property
+    def beside(self) -> Path:
+        """The folder with the tokenizer."""
+        return self.folder
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What will lie in memory, by the files' headers."""
+        return stored_tensors(self.folder)
+
+    @property
     def head_names(self) -> tuple[str, ...]:
         """Modules of ours that read the reward, beside those that transformers' models have."""
         return ()
@@ -63,7 +79,7 @@ class Classifier(Variant):
     """What ``AutoModelForSequenceClassification`` loads: one label, or several with a stated weighting."""
 
     @classmethod
-    def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> Classifier:
+    def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> Variant:
         kinds = config.architectures or []
         if kinds and not any("SequenceClassification" in kind for kind in kinds) and config.num_labels != 1:
             tensors = stored_tensors(folder)
@@ -121,7 +137,8 @@ class WithHead(Variant):
                 f"{self.folder} has no trained weights for {', '.join(untrained[:3])} of its backbone, a "
                 f"{type(backbone).__name__}: is config.json of the same model?"
             )
-        head = self.plan.build(self.folder).to(backbone.device, backbone.dtype)
+        places = [place for place in device_map_of(backbone).values() if place is not None]
+        head = self.plan.build(self.folder).to(places[-1] if places else device_of(backbone), backbone.dtype)
         assert self.readout.read_at is not None
         model = headed(backbone, head, name=self.plan.prefix, read_at=self.readout.read_at)
         model.eval().requires_grad_(False)  # type: ignore[no-untyped-call]

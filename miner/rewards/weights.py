@@ -25,12 +25,25 @@ HEADS = ("score", "pooler", "head", "classifier")  # between the hidden states a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residence:
-    """How a model is read and where it then lives; ``dtype`` "auto" is the stored one."""
+    """How a model is read and where it then lives; ``dtype`` "auto" is the stored one.
+
+    ``device_map`` has accelerate spread it, ``offload_folder`` takes what goes to disk.
+    """
 
     place: torch.device
     dtype: torch.dtype | Literal["auto"]
     attention: str | None = None
     trust_remote_code: bool = False
+    device_map: str | Mapping[str, int | str] | None = None
+    offload_folder: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """For ``from_pretrained``."""
+        spread = (
+            {} if self.device_map is None else {"device_map": self.device_map, "offload_folder": self.offload_folder}
+        )
+        attention = {} if self.attention is None else {"attn_implementation": self.attention}
+        return {"dtype": self.dtype, "trust_remote_code": self.trust_remote_code, **attention, **spread}
 
 
 def read_config(folder: Path, trust_remote_code: bool, model_type: str | None = None) -> PreTrainedConfig:
@@ -74,16 +87,14 @@ def read_model(
     from safetensors import SafetensorError
 
     require_safetensors(folder)
-    options: dict[str, Any] = {} if residence.attention is None else {"attn_implementation": residence.attention}
+    options = residence.options()
     options |= {} if config is None else {"config": copy.deepcopy(config)}
     options |= {} if renamed is None else {"key_mapping": dict(renamed)}
     try:
         with quiet_transformers():
             model, info = getattr(transformers, auto_class).from_pretrained(
                 folder,
-                dtype=residence.dtype,
                 use_safetensors=True,
-                trust_remote_code=residence.trust_remote_code,
                 output_loading_info=True,
                 **options,
             )
@@ -91,7 +102,8 @@ def read_model(
         what = "a sequence classifier" if "Classification" in auto_class else "a model"
         raise ModelError(f"cannot load {folder} as {what}: {first_line(error)}") from error
     model.eval().requires_grad_(False)
-    return placed(model, residence.place), set(info["missing_keys"])
+    whole = model if residence.device_map is not None else placed(model, residence.place)
+    return whole, set(info["missing_keys"])
 
 
 def placed(model: Any, place: torch.device) -> PreTrainedModel:

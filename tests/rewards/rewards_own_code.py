@@ -91,7 +91,7 @@ def save(folder: Path, returns: str, *, pad: int | None = 0, auto_class: str = "
 
 
 def plain(
-    folder: Path, pairs: Sequence[Pair], weighting: Sequence[float] | None = None, append: int | None = None
+    folder: Path, pairs: Sequence[Pair], weighting: Sequence[float] | None = None, append: str | None = None
 ) -> Rewards:
     """Rewards from the stored tensors by plain torch: the gated score, or the values weighed."""
     tensors = load_file(folder / "model.safetensors")
@@ -104,7 +104,11 @@ def plain(
     for pair in pairs:
         with torch.no_grad():
             ids = inputs_of(tokenizer, pair)["input_ids"]
-            ids = ids if append is None else torch.cat([ids, torch.tensor([[append]])], dim=1)
+            ids = (
+                ids
+                if append is None
+                else torch.cat([ids, torch.tensor([[tokenizer.convert_tokens_to_ids(append)]])], dim=1)
+            )
             hidden = backbone(input_ids=ids).last_hidden_state[0]
             values = tensors["regression_layer.weight"] @ hidden[-1]
             gates = (tensors["gating.weight"] @ hidden[0] + tensors["gating.bias"]).softmax(0)

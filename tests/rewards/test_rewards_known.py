@@ -57,7 +57,7 @@ def of_own_code(returns: str, weighting: tuple[float, ...] | None = None) -> Cop
     )
 
 
-APPENDED = 519  # the last entry of the tiny vocabulary, which only the last merge makes
+APPENDED = "[UNUSED_TOKEN_130]"
 
 
 def internlm2() -> Copy:
@@ -68,8 +68,7 @@ def internlm2() -> Copy:
         file = folder / "tokenizer.json"
         content = json.loads(file.read_text(encoding="utf-8"))
         model = content["model"]
-        assert model["vocab"].pop("".join(model["merges"].pop())) == APPENDED
-        model["vocab"]["[UNUSED_TOKEN_130]"] = APPENDED
+        model["vocab"][APPENDED] = model["vocab"].pop("".join(model["merges"].pop()))  # of the piece made last
         file.write_text(json.dumps(content), encoding="utf-8")
         return folder
 
@@ -135,8 +134,8 @@ def test_its_own_code_still_has_to_be_asked_for(family: str, tmp_path: Path) -> 
 def test_gemma_2_is_run_with_eager_attention(tmp_path: Path) -> None:
     rm = opened(SCALAR["Skywork V1 on Gemma 2"], COPIES["Skywork V1 on Gemma 2"].save(tmp_path / "rm"))
     assert rm.model.config._attn_implementation == "eager"
-    message = str(pytest.raises(ModelError, opened, SCALAR["Skywork V1 on Gemma 2"], tmp_path / "rm", attention="sdpa"))
-    assert "\\n" not in message
+    with pytest.raises(ModelError, match="does not support an attention implementation"):
+        opened(SCALAR["Skywork V1 on Gemma 2"], tmp_path / "rm", attention="sdpa")
 
 
 @pytest.mark.parametrize(("attention", "used"), [(None, "sdpa"), ("eager", "eager")])
