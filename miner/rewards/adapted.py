@@ -35,9 +35,9 @@ def is_adapter(folder: Path) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapted(Classifier):
-    """A sequence classifier whose ``folder`` is the base and whose changes, its head perhaps, are in ``adapter``."""
+    """A sequence classifier whose ``folder`` is the base and whose changes, its head perhaps, are in ``changes``."""
 
-    adapter: Path
+    changes: Path
     brings_head: bool
 
     @classmethod
@@ -67,7 +67,7 @@ class Adapted(Classifier):
         n = config.num_labels or 0
         weighting = weighting_of(section.head.objectives, n, labels(config, n), str(adapter))
         return cls(
-            folder=base, config=config, readout=Readout(weighting=weighting), adapter=adapter, brings_head=bool(heads)
+            folder=base, config=config, readout=Readout(weighting=weighting), changes=adapter, brings_head=bool(heads)
         )
 
     def model(self, residence: Residence) -> PreTrainedModel:
@@ -79,22 +79,22 @@ class Adapted(Classifier):
             raise ModelError(
                 f"the base {self.folder} has no trained weights for {', '.join(untrained[:3])}, nor has the adapter"
             )
-        merged = _merged(base, self.adapter)
+        merged: Any = _merged(base, self.changes)
         if isinstance(residence.dtype, torch.dtype):
-            merged = merged.to(residence.dtype)
-        merged.eval().requires_grad_(False)
-        return merged
+            merged = merged.to(dtype=residence.dtype)
+        whole: PreTrainedModel = merged.eval().requires_grad_(False)
+        return whole
 
     @property
     def identity(self) -> str:
-        return digest([fingerprint(self.folder), fingerprint(self.adapter)])
+        return digest([fingerprint(self.folder), fingerprint(self.changes)])
 
     @property
     def beside(self) -> Path:
-        return self.adapter if has_tokenizer(self.adapter) else self.folder
+        return self.changes if has_tokenizer(self.changes) else self.folder
 
     def tensors(self) -> dict[str, Tensor]:
-        return stored_tensors(self.folder) | stored_tensors(self.adapter)
+        return stored_tensors(self.folder) | stored_tensors(self.changes)
 
 
 def _base(adapter: Path, section: RewardModelSection) -> Path:
@@ -121,9 +121,10 @@ def _merged(base: PreTrainedModel, adapter: Path) -> Any:
         raise ModelError("a LoRA adapter needs peft: pip install 'rmminer[lora]'") from error
     try:
         with quiet_transformers(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft's, at transformers
             warnings.filterwarnings("error", message=".*missing adapter keys.*")
             return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    except (*UNREADABLE, AttributeError, UserWarning) as error:
+    except (*UNREADABLE, UserWarning) as error:
         raise ModelError(
             f"the LoRA adapter {adapter} does not fit its base: {first_line(error)}. Give the one that it was trained "
             "on: --set rm.base=FOLDER"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from safetensors import SafetensorError
 
 from miner.errors import ModelError
 from miner.rewards.batching import out_of_memory
@@ -19,7 +20,9 @@ from miner.rewards.sources import first_line, require_safetensors
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError)  # what loaders raise on bad files
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError,
+)  # what loaders raise on bad files  # fmt: skip
 HEADS = ("score", "pooler", "head", "classifier")  # between the hidden states and the reward, in transformers' models
 
 
@@ -84,7 +87,6 @@ def read_model(
         ModelError: no safetensors, damaged or of other shapes than the config says, or no room for it.
     """
     import transformers
-    from safetensors import SafetensorError
 
     require_safetensors(folder)
     options = residence.options()
@@ -98,7 +100,7 @@ def read_model(
                 output_loading_info=True,
                 **options,
             )
-    except (*UNREADABLE, AttributeError, SafetensorError) as error:
+    except UNREADABLE as error:
         what = "a sequence classifier" if "Classification" in auto_class else "a model"
         raise ModelError(f"cannot load {folder} as {what}: {first_line(error)}") from error
     model.eval().requires_grad_(False)

@@ -25,6 +25,7 @@ from miner.rewards.loading import open_classifier
 from miner.training.preference_trainer import Recipe, TrainingPair, train_preferences
 
 peft = pytest.importorskip("peft")
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft's, at transformers
 TARGETS = {"llama": ["q_proj", "down_proj"], "bert": ["query"], "gpt_neox": ["query_key_value"]}
 HEADS = {"bert": "classifier"}
 
@@ -151,6 +152,7 @@ def test_a_base_of_another_shape_is_refused(
         hf.AutoConfig.from_pretrained(base("llama"), intermediate_size=56, num_labels=1)
     )
     wider.save_pretrained(tmp_path / "wider")
+    hf.AutoTokenizer.from_pretrained(base("llama")).save_pretrained(tmp_path / "wider")
     assert "does not fit its base" in refusal(tmp_path / "lora", base=str(tmp_path / "wider"))
 
 
