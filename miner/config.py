@@ -51,8 +51,9 @@ class RewardModelSection(Section):
     ``template`` is a chat template in place of the tokenizer's, ``tokenizer`` where to find one that is not beside the
     weights, ``base`` the model that a LoRA adapter is for, where that is not the one that its config names.
     ``device_map`` spreads one copy, in the confirming dtype, over devices, memory and ``offload_folder`` on disk.
-    ``code_hash`` pins the Python files of a model with code of its own. A model that we know by its hub id, or that is
-    ``like`` one, brings settings of its own; what is given here wins.
+    ``quantise`` holds the ranking copy's weights in int8. ``code_hash`` pins the Python files of a model with code of
+    its own. A model that we know by its hub id, or that is ``like`` one, brings settings of its own; what is given here
+    wins.
     """
 
     source: str | None = None
@@ -71,6 +72,7 @@ class RewardModelSection(Section):
     tokenizer: str | None = None
     template: str | None = None
     attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None = None
+    quantise: Literal["int8"] | None = None
     device_map: str | dict[str, int | str] | None = None
     offload_folder: str | None = None
     head: HeadSection = HeadSection()

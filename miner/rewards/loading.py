@@ -16,13 +16,14 @@ from miner.rewards.batching import TokenBudget
 from miner.rewards.devices import BATCH_TOKENS, DType, device_of, ranking_dtype, resolve_device, resolve_devices
 from miner.rewards.fleet import Fleet
 from miner.rewards.pipeline import ChatPipeline, TextPairPipeline, Truncation
+from miner.rewards.quantised import comes_quantised, quantised_to_int8
 from miner.rewards.remote_code import agree_to_code, has_code
 from miner.rewards.sizing import copies, require_room
 from miner.rewards.sources import first_line, require_safetensors, require_tokenizer, resolve_folder
 from miner.rewards.transformer import TransformerRewardModel, input_embeddings
 from miner.rewards.variants import Classifier, OwnCode, Variant, WithHead
 from miner.rewards.vocabulary import Vocabulary
-from miner.rewards.weights import UNREADABLE, Residence, quiet_transformers, read_config, with_fp32_head
+from miner.rewards.weights import HEADS, UNREADABLE, Residence, quiet_transformers, read_config, with_fp32_head
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -76,10 +77,9 @@ def open_classifier(section: RewardModelSection, *, batch_tokens: int | None = N
     """
     source = str(section.source)
     places = resolve_devices(section.device)
-    if section.device_map is not None and len(places) > 1:
-        raise ModelError(
-            f"rm.device_map spreads one copy, --device {section.device} asks for several: drop one of them"
-        )
+    if section.device_map is not None and (len(places) > 1 or section.quantise):
+        other = "rm.quantise" if section.quantise else f"--device {section.device}"
+        raise ModelError(f"rm.device_map spreads one copy, {other} asks for another: drop one of them")
     variant = _variant(resolve_folder(source, section.revision), section)
 
     def replica(place: torch.device) -> TransformerRewardModel:
@@ -112,10 +112,11 @@ def _replica(
     variant: Variant, section: RewardModelSection, place: torch.device, batch_tokens: int | None
 ) -> TransformerRewardModel:
     ranks_in = ranking_dtype(section.dtype, place)
-    spread = section.device_map is not None
-    wanted = copies(section.confirm_dtype, str(ranks_in).removeprefix("torch."), variant.tensors(), single=spread)
+    spread, as_stored = section.device_map is not None, comes_quantised(variant.config)
     if not spread:
-        require_room(variant.tensors(), wanted, place)
+        ranking_name = section.quantise or str(ranks_in).removeprefix("torch.")
+        exact_name = "native" if as_stored else section.confirm_dtype
+        require_room(variant.tensors(), copies(exact_name, ranking_name, variant.tensors(), single=as_stored), place)
 
     def model_in(dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
         return variant.model(
@@ -137,8 +138,12 @@ def _replica(
     if section.template is not None:
         tokenizer.chat_template = section.template
     model = model_in(torch.float32 if section.confirm_dtype == "float32" else "auto")
-    one_does_both = spread or model.dtype == ranks_in
-    ranking = model if one_does_both else with_fp32_head(model_in(ranks_in), *variant.head_names)
+    ranking = model
+    if section.quantise and not (spread or as_stored):
+        heads = (*HEADS, *variant.head_names)
+        ranking = with_fp32_head(quantised_to_int8(model_in(ranks_in), kept=heads), *variant.head_names)
+    elif model.dtype != ranks_in and not (spread or as_stored):
+        ranking = with_fp32_head(model_in(ranks_in), *variant.head_names)
     pipeline = (ChatPipeline if variant.is_decoder(model) else TextPairPipeline)(
         tokenizer=tokenizer,
         max_length=_limit(model, tokenizer, section.max_length),

@@ -13,7 +13,7 @@ import torch
 from miner.errors import ModelError
 from miner.rewards.checkpoint import Tensor
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 GIB = 1 << 30
 CGROUP = Path("/sys/fs/cgroup")
 

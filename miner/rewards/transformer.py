@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from miner.rewards.devices import device_map_of
 from miner.rewards.fleet import Fleet
 from miner.rewards.gradients import EmbeddingTable, best_by_gain, embedding_leaf
 from miner.rewards.pipeline import Encoded, Pipeline, Row
+from miner.rewards.quantised import dtype_name, quantisation
 from miner.rewards.readout import Readout
 from miner.rewards.vocabulary import Vocabulary
 
@@ -60,13 +62,13 @@ class TransformerRewardModel(RewardModel):
 
     @property
     def is_trainable(self) -> bool:  # type: ignore[override]
-        """A model spread over devices is not: its weights come and go."""
-        return not device_map_of(self.model)
+        """A model spread over devices is not, whose weights come and go, nor is a quantised one."""
+        return not device_map_of(self.model) and quantisation(self.model) is None
 
     def __post_init__(self) -> None:
         self.pipeline_hash = digest([self.pipeline.hash, *self.head_identity()])
-        self.reward_dtype = str(self.model.dtype).removeprefix("torch.")
-        self.ranking_dtype = str(self.ranking_model.dtype).removeprefix("torch.")
+        self.reward_dtype = dtype_name(self.model)
+        self.ranking_dtype = dtype_name(self.ranking_model)
         table = input_embeddings(self.ranking_model)
         self._embeddings = None if table is None else EmbeddingTable(table)
         table = input_embeddings(self.model)
@@ -164,9 +166,22 @@ class TransformerRewardModel(RewardModel):
             raise self._no_gradients()
         return self._embeddings.rows()
 
-    @property
+    @cached_property
     def has_gradients(self) -> bool:
-        return self._embeddings is not None
+        """Whether rewards can be differentiated by the input embeddings: tried where the model's code may not allow."""
+        if self._embeddings is None:
+            return False
+        return self._tried_gradients() if self._may_lack_gradients() else True
+
+    def _may_lack_gradients(self) -> bool:
+        return quantisation(self.ranking_model) is not None
+
+    def _tried_gradients(self) -> bool:
+        try:
+            self._gradients([self.pipeline.encode(Pair(NEUTRAL_PROMPT, "Hello there."))], [1.0])
+        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):  # no graph, or embeddings bypassed
+            return False
+        return True
 
     def _require_gradients(self) -> None:
         if not self.has_gradients:

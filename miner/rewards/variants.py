@@ -93,7 +93,7 @@ class Classifier(Variant):
         return cls(folder=folder, config=config, readout=Readout(weighting=weighting))
 
     def model(self, residence: Residence) -> PreTrainedModel:
-        model, missing = read_model("AutoModelForSequenceClassification", self.folder, residence)
+        model, missing = read_model("AutoModelForSequenceClassification", self.folder, residence, config=self.config)
         if missing:
             named = ", ".join(sorted(missing)[:3])
             found = suggestion(stored_tensors(self.folder), self.config.get_text_config().hidden_size)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from miner.errors import ModelError
 from miner.rewards.batching import out_of_memory
+from miner.rewards.quantised import comes_quantised
 from miner.rewards.sources import first_line, require_safetensors
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def read_model(
 
     require_safetensors(folder)
     options = residence.options()
+    if residence.device_map is None and config is not None and comes_quantised(config):
+        options["device_map"] = {"": residence.place}  # quantised weights do not move afterwards
     options |= {} if config is None else {"config": copy.deepcopy(config)}
     options |= {} if renamed is None else {"key_mapping": dict(renamed)}
     try:
@@ -102,9 +105,10 @@ def read_model(
             )
     except UNREADABLE as error:
         what = "a sequence classifier" if "Classification" in auto_class else "a model"
-        raise ModelError(f"cannot load {folder} as {what}: {first_line(error)}") from error
+        hint = ". Install that, or give the model unquantised" if isinstance(error, ImportError) else ""
+        raise ModelError(f"cannot load {folder} as {what}: {first_line(error)}{hint}") from error
     model.eval().requires_grad_(False)
-    whole = model if residence.device_map is not None else placed(model, residence.place)
+    whole = model if "device_map" in options else placed(model, residence.place)
     return whole, set(info["missing_keys"])
 
 
