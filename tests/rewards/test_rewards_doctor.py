@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import rewards_own_code as own
 import torch
 import transformers as hf
 from rewards_heads import Built
@@ -358,6 +359,41 @@ HEADED = {
 def test_a_sound_model_with_a_head_of_its_own_is_not_accused(name: str, tmp_path: Path) -> None:
     built, head = HEADED[name]
     report = examined(built.save(tmp_path / "rm"), head=head)
+    assert red(report) <= JUDGED_BY_TEXT, [d for d in report.diagnoses if d.colour == "red"]
+    assert len(report.diagnoses) >= 12
+
+
+def adapter(folder: Path, folder_of: Callable[[str], Path]) -> dict[str, Any]:
+    peft = pytest.importorskip("peft")
+    model = hf.AutoModelForSequenceClassification.from_pretrained(folder_of("llama"))
+    config = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False, task_type="SEQ_CLS")
+    peft.get_peft_model(model, config).save_pretrained(folder)
+    return {}
+
+
+def its_own_code(folder: Path, folder_of: Callable[[str], Path]) -> dict[str, Any]:
+    del folder_of
+    own.save(folder, "attributes")
+    return {"trust_remote_code": True, "head": {"output": "score"}}
+
+
+def partly_on_disk(folder: Path, folder_of: Callable[[str], Path]) -> dict[str, Any]:
+    shutil.copytree(folder_of("bert"), folder)
+    edit_json(folder / "tokenizer_config.json", padding_side="right")
+    places = {"bert.embeddings": "cpu", "bert.encoder": "disk", "bert.pooler": "cpu", "classifier": "cpu"}
+    return {"device_map": places, "offload_folder": str(folder.parent / "offload")}
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft's, at transformers
+@pytest.mark.parametrize("make", [adapter, its_own_code, partly_on_disk])
+def test_a_sound_model_of_another_shape_is_not_accused(
+    make: Callable[..., dict[str, Any]],
+    folder_of: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    report = examined(tmp_path / "rm", **make(tmp_path / "rm", folder_of))
     assert red(report) <= JUDGED_BY_TEXT, [d for d in report.diagnoses if d.colour == "red"]
     assert len(report.diagnoses) >= 12
 
