@@ -15,9 +15,10 @@ from miner.config import RewardModelSection
 from miner.errors import ModelError
 from miner.rewards.checkpoint import Tensor, stored_tensors
 from miner.rewards.identity import fingerprint
+from miner.rewards.objectives import labels, weighting_of
 from miner.rewards.readout import Readout
 from miner.rewards.sources import first_line, has_tokenizer, require_safetensors, resolve_folder
-from miner.rewards.variants import Classifier, labels, weighting_of
+from miner.rewards.variants import Classifier
 from miner.rewards.weights import UNREADABLE, Residence, quiet_transformers, read_config, read_model
 
 if TYPE_CHECKING:

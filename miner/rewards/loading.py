@@ -111,14 +111,51 @@ def _variant(folder: Path, section: RewardModelSection) -> Variant:
 def _replica(
     variant: Variant, section: RewardModelSection, place: torch.device, batch_tokens: int | None
 ) -> TransformerRewardModel:
-    ranks_in = ranking_dtype(section.dtype, place)
-    spread, as_stored = section.device_map is not None, comes_quantised(variant.config)
-    if not spread:
-        ranking_name = section.quantise or str(ranks_in).removeprefix("torch.")
-        exact_name = "native" if as_stored else section.confirm_dtype
-        require_room(variant.tensors(), copies(exact_name, ranking_name, variant.tensors(), single=as_stored), place)
+    tokenizer, identity = _tokenizer(variant, section)
+    model, ranking = _copies(variant, section, place)
+    pipeline = (ChatPipeline if variant.is_decoder(model) else TextPairPipeline)(
+        tokenizer=tokenizer,
+        max_length=_limit(model, tokenizer, section.max_length),
+        truncation=section.truncation,
+        append=_appended(tokenizer, section.head.append_token),
+    )
+    embedding: Any = input_embeddings(model)
+    n_tokens = len(tokenizer if embedding is None else embedding.weight)
+    return variant.adapter(model)(
+        name=Path(str(section.source)).name,
+        fingerprint=identity,
+        model=model,
+        ranking_model=ranking,
+        pipeline=pipeline,
+        vocabulary=Vocabulary.of(tokenizer, n_tokens, ascii_only=section.ascii_only),
+        budget=TokenBudget(batch_tokens or BATCH_TOKENS[device_of(model).type]),
+        readout=variant.readout,
+    )
 
-    def model_in(dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
+
+def _tokenizer(variant: Variant, section: RewardModelSection) -> tuple[PreTrainedTokenizerFast, str]:
+    """The tokenizer with the template asked for, and the fingerprint of the model with it."""
+    beside = variant.beside if section.tokenizer is None else resolve_folder(section.tokenizer, None)
+    tokenizer, identity = load_tokenizer(beside, section.trust_remote_code), variant.identity
+    if section.tokenizer is not None:
+        identity = digest([identity, tokenizer.backend_tokenizer.to_str()])
+    if section.template is not None:
+        tokenizer.chat_template = section.template
+    return tokenizer, identity
+
+
+def _copies(
+    variant: Variant, section: RewardModelSection, place: torch.device
+) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """The copy that confirms and the one that ranks: the same where the model is spread or comes quantised."""
+    ranks_in, tensors = ranking_dtype(section.dtype, place), variant.tensors()
+    is_spread, as_stored = section.device_map is not None, comes_quantised(variant.config)
+    if not is_spread:
+        exact = "native" if as_stored else section.confirm_dtype
+        ranking_name = section.quantise or str(ranks_in).removeprefix("torch.")
+        require_room(tensors, copies(exact, ranking_name, tensors, single=as_stored), place)
+
+    def loaded(dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
         return variant.model(
             Residence(
                 place=place,
@@ -130,39 +167,13 @@ def _replica(
             )
         )
 
-    beside = variant.beside if section.tokenizer is None else resolve_folder(section.tokenizer, None)
-    tokenizer = load_tokenizer(beside, section.trust_remote_code)
-    identity = variant.identity
-    if section.tokenizer is not None:
-        identity = digest([identity, tokenizer.backend_tokenizer.to_str()])
-    if section.template is not None:
-        tokenizer.chat_template = section.template
-    model = model_in(torch.float32 if section.confirm_dtype == "float32" else "auto")
-    ranking = model
-    if section.quantise and not (spread or as_stored):
-        heads = (*HEADS, *variant.head_names)
-        ranking = with_fp32_head(quantised_to_int8(model_in(ranks_in), kept=heads), *variant.head_names)
-    elif model.dtype != ranks_in and not (spread or as_stored):
-        ranking = with_fp32_head(model_in(ranks_in), *variant.head_names)
-    pipeline = (ChatPipeline if variant.is_decoder(model) else TextPairPipeline)(
-        tokenizer=tokenizer,
-        max_length=_limit(model, tokenizer, section.max_length),
-        truncation=section.truncation,
-        append=_appended(tokenizer, section.head.append_token),
-    )
-    embedding: Any = input_embeddings(model)
-    return variant.adapter(model)(
-        name=Path(str(section.source)).name,
-        fingerprint=identity,
-        model=model,
-        ranking_model=ranking,
-        pipeline=pipeline,
-        vocabulary=Vocabulary.of(
-            tokenizer, len(tokenizer if embedding is None else embedding.weight), ascii_only=section.ascii_only
-        ),
-        budget=TokenBudget(batch_tokens or BATCH_TOKENS[device_of(model).type]),
-        readout=variant.readout,
-    )
+    model = loaded(torch.float32 if section.confirm_dtype == "float32" else "auto")
+    if is_spread or as_stored or (model.dtype == ranks_in and not section.quantise):
+        return model, model
+    ranking = loaded(ranks_in)
+    if section.quantise:
+        ranking = quantised_to_int8(ranking, kept=(*HEADS, *variant.head_names))
+    return model, with_fp32_head(ranking, *variant.head_names)
 
 
 def _appended(tokenizer: PreTrainedTokenizerFast, token: int | str | None) -> int | None:
@@ -196,9 +207,9 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except UNREADABLE as error:
-        raise ModelError(
-            f"no fast tokenizer in {folder}: {first_line(error)}. Save one beside the model: tokenizer.json"
-        ) from error
+        asks = "trust_remote_code" in str(error)
+        fix = "Try: --set rm.trust_remote_code=true" if asks else "Save one beside the model: tokenizer.json"
+        raise ModelError(f"no fast tokenizer in {folder}: {first_line(error)}. {fix}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(
             f"the tokenizer of {folder} is no fast one and gives no character offsets. Convert it to tokenizer.json"

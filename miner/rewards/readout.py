@@ -75,12 +75,14 @@ class ReadAt:
 class Readout:
     """From a model to one reward per text.
 
-    ``head`` names the module between hidden states and values. ``read_at`` None is what transformers' own heads do.
+    ``head`` names the module between hidden states and values, ``activation`` what stands between its layers.
+    ``read_at`` None is what transformers' own heads do.
     ``output`` picks the values out of what the model's forward returns: an attribute, an index, or None for "the
     tensor itself, or its logits". ``weighting`` makes one number of several objectives; None: there is only one.
     """
 
     head: str = "score"
+    activation: str | None = None
     read_at: ReadAt | None = None
     output: str | int | None = None
     weighting: tuple[float, ...] | None = None
@@ -144,7 +146,7 @@ class Readout:
         """What makes it another readout; empty for what transformers itself does with one label."""
         if self == Readout():
             return []
-        return [self.head, str(self.read_at), self.output, self.weighting]
+        return [self.head, self.activation, str(self.read_at), self.output, self.weighting]
 
 
 def _shown(output: Any) -> str:

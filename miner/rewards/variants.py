@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from miner.config import HeadSection
 from miner.errors import ModelError
@@ -19,6 +18,7 @@ from miner.rewards.encoder import EncoderRewardModel
 from miner.rewards.headed import headed
 from miner.rewards.heads import HeadPlan, plan_head, suggestion
 from miner.rewards.identity import fingerprint
+from miner.rewards.objectives import labels, weighting_of
 from miner.rewards.own_code import OwnCodeRewardModel
 from miner.rewards.readout import FIRST, LAST, ReadAt, Readout
 from miner.rewards.transformer import TransformerRewardModel
@@ -124,7 +124,7 @@ class WithHead(Variant):
         )
         read_at = ReadAt.parse(head.read_at or (LAST if is_decoder(config) else FIRST))
         weighting = weighting_of(head.objectives, plan.n_outputs, labels(config, plan.n_outputs), str(folder))
-        readout = Readout(head=plan.prefix, read_at=read_at, weighting=weighting)
+        readout = Readout(head=plan.prefix, activation=plan.activation, read_at=read_at, weighting=weighting)
         return cls(folder=folder, config=config, readout=readout, plan=plan)
 
     def model(self, residence: Residence) -> PreTrainedModel:
@@ -219,39 +219,3 @@ def is_decoder(config: PreTrainedConfig) -> bool:
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     return config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-
-def labels(config: PreTrainedConfig, n: int) -> tuple[str, ...]:
-    """The names of ``n`` objectives as far as the config gives them; else their indices."""
-    named: Mapping[Any, str] = getattr(config, "id2label", None) or {}
-    names = [str(named.get(i, named.get(str(i), i))) for i in range(n)]
-    return tuple(str(i) if name == f"LABEL_{i}" else name for i, name in enumerate(names))
-
-
-def weighting_of(
-    objectives: Mapping[str, float] | Sequence[float] | None, n: int, names: Sequence[str], where: str
-) -> tuple[float, ...] | None:
-    """The weight of each of ``n`` values; None where there is one value and nothing to weigh.
-
-    Raises:
-        ModelError: several values and no weighting, or one that does not fit them.
-    """
-    listed = ", ".join(f"{i} {name}" if name != str(i) else name for i, name in enumerate(names))
-    first = names[0] if re.fullmatch(r"[\w-]+", names[0], re.ASCII) else f'"{names[0]}"'
-    example = f"--set 'rm.head.objectives={{{first}=1.0}}'"
-    if objectives is None:
-        if n == 1:
-            return None
-        raise ModelError(f"{where} has {n} labels; a scalar RM has one. State how to weigh {listed}. Try: {example}")
-    if not isinstance(objectives, Mapping):
-        if len(objectives) != n:
-            raise ModelError(f"rm.head.objectives weighs {len(objectives)} values; {where} has {n}: {listed}")
-        return tuple(map(float, objectives))
-    weights = [0.0] * n
-    for key, weight in objectives.items():
-        if key not in names and not (key.isdigit() and int(key) < n):
-            near = get_close_matches(key, names, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ModelError(f"{where} has no objective {key!r}{hint}. It has: {listed}. Try: {example}")
-        weights[names.index(key) if key in names else int(key)] = float(weight)
-    return tuple(weights)

@@ -188,6 +188,13 @@ def test_the_head_is_part_of_the_pipeline_hash(saved: Callable[[str], Path]) -> 
     ]
     hashes = {open_classifier(section(folder, {"weights": "v_head", **head})).pipeline_hash for head in heads}
     assert len(hashes) == len(heads)
+    deep = {
+        open_classifier(
+            section(saved("two layers"), {"weights": "v_head.summary", "activation": activation})
+        ).pipeline_hash
+        for activation in ("relu", "tanh", "gelu")
+    }
+    assert len(deep) == 3
 
 
 def refusal(folder: Path, head: dict[str, Any]) -> str:
