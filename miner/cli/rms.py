@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from miner.cli import options as o
 from miner.cli.output import out, print_json
-from miner.cli.tables import known_table
+from miner.cli.tables import known_list
 
 
 def rms(json: o.Json = False) -> None:
@@ -25,4 +25,4 @@ def rms(json: o.Json = False) -> None:
             ]
         )
     else:
-        out().print(known_table(KNOWN))
+        out().print(known_list(KNOWN))

@@ -46,16 +46,14 @@ def summary_table(summary: Summary) -> Group:
     return Group(table, *lines)
 
 
-def known_table(families: Sequence[Known]) -> Table:
-    """One row a family: its ids, the settings that they bring, and what to mind."""
-    table = Table(box=box.SIMPLE, caption="--set key=value wins over these settings", caption_justify="left")
-    table.add_column("models", no_wrap=True)
-    for column in ("settings", "note"):
-        table.add_column(column, overflow="fold")
+def known_list(families: Sequence[Known]) -> Group:
+    """Each family with what to mind, its ids, and the settings that they bring."""
+    lines: list[Text] = []
     for one in families:
-        settings = "\n".join(f"{key}={value!r:.60}" for key, value in _dotted(one.settings, "rm"))
-        table.add_row("\n".join(one.models), Text(settings or "none needed"), Text(one.note))
-    return table
+        lines.append(Text(one.family, style="bold").append(f": {one.note}", style="not bold"))
+        lines += [Text(f"  {model}") for model in one.models]
+        lines += [Text(f"    {key} = {value!r:.60}", style="dim") for key, value in _dotted(one.settings, "rm")]
+    return Group(*lines, Text("\n--rm with one of these ids applies its settings; --set key=value wins over them"))
 
 
 def _dotted(values: Mapping[str, object], prefix: str) -> list[tuple[str, object]]:

@@ -36,6 +36,11 @@ class TinyRewardModel(LlamaPreTrainedModel):
         self.gating = torch.nn.Linear(config.hidden_size, config.n_values)
         self.post_init()
 
+    def get_input_embeddings(self):
+        if self.config.returns == "no_embeddings":
+            raise NotImplementedError
+        return self.model.embed_tokens
+
     def forward(self, input_ids, attention_mask=None):
         returns = self.config.returns
         with torch.set_grad_enabled(torch.is_grad_enabled() and returns != "no_grad"):

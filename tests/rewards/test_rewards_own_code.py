@@ -78,12 +78,15 @@ def test_a_model_without_a_padding_token_is_asked_alone(tmp_path: Path) -> None:
     assert set(sizes) == {1}
 
 
-def test_code_that_cuts_the_graph_has_no_gradients_and_says_so(tmp_path: Path) -> None:
-    rm = opened(save(tmp_path / "rm", "no_grad"), {"output": "score"})
+@pytest.mark.parametrize("returns", ["no_grad", "no_embeddings"])
+def test_code_that_allows_no_gradients_says_so(returns: str, tmp_path: Path) -> None:
+    rm = opened(save(tmp_path / "rm", returns), {"output": "score"})
     assert not rm.has_gradients
     with pytest.raises(CapabilityError, match=r"gives no token gradients.*--attack random"):
         rm.swaps([REQUEST])
-    assert len(rm.rewards(PAIRS)) == len(PAIRS)
+    with pytest.raises(CapabilityError, match="gives no token gradients"):
+        rm.attributions(PAIRS[0], 4)
+    np.testing.assert_allclose(rm.rewards(PAIRS), plain(tmp_path / "rm", PAIRS), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(
