@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.records import Prompt, Split, digest
 from miner.checks import Subject
-from miner.config import CampaignConfig, LanguageModelSection, RewardModelSection
+from miner.config import CampaignConfig, LanguageModelSection
 from miner.errors import ConfigError
 from miner.progress import Observer
+from miner.rm_tables import RewardModelSection
 
 if TYPE_CHECKING:
     from miner.data import PreferenceData

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,7 +31,6 @@ def doctor(
     json: o.Json = False,
 ) -> None:
     """Examine a reward model before mining: one table, and exit status 1 where something is red."""
-    from miner.config import ASKING_TABLES
     from miner.doctor import examine
 
     watcher = Watcher(quiet=json)
@@ -43,9 +42,8 @@ def doctor(
             f"{model} shows its scores alone, and the doctor examines weights and tokenizer. Run it where the RM is"
         )
     chosen, texts = _prompts(loaded, prompts)
-    options: dict[str, Any] = loaded.rm.model_dump(exclude={"source", "kind", "remote", *ASKING_TABLES})
     with watcher.stage(f"examining {Path(model).name}") as advance:
-        report = examine(model, chosen, texts=texts, owned=data is not None, progress=advance, **options)
+        report = examine(loaded.rm, chosen, texts=texts, owned=data is not None, progress=advance)
     if json:
         print_json({**plain(report), "counts": report.counts})
     else:

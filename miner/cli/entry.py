@@ -13,6 +13,7 @@ from miner.cli.diversity import diversity
 from miner.cli.doctor import doctor
 from miner.cli.gap import gap
 from miner.cli.output import say_error
+from miner.cli.rms import rms
 from miner.cli.serve import serve
 from miner.cli.triage import triage
 from miner.errors import RmMinerError
@@ -30,6 +31,7 @@ app = typer.Typer(
 for verb in (
     stages.demo,
     doctor,
+    rms,
     stages.mine,
     stages.patch,
     stages.evaluate,

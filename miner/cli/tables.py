@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from miner.benchmark import BenchReport, BenchRow
     from miner.doctor import Report as DoctorReport
     from miner.estimate import Estimate
+    from miner.rewards.known import Known
     from miner.statistics import Difference, MedianCost, Rate
     from miner.summary import AttackResult, RoundSummary, Summary
     from miner.tuning import TuningReport
@@ -43,6 +44,24 @@ def summary_table(summary: Summary) -> Group:
             Text(f"verdict: false alarms {percent(verdict.false_alarm)} (n {verdict.false_alarm.n}); hits {hits}")
         )
     return Group(table, *lines)
+
+
+def known_list(families: Sequence[Known]) -> Group:
+    """Each family with what to mind, its ids, and the settings that they bring."""
+    lines: list[Text] = []
+    for one in families:
+        lines.append(Text(one.family, style="bold").append(f": {one.note}", style="not bold"))
+        lines += [Text(f"  {model}") for model in one.models]
+        lines += [Text(f"    {key} = {value!r:.60}", style="dim") for key, value in _dotted(one.settings, "rm")]
+    return Group(*lines, Text("\n--rm with one of these ids applies its settings; --set key=value wins over them"))
+
+
+def _dotted(values: Mapping[str, object], prefix: str) -> list[tuple[str, object]]:
+    return [
+        pair
+        for key, value in values.items()
+        for pair in (_dotted(value, f"{prefix}.{key}") if isinstance(value, Mapping) else [(f"{prefix}.{key}", value)])
+    ]
 
 
 COLOURS: dict[str, str] = {"green": "green", "amber": "yellow", "red": "bold red"}

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.records import Prompt
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, RewardModel
 from miner.rewards.causal import CausalRewardModel
+from miner.rewards.devices import device_of
 from miner.rewards.transformer import TransformerRewardModel
 
 if TYPE_CHECKING:
@@ -27,20 +28,11 @@ SAME = 1e-4  # reward difference that rounding explains, at a spread of one
 
 @dataclass(frozen=True)
 class Patient:
-    """``prompts`` have references; ``owned`` says whether they are the user's own data."""
+    """A reward model of any kind. ``prompts`` have references; ``owned`` says whether they are the user's own data."""
 
-    rm: TransformerRewardModel
-    folder: Path
+    rm: RewardModel
     prompts: tuple[Prompt, ...]
     owned: bool
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        return self.rm.pipeline.tokenizer
-
-    @property
-    def is_causal(self) -> bool:
-        return isinstance(self.rm, CausalRewardModel)
 
     @cached_property
     def references(self) -> tuple[Pair, ...]:
@@ -55,6 +47,32 @@ class Patient:
     def spread(self) -> float:
         """Standard deviation of the clean references' rewards: the unit of every comparison."""
         return float(self.rewards.std())
+
+    @property
+    def rounding(self) -> float:
+        """How much coarser than fp32 the confirming dtype rounds, for limits that were set for fp32."""
+        return 1.0 if self.rm.reward_dtype in ("float32", "float64") else LOW_PRECISION
+
+    def in_spreads(self, one: Floats, other: Floats) -> float:
+        """The largest difference, in standard deviations of clean rewards; infinite where one is not finite."""
+        gap = np.abs(one - other)
+        return float(gap.max() / max(self.spread, 1e-9)) if np.isfinite(gap).all() else float("inf")
+
+
+@dataclass(frozen=True)
+class LocalPatient(Patient):
+    """A reward model whose weights and tokenizer, in ``folder``, are at hand."""
+
+    rm: TransformerRewardModel
+    folder: Path
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return self.rm.pipeline.tokenizer
+
+    @property
+    def is_causal(self) -> bool:
+        return isinstance(self.rm, CausalRewardModel)
 
     @cached_property
     def compared(self) -> tuple[Pair, ...]:
@@ -73,31 +91,26 @@ class Patient:
         """``compared`` in plain transformers, one at a time."""
         return np.array([self.plain([index], side="right")[0] for index in range(len(self.compared))])
 
-    @property
-    def rounding(self) -> float:
-        """How much coarser than fp32 the confirming dtype rounds, for limits that were set for fp32."""
-        return 1.0 if self.rm.reward_dtype == "float32" else LOW_PRECISION
-
     def plain(self, indices: Sequence[int], *, side: str) -> Floats:
         """Rewards of some of ``compared`` as a plain padded batch in transformers, its own pooling and positions."""
-        import torch
-
-        scorer: Any = self.rm.model
         rows, types = zip(*self.rm.pipeline.ids([self.compared[i] for i in indices]), strict=True)
         batch: dict[str, Any] = {"input_ids": list(map(list, rows))}
         if "token_type_ids" in self.tokenizer.model_input_names:
             batch["token_type_ids"] = list(map(list, types))
-        if len(rows) == 1:
+        return self.forward(batch, side=side)
+
+    def forward(self, batch: dict[str, Any], *, side: str) -> Floats:
+        """Rewards by the model's own forward of rows of ids, padded as the tokenizer pads."""
+        import torch
+
+        scorer: Any = self.rm.model
+        if len(batch["input_ids"]) == 1:
             inputs = {name: torch.tensor(values) for name, values in batch.items()}
             inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         else:
             inputs = dict(self.tokenizer.pad(batch, padding_side=side, return_tensors="pt"))
         with torch.inference_mode():
-            logits = scorer(**{name: value.to(scorer.device) for name, value in inputs.items()}).logits[:, 0]
-        values: Floats = logits.float().cpu().numpy().astype(np.float64)
+            output = scorer(**{name: value.to(device_of(scorer)) for name, value in inputs.items()})
+            rewards = self.rm.readout.of_output(output, n_rows=len(batch["input_ids"]))
+        values: Floats = rewards.float().cpu().numpy().astype(np.float64)
         return values
-
-    def in_spreads(self, one: Floats, other: Floats) -> float:
-        """The largest difference, in standard deviations of clean rewards; infinite where one is not finite."""
-        gap = np.abs(one - other)
-        return float(gap.max() / max(self.spread, 1e-9)) if np.isfinite(gap).all() else float("inf")

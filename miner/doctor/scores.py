@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from miner.doctor.diagnosis import Diagnosis, green, of_colour, worse
-from miner.doctor.patient import SAME, Patient
+from miner.doctor.patient import SAME, LocalPatient, Patient
 from miner.rewards.causal import CausalRewardModel
+from miner.rewards.readout import ReadAt
 from miner.rewards.sources import first_line
 
 PADDED_SAME = 1e-3  # standard deviations of clean rewards
@@ -47,7 +48,7 @@ def repeatable(patient: Patient) -> Iterator[Diagnosis]:
     )  # fmt: skip
 
 
-def padding_sides(patient: Patient) -> Iterator[Diagnosis]:
+def padding_sides(patient: LocalPatient) -> Iterator[Diagnosis]:
     """A plain padded batch against each text alone: on the tokenizer's own side; of decoders on the other, too."""
     everything = range(len(patient.compared))
     own = patient.tokenizer.padding_side
@@ -69,7 +70,7 @@ def padding_sides(patient: Patient) -> Iterator[Diagnosis]:
         )  # fmt: skip
 
 
-def rmminer_paths(patient: Patient) -> Iterator[Diagnosis]:
+def rmminer_paths(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Our own short cuts: batches, length buckets and shared prefixes."""
     rm = patient.rm
     alone = np.array([rm.reward(pair) for pair in patient.compared])
@@ -100,7 +101,7 @@ def ranking_dtype(patient: Patient) -> Iterator[Diagnosis]:
     )  # fmt: skip
 
 
-def attention(patient: Patient) -> Iterator[Diagnosis]:
+def attention(patient: LocalPatient) -> Iterator[Diagnosis]:
     """The attention implementation that is used by default, against the eager one."""
     model: Any = patient.rm.model
     used = getattr(model.config, "_attn_implementation", "eager")
@@ -117,11 +118,11 @@ def attention(patient: Patient) -> Iterator[Diagnosis]:
     yield of_colour(
         worse(gap, amber=PADDED_SAME * patient.rounding, red=0.01 * patient.rounding), "attention",
         f"{used} within {gap:.2g} sd of eager",
-        'load with attn_implementation="eager": this one leaves a part of the model out', gap,
+        "this one leaves a part of the model out: --set rm.attention=eager", gap,
     )  # fmt: skip
 
 
-def pooling(patient: Patient) -> Iterator[Diagnosis]:
+def pooling(patient: LocalPatient) -> Iterator[Diagnosis]:
     """At which token a decoder's reward is read, and what the end of the last turn is worth."""
     rm = patient.rm
     if not isinstance(rm, CausalRewardModel):
@@ -136,7 +137,8 @@ def pooling(patient: Patient) -> Iterator[Diagnosis]:
         f"{where}, inside the prompt: the response is not seen" if inside else where,
         "the padding token is one that texts hold: see padding token", float(at),
     )  # fmt: skip
-    if encoded.positions and encoded.positions[-1] < len(row) - 1:
+    reads_the_end = rm.readout.read_at in (None, ReadAt()) and rm.pipeline.append is None
+    if reads_the_end and encoded.positions and encoded.positions[-1] < len(row) - 1:
         ends = [rm.pipeline.encode(pair).positions[-1] + 1 for pair in patient.compared]
         cut = np.array([_score(patient, row[:end]) for row, end in zip(patient.rows, ends, strict=True)])
         shift = float((cut - patient.alone).mean() / max(patient.spread, 1e-9))
@@ -147,10 +149,5 @@ def pooling(patient: Patient) -> Iterator[Diagnosis]:
         )  # fmt: skip
 
 
-def _score(patient: Patient, row: tuple[int, ...]) -> float:
-    import torch
-
-    model: Any = patient.rm.model
-    ids = torch.tensor([row], device=model.device)
-    with torch.inference_mode():
-        return float(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0])
+def _score(patient: LocalPatient, row: tuple[int, ...]) -> float:
+    return float(patient.forward({"input_ids": [list(row)]}, side="right")[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 from corpus.records import Message
 from miner.doctor.diagnosis import Diagnosis, green, of_colour, worse
-from miner.doctor.patient import Patient
+from miner.doctor.patient import LocalPatient
 from miner.errors import ModelError
 from miner.rewards.base import Pair
 from miner.rewards.loading import position_limit
@@ -18,13 +18,13 @@ NO_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer has no maximum le
 MARKER = "zebra quartz violin"
 
 
-def padding(patient: Patient) -> Iterator[Diagnosis]:
+def padding(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Is there a padding token, do tokenizer and model mean the same one, and is it one that text holds?"""
     name = "padding token"
     tokenizer, config = patient.tokenizer, patient.rm.model.config.get_text_config()
     theirs, ours = config.pad_token_id, tokenizer.pad_token_id
     shown = f"{tokenizer.pad_token!r} ({ours})"
-    if not patient.is_causal:
+    if not patient.is_causal or patient.rm.readout.read_at is not None:  # no padding id decides where it is read
         missing = of_colour("amber", name, "none", "set tokenizer.pad_token, or plain batches fail")
         yield green(name, shown) if ours is not None else missing
     elif ours is None or theirs is None:
@@ -48,12 +48,11 @@ def padding(patient: Patient) -> Iterator[Diagnosis]:
         yield green(name, shown)
 
 
-def begin_of_sequence(patient: Patient) -> Iterator[Diagnosis]:
+def begin_of_sequence(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Does the usual ``tokenizer(template(text))`` double the BOS, or does the template leave it out?"""
     name, tokenizer = "BOS", patient.tokenizer
-    if not (patient.is_causal and tokenizer.chat_template):
+    if not (isinstance(patient.rm.pipeline, ChatPipeline) and tokenizer.chat_template):
         return
-    assert isinstance(patient.rm.pipeline, ChatPipeline)
     text = patient.rm.pipeline.render(patient.references[0])
     bare: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     added: list[int] = tokenizer(text)["input_ids"]
@@ -74,12 +73,11 @@ def begin_of_sequence(patient: Patient) -> Iterator[Diagnosis]:
         yield green(name, "once" if bare[:1] == [bos] else "not used")
 
 
-def chat_template(patient: Patient) -> Iterator[Diagnosis]:
+def chat_template(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Is there one, does it show the response, and what does it do with a system prompt?"""
-    if not patient.is_causal:
-        return
     pipeline = patient.rm.pipeline
-    assert isinstance(pipeline, ChatPipeline)
+    if not isinstance(pipeline, ChatPipeline):
+        return
     if not patient.tokenizer.chat_template:
         yield of_colour(
             "amber", "chat template", "none: turns are joined as Human: … Assistant: …",
@@ -106,7 +104,7 @@ def chat_template(patient: Patient) -> Iterator[Diagnosis]:
     )  # fmt: skip
 
 
-def truncation(patient: Patient) -> Iterator[Diagnosis]:
+def truncation(patient: LocalPatient) -> Iterator[Diagnosis]:
     """What is cut, and when: no limit, one past the model's positions, a cut kept inside the tokenizer's file."""
     name, tokenizer, model = "truncation", patient.tokenizer, patient.rm.model
     stored = _stored_truncation(patient)
@@ -139,7 +137,7 @@ def _has_position_table(model: Any) -> bool:
     return any(name.endswith(tables) and hasattr(module, "weight") for name, module in model.named_modules())
 
 
-def vocabulary(patient: Patient) -> Iterator[Diagnosis]:
+def vocabulary(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Every token has an embedding."""
     embedding: Any = patient.rm.model.get_input_embeddings()
     rows, tokens = len(embedding.weight), max(patient.tokenizer.get_vocab().values()) + 1
@@ -149,7 +147,7 @@ def vocabulary(patient: Patient) -> Iterator[Diagnosis]:
     )  # fmt: skip
 
 
-def unknown_tokens(patient: Patient) -> Iterator[Diagnosis]:
+def unknown_tokens(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Clean text is not written in unknown tokens."""
     backend = patient.tokenizer.backend_tokenizer
     unknown = backend.token_to_id(getattr(backend.model, "unk_token", None) or "")  # wrappers forget to name it
@@ -164,7 +162,7 @@ def unknown_tokens(patient: Patient) -> Iterator[Diagnosis]:
     )  # fmt: skip
 
 
-def _stored_truncation(patient: Patient) -> int | None:
+def _stored_truncation(patient: LocalPatient) -> int | None:
     """The cut that tokenizer.json holds: read from the file, for loading has switched it off."""
     path = patient.folder / "tokenizer.json"
     if not path.exists():

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 
 from corpus.records import Conversation
-from miner.config import RemoteSection, RewardModelSection
 from miner.errors import ConfigError
 from miner.remote.endpoints import Endpoint, JudgeEndpoint, PoolingEndpoint, ScoresEndpoint
 from miner.remote.http import HttpClient, key_from
@@ -15,6 +14,7 @@ from miner.remote.judge import JudgeClient
 from miner.remote.limits import Meter, RateLimiter
 from miner.remote.reward_model import RemoteRewardModel
 from miner.remote.words import TokenizerWords, WordList, Words
+from miner.rm_tables import RemoteSection, RewardModelSection
 
 
 def open_remote(section: RewardModelSection, source: str, references: Mapping[Conversation, str]) -> RemoteRewardModel:

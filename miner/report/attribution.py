@@ -81,7 +81,7 @@ def _with_models(
         mine = [finding for finding in chosen if finding.round == number]
         try:
             model = settings.loaded(run.model_source(number))
-            if not isinstance(model, TransformerRewardModel):
+            if not (isinstance(model, TransformerRewardModel) and model.has_gradients):
                 raise CapabilityError(f"{model.name} gives no gradients")
         except RmMinerError as error:
             notes.append(f"No attribution for round {number}: {error}.")

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from miner.config import RewardModelSection
 from miner.errors import ModelError
 from miner.rewards.batching import TokenBudget
+from miner.rewards.checkpoint import stored_tensors
 from miner.rewards.devices import BATCH_TOKENS, ranking_dtype, resolve_devices
 from miner.rewards.fleet import Fleet
 from miner.rewards.identity import fingerprint
-from miner.rewards.loading import UNREADABLE, _config, _limit, _placed, load_tokenizer, quiet_transformers
+from miner.rewards.loading import length_limit, load_tokenizer
+from miner.rewards.remote_code import agree_to_code
+from miner.rewards.sizing import copies, require_room
 from miner.rewards.sources import first_line, require_safetensors, resolve_folder
 from miner.rewards.transformer import TransformerRewardModel
 from miner.rewards.vocabulary import Vocabulary
+from miner.rewards.weights import UNREADABLE, placed, quiet_transformers, read_config
+from miner.rm_tables import RewardModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -47,7 +51,7 @@ class Parts:
         Raises:
             ModelError: more were asked for than the model takes.
         """
-        return _limit(self.model, self.tokenizer, self.section.max_length)
+        return length_limit(self.model, self.tokenizer, self.section.max_length)
 
     def fields(self) -> dict[str, Any]:
         """What every transformer RM is built from, beside its pipeline."""
@@ -76,15 +80,18 @@ def assemble(
     """
     places = resolve_devices(section.device)
     folder = resolve_folder(source, section.revision if source == section.source else None)
-    auto = auto_of(_config(folder, section.trust_remote_code))
+    if section.trust_remote_code:
+        agree_to_code(folder, section.code_hash)
+    auto = auto_of(read_config(folder, section.trust_remote_code))
+    require_safetensors(folder)
+    tensors = stored_tensors(folder)
     exact: torch.dtype | Literal["auto"] = torch.float32 if section.confirm_dtype == "float32" else "auto"
 
     def replica(place: torch.device) -> TransformerRewardModel:
-        tokenizer = load_tokenizer(folder, section.trust_remote_code)
-        model = _load(auto, folder, exact, place, section.trust_remote_code)
-        ranks_in = ranking_dtype(section.dtype, place)
-        same = model.dtype == ranks_in
-        ranking = model if same else _load(auto, folder, ranks_in, place, section.trust_remote_code)
+        tokenizer, ranks_in = load_tokenizer(folder, section.trust_remote_code), ranking_dtype(section.dtype, place)
+        require_room(tensors, copies(section.confirm_dtype, str(ranks_in).removeprefix("torch."), tensors), place)
+        model = _load(auto, folder, exact, place, section)
+        ranking = model if model.dtype == ranks_in else _load(auto, folder, ranks_in, place, section)
         return build(
             Parts(
                 name=Path(source).name,
@@ -132,18 +139,16 @@ _SUFFIXES = {
 
 
 def _load(
-    auto: Any, folder: Path, dtype: torch.dtype | Literal["auto"], place: torch.device, trust_remote_code: bool
+    auto: Any, folder: Path, dtype: torch.dtype | Literal["auto"], place: torch.device, section: RewardModelSection
 ) -> PreTrainedModel:
-    from safetensors import SafetensorError
-
-    require_safetensors(folder)
-    extra = {"trust_remote_code": trust_remote_code} if auto.__name__.startswith("Auto") else {}
+    extra = {"trust_remote_code": section.trust_remote_code} if auto.__name__.startswith("Auto") else {}
+    extra |= {} if section.attention is None else {"attn_implementation": section.attention}
     try:
         with quiet_transformers():
             model, info = auto.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra
             )
-    except (*UNREADABLE, SafetensorError) as error:
+    except UNREADABLE as error:
         raise ModelError(f"cannot load {folder} as a {auto.__name__}: {first_line(error)}") from error
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:3])
@@ -151,4 +156,4 @@ def _load(
             f"{folder} has no trained weights for {missing}: a random head gives random scores. Train it first"
         )
     model.eval().requires_grad_(False)
-    return _placed(model, place)
+    return placed(model, place)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from miner.rewards.base import Pair
+from miner.rewards.devices import device_of
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ def attribute(model: TransformerRewardModel, pair: Pair, *, n_steps: int = 32) -
     if not encoded.positions:
         return None
     response = list(encoded.positions)
-    ids = torch.tensor([encoded.ids], device=model.model.device)
+    ids = torch.tensor([encoded.ids], device=device_of(model.model))
     masked = ids.clone()
     masked[0, response] = baseline_token(model)
     embed = model.model.get_input_embeddings()

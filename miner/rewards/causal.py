@@ -41,7 +41,10 @@ class CausalRewardModel(TransformerRewardModel):
         self._shares = self.share_prefixes and can_share(self.model)
 
     def head_identity(self) -> list[object]:
-        return [type(self.model).__name__, "last token but padding", self._config_pad()]
+        kind = type(self.model).__name__
+        if self.readout.read_at is not None:
+            return [kind, *self.readout.identity()]
+        return [kind, "last token but padding", self._config_pad(), *self.readout.identity()]
 
     def flops(self, n_tokens: int) -> float:
         """Attention looks at what came before: half of an encoder's quadratic part."""
@@ -63,16 +66,16 @@ class CausalRewardModel(TransformerRewardModel):
             hidden = last_hidden_shared(model, needed, heads, groups, pad=self.pad_id)
         else:
             hidden = last_hidden(model, ids, pooled, left=self.left_padding, pad=self.pad_id)
-        score: Any = model.score
-        logits: torch.Tensor = score(hidden)[:, 0]
-        return logits
+        return self.readout.scores(model, hidden)
 
     def logits_for_training(self, model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
         whole: Any = model
         return self._logits(whole.get_base_model() if hasattr(whole, "get_base_model") else whole, rows)  # out of peft
 
     def read_at(self, ids: Ids) -> int:
-        """Index of the token at which transformers itself reads the reward."""
+        """Index of the token at which transformers itself reads the reward, or the readout says to."""
+        if self.readout.read_at is not None:
+            return self.readout.read_at.position(ids)
         pad = self._config_pad()
         return next((i for i in range(len(ids) - 1, -1, -1) if ids[i] != pad), len(ids) - 1 if pad is None else 0)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from miner.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 BATCH_TOKENS = {"cpu": 4096, "mps": 16384, "cuda": 65536}  # where out-of-memory halving starts
@@ -58,3 +61,23 @@ def ranking_dtype(dtype: DType, place: torch.device) -> torch.dtype:
 
 def _cpu_multiplies_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def device_map_of(model: PreTrainedModel) -> dict[str, torch.device | None]:
+    """Where accelerate has put each part of ``model``, None for the disk; empty where it lives on one device whole."""
+    whole: Any = model
+    mapped = getattr(whole, "hf_device_map", None) or getattr(whole.base_model, "hf_device_map", None) or {}
+    return {name: None if place == "disk" else torch.device(place) for name, place in mapped.items()}
+
+
+def device_of(model: PreTrainedModel) -> torch.device:
+    """Where ``model`` is given its inputs: of a spread one the first device that computes."""
+    places = [place for place in device_map_of(model).values() if place is not None]
+    if not places:
+        return torch.device("cpu") if device_map_of(model) else model.device
+    return next((place for place in places if place.type != "cpu"), places[0])
+
+
+def computes_on_several(model: PreTrainedModel) -> bool:
+    """Whether parts of ``model`` compute on different devices; what is kept in memory or on disk computes elsewhere."""
+    return len({place for place in device_map_of(model).values() if place is not None and place.type != "cpu"}) > 1

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from miner.rewards.devices import device_of
 from miner.rewards.pipeline import Row
 from miner.rewards.prefix_cache import accepts, padded
 from miner.rewards.transformer import TransformerRewardModel
@@ -23,17 +24,17 @@ class EncoderRewardModel(TransformerRewardModel):
     """
 
     def head_identity(self) -> list[object]:
-        return [type(self.model).__name__, getattr(self.model.config, "classifier_pooling", None)]
+        pooling = getattr(self.model.config, "classifier_pooling", None)
+        return [type(self.model).__name__, pooling, *self.readout.identity()]
 
     def _logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups
-        ids, mask, _ = padded([ids for ids, _ in rows], pad=self.pad_id, left=False, device=model.device)
+        ids, mask, _ = padded([ids for ids, _ in rows], pad=self.pad_id, left=False, device=device_of(model))
         inputs = {"input_ids": ids, "attention_mask": mask}
         if "token_type_ids" in self.pipeline.tokenizer.model_input_names and accepts(model, "token_type_ids"):
             inputs["token_type_ids"], _, _ = padded(
-                [types for _, types in rows], pad=0, left=False, device=model.device
+                [types for _, types in rows], pad=0, left=False, device=device_of(model)
             )
-        logits: torch.Tensor = model(**inputs).logits[:, 0]
-        return logits
+        return self.readout.of_output(model(**inputs))

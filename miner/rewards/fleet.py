@@ -89,7 +89,7 @@ class Fleet:
     def _lose(self, member: TransformerRewardModel, error: BaseException) -> None:
         if member in self.members:
             self.members.remove(member)
-            self.lost.append(f"{member.model.device}: {str(error).splitlines()[0]}")
+            self.lost.append(f"{member.device}: {str(error).splitlines()[0]}")
 
 
 def is_lost(error: BaseException) -> bool:

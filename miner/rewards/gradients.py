@@ -27,8 +27,9 @@ class EmbeddingTable:
         assert isinstance(weight, torch.Tensor)
         if self._rows is None or self._version != weight._version:
             with torch.no_grad():
-                plain = type(self.module) is torch.nn.Embedding
-                rows = weight if plain else self.module(torch.arange(len(weight), device=weight.device))
+                plain = type(self.module) is torch.nn.Embedding and not weight.is_meta
+                place = "cpu" if weight.is_meta else weight.device  # offloaded: its hook moves what it is given
+                rows = weight if plain else self.module(torch.arange(len(weight), device=place))
             self._rows, self._version = rows.detach().float(), weight._version
         return self._rows
 

@@ -16,6 +16,7 @@ from corpus.records import digest
 IDENTITY_SUFFIXES = (".safetensors", ".model", ".tiktoken", ".jinja", ".py")
 IDENTITY_NAMES = (
     "config.json",
+    "adapter_config.json",
     "model.safetensors.index.json",
     "tokenizer.json",
     "tokenizer_config.json",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from attacks.queries import Share, SwapTable
-from miner.config import JudgeSection, RewardModelSection
 from miner.errors import ModelError
 from miner.rewards.answers import Expectation, NextTokenRewardModel, answer_tokens, lm_head, open_ended, read_next_token
 from miner.rewards.assembling import Parts, assemble, auto_class
@@ -24,6 +23,7 @@ from miner.rewards.pipeline import Row
 from miner.rewards.prefix_cache import padded
 from miner.rewards.template_pipeline import QuestionPipeline
 from miner.rewards.transformer import TransformerRewardModel
+from miner.rm_tables import JudgeSection, RewardModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -47,7 +47,9 @@ def latents(model: TransformerRewardModel, pairs: Sequence[Pair]) -> list[npt.ND
 def _last_map(model: TransformerRewardModel) -> torch.nn.Linear:
     import torch
 
-    maps = [one for one in model.model.modules() if isinstance(one, torch.nn.Linear) and one.out_features == 1]
+    weighting = model.readout.weighting
+    outputs = 1 if weighting is None else len(weighting)
+    maps = [one for one in model.model.modules() if isinstance(one, torch.nn.Linear) and one.out_features == outputs]
     if not maps:
         raise CapabilityError(f"{model.name} has no linear map onto one reward, so its latents cannot be read")
     return maps[-1]

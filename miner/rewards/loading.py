@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from pydantic import ValidationError
 
+from corpus.records import digest
 from miner.errors import ModelError
-from miner.rewards.batching import TokenBudget, out_of_memory
-from miner.rewards.causal import CausalRewardModel
-from miner.rewards.devices import BATCH_TOKENS, DType, ranking_dtype, resolve_device, resolve_devices
-from miner.rewards.encoder import EncoderRewardModel
+from miner.rewards.adapted import Adapted, is_adapter
+from miner.rewards.batching import TokenBudget
+from miner.rewards.devices import BATCH_TOKENS, DType, device_of, ranking_dtype, resolve_device, resolve_devices
 from miner.rewards.fleet import Fleet
-from miner.rewards.identity import fingerprint
 from miner.rewards.pipeline import ChatPipeline, TextPairPipeline, Truncation
+from miner.rewards.quantised import comes_quantised, quantised_to_int8
+from miner.rewards.remote_code import agree_to_code, has_code
+from miner.rewards.sizing import copies, require_room
 from miner.rewards.sources import first_line, require_safetensors, require_tokenizer, resolve_folder
-from miner.rewards.transformer import TransformerRewardModel
+from miner.rewards.transformer import TransformerRewardModel, input_embeddings
+from miner.rewards.variants import Classifier, OwnCode, Variant, WithHead
 from miner.rewards.vocabulary import Vocabulary
+from miner.rewards.weights import HEADS, UNREADABLE, Residence, quiet_transformers, read_config, with_fp32_head
+from miner.rm_tables import RewardModelSection
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-__all__ = ["load_reward_model", "load_tokenizer", "quiet_transformers", "resolve_device", "resolve_folder"]
-
-HEADS = ("score", "pooler", "head", "classifier")  # between the hidden states and the reward, in transformers' models
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError)  # what loaders raise on bad files
+__all__ = [
+    "load_reward_model",
+    "load_tokenizer",
+    "open_classifier",
+    "quiet_transformers",
+    "resolve_device",
+    "resolve_folder",
+]
 
 
 def load_reward_model(
@@ -44,42 +51,39 @@ def load_reward_model(
     ascii_only: bool = False,
     batch_tokens: int | None = None,
 ) -> TransformerRewardModel:
-    """An RM with one label, from safetensors. ``dtype`` ranks. Several devices, by commas, get a replica each.
+    """``open_classifier`` for those who have no campaign file; errors as there."""
+    for place in resolve_devices(device):
+        ranking_dtype(dtype, place)
+    try:
+        section = RewardModelSection(
+            source=str(source), device=device, dtype=dtype, confirm_dtype=confirm_dtype, revision=revision,
+            trust_remote_code=trust_remote_code, max_length=max_length, truncation=truncation, ascii_only=ascii_only,
+        )  # fmt: skip
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ModelError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}; got {problem['input']!r}") from error
+    return open_classifier(section, batch_tokens=batch_tokens)
+
+
+def open_classifier(section: RewardModelSection, *, batch_tokens: int | None = None) -> TransformerRewardModel:
+    """The scalar RM that ``section`` describes, from safetensors. Several devices, by commas, get a replica each.
 
     ``reward`` is in fp32, whatever the weights are stored in; for a model that does not fit so, ask for
     ``confirm_dtype="native"``: the stored dtype, which then is the row's ``reward_dtype``.
 
     Raises:
-        ModelError: no such model, more than one label, an untrained head, no fast tokenizer, pickled weights only, a
-            device that is not here, a length the model cannot take.
+        ModelError: no such model, no head or one that does not fit, several labels without a weighting, an untrained
+            head, no fast tokenizer, pickled weights only, a device that is not here, a length the model cannot take.
     """
-    places = resolve_devices(device)
-    folder = resolve_folder(str(source), revision)
-    config = _config(folder, trust_remote_code)
-    _require_one_label(config, folder)
-    exact: torch.dtype | Literal["auto"] = torch.float32 if confirm_dtype == "float32" else "auto"
+    source = str(section.source)
+    places = resolve_devices(section.device)
+    if section.device_map is not None and (len(places) > 1 or section.quantise):
+        other = "rm.quantise" if section.quantise else f"--device {section.device}"
+        raise ModelError(f"rm.device_map spreads one copy, {other} asks for another: drop one of them")
+    variant = _variant(resolve_folder(source, section.revision), section)
 
     def replica(place: torch.device) -> TransformerRewardModel:
-        tokenizer = load_tokenizer(folder, trust_remote_code)
-        model = _model(folder, exact, place, trust_remote_code)
-        ranks_in = ranking_dtype(dtype, place)
-        ranking = (
-            model if model.dtype == ranks_in else with_fp32_head(_model(folder, ranks_in, place, trust_remote_code))
-        )
-        causal = hasattr(model, "score")  # what transformers calls the head of every decoder, and of no encoder
-        pipeline = (ChatPipeline if causal else TextPairPipeline)(
-            tokenizer=tokenizer, max_length=_limit(model, tokenizer, max_length), truncation=truncation
-        )
-        embedding: Any = model.get_input_embeddings()
-        return (CausalRewardModel if causal else EncoderRewardModel)(
-            name=Path(str(source)).name,
-            fingerprint=fingerprint(folder),
-            model=model,
-            ranking_model=ranking,
-            pipeline=pipeline,
-            vocabulary=Vocabulary.of(tokenizer, len(embedding.weight), ascii_only=ascii_only),
-            budget=TokenBudget(batch_tokens or BATCH_TOKENS[place.type]),
-        )
+        return _replica(variant, section, place, batch_tokens)
 
     first, *others = map(replica, places)
     if others:
@@ -87,84 +91,107 @@ def load_reward_model(
     return first
 
 
-def with_fp32_head(model: PreTrainedModel) -> PreTrainedModel:
-    """``model`` with the modules that read the reward off its hidden states in fp32.
-
-    They cost nothing, and a bf16 reward near 3 comes in steps of 1/64: too coarse to climb on.
-    """
-
-    def upcast(_module: object, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(x.float() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in inputs)
-
-    owned = (getattr(owner, name, None) for owner in (model, model.base_model) for name in HEADS)
-    for module in {id(module): module for module in owned if isinstance(module, torch.nn.Module)}.values():
-        module.float().register_forward_pre_hook(upcast)
-    return model
-
-
-def _config(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:
-    from transformers import AutoConfig
-
-    try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except UNREADABLE as error:
-        hint = " Try: --set rm.trust_remote_code=true" if "trust_remote_code" in str(error) else ""
-        raise ModelError(
-            f"{folder} holds no model config that transformers reads: {first_line(error)}.{hint}"
-        ) from error
-    return config
-
-
-def _require_one_label(config: PreTrainedConfig, folder: Path) -> None:
-    if config.num_labels == 1:
-        return
-    kinds = config.architectures or []
-    if kinds and not any("SequenceClassification" in kind for kind in kinds):
-        raise ModelError(
-            f"{folder} is a {kinds[0]} without a reward head: a random head gives random scores. "
-            "Give a sequence classifier with one label"
-        )
-    raise ModelError(f"{folder} has {config.num_labels} labels; a scalar RM has one. Give a model with num_labels=1")
-
-
-def _model(
-    folder: Path, dtype: torch.dtype | Literal["auto"], place: torch.device, trust_remote_code: bool
-) -> PreTrainedModel:
-    from safetensors import SafetensorError
-    from transformers import AutoModelForSequenceClassification
-
+def _variant(folder: Path, section: RewardModelSection) -> Variant:
+    if is_adapter(folder):
+        return Adapted.on_base(folder, section)
+    if section.trust_remote_code:
+        agree_to_code(folder, section.code_hash)
+    config = read_config(folder, section.trust_remote_code, section.head.backbone)
     require_safetensors(folder)
-    try:
-        with quiet_transformers():
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                folder,
+    if section.head.weights is not None:
+        return WithHead.of(folder, config, section.head)
+    if section.trust_remote_code and has_code(folder):
+        return OwnCode.of(folder, config, section.head)
+    if section.head.output is not None:
+        hint = "Try: --set rm.trust_remote_code=true" if has_code(folder) else "This folder has none: drop it"
+        raise ModelError(f"rm.head.output={section.head.output!r} is for models that bring their own code. {hint}")
+    return Classifier.of(folder, config, section.head)
+
+
+def _replica(
+    variant: Variant, section: RewardModelSection, place: torch.device, batch_tokens: int | None
+) -> TransformerRewardModel:
+    tokenizer, identity = _tokenizer(variant, section)
+    model, ranking = _copies(variant, section, place)
+    pipeline = (ChatPipeline if variant.is_decoder(model) else TextPairPipeline)(
+        tokenizer=tokenizer,
+        max_length=length_limit(model, tokenizer, section.max_length),
+        truncation=section.truncation,
+        append=_appended(tokenizer, section.head.append_token),
+    )
+    embedding: Any = input_embeddings(model)
+    n_tokens = len(tokenizer if embedding is None else embedding.weight)
+    return variant.adapter(model)(
+        name=Path(str(section.source)).name,
+        fingerprint=identity,
+        model=model,
+        ranking_model=ranking,
+        pipeline=pipeline,
+        vocabulary=Vocabulary.of(tokenizer, n_tokens, ascii_only=section.ascii_only),
+        budget=TokenBudget(batch_tokens or BATCH_TOKENS[device_of(model).type]),
+        readout=variant.readout,
+    )
+
+
+def _tokenizer(variant: Variant, section: RewardModelSection) -> tuple[PreTrainedTokenizerFast, str]:
+    """The tokenizer with the template asked for, and the fingerprint of the model with it."""
+    beside = variant.beside if section.tokenizer is None else resolve_folder(section.tokenizer, None)
+    tokenizer, identity = load_tokenizer(beside, section.trust_remote_code), variant.identity
+    if section.tokenizer is not None:
+        identity = digest([identity, tokenizer.backend_tokenizer.to_str()])
+    if section.template is not None:
+        tokenizer.chat_template = section.template
+    return tokenizer, identity
+
+
+def _copies(
+    variant: Variant, section: RewardModelSection, place: torch.device
+) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """The copy that confirms and the one that ranks: the same where the model is spread or comes quantised."""
+    ranks_in, tensors = ranking_dtype(section.dtype, place), variant.tensors()
+    is_spread, as_stored = section.device_map is not None, comes_quantised(variant.config)
+    if not is_spread:
+        exact = "native" if as_stored else section.confirm_dtype
+        ranking_name = section.quantise or str(ranks_in).removeprefix("torch.")
+        require_room(tensors, copies(exact, ranking_name, tensors, single=as_stored), place)
+
+    def loaded(dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
+        return variant.model(
+            Residence(
+                place=place,
                 dtype=dtype,
-                use_safetensors=True,
-                trust_remote_code=trust_remote_code,
-                output_loading_info=True,
+                attention=section.attention,
+                trust_remote_code=section.trust_remote_code,
+                device_map=section.device_map,
+                offload_folder=section.offload_folder,
             )
-    except (*UNREADABLE, SafetensorError) as error:
-        raise ModelError(f"cannot load {folder} as a sequence classifier: {first_line(error)}") from error
-    if info["missing_keys"]:
-        missing = ", ".join(sorted(info["missing_keys"])[:3])
-        raise ModelError(
-            f"{folder} has no trained weights for {missing}: a random head gives random scores. Train it first"
         )
-    model.eval().requires_grad_(False)
-    return _placed(model, place)
+
+    model = loaded(torch.float32 if section.confirm_dtype == "float32" else "auto")
+    if is_spread or as_stored or (model.dtype == ranks_in and not section.quantise):
+        return model, model
+    ranking = loaded(ranks_in)
+    if section.quantise:
+        ranking = quantised_to_int8(ranking, kept=(*HEADS, *variant.head_names))
+    return model, with_fp32_head(ranking, *variant.head_names)
 
 
-def _placed(model: Any, place: torch.device) -> PreTrainedModel:
-    try:
-        placed: PreTrainedModel = model.to(place)
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        raise ModelError(
-            f"the model does not fit {place} in {str(model.dtype).removeprefix('torch.')}. "
-            'Try confirm_dtype="native", --dtype bfloat16 or another --device'
-        ) from error
-    return placed
+def _appended(tokenizer: PreTrainedTokenizerFast, token: int | str | None) -> int | None:
+    """The id of the token that ends every text.
+
+    Raises:
+        ModelError: the tokenizer has no such token.
+    """
+    if token is None:
+        return None
+    known = tokenizer.get_vocab()
+    if isinstance(token, str) and token in known:
+        return known[token]
+    if isinstance(token, int) and token in known.values():
+        return token
+    raise ModelError(
+        f"rm.head.append_token={token!r} is no token of this model. Give one of its tokenizer, by text or by id"
+    )
 
 
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
@@ -180,9 +207,9 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except UNREADABLE as error:
-        raise ModelError(
-            f"no fast tokenizer in {folder}: {first_line(error)}. Save one beside the model: tokenizer.json"
-        ) from error
+        asks = "trust_remote_code" in str(error)
+        fix = "Try: --set rm.trust_remote_code=true" if asks else "Save one beside the model: tokenizer.json"
+        raise ModelError(f"no fast tokenizer in {folder}: {first_line(error)}. {fix}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(
             f"the tokenizer of {folder} is no fast one and gives no character offsets. Convert it to tokenizer.json"
@@ -199,7 +226,7 @@ def position_limit(model: PreTrainedModel) -> int:
     return positions
 
 
-def _limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: int | None) -> int | None:
+def length_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: int | None) -> int | None:
     """Tokens an input may have: what was asked for, else the smaller of the model's and the tokenizer's limits."""
     positions = position_limit(model)
     if asked is not None:
@@ -210,24 +237,3 @@ def _limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: in
         return asked
     sensible = [limit for limit in (positions, tokenizer.model_max_length) if 0 < limit < 10**9]
     return int(min(sensible)) if sensible else None
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No load report and no progress bar: what is missing is an error here, what is unused is no news."""
-    from transformers.utils import logging as hf_logging
-
-    bars: Any = hf_logging
-    loggers = [logging.getLogger("transformers"), logging.getLogger("transformers.modeling_utils")]
-    before = [logger.level for logger in loggers]
-    shown = hf_logging.is_progress_bar_enabled()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-        if shown:
-            bars.enable_progress_bar()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from corpus.records import Conversation
-from miner.config import ASKING_TABLES, RewardModelSection
 from miner.rewards.base import RewardModel
+from miner.rm_tables import RewardModelSection
 
 References = Mapping[Conversation, str]  # the good answer to each prompt, for RMs that only compare
 Opener = Callable[[RewardModelSection, str, References], RewardModel]
@@ -23,11 +23,11 @@ def open_reward_model(section: RewardModelSection, references: References, *, so
 
 def _classifier(section: RewardModelSection, source: str, references: References) -> RewardModel:
     del references
-    from miner.rewards.loading import load_reward_model
+    from miner.rewards.loading import open_classifier
 
-    revision = section.revision if source == section.source else None
-    options = section.model_dump(exclude={"source", "revision", "kind", "remote", *ASKING_TABLES})
-    return load_reward_model(source, revision=revision, **options)
+    if source != section.source:
+        section = section.model_copy(update={"source": source, "revision": None})
+    return open_classifier(section)
 
 
 def _remote(section: RewardModelSection, source: str, references: References) -> RewardModel:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from corpus.records import Conversation
-from miner.config import PairwiseSection, RewardModelSection
 from miner.errors import ModelError
 from miner.rewards.answers import (
     AnswerHead,
@@ -25,6 +24,7 @@ from miner.rewards.comparers import AnsweringSeq2Seq, LabelledDecoder, LabelledE
 from miner.rewards.pairwise import PairwiseRewardModel
 from miner.rewards.template_pipeline import PROBE, ComparisonPipeline
 from miner.rewards.transformer import TransformerRewardModel
+from miner.rm_tables import PairwiseSection, RewardModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

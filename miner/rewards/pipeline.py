@@ -46,11 +46,13 @@ class Pipeline(ABC):
     """Tokenises pairs. ``max_length`` counts tokens, special ones included; None is without limit.
 
     ``truncation`` "left" and "right" are what transformers does with ``truncation=True`` and that ``truncation_side``.
+    ``append`` is a token id that ends every text, as some heads read their reward at one; it is not put there twice.
     """
 
     tokenizer: PreTrainedTokenizerFast
     max_length: int | None
     truncation: Truncation = "error"
+    append: int | None = None
 
     def __post_init__(self) -> None:
         self.backend.no_truncation()
@@ -63,7 +65,8 @@ class Pipeline(ABC):
     @property
     def hash(self) -> str:
         """Identity of everything between a string and the ids."""
-        return digest([*self.identity(), self.max_length, self.truncation])
+        appended = [] if self.append is None else ["append", self.append]
+        return digest([*self.identity(), self.max_length, self.truncation, *appended])
 
     @abstractmethod
     def identity(self) -> list[object]:
@@ -83,7 +86,7 @@ class Pipeline(ABC):
         Raises:
             TooLongError: over ``max_length`` with truncation "error".
         """
-        return [(tuple(e.ids), tuple(e.type_ids)) for e in self._encode(pairs, offsets=False)]
+        return [self._row(encoding) for encoding in self._encode(pairs, offsets=False)]
 
     def encode(self, pair: Pair) -> Encoded:
         """One pair with the whereabouts of its response's tokens; same errors as ``ids``."""
@@ -95,8 +98,14 @@ class Pipeline(ABC):
         for pair, encoding in zip(pairs, self._encode(pairs, offsets=True), strict=True):
             where = self._locate(pair, encoding)
             spans = tuple((start, end) for _, start, end in where)
-            found.append(Encoded(tuple(encoding.ids), tuple(encoding.type_ids), tuple(i for i, _, _ in where), spans))
+            found.append(Encoded(*self._row(encoding), tuple(i for i, _, _ in where), spans))
         return found
+
+    def _row(self, encoding: Encoding) -> Row:
+        ids, types = tuple(encoding.ids), tuple(encoding.type_ids)
+        if self.append is None or ids[-1:] == (self.append,):
+            return ids, types
+        return (*ids, self.append), (*types, types[-1] if types else 0)
 
     def _encode(self, pairs: Sequence[Pair], *, offsets: bool) -> list[Encoding]:
         backend = self.backend
@@ -106,14 +115,15 @@ class Pipeline(ABC):
             encodings = encode(inputs, add_special_tokens=special)
             self._check_lengths(encodings)
             return encodings
-        backend.enable_truncation(self.max_length, strategy="longest_first", direction=self.truncation)
+        room = self.max_length - (self.append is not None)
+        backend.enable_truncation(room, strategy="longest_first", direction=self.truncation)
         try:
             return encode(inputs, add_special_tokens=special)
         finally:
             backend.no_truncation()  # or a copy of this tokenizer that is saved would truncate silently
 
     def _check_lengths(self, encodings: Sequence[Encoding]) -> None:
-        longest = max((len(encoding.ids) for encoding in encodings), default=0)
+        longest = max((len(self._row(encoding)[0]) for encoding in encodings), default=0)
         if self.max_length is not None and longest > self.max_length:
             raise TooLongError(
                 f"input of {longest} tokens is over the RM's maximum of {self.max_length}. "

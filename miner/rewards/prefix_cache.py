@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from miner.rewards.devices import computes_on_several, device_of
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
@@ -26,7 +28,7 @@ def can_share(model: PreTrainedModel) -> bool:
     """Every layer attends, over all that came before or a window of it, and the backbone takes a cache."""
     kinds = getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"]
     plain = set(kinds) <= {"full_attention", "sliding_attention"} and not getattr(model, "_is_stateful", False)
-    return plain and cache_keyword(model.base_model) is not None
+    return plain and cache_keyword(model.base_model) is not None and not computes_on_several(model)
 
 
 def cache_keyword(backbone: torch.nn.Module) -> str | None:
@@ -86,7 +88,7 @@ def last_hidden(
     model: PreTrainedModel, rows: Sequence[Ids], pooled: Sequence[int], *, left: bool, pad: int
 ) -> torch.Tensor:
     """Hidden state at ``pooled[i]`` of every row: shape (n_rows, hidden). Positions and mask are explicit."""
-    ids, mask, positions = padded(rows, pad=pad, left=left, device=model.device)
+    ids, mask, positions = padded(rows, pad=pad, left=left, device=device_of(model))
     backbone = model.base_model
     out = backbone(input_ids=ids, attention_mask=mask, use_cache=False, **_positions(backbone, positions))
     columns = [p + (ids.shape[1] - len(row) if left else 0) for p, row in zip(pooled, rows, strict=True)]
@@ -104,7 +106,7 @@ def last_hidden_shared(
     number = {group: n for n, group in enumerate(dict.fromkeys(groups))}
     head_of = {number[group]: row[:head] for row, head, group in zip(rows, heads, groups, strict=True)}
     ids, head_mask, positions = padded(
-        [head_of[n] for n in range(len(number))], pad=pad, left=True, device=model.device
+        [head_of[n] for n in range(len(number))], pad=pad, left=True, device=device_of(model)
     )
     cache = DynamicCache(config=model.config)
     keyword = {str(cache_keyword(backbone)): cache}
@@ -114,7 +116,7 @@ def last_hidden_shared(
     cache.batch_select_indices(dealt)
 
     tails = [row[head:] for row, head in zip(rows, heads, strict=True)]
-    ids, mask, positions = padded(tails, pad=pad, left=False, device=model.device)
+    ids, mask, positions = padded(tails, pad=pad, left=False, device=device_of(model))
     where = _positions(backbone, positions + torch.tensor(heads, device=ids.device)[:, None])
     mask = torch.cat([head_mask[dealt], mask], dim=1)  # (n_rows, longest head + longest tail)
     out = backbone(input_ids=ids, attention_mask=mask, use_cache=True, **keyword, **where)

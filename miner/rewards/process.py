@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from miner.config import ProcessSection, RewardModelSection
 from miner.errors import ModelError
 from miner.rewards.answers import AnswerHead, Contrast, answer_tokens, lm_head, read_next_token
 from miner.rewards.assembling import Parts, assemble, auto_class
@@ -21,6 +20,7 @@ from miner.rewards.causal import CausalRewardModel
 from miner.rewards.pipeline import Row
 from miner.rewards.prefix_cache import Ids, accepts, padded
 from miner.rewards.template_pipeline import PROBE, StepsPipeline
+from miner.rm_tables import ProcessSection, RewardModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

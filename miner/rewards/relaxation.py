@@ -18,6 +18,7 @@ import torch
 
 from attacks.climb import apply_all
 from miner.rewards.base import RelaxRequest
+from miner.rewards.devices import device_of
 from miner.rewards.swaps import edits_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _by_settings(requests: Sequence[RelaxRequest]) -> list[list[int]]:
 def _relaxed(
     model: TransformerRewardModel, requests: Sequence[RelaxRequest], encoded: Sequence[Encoded]
 ) -> list[tuple[str, ...]]:
-    words = torch.from_numpy(np.flatnonzero(model.vocabulary.whole_words)).to(model.model.device)
+    words = torch.from_numpy(np.flatnonzero(model.vocabulary.whole_words)).to(device_of(model.model))
     rows = model.embedding_rows()[words]  # (n_words, hidden)
     places = [_words_in(one, words) for one in encoded]
     scores = [_start(one, at, words) for one, at in zip(encoded, places, strict=True)]

@@ -65,8 +65,13 @@ def require_tokenizer(folder: Path) -> None:
     Raises:
         ModelError: there are none.
     """
-    if not any(file for pattern in TOKENIZERS for file in folder.glob(pattern)):
+    if not has_tokenizer(folder):
         raise ModelError(f"no fast tokenizer in {folder}. Save one beside the model: tokenizer.json")
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a tokenizer's files."""
+    return any(file for pattern in TOKENIZERS for file in folder.glob(pattern))
 
 
 def first_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -16,9 +17,12 @@ from corpus.records import digest
 from miner.rewards import swaps as swap_search
 from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
 from miner.rewards.batching import TokenBudget
+from miner.rewards.devices import device_map_of
 from miner.rewards.fleet import Fleet
 from miner.rewards.gradients import EmbeddingTable, best_by_gain, embedding_leaf
 from miner.rewards.pipeline import Encoded, Pipeline, Row
+from miner.rewards.quantised import dtype_name, quantisation
+from miner.rewards.readout import Readout
 from miner.rewards.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ class TransformerRewardModel(RewardModel):
     pipeline: Pipeline
     vocabulary: Vocabulary
     budget: TokenBudget
+    readout: Readout = field(default_factory=Readout)
     fleet: Fleet | None = None
     pad_id: int = field(init=False)
     pipeline_hash: str = field(init=False)
@@ -52,16 +57,23 @@ class TransformerRewardModel(RewardModel):
     flops_per_token: float = field(init=False)
     device: str = field(init=False)
     n_parameters: int = field(init=False)
-    is_trainable = True
+
+    @property
+    def is_trainable(self) -> bool:  # type: ignore[override]
+        """A model spread over devices is not, whose weights come and go, nor is a quantised one."""
+        return not device_map_of(self.model) and quantisation(self.model) is None
 
     def __post_init__(self) -> None:
         self.pipeline_hash = digest([self.pipeline.hash, *self.head_identity()])
-        self.reward_dtype = str(self.model.dtype).removeprefix("torch.")
-        self.ranking_dtype = str(self.ranking_model.dtype).removeprefix("torch.")
-        self._embeddings = EmbeddingTable(self.ranking_model.get_input_embeddings())
-        embedded = sum(p.numel() for p in self.model.get_input_embeddings().parameters())
+        self.reward_dtype = dtype_name(self.model)
+        self.ranking_dtype = dtype_name(self.ranking_model)
+        table = input_embeddings(self.ranking_model)
+        self._embeddings = None if table is None else EmbeddingTable(table)
+        table = input_embeddings(self.model)
+        embedded = 0 if table is None else sum(p.numel() for p in table.parameters())
         self.flops_per_token = 2.0 * (sum(p.numel() for p in self.model.parameters()) - embedded)
-        self.device = str(self.model.device)
+        spread = device_map_of(self.model)
+        self.device = ", ".join(sorted({str(place or "disk") for place in spread.values()})) or str(self.model.device)
         self.n_parameters = sum(p.numel() for p in self.model.parameters())
         pad = self.pipeline.tokenizer.pad_token_id
         self.pad_id = 0 if pad is None else int(pad)  # masked out, so any id does
@@ -148,7 +160,30 @@ class TransformerRewardModel(RewardModel):
 
     def embedding_rows(self) -> torch.Tensor:
         """What the ranking model's embedding puts out for every token, fp32: (n_tokens, hidden)."""
+        if self._embeddings is None:
+            raise self._no_gradients()
         return self._embeddings.rows()
+
+    @cached_property
+    def has_gradients(self) -> bool:
+        """Whether rewards can be differentiated by the input embeddings: tried where the model's code may not allow."""
+        if self._embeddings is None:
+            return False
+        return self._tried_gradients() if self._may_lack_gradients() else True
+
+    def _may_lack_gradients(self) -> bool:
+        return quantisation(self.ranking_model) is not None
+
+    def _tried_gradients(self) -> bool:
+        try:
+            self._gradients([self.pipeline.encode(Pair(swap_search.NEUTRAL_PROMPT, "Hello there."))], [1.0])
+        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):  # no graph, or embeddings bypassed
+            return False
+        return True
+
+    def _require_gradients(self) -> None:
+        if not self.has_gradients:
+            raise self._no_gradients()
 
     def flops(self, n_tokens: int) -> float:
         config = self.model.config.get_text_config()
@@ -162,6 +197,7 @@ class TransformerRewardModel(RewardModel):
         return [len(ids) for ids, _ in self.pipeline.ids(pairs)]
 
     def swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
+        self._require_gradients()
         return list(self._spread(requests, lambda rm, part: rm._swaps(part)))
 
     def _swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
@@ -208,6 +244,7 @@ class TransformerRewardModel(RewardModel):
     def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
         from miner.rewards.attribution import attribute
 
+        self._require_gradients()
         (found,) = self._spread([pair], lambda rm, pairs: [attribute(rm, pairs[0], n_steps=steps)])
         if found is None:
             return ()
@@ -221,6 +258,7 @@ class TransformerRewardModel(RewardModel):
     def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
         from miner.rewards.relaxation import relax
 
+        self._require_gradients()
         return list(self._spread(requests, relax))
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
@@ -233,3 +271,12 @@ class TransformerRewardModel(RewardModel):
         if self._all_tokens is None:
             self._all_tokens = swap_search.lone_tokens(self.pipeline, self.vocabulary)
         return self._all_tokens
+
+
+def input_embeddings(model: PreTrainedModel) -> torch.nn.Module | None:
+    """The module that embeds the tokens; None where a model's own code names none."""
+    try:
+        found = model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+    return found if isinstance(found, torch.nn.Module) else None

@@ -155,7 +155,7 @@ def train_preferences(
         data_seed=seed,
         dataloader_pin_memory=False,
     )
-    trainee: Any = _with_lora(model, recipe.lora_rank) if recipe.lora_rank else model.requires_grad_(True)
+    trainee: Any = _with_lora(rm, model, recipe.lora_rank) if recipe.lora_rank else model.requires_grad_(True)
     trainer = PreferenceTrainer(
         rm=rm,
         recipe=recipe,
@@ -178,14 +178,16 @@ def train_preferences(
     return trained
 
 
-def _with_lora(model: PreTrainedModel, rank: int) -> Any:
+def _with_lora(rm: TransformerRewardModel, model: PreTrainedModel, rank: int) -> Any:
     from miner.errors import ConfigError
 
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise ConfigError("LoRA needs peft: pip install 'rmminer[lora]'") from error
-    heads = [name for name in ("score", "classifier", "pooler") if any(name in n for n, _ in model.named_modules())]
+    present = {part for name, _ in model.named_modules() for part in name.split(".")}
+    heads = [name for name in ("score", "classifier", "pooler") if name in present]
+    heads += [rm.readout.head] if rm.readout.read_at is not None else []
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules="all-linear", modules_to_save=heads, task_type="SEQ_CLS"
     )

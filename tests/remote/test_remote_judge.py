@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from remote_faults import Faulty, faulty_server
 
 from corpus.records import Message
-from miner.config import RemoteJudgeSection, RemoteSection, RewardModelSection
 from miner.errors import ConfigError, OutageError, TooLongError
 from miner.remote import JudgeClient, open_judge, open_remote
 from miner.remote.http import HttpClient
 from miner.rewards import Pair
+from miner.rm_tables import RemoteJudgeSection, RemoteSection, RewardModelSection
 
 PROMPT = (Message(role="user", content="What is 2 + 2?"),)
 REFERENCES = {PROMPT: " ".join(f"{a}{b}" for a in "bcdfg" for b in ("at", "en", "il", "og", "un", "ay", "er"))}

@@ -13,13 +13,14 @@ from remote_faults import faulty_server
 
 from attacks import known_attacks
 from corpus.records import Message
-from miner.config import RewardModelSection, parse_config
+from miner.config import parse_config
 from miner.errors import CapabilityError, ConfigError, ModelError, OutageError, RemoteError, TooLongError
 from miner.oracle import Oracle
 from miner.remote import RemoteRewardModel
 from miner.remote.words import WordList
 from miner.rewards import Pair, RewardModel, load_reward_model
 from miner.rewards.opening import open_reward_model
+from miner.rm_tables import RewardModelSection
 from miner.serving import RewardServer
 from miner.testing import ToyRewardModel
 

@@ -18,10 +18,10 @@ from rewards_models import CHATML, PAIRS
 from rewards_tokenizers import byte_level, fast, framed, unigram, wordpiece
 from tokenizers import Tokenizer
 
-from miner.config import RewardModelSection
 from miner.rewards.base import Pair
 from miner.rewards.opening import open_reward_model
 from miner.rewards.pipeline import plain_prompt
+from miner.rm_tables import RewardModelSection
 
 REFERENCES = {pair.prompt: f"The answer to {n} is good." for n, pair in enumerate(PAIRS)}
 TEMPLATE = "POST: {prompt}\n\nRESPONSE A: {a}\n\nRESPONSE B: {b}\n\nWhich response is better? RESPONSE"

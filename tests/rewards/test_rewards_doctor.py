@@ -10,8 +10,10 @@ from random import Random
 from typing import Any
 
 import pytest
+import rewards_own_code as own
 import torch
 import transformers as hf
+from rewards_heads import Built
 from rewards_models import ARCHITECTURES, ENCODERS, conversation
 from rewards_tokenizers import SENTENCES, byte_level, fast
 from safetensors.torch import load_file, save_file
@@ -20,6 +22,9 @@ from corpus.records import Message, Prompt
 from miner.doctor import Report, examine
 from miner.errors import ConfigError, ModelError
 from miner.rewards import Pair, load_reward_model
+from miner.rewards.opening import OPENERS
+from miner.rm_tables import RewardModelSection
+from miner.testing import ToyRewardModel
 
 WORDS = " ".join(SENTENCES[:5]).split()
 
@@ -43,9 +48,9 @@ def texts(n: int = 24) -> tuple[Prompt, ...]:
 
 
 def examined(folder: Path, prompts: tuple[Prompt, ...] | None = None, **options: Any) -> Report:
-    given = {"device": "cpu", "dtype": "float32", **options}
-    owned = prompts is not None
-    return examine(str(folder), prompts or texts(), texts="tests", owned=owned, progress=unseen, **given)
+    given = {"source": str(folder), "device": "cpu", "dtype": "float32", **options}
+    section = RewardModelSection.model_validate(given)
+    return examine(section, prompts or texts(), texts="tests", owned=prompts is not None, progress=unseen)
 
 
 def unseen(done: int, total: int) -> None:
@@ -331,3 +336,84 @@ def test_the_counts_are_those_of_the_diagnoses(folder_of: Callable[[str], Path])
     assert report.counts["amber"] == len(amber(report)) > 0
     assert sum(report.counts.values()) == len(report.diagnoses)
     assert report.is_red == bool(red(report))
+
+
+HEADED = {
+    "a linear head": (Built(), {"weights": "v_head"}),
+    "a deep head": (
+        Built(layers={"v_head.summary.0": (16, True), "v_head.summary.2": (1, True)}),
+        {"weights": "v_head.summary", "activation": "relu"},
+    ),
+    "an appended token": (Built(append=7), {"weights": "v_head", "append_token": 7}),
+    "a weighed head": (
+        Built(layers={"v_head": (2, False)}, weighting=(0.25, 0.75)),
+        {"weights": "v_head", "objectives": [0.25, 0.75]},
+    ),
+    "an encoder": (
+        Built(architecture="deberta_v2", prefix="deberta.", read=lambda hidden, _: hidden[0]), {"weights": "v_head"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADED)
+def test_a_sound_model_with_a_head_of_its_own_is_not_accused(name: str, tmp_path: Path) -> None:
+    built, head = HEADED[name]
+    report = examined(built.save(tmp_path / "rm"), head=head)
+    assert red(report) <= JUDGED_BY_TEXT, [d for d in report.diagnoses if d.colour == "red"]
+    assert len(report.diagnoses) >= 12
+
+
+def adapter(folder: Path, folder_of: Callable[[str], Path]) -> dict[str, Any]:
+    peft = pytest.importorskip("peft")
+    model = hf.AutoModelForSequenceClassification.from_pretrained(folder_of("llama"))
+    config = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False, task_type="SEQ_CLS")
+    peft.get_peft_model(model, config).save_pretrained(folder)
+    return {}
+
+
+def its_own_code(folder: Path, folder_of: Callable[[str], Path]) -> dict[str, Any]:
+    del folder_of
+    own.save(folder, "attributes")
+    return {"trust_remote_code": True, "head": {"output": "score"}}
+
+
+def partly_on_disk(folder: Path, folder_of: Callable[[str], Path]) -> dict[str, Any]:
+    shutil.copytree(folder_of("bert"), folder)
+    edit_json(folder / "tokenizer_config.json", padding_side="right")
+    places = {"bert.embeddings": "cpu", "bert.encoder": "disk", "bert.pooler": "cpu", "classifier": "cpu"}
+    return {"device_map": places, "offload_folder": str(folder.parent / "offload")}
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft's, at transformers
+@pytest.mark.parametrize("make", [adapter, its_own_code, partly_on_disk])
+def test_a_sound_model_of_another_shape_is_not_accused(
+    make: Callable[..., dict[str, Any]],
+    folder_of: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    report = examined(tmp_path / "rm", **make(tmp_path / "rm", folder_of))
+    assert red(report) <= JUDGED_BY_TEXT, [d for d in report.diagnoses if d.colour == "red"]
+    assert len(report.diagnoses) >= 12
+
+
+def test_a_head_that_nobody_named_is_suggested(tmp_path: Path) -> None:
+    (said,) = [d for d in examined(Built().save(tmp_path / "rm")).diagnoses if d.colour == "red"]
+    assert "v_head (1×32) looks like a reward head" in said.found
+    assert said.fix == "Try: --set rm.head.weights=v_head"
+
+
+def test_of_an_rm_whose_weights_are_elsewhere_the_rewards_are_examined(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    toy = ToyRewardModel()
+    monkeypatch.setitem(OPENERS, "classifier", lambda _section, _source, _references: toy)
+    spoken = tuple(
+        Prompt(conversation=conversation(str(n)), reference=word, group_key=str(n), split="held_out")
+        for n, word in enumerate(toy.vocabulary[:20])
+    )
+    report = examined(tmp_path, spoken)
+    names = {d.examination for d in report.diagnoses}
+    assert {"tokens and weights", "finite rewards", "repeatable", "trivial answers"} <= names
+    assert not {"padding token", "attention", "pooling position"} & names

@@ -15,11 +15,11 @@ from asking_models import JUDGE_TEMPLATE, opened, ways
 from pydantic import ValidationError
 from rewards_models import PAIRS
 
-from miner.config import RewardModelSection
 from miner.criteria import MIN_CLEAN, clean_criteria
 from miner.errors import CapabilityError, ConfigError, ModelError, TooLongError
 from miner.rewards.base import Pair, SwapRequest
 from miner.rewards.pipeline import plain_prompt
+from miner.rm_tables import RewardModelSection
 
 FolderOf = Callable[[str], Path]
 

@@ -292,7 +292,7 @@ def test_a_model_that_cannot_be_asked_so_is_refused_on_one_line(
     ],
 )
 def test_a_table_that_says_too_little_is_refused(table: dict[str, Any], message: str) -> None:
-    from miner.config import RewardModelSection
+    from miner.rm_tables import RewardModelSection
 
     with pytest.raises(ValidationError, match=message):
         RewardModelSection.model_validate({"source": "x", **table})

@@ -14,10 +14,10 @@ from asking_models import TAG, opened, ways
 from pydantic import ValidationError
 from rewards_models import PAIRS
 
-from miner.config import RewardModelSection
 from miner.errors import ModelError, TooLongError
 from miner.rewards.base import Pair, SwapRequest
 from miner.rewards.pipeline import plain_prompt
+from miner.rm_tables import RewardModelSection
 
 FolderOf = Callable[[str], Path]
 
