@@ -141,7 +141,7 @@ _SUFFIXES = {
 def _load(
     auto: Any, folder: Path, dtype: torch.dtype | Literal["auto"], place: torch.device, section: RewardModelSection
 ) -> PreTrainedModel:
-    extra = {"trust_remote_code": section.trust_remote_code} if auto.__name__.startswith("Auto") else {}
+    extra: dict[str, Any] = {"trust_remote_code": section.trust_remote_code} if auto.__name__.startswith("Auto") else {}
     extra |= {} if section.attention is None else {"attn_implementation": section.attention}
     try:
         with quiet_transformers():
