@@ -20,22 +20,21 @@ from corpus import Corpus
 from corpus.records import Attempt, Finding, Prompt, Split, digest
 from miner.attempts import Plan
 from miner.checks import Judge
-from miner.config import AttackSection, CampaignConfig, ScheduleSection, StageSection
+from miner.config import AttackSection, CampaignConfig, StageSection
 from miner.criteria import Criteria, clean_criteria
 from miner.driver import Driver
 from miner.errors import ConfigError, ResumeError
-from miner.evaluation import CleanOutcomes, clean_outcomes, require_prompts, takes
+from miner.evaluation import CleanOutcomes, clean_outcomes, require_prompts
 from miner.judging import build_judge
-from miner.mining import MiningReport, plan_of, require_budgets, run_plans, stage_plans
+from miner.mining import MiningReport, require_budgets, run_plans, stage_plans
 from miner.oracle import Oracle
 from miner.patch import EXPORT, PatchReport, patch, trainable, training_findings
 from miner.progress import Observer, Silent
 from miner.publishing import replace_text
 from miner.reach import Reach, chosen_for_reach, reaches, read_reaches, write_reaches
-from miner.rewards.base import Pair, RewardModel
+from miner.rewards.base import RewardModel
 from miner.rewards.devices import first_device
-from miner.scheduling import Choice, Scheduler, difficulty_groups, require_schedulable
-from miner.seeding import Seed, pool_digest, pool_of, seed_pool
+from miner.seeding import Seed, pool_digest, seed_pool
 from miner.usage import Usage
 from miner.version import code_version
 from miner.world import open_world
@@ -78,7 +77,9 @@ class Campaign:
         stage = self.config.mine
         prompts = self.world.sample("train", stage.prompts, seed=self.config.seed + round_number)
         if stage.schedule is not None:
-            return self._mine_scheduled(stage.schedule, prompts, round_number)
+            from miner.scheduled_mining import mine_scheduled
+
+            return mine_scheduled(self, stage.schedule, prompts, round_number)
         return self._attack(
             stage,
             [(section, prompts) for section in self.config.stage_attacks(stage)],
@@ -86,64 +87,6 @@ class Campaign:
             seeded_from=round_number,
             title=f"round {round_number}: mining",
         )
-
-    def _mine_scheduled(self, section: ScheduleSection, prompts: Sequence[Prompt], round_number: int) -> MiningReport:
-        """Generation after generation until the queries are spent; starts come from complete generations."""
-        sections = self.config.stage_attacks(self.config.mine)
-        require_schedulable(sections, prompts)
-        driver = self.driver(round_number)
-        scheduler = Scheduler(
-            section=section,
-            attacks=sections,
-            prompts=prompts,
-            group_of=difficulty_groups(prompts, self._reference_rewards(round_number, prompts), section.groups),
-            budget_queries=self.config.mine.budget_queries,
-            least={one.name: one.build().least_budget for one in sections},
-            seed=int(digest([self.config.seed, round_number, section.seed])[:8], 16),
-        )
-        older = [f for f in self.findings() if f.split == "train" and f.round < round_number]
-        reports = []
-        while choices := scheduler.choose():
-            driver.oracle.seeds = pool_of(training_findings([*older, *scheduler.found], self.config.patch))
-            criteria_hash = self._criteria_hash(driver)
-            by_name = {one.name: one for one in sections}
-            plans = [
-                plan_of(
-                    self.config,
-                    by_name[choice.arm.attack].build(),
-                    (choice.prompt,),
-                    number=choice.number,
-                    budget=choice.arm.budget,
-                    rm=driver.oracle.rm,
-                    campaign_id=self.campaign_id,
-                    round_number=round_number,
-                    criteria_hash=criteria_hash,
-                )
-                for choice in choices
-            ]
-            title = f"round {round_number}: mining, generation {scheduler.generation + 1}"
-            with self.usage.timed(f"attack {round_number}"):
-                reports.append(run_plans(driver, plans, self.corpus, self.config, self.observer, title=title))
-            scheduler.learn(self._made(plans, choices))
-        return MiningReport.total(reports)
-
-    def _made(self, plans: Sequence[Plan], choices: Sequence[Choice]) -> list[tuple[Choice, Attempt, list[Finding]]]:
-        wanted = {plan.attempt_id: choice for plan, choice in zip(plans, choices, strict=True)}
-        findings: dict[str, list[Finding]] = {}
-        for finding in sorted(self.findings(), key=lambda one: one.finding_id):
-            findings.setdefault(finding.attempt_id, []).append(finding)
-        return [
-            (wanted[attempt.attempt_id], attempt, findings.get(attempt.attempt_id, []))
-            for attempt in self.corpus.attempts()
-            if attempt.attempt_id in wanted
-        ]
-
-    def _reference_rewards(self, round_number: int, prompts: Sequence[Prompt]) -> dict[str, float]:
-        rm = self.rm(round_number)
-        pairs = {p.prompt_id: Pair(p.conversation, p.reference) for p in prompts if p.reference is not None}
-        short = {prompt_id: pair for prompt_id, pair in pairs.items() if takes(rm, [pair])}
-        rewards = rm.exact_rewards(list(short.values())) if short else ()
-        return {prompt_id: float(reward) for prompt_id, reward in zip(short, rewards, strict=True)}
 
     def evaluate(self, round_number: int) -> MiningReport:
         """Attack held-out prompts, the control always among the attacks; take the clean accuracy and the reach of what
@@ -198,7 +141,7 @@ class Campaign:
 
     def study_identity(self, section: AttackSection) -> list[str]:
         """What makes costs of an attack comparable: RM, code, criteria."""
-        return [self.rm(0).fingerprint, code_version(section.build()), self._criteria_hash(self.driver(0))]
+        return [self.rm(0).fingerprint, code_version(section.build()), self.criteria_hash(self.driver(0))]
 
     def patch(self, round_number: int) -> PatchReport:
         """Train the RM of ``round_number`` + 1 on every train finding so far, unless it is there already."""
@@ -433,10 +376,10 @@ class Campaign:
             driver,
             campaign_id=self.campaign_id,
             round_number=round_number,
-            criteria_hash=self._criteria_hash(driver),
+            criteria_hash=self.criteria_hash(driver),
         )
 
-    def _criteria_hash(self, driver: Driver) -> str:
+    def criteria_hash(self, driver: Driver) -> str:
         """Identity of all that decides an attempt's outcome beside its attack, RM and budget."""
         policy, section = driver.oracle.policy, self.world.rm
         pool = driver.oracle.seeds

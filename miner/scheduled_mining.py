@@ -1,0 +1,87 @@
+"""Mining as a scheduler decides: generation after generation, each from what complete earlier ones found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from corpus.records import Attempt, Finding, Prompt, digest
+from miner.attempts import Plan
+from miner.config import ScheduleSection
+from miner.evaluation import takes
+from miner.mining import MiningReport, plan_of, run_plans
+from miner.patch import training_findings
+from miner.rewards.base import Pair
+from miner.scheduling import Choice, Scheduler, difficulty_groups, require_schedulable
+from miner.seeding import pool_of
+
+if TYPE_CHECKING:
+    from miner.campaign import Campaign
+
+
+def mine_scheduled(
+    campaign: Campaign, section: ScheduleSection, prompts: Sequence[Prompt], round_number: int
+) -> MiningReport:
+    """Generation after generation until the queries are spent; starts come from complete generations."""
+    sections = campaign.config.stage_attacks(campaign.config.mine)
+    require_schedulable(sections, prompts)
+    driver = campaign.driver(round_number)
+    scheduler = Scheduler(
+        section=section,
+        attacks=sections,
+        prompts=prompts,
+        group_of=difficulty_groups(prompts, _reference_rewards(campaign, round_number, prompts), section.groups),
+        budget_queries=campaign.config.mine.budget_queries,
+        least={one.name: one.build().least_budget for one in sections},
+        seed=int(digest([campaign.config.seed, round_number, section.seed])[:8], 16),
+    )
+    older = [f for f in campaign.findings() if f.split == "train" and f.round < round_number]
+    reports = []
+    while choices := scheduler.choose():
+        driver.oracle.seeds = pool_of(training_findings([*older, *scheduler.found], campaign.config.patch))
+        criteria_hash = campaign.criteria_hash(driver)
+        by_name = {one.name: one for one in sections}
+        plans = [
+            plan_of(
+                campaign.config,
+                by_name[choice.arm.attack].build(),
+                (choice.prompt,),
+                number=choice.number,
+                budget=choice.arm.budget,
+                rm=driver.oracle.rm,
+                campaign_id=campaign.campaign_id,
+                round_number=round_number,
+                criteria_hash=criteria_hash,
+            )
+            for choice in choices
+        ]
+        title = f"round {round_number}: mining, generation {scheduler.generation + 1}"
+        with campaign.usage.timed(f"attack {round_number}"):
+            reports.append(run_plans(driver, plans, campaign.corpus, campaign.config, campaign.observer, title=title))
+        scheduler.learn(_made(campaign, plans, choices))
+    return MiningReport.total(reports)
+
+
+def _made(
+    campaign: Campaign, plans: Sequence[Plan], choices: Sequence[Choice]
+) -> list[tuple[Choice, Attempt, list[Finding]]]:
+    wanted = {plan.attempt_id: choice for plan, choice in zip(plans, choices, strict=True)}
+    findings: dict[str, list[Finding]] = {}
+    for finding in sorted(campaign.findings(), key=lambda one: one.finding_id):
+        findings.setdefault(finding.attempt_id, []).append(finding)
+    return [
+        (wanted[attempt.attempt_id], attempt, findings.get(attempt.attempt_id, []))
+        for attempt in campaign.corpus.attempts()
+        if attempt.attempt_id in wanted
+    ]
+
+
+def _reference_rewards(campaign: Campaign, round_number: int, prompts: Sequence[Prompt]) -> dict[str, float]:
+    rm = campaign.rm(round_number)
+    pairs = {p.prompt_id: Pair(p.conversation, p.reference) for p in prompts if p.reference is not None}
+    short = {prompt_id: pair for prompt_id, pair in pairs.items() if takes(rm, [pair])}
+    rewards = rm.exact_rewards(list(short.values())) if short else ()
+    given = zip(short, rewards, strict=True)  # a judge may give none
+    return {prompt_id: float(reward) for prompt_id, reward in given if np.isfinite(reward)}
