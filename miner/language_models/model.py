@@ -90,7 +90,7 @@ class LanguageModel:
         Raises:
             TooLongError: prompt and continuation together exceed the maximum length.
         """
-        ids = self._prompt_ids(prompt)
+        ids = self.prompt_ids(prompt)
         if len(ids) + max_new_tokens > self.max_length:
             raise TooLongError(
                 f"prompt of {len(ids)} tokens and {max_new_tokens} new ones exceed the {self.max_length} that "
@@ -116,7 +116,7 @@ class LanguageModel:
         A continuation's text is the prefix with the token, its ``log_probability`` the token's alone. End marks, and
         tokens that add nothing that can be seen, are left out; so are prefixes that leave no room, which get none.
         """
-        head, gap = self._prompt_ids(prompt), "" if self.tokenizer.chat_template else " "
+        head, gap = self.prompt_ids(prompt), "" if self.tokenizer.chat_template else " "
         written = self._encode([gap + prefix if prefix else "" for prefix in prefixes])
         fits = [i for i, ids in enumerate(written) if len(head) + len(ids) < self.max_length]
         answers: list[tuple[Continuation, ...]] = [()] * len(prefixes)
@@ -193,7 +193,12 @@ class LanguageModel:
         values = nll.double().cpu().numpy().reshape(len(batch), longest)
         return [row[: len(window.ids)] for row, window in zip(values, batch, strict=True)]
 
-    def _prompt_ids(self, prompt: Conversation) -> list[int]:
+    def text(self, tokens: Sequence[int]) -> str:
+        """What a continuation says: its tokens without marks and without the space before it."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
+
+    def prompt_ids(self, prompt: Conversation) -> list[int]:
+        """What the LM reads before it answers: the chat template's text, or the turns' contents where it has none."""
         if self.tokenizer.chat_template:
             turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
             text = str(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
