@@ -11,7 +11,8 @@ import torch
 
 from corpus.records import Prompt, digest
 from miner.checks import Judge, Subject
-from miner.criteria import Criteria
+from miner.criteria import MIN_CLEAN, Criteria
+from miner.errors import ConfigError
 from miner.language_models import LanguageModel
 from miner.overopt.divergence import diverge
 from miner.overopt.gold import Answer, Gold, Scorer
@@ -44,19 +45,30 @@ class SampleRow:
     nonsense: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class SecondRm:
-    """An independent RM and where its clean references lie."""
+def standing(rm: Scorer, prompts: Sequence[Prompt], quantile: float) -> Criteria:
+    """Where the references of ``prompts`` lie for an RM that only scores.
 
-    rm: Scorer
-    mean: float
-    std: float
-
-    @classmethod
-    def of(cls, rm: Scorer, prompts: Sequence[Prompt]) -> SecondRm:
-        """Placed by the references of ``prompts``."""
-        rewards = rm.exact_rewards([Pair(p.conversation, p.reference) for p in prompts if p.reference is not None])
-        return cls(rm=rm, mean=float(rewards.mean()), std=float(rewards.std()) or 1.0)
+    Raises:
+        ConfigError: too few references, or all with one reward.
+    """
+    pairs = [Pair(prompt.conversation, prompt.reference) for prompt in prompts if prompt.reference is not None]
+    if len(pairs) < MIN_CLEAN:
+        raise ConfigError(
+            f"{len(pairs)} good answers in the calibration split; expected at least {MIN_CLEAN} to tell where "
+            f"{rm.name} puts clean text. Give more data"
+        )
+    rewards = rm.exact_rewards(pairs)
+    if not rewards.std() > 0:
+        raise ConfigError(f"{rm.name} gives all {len(pairs)} clean references the reward {rewards[0]:g}; is it trained?")
+    return Criteria(
+        quantile=quantile,
+        threshold=float(np.quantile(rewards, quantile)),
+        clean_mean=float(rewards.mean()),
+        clean_std=float(rewards.std()),
+        n=len(pairs),
+        ranking_tolerance=0.0,
+        data_hash=digest([[prompt.prompt_id, prompt.reference] for prompt in prompts]),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +78,8 @@ class Instruments:
     rm: Scorer
     criteria: Criteria
     gold: Gold | None = None
-    second: SecondRm | None = None
+    second: Scorer | None = None
+    second_criteria: Criteria | None = None
     reference_lm: LanguageModel | None = None
     clean_space: CleanSpace | None = None
     judge: Judge | None = None
@@ -77,8 +90,8 @@ class Instruments:
         pairs = [Pair(prompt.conversation, text) for prompt, text in zip(prompts, responses, strict=True)]
         proxy = [self.criteria.margin(float(reward)) for reward in self.rm.exact_rewards(pairs)]
         second = [NAN] * n
-        if self.second is not None:
-            second = [(float(r) - self.second.mean) / self.second.std for r in self.second.rm.exact_rewards(pairs)]
+        if self.second is not None and self.second_criteria is not None:
+            second = [self.second_criteria.margin(float(r)) for r in self.second.exact_rewards(pairs)]
         surprise = latent = [NAN] * n
         if self.reference_lm is not None:
             reading = read(self.reference_lm, responses)

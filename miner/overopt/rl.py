@@ -17,7 +17,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from corpus.records import Prompt
 from miner.language_models import LanguageModel, load_language_model
-from miner.overopt.gold import Scorer
+from miner.overopt.gold import Floats
 from miner.overopt.log import RunInfo, RunLog, StepRow
 from miner.overopt.measuring import Examination, SampleRow
 from miner.overopt.sampling import BrokenPolicyError
@@ -42,7 +42,7 @@ class RlRun:
     name: str
     folder: Path
     policy_source: str
-    target: Scorer
+    ranking: Callable[[Sequence[Pair]], Floats]  # the RM's rewards, as fast as it gives them
     prompts: tuple[Prompt, ...]  # to train on
     examination: Examination
     settings: RlSettings
@@ -134,7 +134,7 @@ class RlRun:
     def _margins(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[float]:
         pairs = [Pair(prompt.conversation, text) for prompt, text in zip(prompts, texts, strict=True)]
         criteria = self.examination.instruments.criteria
-        return [criteria.margin(float(reward)) for reward in self.target.exact_rewards(pairs)]
+        return [criteria.margin(float(reward)) for reward in self.ranking(pairs)]
 
     def _last_checkpoint(self) -> Path | None:
         folder = self.folder / CHECKPOINTS
