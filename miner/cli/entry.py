@@ -11,6 +11,7 @@ from miner.cli import corpus_verbs, stages
 from miner.cli.bench import bench
 from miner.cli.doctor import doctor
 from miner.cli.output import say_error
+from miner.cli.overopt import overopt
 from miner.errors import RmMinerError
 
 INTERRUPTED = 130
@@ -32,6 +33,7 @@ for verb in (
     stages.cycle,
     stages.tune,
     bench,
+    overopt,
     stages.report,
 ):
     app.command()(verb)

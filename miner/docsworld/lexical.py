@@ -7,9 +7,9 @@ What an answer is worth, as a Bradley–Terry mixture of measures learnt by coun
 * how likely its words follow each other, by interpolated bigrams: this one dislikes salad;
 * how long it is.
 
-The counts are of the libraries that are installed anyway, names with their summaries, which the first RM never saw; the
-weights are fitted on pairs of docs world's train split, which the counts never saw (fitted on text that the counts know,
-translation looks better than it is: 69 % of held-out pairs instead of 88 %).
+The counts are of the libraries that are installed anyway, names with their summaries, which the first RM never saw;
+the weights are fitted on pairs of docs world's train split, which the counts never saw (fitted on text that the counts
+know, translation looks better than it is: 69 % of held-out pairs instead of 88 %).
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class LexicalRewardModel:
     def exact_rewards(self, pairs: Sequence[Pair]) -> Floats:
         """Rewards, shape (n_pairs,)."""
         measured = np.array([self.measures(pair) for pair in pairs]).reshape(len(pairs), len(self.weights))
-        return measured @ np.array(self.weights)
+        rewards: Floats = measured @ np.array(self.weights)
+        return rewards
 
     def measures(self, pair: Pair) -> tuple[float, ...]:
         """What the reward is a weighted sum of, in the order of ``MEASURES``."""
@@ -133,7 +134,8 @@ def train_lexical(
         "bigrams": bigrams,
         "rarity": _rarity([words for _, words in examples]),
     }
-    plain = LexicalRewardModel(name="lexical", fingerprint="", weights=(0.0,) * len(EMPTY), **counts)  # type: ignore[arg-type]
+    unweighed = {"name": "lexical", "fingerprint": "", "weights": (0.0,) * len(EMPTY)}
+    plain = LexicalRewardModel(**unweighed, **counts)  # type: ignore[arg-type]
     rng = Random(seed)
     differences = []
     for prompt in prompts:
@@ -141,8 +143,8 @@ def train_lexical(
             continue
         words = prompt.reference.split()
         good = np.array(plain.measures(Pair(prompt.conversation, prompt.reference)))
-        for other in (*prompt.rejected, " ".join(rng.sample(words, len(words)))):
-            differences.append(good - plain.measures(Pair(prompt.conversation, other)))
+        losing = (*prompt.rejected, " ".join(rng.sample(words, len(words))))
+        differences += [good - plain.measures(Pair(prompt.conversation, other)) for other in losing]
     LexicalRewardModel(**{**vars(plain), "weights": _bradley_terry(np.array(differences))}).save(out)
     return LexicalRewardModel.load(out)
 

@@ -33,8 +33,8 @@ def diverge(
 ) -> Divergence:
     """The sum over an answer's tokens of KL(policy ‖ reference) over the whole vocabulary.
 
-    The mean over sampled answers is unbiased for the sequence KL, and its variance is smaller than that of log-ratios of
-    the tokens drawn.
+    The mean over sampled answers is unbiased for the sequence KL, and its variance is smaller than that of log-ratios
+    of the tokens drawn.
     """
     kl, entropy = np.full(len(answers), np.nan), np.full(len(answers), np.nan)
     for start in range(0, len(answers), BATCH):

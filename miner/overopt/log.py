@@ -60,6 +60,10 @@ class RunInfo:
     reason: str = ""
     last_good: str = ""
 
+    def is_over(self, steps: int) -> bool:
+        """Whether it was stopped, or has done so many steps."""
+        return self.status == "stopped" or (self.status == "done" and int(self.settings.get("steps", 0)) >= steps)
+
 
 class RunLog:
     """Reads and writes the folder of one run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ NAN = float("nan")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRow:
-    """One answer at one step. What could not be measured is NaN; ``nonsense`` is 1, 0 or NaN where the checks abstain."""
+    """An answer at one step. What could not be measured is NaN; ``nonsense`` is 1, 0 or NaN (the checks abstain)."""
 
     step: int
     prompt_id: str
@@ -59,7 +60,9 @@ def standing(rm: Scorer, prompts: Sequence[Prompt], quantile: float) -> Criteria
         )
     rewards = rm.exact_rewards(pairs)
     if not rewards.std() > 0:
-        raise ConfigError(f"{rm.name} gives all {len(pairs)} clean references the reward {rewards[0]:g}; is it trained?")
+        raise ConfigError(
+            f"{rm.name} gives all {len(pairs)} clean references the reward {rewards[0]:g}; is it trained?"
+        )
     return Criteria(
         quantile=quantile,
         threshold=float(np.quantile(rewards, quantile)),
@@ -97,7 +100,7 @@ class Instruments:
             reading = read(self.reference_lm, responses)
             surprise = reading.surprise.tolist()
             latent = self.clean_space.distances(reading.hidden).tolist() if self.clean_space else latent
-        nonsense = self._nonsense(prompts, responses)
+        nonsense = self.nonsense(prompts, responses)
         gold = self._gold(prompts, responses, nonsense)
         return [
             SampleRow(
@@ -118,7 +121,8 @@ class Instruments:
             for i in range(n)
         ]
 
-    def _nonsense(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
+    def nonsense(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
+        """1.0 where the judge convicts, 0.0 where it sees sense, NaN where it abstains or there is none."""
         if self.judge is None:
             return [NAN] * len(prompts)
         subjects = [Subject(response=t, prompt=p.conversation) for p, t in zip(prompts, responses, strict=True)]
@@ -151,6 +155,7 @@ class Examination:
     prompts: tuple[Prompt, ...]
     instruments: Instruments
     max_new_tokens: int
+    min_new_tokens: int = 0
     samples: int = 1
     seed: int = 0
 
@@ -164,21 +169,24 @@ class Examination:
         generator = torch.Generator(device=model.device)
         generator.manual_seed(int(digest([self.seed, step])[:15], 16))
         written = sample_ids(
-            model, ids, decoding(self.policy, self.max_new_tokens), per_prompt=self.samples, generator=generator
+            model,
+            ids,
+            decoding(self.policy, self.max_new_tokens, self.min_new_tokens),
+            per_prompt=self.samples,
+            generator=generator,
         )
         asked = [prompt for prompt in self.prompts for _ in range(self.samples)]
         texts = [self.policy.text(tokens) for tokens in written]
         moved = diverge(model, self.policy.model, [one for one in ids for _ in range(self.samples)], written)
-        return self.instruments.rows(
-            step, asked, texts, Moved(kl=moved.kl.tolist(), entropy=moved.entropy.tolist())
-        )
+        return self.instruments.rows(step, asked, texts, Moved(kl=moved.kl.tolist(), entropy=moved.entropy.tolist()))
 
 
-def decoding(policy: LanguageModel, max_new_tokens: int) -> Decoding:
+def decoding(policy: LanguageModel, max_new_tokens: int, min_new_tokens: int) -> Decoding:
     """Plain sampling with the policy's own end marks."""
     pad = policy.tokenizer.pad_token_id
     return Decoding(
         max_new_tokens=max_new_tokens,
+        min_new_tokens=min_new_tokens,
         end_tokens=policy.end_tokens,
         pad_token=policy.start_token if pad is None else int(pad),
     )
@@ -187,5 +195,5 @@ def decoding(policy: LanguageModel, max_new_tokens: int) -> Decoding:
 def repetition(text: str) -> float:
     """The share of neighbouring word pairs that came before in the same text; 0 under three words."""
     words = text.lower().split()
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(pairwise(words))
     return 1 - len(set(pairs)) / len(pairs) if len(pairs) > 1 else 0.0

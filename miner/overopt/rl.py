@@ -16,7 +16,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback, Tra
 from transformers.trainer_utils import get_last_checkpoint
 
 from corpus.records import Prompt
-from miner.language_models import LanguageModel, load_language_model
+from miner.language_models import load_language_model
 from miner.overopt.gold import Floats
 from miner.overopt.log import RunInfo, RunLog, StepRow
 from miner.overopt.measuring import Examination, SampleRow
@@ -28,6 +28,7 @@ from miner.rewards.loading import quiet_transformers
 if TYPE_CHECKING:
     from miner.overopt.trainer import PolicyTrainer
 
+WARM_UP_STEPS = 5  # Adam's first steps are as long as any, and know nothing yet
 CHECKPOINTS = "checkpoints"
 OPTIMISER_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin")
 
@@ -56,9 +57,9 @@ class RlRun:
         """
         log = RunLog(self.folder)
         last = self._last_checkpoint()
-        if log.exists() and (stored := log.info()).status != "running":
-            if stored.status == "stopped" or stored.settings.get("steps", 0) >= self.settings.steps:
-                return stored
+        stored = log.info() if log.exists() else None
+        if stored is not None and stored.is_over(self.settings.steps):
+            return stored
         info = RunInfo(
             name=self.name,
             method="rl",
@@ -107,7 +108,8 @@ class RlRun:
             num_generations=settings.samples_per_prompt,
             max_completion_length=settings.max_new_tokens,
             learning_rate=settings.learning_rate,
-            lr_scheduler_type="constant",
+            lr_scheduler_type="constant_with_warmup",
+            warmup_steps=WARM_UP_STEPS,
             beta=settings.kl,
             save_strategy="no",  # the recorder asks for checkpoints
             logging_strategy="no",
@@ -124,6 +126,7 @@ class RlRun:
             policy=policy,
             prompt_tokens={key: policy.prompt_ids(prompt.conversation) for key, prompt in by_id.items()},
             reward=lambda ids, texts: self._margins([by_id[one] for one in ids], texts),
+            min_new_tokens=settings.min_new_tokens,
             args=args,
             train_dataset=Dataset.from_list([{"prompt": key} for key in by_id]),
         )

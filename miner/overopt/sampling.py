@@ -27,12 +27,14 @@ class BrokenPolicyError(ModelError):
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How answers are drawn: plain sampling at ``temperature``, up to ``max_new_tokens``, ended by ``end_tokens``."""
+    """How answers are drawn: plain sampling at ``temperature``, up to ``max_new_tokens``, ended by ``end_tokens``,
+    which are not drawn before ``min_new_tokens``."""
 
     max_new_tokens: int
     end_tokens: tuple[int, ...]
     pad_token: int
     temperature: float = 1.0
+    min_new_tokens: int = 0
 
 
 def sample_ids(
@@ -71,6 +73,8 @@ def sample_ids(
             mask, position, logits = (x.repeat_interleave(per_prompt, 0) for x in (mask, position, logits))
         ended = torch.zeros(n_rows, dtype=torch.bool, device=device)
         for at in range(decoding.max_new_tokens):
+            if at < decoding.min_new_tokens:
+                logits = logits.index_fill(1, ends, float("-inf"))
             odds = (logits.float() / decoding.temperature).softmax(-1)
             if not bool(odds.isfinite().all()):
                 raise BrokenPolicyError("the policy's next-token probabilities are not finite: its weights broke")

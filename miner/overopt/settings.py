@@ -14,7 +14,9 @@ class RlSettings:
 
     The reward is in the RM's clean standard deviations; ``kl`` is what a nat away from the reference costs of it, per
     answer. Every ``eval_every`` steps ``eval_prompts`` held-out prompts are answered ``eval_samples`` times each and
-    measured. A run whose mean KL passes ``max_kl`` nats stops.
+    measured. No answer ends before
+    ``min_new_tokens``: ending early is one way to game an RM, and hides others. A run whose mean KL passes ``max_kl``
+    nats stops.
     """
 
     steps: int = 150
@@ -24,6 +26,7 @@ class RlSettings:
     samples_per_prompt: int = 4
     train_prompts: int = 512
     max_new_tokens: int = 32
+    min_new_tokens: int = 0
     learning_rate: float = 3e-4
     eval_every: int = 5
     eval_prompts: int = 64
@@ -40,6 +43,11 @@ class RlSettings:
             raise ConfigError(
                 f"samples_per_prompt must be 2 or more: the others' mean is each answer's baseline; "
                 f"got {self.samples_per_prompt}"
+            )
+        if not 0 <= self.min_new_tokens <= self.max_new_tokens:
+            raise ConfigError(
+                f"min_new_tokens must lie between 0 and max_new_tokens ({self.max_new_tokens}); "
+                f"got {self.min_new_tokens}"
             )
         if self.kl < 0 or not self.learning_rate > 0 or not self.max_kl > 0:
             raise ConfigError(

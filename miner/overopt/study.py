@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +13,16 @@ from miner.criteria import Criteria
 from miner.errors import ConfigError
 from miner.evaluation import takes
 from miner.language_models import LanguageModel, load_language_model
+from miner.overopt.best_of_n import Pool
 from miner.overopt.gold import Gold, Scorer
 from miner.overopt.latent import CleanSpace, read
 from miner.overopt.log import RunInfo
 from miner.overopt.measuring import Examination, Instruments, standing
+from miner.overopt.pools import PoolSettings, draw_pools
 from miner.overopt.rl import RlRun, Watch
 from miner.overopt.settings import RlSettings
 from miner.rewards.base import Pair, RewardModel
+from miner.rewards.devices import first_device
 from miner.world import spread
 
 FOLDER = "overopt"
@@ -36,18 +39,20 @@ class Study:
     settings: RlSettings
     gold: Gold | None = None
     second: Scorer | None = None
+    round: int = 0
+    place: Path | None = None  # of its runs; left out, in the campaign's folder
 
     @property
     def folder(self) -> Path:
-        return self.campaign.folder / FOLDER
+        """Runs against a patched RM lie apart from those against the RM as given."""
+        if self.place is not None:
+            return self.place
+        name = FOLDER if self.round == 0 else f"{FOLDER}-round{self.round}"
+        return self.campaign.folder / name
 
     @cached_property
     def policy(self) -> LanguageModel:
-        return load_language_model(self.policy_source, device="cpu" if self._on_cpu else "auto")
-
-    @property
-    def _on_cpu(self) -> bool:
-        return self.campaign.world.rm.device == "cpu"
+        return load_language_model(self.policy_source, device=first_device(self.campaign.world.rm.device))
 
     @cached_property
     def criteria(self) -> Criteria:
@@ -62,7 +67,7 @@ class Study:
         reference_lm = clean_space = None
         if world.reference_lm is not None:
             reference_lm = load_language_model(
-                world.reference_lm.source, device="cpu" if self._on_cpu else "auto"
+                world.reference_lm.source, device=first_device(self.campaign.world.rm.device)
             )
             texts = [subject.response for subject in world.clean["calibration"]][:CLEAN_TEXTS]
             clean_space = CleanSpace.of(read(reference_lm, texts).hidden)
@@ -86,13 +91,14 @@ class Study:
             prompts=spread(pool, n, seed=self.campaign.config.seed),
             instruments=self.instruments,
             max_new_tokens=settings.max_new_tokens,
+            min_new_tokens=settings.min_new_tokens,
             samples=settings.eval_samples,
             seed=settings.seed,
         )
 
-    def run(self, *, kl: float, seed: int, watch: Watch = lambda *_: None) -> RunInfo:
+    def run(self, *, kl: float, seed: int, steps: int | None = None, watch: Watch = lambda *_: None) -> RunInfo:
         """The run of one KL weight and seed: made, resumed or read."""
-        settings = replace(self.settings, kl=kl, seed=seed)
+        settings = replace(self.settings, kl=kl, seed=seed, steps=steps or self.settings.steps)
         pool = self._readable(self.campaign.world.by_split["train"])
         name = run_name(kl, seed)
         return RlRun(
@@ -105,6 +111,25 @@ class Study:
             settings=settings,
             models=self.models,
         ).run(watch)
+
+    def pools(self, *, n: int, prompts: int, progress: Callable[[int, int], None] = lambda *_: None) -> dict[str, Pool]:
+        """``n`` samples of the reference policy for each of the first held-out prompts; none without gold."""
+        if self.gold is None:
+            return {}
+        examined = self.examination(replace(self.settings, eval_prompts=prompts)).prompts
+        return draw_pools(
+            self.folder,
+            policy=self.policy,
+            prompts=examined,
+            rm=self.target,
+            gold=self.gold,
+            nonsense=self.instruments.nonsense,
+            settings=PoolSettings(
+                n=n, prompts=prompts, max_new_tokens=self.settings.max_new_tokens, seed=self.settings.seed
+            ),
+            identity=sorted(self.models.items()),
+            progress=progress,
+        )
 
     @cached_property
     def models(self) -> dict[str, str]:

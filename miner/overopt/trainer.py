@@ -1,8 +1,9 @@
 """TRL's RLOO trainer with our sampler and our prompt format.
 
 RLOO and not GRPO: its KL penalty is on the whole answer's log-ratio and inside the reward, which is the objective that
-over-optimisation is measured on (Ahmadian et al. 2024, arXiv:2402.14740); GRPO's is per token, outside the advantage, and
-its advantages are divided by each group's spread. Text is the interface between policy and RM, so tokenizers may differ.
+over-optimisation is measured on (Ahmadian et al. 2024, arXiv:2402.14740); GRPO's is per token, outside the advantage,
+and its advantages are divided by each group's spread. Text is the interface between policy and RM, so that their
+tokenizers may differ.
 """
 
 from __future__ import annotations
@@ -25,9 +26,15 @@ class PolicyTrainer(RLOOTrainer):  # type: ignore[misc]
     """RLOO on a dataset of prompt ids; ``prompt_tokens`` are what the policy reads for each."""
 
     def __init__(
-        self, *, policy: LanguageModel, prompt_tokens: Mapping[str, Sequence[int]], reward: Reward, args: RLOOConfig,
+        self,
+        *,
+        policy: LanguageModel,
+        prompt_tokens: Mapping[str, Sequence[int]],
+        reward: Reward,
+        min_new_tokens: int,
+        args: RLOOConfig,
         **rest: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         def text_reward(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
             return list(map(float, reward(prompts, [text.strip() for text in completions])))
 
@@ -35,7 +42,7 @@ class PolicyTrainer(RLOOTrainer):  # type: ignore[misc]
             model=policy.model, reward_funcs=text_reward, args=args, processing_class=policy.tokenizer, **rest
         )
         self.prompt_tokens = prompt_tokens
-        self.decoding = decoding(policy, args.max_completion_length)
+        self.decoding = decoding(policy, args.max_completion_length, min_new_tokens)
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         return [list(self.prompt_tokens[prompt]) for prompt in prompts], None, {}

@@ -35,7 +35,7 @@ def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attrib
     """The whole page. Every string that reaches it goes through ``safe_text``."""
     script, style = _asset("paging.js"), _asset("style.css")
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             policy=content_security_policy(script, style),
@@ -72,7 +72,7 @@ def _asset(name: str) -> Markup:
     return Markup((HERE / name).read_text(encoding="utf-8"))
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
