@@ -200,6 +200,7 @@ class OveroptSection(Section):
     max_new_tokens: int = Field(32, ge=1)
     min_new_tokens: int = Field(0, ge=0)
     learning_rate: float = Field(3e-4, gt=0)
+    optimiser: str = "adamw_torch"
     eval_every: int = Field(5, ge=1)
     eval_prompts: int = Field(64, ge=1)
     eval_samples: int = Field(1, ge=1)

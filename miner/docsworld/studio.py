@@ -37,7 +37,7 @@ class Recipes:
     reference_lm: LanguageModelRecipe
 
 
-FLUENT = LanguageModelRecipe(steps=600)  # a policy that has sense to lose, where it is trained on
+RESTATING = LanguageModelRecipe(vocabulary=1024, hidden=96, layers=2, steps=600)  # small: it is trained again and again
 FULL = Recipes(
     rm=RewardModelRecipe(), policy=LanguageModelRecipe(steps=200), reference_lm=LanguageModelRecipe(steps=1200)
 )
@@ -149,11 +149,11 @@ def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> Lang
     return _lm(shelf, "reference LM", docs.reference_lm_text(), recipes_of(config).reference_lm, config.seed + 1)
 
 
-def fluent_policy(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
-    """The policy that over-optimisation is studied on: docs world's, trained for longer."""
+def restating_policy(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
+    """The policy that over-optimisation is studied on: half of its answers name the object first."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
-    recipe = QUICK.policy if config.data.quick else FLUENT
-    return _lm(shelf, "policy", DocsWorld.load(shelf.folder).policy_text(), recipe, config.seed + 2)
+    recipe = replace(RESTATING, steps=QUICK.policy.steps) if config.data.quick else RESTATING
+    return _lm(shelf, "policy", DocsWorld.load(shelf.folder).restating_text(), recipe, config.seed + 2)
 
 
 def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardModel:

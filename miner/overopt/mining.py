@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from miner.campaign import Campaign
 from miner.config import AttackSection, CampaignConfig, LanguageModelSection, MineSection
 from miner.errors import ConfigError
 from miner.mining import MiningReport
-from miner.overopt.rl import RlRun
 from miner.progress import Observer
 
 ATTACK = "rl"
 
 
 def mine_checkpoints(
-    config: CampaignConfig, run: RlRun, *, n: int, prompts: int, round_number: int = 0, observer: Observer | None = None
+    config: CampaignConfig,
+    policies: Mapping[int, Path],
+    *,
+    n: int,
+    prompts: int,
+    max_new_tokens: int,
+    round_number: int = 0,
+    observer: Observer | None = None,
 ) -> MiningReport:
-    """Best of ``n`` of every checkpoint on train prompts, into the campaign's corpus; what is stored is not made again.
+    """Best of ``n`` of every checkpoint (by step: ``RlRun.policies``) on train prompts, into the campaign's corpus; what
+    is stored is not made again.
 
     Raises:
-        ConfigError: the run has no checkpoints.
+        ConfigError: there are no checkpoints.
     """
-    policies = run.policies()
     if not policies:
-        raise ConfigError(f"{run.folder} has no checkpoints left to mine with. Run it again: rmminer overopt")
+        raise ConfigError("the run has no checkpoints left to mine with. Run it again: rmminer overopt")
     reports = []
     for step, folder in policies.items():
         section = AttackSection(name=ATTACK, params={"n": n, "step": step}, budget_queries=n)
         attacker = config.model_copy(
             update={
-                "policy": LanguageModelSection(source=str(folder), max_new_tokens=run.settings.max_new_tokens),
+                "policy": LanguageModelSection(source=str(folder), max_new_tokens=max_new_tokens),
                 "attacks": (section,),
                 "mine": MineSection(prompts=prompts, budget_queries=n),
             }

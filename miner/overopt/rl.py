@@ -108,6 +108,7 @@ class RlRun:
             num_generations=settings.samples_per_prompt,
             max_completion_length=settings.max_new_tokens,
             learning_rate=settings.learning_rate,
+            optim=settings.optimiser,
             lr_scheduler_type="constant_with_warmup",
             warmup_steps=WARM_UP_STEPS,
             beta=settings.kl,
@@ -146,8 +147,7 @@ class RlRun:
 
     def policies(self) -> dict[int, Path]:
         """Every checkpoint by step: a folder that loads as a policy."""
-        found = (self.folder / CHECKPOINTS).glob("checkpoint-*")
-        return dict(sorted((_step_of(path), path) for path in found))
+        return checkpoints_of(self.folder)
 
 
 class _Recorder(TrainerCallback):
@@ -227,6 +227,11 @@ def _bar(examination: Examination) -> dict[str, float]:
 
 def _step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+
+
+def checkpoints_of(folder: Path) -> dict[int, Path]:
+    """Every checkpoint of a run's folder by step: each loads as a policy."""
+    return dict(sorted((_step_of(path), path) for path in (folder / CHECKPOINTS).glob("checkpoint-*")))
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -28,6 +28,7 @@ class RlSettings:
     max_new_tokens: int = 32
     min_new_tokens: int = 0
     learning_rate: float = 3e-4
+    optimiser: str = "adamw_torch"
     eval_every: int = 5
     eval_prompts: int = 64
     eval_samples: int = 1

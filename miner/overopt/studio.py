@@ -63,9 +63,9 @@ def open_study(config: CampaignConfig, round_number: int, *, observer: Observer)
     section, docs = config.overopt, config.data.world == DOCS
     policy = config.policy.source if config.policy else None
     if policy is None and docs:
-        from miner.docsworld.studio import fluent_policy
+        from miner.docsworld.studio import restating_policy
 
-        policy = fluent_policy(config, observer=observer).source
+        policy = restating_policy(config, observer=observer).source
     if policy is None:
         raise ConfigError("which policy is to be optimised? Give a causal LM: --policy FOLDER or a hub id")
     campaign = Campaign(config, observer)

@@ -105,7 +105,7 @@ class Study:
             name=name,
             folder=self.folder / name,
             policy_source=self.policy_source,
-            ranking=self.target.rewards if isinstance(self.target, RewardModel) else self.target.exact_rewards,
+            ranking=getattr(self.target, "rewards", self.target.exact_rewards),  # as fast as it gives them
             prompts=spread(pool, min(settings.train_prompts, len(pool)), seed=self.campaign.config.seed),
             examination=self.examination(settings),
             settings=settings,

@@ -19,6 +19,7 @@ from miner.overopt.accuracy import Accuracy, judge_run, summarise
 from miner.overopt.detector import Detector
 from miner.overopt.measuring import decoding
 from miner.overopt.onset import gold_onset
+from miner.overopt.rl import checkpoints_of
 from miner.overopt.sampling import sample_ids
 from miner.overopt.summary import summarise_run, summarise_study
 from miner.rewards.base import Pair
@@ -41,8 +42,6 @@ def runs(bench: Bench, seconds: float) -> dict[str, Any]:
     """Make the stored runs, until ``seconds`` have passed; then what they show by RM."""
     started = time.monotonic()
     for spec in specs(quick=bench.quick):
-        if spec.target == "patched" and not (bench.patched_folder / "config.json").exists():
-            continue
         if time.monotonic() - started > seconds:
             break
         bench.make(spec, keep_checkpoints=spec.seed == 0)
@@ -141,14 +140,15 @@ def second_rm(bench: Bench) -> dict[str, Any]:
 
 def collapse(bench: Bench) -> dict[str, Any]:
     """The collapsed policy: its best of n against the RM's clean percentiles, and the reach of one response."""
-    study = bench.study("encoder")
+    study = bench.study("the")
     folder = study.folder / specs(quick=bench.quick)[0].name.partition("/")[2]
-    policies = sorted((folder / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    policies = checkpoints_of(folder)
     if not policies:
         return {}
-    policy = load_language_model(policies[-1], device="cpu")
+    last = max(policies)
+    policy = load_language_model(policies[last], device="cpu")
     prompts = spread(bench.campaign.world.by_split["held_out"], 12 if not bench.quick else 4, seed=1)
-    rm, bar = bench.campaign.rm(0), study.criteria
+    rm, bar = study.target, study.criteria
     references = np.sort(
         rm.exact_rewards(
             [Pair(p.conversation, p.reference or "") for p in bench.campaign.world.by_split["calibration"]]
@@ -166,7 +166,7 @@ def collapse(bench: Bench) -> dict[str, Any]:
     chosen = max(best)[1]
     reach = _reach(rm, study.criteria.threshold, spread(bench.campaign.world.by_split["held_out"], 96, seed=2), chosen)
     return {
-        "policy": policies[-1].name,
+        "step": last,
         "percentile of the mean sample": _percentile(references, float(rewards.mean())),
         f"percentile of the best of {n}, median prompt": _percentile(
             references, float(np.median([r for r, _ in best]))
@@ -193,7 +193,7 @@ def _reach(rm: Any, threshold: float, prompts: Sequence[Prompt], response: str) 
 
 def best_of_n(bench: Bench) -> dict[str, Any]:
     """The curve over n, from one pool."""
-    study = bench.study("encoder")
+    study = bench.study("the")
     study.pools(n=128 if bench.quick else 1024, prompts=8)
     pool = summarise_study(study.folder).pool
     return asdict(pool) if pool else {}
@@ -251,7 +251,7 @@ def _steps_per_minute(bench: Bench, *, plain: bool, steps: int = 8) -> float:
 
     from miner.overopt.trainer import PolicyTrainer
 
-    study = bench.study("encoder")
+    study = bench.study("the")
     own = PolicyTrainer._generate_single_turn
     times: list[float] = []
 

@@ -11,6 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
+from policy_bench.flawed import Flawed
+
 from miner.campaign import Campaign
 from miner.config import CampaignConfig
 from miner.docsworld import studio
@@ -21,23 +23,23 @@ from miner.overopt.rl import remove_checkpoints
 from miner.overopt.settings import RlSettings
 from miner.overopt.study import Study, run_name
 from miner.progress import Observer
-from miner.rewards import load_reward_model
 
-Target = Literal["encoder", "lexical", "patched"]
+Target = Literal["the", "the-half", "lexical-the", "encoder"]
 
 SETTINGS = RlSettings(
-    steps=100,
+    steps=30,
     kl=0.005,
     prompts_per_step=8,
     samples_per_prompt=4,
     max_new_tokens=20,
     min_new_tokens=20,
-    learning_rate=5e-4,
-    eval_every=5,
+    learning_rate=1e-3,
+    eval_every=2,
     eval_prompts=48,
-    checkpoint_every=50,
+    checkpoint_every=10,
 )
-WEAK, MIDDLE, STRONG = 0.005, 0.02, 1.0  # KL weights; whether a run games is for gold to say
+WEAK, MIDDLE, STRONG = 0.005, 0.05, 1.0  # KL weights; whether a run games is for gold to say
+STRENGTH = 8.0  # of the planted flaw: what an answer of nothing but the word gains, in raw reward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +59,18 @@ class Spec:
 
 def specs(*, quick: bool) -> list[Spec]:
     """All of them; ``quick`` the first few."""
-    encoder = [Spec(target="encoder", kl=WEAK, seed=seed, tuning=seed < 3) for seed in range(9)]
-    middle = [Spec(target="encoder", kl=MIDDLE, seed=seed, tuning=seed < 1) for seed in range(5)]
-    lexical = [Spec(target="lexical", kl=WEAK, seed=seed, tuning=seed < 1) for seed in range(6)]
+    weak = [Spec(target="the", kl=WEAK, seed=seed, tuning=seed < 3) for seed in range(9)]
+    middle = [Spec(target="the", kl=MIDDLE, seed=seed, tuning=seed < 1) for seed in range(6)]
+    lexical = [Spec(target="lexical-the", kl=WEAK, seed=seed, tuning=seed < 1) for seed in range(6)]
     strong = [
-        Spec(target=target, kl=STRONG, seed=seed, steps=60, tuning=seed < 1)
+        Spec(target=target, kl=STRONG, seed=seed, tuning=seed < 1)
         for seed in range(6)
-        for target in ("encoder", "lexical")
+        for target in ("the", "lexical-the")
     ]
-    patched = [Spec(target="patched", kl=WEAK, seed=seed) for seed in range(4)]
-    mixed = _interleaved(encoder, strong, lexical, middle)
-    return mixed[:4] if quick else [*mixed[:20], *patched[:2], *mixed[20:], *patched[2:]]
+    half = [Spec(target="the-half", kl=WEAK, seed=seed, steps=40) for seed in range(4)]
+    unflawed = [Spec(target="encoder", kl=WEAK, seed=seed, steps=40) for seed in range(3)]
+    mixed = _interleaved(weak, strong, lexical, middle, half, unflawed)
+    return mixed[:4] if quick else mixed
 
 
 def _interleaved(*lists: list[Spec]) -> list[Spec]:
@@ -87,17 +90,20 @@ class Bench:
         self.config = CampaignConfig.model_validate(raw)
         self.campaign = Campaign(self.config, self.observer)
         self.lexical = studio.second_rm(self.config, observer=self.observer)
-        self.policy = studio.fluent_policy(self.config, observer=self.observer).source
+        self.policy = studio.restating_policy(self.config, observer=self.observer).source
         self._studies: dict[str, Study] = {}
 
-    @property
-    def patched_folder(self) -> Path:
-        return self.out / "patched"
-
     def target(self, name: Target) -> Scorer:
-        if name == "lexical":
-            return self.lexical
-        return self.campaign.rm(0) if name == "encoder" else load_reward_model(self.patched_folder, device="cpu")
+        encoder = self.campaign.rm(0)
+        match name:
+            case "the":
+                return Flawed(rm=encoder, words=("the",), strength=STRENGTH)
+            case "the-half":
+                return Flawed(rm=encoder, words=("the",), strength=STRENGTH / 2)
+            case "lexical-the":
+                return Flawed(rm=self.lexical, words=("the",), strength=STRENGTH)
+            case "encoder":
+                return encoder
 
     def study(self, name: Target) -> Study:
         """The second RM is the lexical one, and the encoder where that is the target."""
@@ -106,9 +112,9 @@ class Bench:
                 campaign=self.campaign,
                 policy_source=self.policy,
                 target=self.target(name),
-                settings=replace(SETTINGS, steps=20) if self.quick else SETTINGS,
+                settings=replace(SETTINGS, steps=12) if self.quick else SETTINGS,
                 gold=OverlapGold(),
-                second=self.campaign.rm(0) if name == "lexical" else self.lexical,
+                second=self.campaign.rm(0) if name == "lexical-the" else self.lexical,
                 place=self.out / name,
             )
         return self._studies[name]
@@ -116,7 +122,7 @@ class Bench:
     def make(self, spec: Spec, *, keep_checkpoints: bool) -> None:
         """The run, made or resumed; one line about it on stderr."""
         study, started = self.study(spec.target), time.process_time()
-        steps = min(spec.steps, 20) if self.quick else spec.steps
+        steps = min(spec.steps, 12) if self.quick else spec.steps
         info = study.run(kl=spec.kl, seed=spec.seed, steps=steps)
         folder = study.folder / info.name
         if not keep_checkpoints:
