@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from miner.cli import options as o
-from miner.cli.output import Watcher, out, plain, print_json
+from miner.cli.output import Watcher, err, out, plain, print_json
 from miner.cli.overopt_tables import laws_table, runs_table
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _live(name: str, step: int, of: int, rows: Sequence[SampleRow]) -> None:
     curves = Curves(rows)
     shown = {key: float(curves.mean(key)[0]) for key in ("proxy", "gold", "kl", "entropy")}
     known = "  ".join(f"{key} {value:.2f}" for key, value in shown.items() if value == value)
-    out().print(f"{name}  step {step}/{of}  {known}", markup=False)
+    err().print(f"{name}  step {step}/{of}  {known}", markup=False)
 
 
 def _say_plan(config: CampaignConfig, *, json: bool) -> None:

@@ -55,8 +55,8 @@ class Judged:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
     """Over runs that gold tells to game: shares within ±15 % and within the truth's own interval (a missed run counts
-    as outside), median absolute error, median width of the truth's interval, median lead. Over runs that never game: false
-    alarms. None where there is no such run."""
+    as outside), median absolute error, median width of the truth's interval, median lead. Over runs that never game:
+    false alarms. None where there is no such run."""
 
     runs: tuple[Judged, ...]
     close: Rate | None

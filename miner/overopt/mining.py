@@ -24,8 +24,8 @@ def mine_checkpoints(
     round_number: int = 0,
     observer: Observer | None = None,
 ) -> MiningReport:
-    """Best of ``n`` of every checkpoint (by step: ``RlRun.policies``) on train prompts, into the campaign's corpus; what
-    is stored is not made again.
+    """Best of ``n`` of every checkpoint (by step: ``RlRun.policies``) on train prompts, into the campaign's corpus;
+    what is stored is not made again.
 
     Raises:
         ConfigError: there are no checkpoints.

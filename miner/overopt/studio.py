@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from miner.campaign import Campaign
 from miner.config import CampaignConfig, OveroptSection
@@ -34,28 +33,26 @@ def run_study(
     if section.method != "bon":
         for kl in section.kl:
             for seed in range(config.seed, config.seed + section.seeds):
-                with observer.stage(f"optimising the policy, KL weight {kl:g}, seed {seed}") as advance:
-
-                    def watch(step: int, of: int, rows: Sequence[SampleRow], kl: float = kl, seed: int = seed) -> None:
-                        advance(step, of)  # noqa: B023: called within this very turn of the loop
-                        if live is not None:
-                            live(f"kl {kl:g} seed {seed}", step, of, rows)
-
-                    info = study.run(kl=kl, seed=seed, watch=watch)
-                if info.status == "stopped":
-                    observer.note(
-                        f"{info.name} stopped: {info.reason}. Last good checkpoint: {info.last_good or 'none'}"
-                    )
+                _train(study, kl, seed, observer, live)
     if section.method != "rl":
         if study.gold is None:
             observer.note("best-of-n needs gold to show a curve: --gold")
         with observer.stage("drawing pools for best-of-n") as advance:
-            study.pools(n=section.pool, prompts=section.pool_prompts, progress=partial(_tell, advance))
+            study.pools(n=section.pool, prompts=section.pool_prompts, progress=advance)
     return summarise_study(study.folder)
 
 
-def _tell(advance: Callable[[int, int], None], done: int, of: int) -> None:
-    advance(done, of)
+def _train(study: Study, kl: float, seed: int, observer: Observer, live: Live | None) -> None:
+    with observer.stage(f"optimising the policy, KL weight {kl:g}, seed {seed}") as advance:
+
+        def watch(step: int, of: int, rows: Sequence[SampleRow]) -> None:
+            advance(step, of)
+            if live is not None:
+                live(f"kl {kl:g} seed {seed}", step, of, rows)
+
+        info = study.run(kl=kl, seed=seed, watch=watch)
+    if info.status == "stopped":
+        observer.note(f"{info.name} stopped: {info.reason}. Last good checkpoint: {info.last_good or 'none'}")
 
 
 def open_study(config: CampaignConfig, round_number: int, *, observer: Observer) -> Study:

@@ -11,8 +11,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
-from policy_bench.flawed import Flawed
-
 from miner.campaign import Campaign
 from miner.config import CampaignConfig
 from miner.docsworld import studio
@@ -23,6 +21,7 @@ from miner.overopt.rl import remove_checkpoints
 from miner.overopt.settings import RlSettings
 from miner.overopt.study import Study, run_name
 from miner.progress import Observer
+from policy_bench.flawed import Flawed
 
 Target = Literal["the", "the-half", "lexical-the", "encoder"]
 
