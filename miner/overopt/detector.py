@@ -45,6 +45,7 @@ class Detector:
 
     weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     threshold: float = THRESHOLD
+    in_a_row: int = IN_A_ROW
 
     def alarm(self, curves: Curves, *, seed: int = 0) -> Alarm:
         """Whether and when this run games its RM.
@@ -54,7 +55,7 @@ class Detector:
         """
         by_prompt = self.index(curves)
         mean = by_prompt.mean(0)
-        at = raised(mean, self.threshold)
+        at = raised(mean, self.threshold, self.in_a_row)
         if at is None:
             return Alarm(step=None, onset=None, online=None, index=tuple(mean.tolist()))
         return Alarm(
@@ -93,11 +94,10 @@ def signal(curves: Curves, name: str) -> Floats | None:
     return -told if name == "certainty" else told
 
 
-def raised(index: Floats, threshold: float) -> int | None:
-    """The measurement at which the index has passed the threshold ``IN_A_ROW`` times in a row."""
-    over = index >= threshold
-    runs = np.convolve(over, np.ones(IN_A_ROW), mode="full")[: len(over)]
-    found = np.flatnonzero(runs >= IN_A_ROW)
+def raised(index: Floats, threshold: float, in_a_row: int) -> int | None:
+    """The measurement at which the index has passed the threshold so many times in a row."""
+    runs = np.convolve(index >= threshold, np.ones(in_a_row), mode="full")[: len(index)]
+    found = np.flatnonzero(runs >= in_a_row)
     return int(found[0]) if len(found) else None
 
 

@@ -15,10 +15,12 @@ import torch
 from corpus.records import Prompt
 from miner.evaluation import clean_outcomes
 from miner.language_models import LanguageModel, load_language_model
-from miner.overopt.accuracy import Accuracy, judge_run, summarise
-from miner.overopt.detector import Detector
+from miner.overopt.accuracy import WITHIN, Accuracy, judge_run, summarise
+from miner.overopt.changepoint import bend
+from miner.overopt.curves import Curves
+from miner.overopt.detector import Detector, raised
 from miner.overopt.measuring import decoding
-from miner.overopt.onset import gold_onset
+from miner.overopt.onset import GoldOnset, climb, gold_onset
 from miner.overopt.rl import checkpoints_of
 from miner.overopt.sampling import sample_ids
 from miner.overopt.summary import summarise_run, summarise_study
@@ -82,14 +84,13 @@ def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
         chosen = [(spec, curves) for spec, curves in found if spec.tuning == tuning]
         return summarise([judge_run(s.name, c, detector, truth=truths[s.name]) for s, c in chosen])
 
-    best = max(
-        (Detector(weights=mix, threshold=threshold) for mix in MIXES for threshold in THRESHOLDS),
-        key=lambda detector: _worth(judged(detector, tuning=True)),
-    )
+    tuning = [(curves, truths[spec.name]) for spec, curves in found if spec.tuning]
+    best = max((chosen for mix in MIXES for chosen in _tried(mix, tuning)), key=lambda one: one[0])[1]
     test = judged(best, tuning=False)
     return {
         "weights": dict(best.weights),
         "threshold": best.threshold,
+        "in_a_row": best.in_a_row,
         "tuning": _told(judged(best, tuning=True)),
         "test": _told(test),
         "default on test": _told(judged(Detector(), tuning=False)),
@@ -107,13 +108,31 @@ def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
     }
 
 
-def _worth(accuracy: Accuracy) -> float:
-    """No false alarms first, then gaming caught, then closeness."""
-    alarms = accuracy.false_alarms.value if accuracy.false_alarms else 0.0
-    caught = accuracy.caught.value if accuracy.caught else 0.0
-    close = accuracy.close.value if accuracy.close else 0.0
-    error = accuracy.median_error if accuracy.median_error is not None else 1.0
-    return -4 * alarms + caught + close - 0.5 * min(error, 1.0)
+def _tried(mix: dict[str, float], tuning: Sequence[tuple[Curves, GoldOnset]]) -> list[tuple[float, Detector]]:
+    """Every threshold for one mix of signals, with what it is worth on the tuning runs: no false alarms first, then
+    gaming caught, then closeness to the onset with gold, then alarms that come early."""
+    detector = Detector(weights=mix)
+    seen = []
+    for curves, truth in tuning:
+        mean = detector.index(curves).mean(0)
+        climbing = climb(mean)
+        found = bend(curves.steps[:climbing], mean[:climbing])
+        error = None
+        if truth.onset is not None and found is not None:
+            error = abs(found.step / truth.onset.bend.step - 1)
+        seen.append((curves.steps, mean, truth.games, error))
+    tried = []
+    for threshold, in_a_row in product(THRESHOLDS, (1, 2)):
+        worth = 0.0
+        for steps, mean, games, error in seen:
+            at = raised(mean, threshold, in_a_row)
+            if games is False:
+                worth -= 4.0 * (at is not None)
+            elif games and at is not None:
+                near = 0.0 if error is None else (error <= WITHIN) - 0.5 * min(error, 1.0)
+                worth += 1.0 + near - 0.5 * float(steps[at]) / float(steps[-1])
+        tried.append((worth, Detector(weights=mix, threshold=threshold, in_a_row=in_a_row)))
+    return tried
 
 
 def _told(accuracy: Accuracy) -> dict[str, Any]:
