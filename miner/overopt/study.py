@@ -127,7 +127,7 @@ class Study:
             settings=PoolSettings(
                 n=n, prompts=prompts, max_new_tokens=self.settings.max_new_tokens, seed=self.settings.seed
             ),
-            identity=sorted(self.models.items()),
+            identity=[f"{key} {value}" for key, value in sorted(self.models.items())],
             progress=progress,
         )
 
