@@ -76,7 +76,7 @@ def curves_shown(folder: Path, *, quick: bool) -> dict[str, Any]:
 
 
 def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
-    """Choose the detector on tuning runs, judge it on the others."""
+    """The default detector on every run, none of which chose it; and one chosen on tuning runs, judged on the others."""
     found = list(stored(bench_out, quick=quick))
     truths = {spec.name: gold_onset(curves) for spec, curves in found}
 
@@ -86,24 +86,28 @@ def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
 
     tuning = [(curves, truths[spec.name]) for spec, curves in found if spec.tuning]
     best = max((chosen for mix in MIXES for chosen in _tried(mix, tuning)), key=lambda one: one[0])[1]
-    test = judged(best, tuning=False)
+    plain = summarise([judge_run(s.name, c, Detector(), truth=truths[s.name]) for s, c in found])
     return {
-        "weights": dict(best.weights),
-        "threshold": best.threshold,
-        "in_a_row": best.in_a_row,
-        "tuning": _told(judged(best, tuning=True)),
-        "test": _told(test),
-        "default on test": _told(judged(Detector(), tuning=False)),
+        "default, fixed before any run, on all": _told(plain),
+        "tuned": {
+            "weights": dict(best.weights),
+            "threshold": best.threshold,
+            "in_a_row": best.in_a_row,
+            "on tuning runs": _told(judged(best, tuning=True)),
+            "on the others": _told(judged(best, tuning=False)),
+        },
+        "default on the others": _told(judged(Detector(), tuning=False)),
         "runs": [
             {
                 "run": one.run,
                 "games": one.games,
                 "truth": asdict(one.truth) if one.truth else None,
                 "estimate": asdict(one.estimate) if one.estimate else None,
+                "online": asdict(one.online) if one.online else None,
                 "alarm": one.alarm_step,
                 "lead": one.lead,
             }
-            for one in test.runs
+            for one in plain.runs
         ],
     }
 
