@@ -76,7 +76,7 @@ def curves_shown(folder: Path, *, quick: bool) -> dict[str, Any]:
 
 
 def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
-    """The default detector on every run, none of which chose it; and one chosen on tuning runs, judged on the others."""
+    """The default detector on all runs, none of which chose it; one chosen on tuning runs, judged on the others."""
     found = list(stored(bench_out, quick=quick))
     truths = {spec.name: gold_onset(curves) for spec, curves in found}
 
