@@ -2,7 +2,8 @@
 
 Each signal is told in standard deviations over prompts at the start. Their weighted sum is the *index*: it alarms where
 measurements in a row pass the threshold, and the bend of its climb is the onset. Weights and threshold were fixed
-before any run was stored; choosing them on a handful of tuning runs made the detector worse on others (``bench_policy``).
+before any run was stored; choosing them on a handful of tuning runs made the detector worse on the others
+(``scripts/bench_policy``).
 """
 
 from __future__ import annotations
