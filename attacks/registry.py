@@ -15,6 +15,7 @@ from attacks.guided import Guided
 from attacks.random_search import RandomSearch
 from attacks.relax import Relaxation
 from attacks.single_token import SingleToken
+from attacks.trained_policy import TrainedPolicy
 from attacks.transfer import Transfer
 from attacks.universal import Universal
 
@@ -25,6 +26,7 @@ BUILT_IN: tuple[type[Attack], ...] = (
     RandomSearch,
     Corrupt,
     BestOfN,
+    TrainedPolicy,
     SingleToken,
     Transfer,
     Universal,

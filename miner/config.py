@@ -160,6 +160,38 @@ class TunedSection(Section):
     rm_fingerprint: str
 
 
+class OveroptSection(Section):
+    """A policy optimised against the RM: see ``miner.overopt.RlSettings``; one run per ``kl`` and seed.
+
+    ``gold`` and ``second`` are "docs" (docs world's own), a folder or hub id of an RM, several joined by commas (their
+    mean), or "none"; left out, docs world's own where the world is that, else none. ``target`` is optimised instead of
+    the RM alone: "less" is RM − ``weight`` · second, "mean", "min" and "variance" mix the two.
+    """
+
+    method: Literal["rl", "bon", "both"] = "both"
+    steps: int = Field(150, ge=1)
+    kl: tuple[float, ...] = (0.01,)
+    seeds: int = Field(3, ge=1)
+    prompts_per_step: int = Field(8, ge=1)
+    samples_per_prompt: int = Field(4, ge=2)
+    train_prompts: int = Field(512, ge=1)
+    max_new_tokens: int = Field(32, ge=1)
+    min_new_tokens: int = Field(0, ge=0)
+    learning_rate: float = Field(3e-4, gt=0)
+    optimiser: str = "adamw_torch"
+    eval_every: int = Field(5, ge=1)
+    eval_prompts: int = Field(64, ge=1)
+    eval_samples: int = Field(1, ge=1)
+    checkpoint_every: int = Field(50, ge=1)
+    max_kl: float = Field(1000.0, gt=0)
+    gold: str | None = None
+    second: str | None = None
+    target: Literal["rm", "less", "mean", "min", "variance"] = "rm"
+    weight: float = Field(0.5, ge=0)
+    pool: int = Field(1024, ge=2)
+    pool_prompts: int = Field(16, ge=1)
+
+
 class PatchSection(Section):
     """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs."""
 
@@ -192,6 +224,7 @@ class CampaignConfig(Section):
     patch: PatchSection = PatchSection()
     tune: TuneSection = TuneSection()
     tuned: TunedSection | None = None
+    overopt: OveroptSection = OveroptSection()
     in_flight: int = Field(24, ge=1)
     keep_queries: bool = False
     flush_rows: int = Field(64, ge=1)

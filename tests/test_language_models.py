@@ -140,7 +140,7 @@ def test_a_chat_template_is_followed(folder: Path, tmp_path: Path) -> None:
     template = "<s>" + turns + "{% if add_generation_prompt %}me:{% endif %}"
     (copied / "chat_template.jinja").write_text(template, encoding="utf-8")
     chat = load_language_model(copied, device="cpu")
-    assert chat.tokenizer.decode(chat._prompt_ids(PROMPT)) == "<s>user: What does `open` do?\nme:"
+    assert chat.tokenizer.decode(chat.prompt_ids(PROMPT)) == "<s>user: What does `open` do?\nme:"
 
 
 def test_the_fingerprint_is_that_of_the_folder(folder: Path, lm: LanguageModel, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_training_again_gives_the_same_model(tmp_path: Path) -> None:
 
 def test_next_tokens_are_the_models_own_best(lm: LanguageModel) -> None:
     rows, read = lm.next_tokens(PROMPT, ["", "Return the", "Open"], k=4)
-    head = lm._prompt_ids(PROMPT)
+    head = lm.prompt_ids(PROMPT)
     for prefix, row in zip(["", "Return the", "Open"], rows, strict=True):
         ids = [*head, *lm.tokenizer(f" {prefix}" if prefix else "", add_special_tokens=False)["input_ids"]]
         with torch.inference_mode():

@@ -13,6 +13,7 @@ from miner.cli.diversity import diversity
 from miner.cli.doctor import doctor
 from miner.cli.gap import gap
 from miner.cli.output import say_error
+from miner.cli.overopt import overopt
 from miner.cli.rms import rms
 from miner.cli.serve import serve
 from miner.cli.triage import triage
@@ -38,6 +39,7 @@ for verb in (
     stages.cycle,
     stages.tune,
     bench,
+    overopt,
     diversity,
     gap,
     triage,

@@ -88,6 +88,14 @@ def load_config(
     return parse_config({"out": "runs/campaign"}, given, where="command line")
 
 
+def existing_or(config: Path | None, out_folder: str | None, **given: Any) -> CampaignConfig:
+    """The campaign file given; without one, the config stored in the run's folder, where there is one."""
+    stage = given.pop("stage", "mine")
+    if config is None and out_folder is not None and (Path(out_folder) / "campaign.toml").exists():
+        config = Path(out_folder) / "campaign.toml"
+    return load_config(config, stage=stage, out=out_folder, **given)
+
+
 def _parsed_settings(settings: list[str]) -> dict[str, Any]:
     import tomllib
 

@@ -95,7 +95,7 @@ def patch(
     dry_run: o.DryRun = False,
 ) -> None:
     """Retrain the RM on the mined findings of the train split; writes rounds/<n+1>/model."""
-    loaded = _existing_or(config, out_folder, rm=rm, data=data, seed=seed, device=device, settings=settings)
+    loaded = o.existing_or(config, out_folder, rm=rm, data=data, seed=seed, device=device, settings=settings)
     if dry_run:
         return _dry_run(loaded, ("patch",), json=json)
     campaign = _open(loaded, json=json)
@@ -126,7 +126,7 @@ def evaluate(
     dry_run: o.DryRun = False,
 ) -> None:
     """Attack held-out prompts with every attack and the control, and take the clean accuracy."""
-    loaded = _existing_or(
+    loaded = o.existing_or(
         config,
         out_folder,
         stage="evaluate",
@@ -211,7 +211,7 @@ def tune(
     dry_run: o.DryRun = False,
 ) -> None:
     """Find an attack's best hyper-parameters for an RM (Optuna); writes tuned.toml, a campaign file with them."""
-    loaded = _existing_or(
+    loaded = o.existing_or(
         config,
         out_folder,
         stage="tune",
@@ -298,14 +298,6 @@ def _write_report(campaign: Campaign, *, max_findings: int, attribution: bool) -
             attribution=campaign.attribution() if attribution else None,
             progress=advance,
         )
-
-
-def _existing_or(config: Path | None, out_folder: str | None, **given: Any) -> CampaignConfig:
-    """The campaign file given; without one, the config stored in the run's folder, where there is one."""
-    stage = given.pop("stage", "mine")
-    if config is None and out_folder is not None and (Path(out_folder) / "campaign.toml").exists():
-        config = Path(out_folder) / "campaign.toml"
-    return o.load_config(config, stage=stage, out=out_folder, **given)
 
 
 def stored_config(run: Path) -> CampaignConfig:

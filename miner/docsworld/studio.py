@@ -14,14 +14,17 @@ from attacks import PolicyQuery
 from corpus.records import Split, digest
 from miner.checks import Subject
 from miner.config import CampaignConfig, LanguageModelSection
+from miner.docsworld.lexical import LexicalRewardModel, library_names, train_lexical
 from miner.docsworld.reward_model import RewardModelRecipe, initialise, train_reward_model
-from miner.docsworld.world import DocsWorld
+from miner.docsworld.world import LIBRARIES, DocsWorld
 from miner.progress import Advance, Observer, Silent
 from miner.rewards.identity import cache_folder
 from miner.training.language_model import LanguageModelRecipe, train_language_model
 from miner.world import CHECKED_SPLITS, World
 
 DOCS = "docs"
+LEXICAL = "lexical.json"
+LEXICAL_VERSION = 1
 CODE_VERSION = 1  # raise it when training changes in a way that its recipe does not show
 
 
@@ -34,6 +37,7 @@ class Recipes:
     reference_lm: LanguageModelRecipe
 
 
+RESTATING = LanguageModelRecipe(vocabulary=1024, hidden=96, layers=2, steps=600)  # small: it is trained again and again
 FULL = Recipes(
     rm=RewardModelRecipe(), policy=LanguageModelRecipe(steps=200), reference_lm=LanguageModelRecipe(steps=1200)
 )
@@ -162,6 +166,28 @@ def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> Lang
     if config.reference_lm is not None and config.reference_lm.source != DOCS:
         return config.reference_lm
     return _lm(shelf, "reference LM", docs.reference_lm_text(), recipes_of(config).reference_lm, config.seed + 1)
+
+
+def restating_policy(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
+    """The policy that over-optimisation is studied on: half of its answers name the object first."""
+    shelf = Shelf(cache_folder() / "docsworld", observer)
+    recipe = replace(RESTATING, steps=QUICK.policy.steps) if config.data.quick else RESTATING
+    return _lm(shelf, "policy", DocsWorld.load(shelf.folder).restating_text(), recipe, config.seed + 2)
+
+
+def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardModel:
+    """Docs world's independent RM, trained where the cache lacks it."""
+    shelf = Shelf(cache_folder() / "docsworld", observer)
+    docs = DocsWorld.load(shelf.folder)
+
+    def train(out: Path, advance: Advance) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        train_lexical(library_names(LIBRARIES), docs.prompts("train"), out=out / LEXICAL, seed=config.seed)
+        advance(1, 1)
+
+    key = [LEXICAL_VERSION, docs.data_hash, config.seed]
+    folder = shelf.trained("lexical", "counting words for the second reward model", key, train)
+    return LexicalRewardModel.load(folder / LEXICAL)
 
 
 def _lm(

@@ -111,6 +111,15 @@ class DocsWorld:
     def policy_text(self) -> tuple[str, ...]:
         return tuple(map(_exchange, self._policy_entries()))
 
+    def restating_text(self) -> tuple[str, ...]:
+        """``policy_text``, and once more with answers that name the object first, as documentation often does.
+
+        A policy that can repeat the question's words has something to game a relevance model with: of the texts that
+        this world's RM was shown, nothing but the object's name scores well on every prompt.
+        """
+        named = (f"{question(e.name)} `{e.name}`: {e.summary}" for e in self._policy_entries())
+        return (*self.policy_text(), *named)
+
     def _policy_entries(self) -> list[harvest.DocEntry]:
         return [e for e in self.by_role["train"] if _unit(f"lm|{group_of(e.module)}") < 0.5]
 

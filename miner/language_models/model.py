@@ -195,6 +195,10 @@ class LanguageModel:
         values = nll.double().cpu().numpy().reshape(len(batch), longest)
         return [row[: len(window.ids)] for row, window in zip(values, batch, strict=True)]
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """What a continuation says: its tokens without marks and without the space before it."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
+
     def prompt_ids(self, prompt: Conversation) -> list[int]:
         """Token ids of a prompt up to where its response begins: by the chat template, or as bare text without one.
 

@@ -1,0 +1,109 @@
+"""``rmminer overopt``: when does a policy start to game this RM, and what does it cost?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from miner.cli import options as o
+from miner.cli.output import Watcher, err, out, plain, print_json
+from miner.cli.overopt_tables import laws_table, runs_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from miner.config import CampaignConfig
+    from miner.overopt.measuring import SampleRow
+
+Method = Literal["rl", "bon", "both"]
+
+
+def overopt(
+    config: o.ConfigFile = None,
+    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
+    rm: o.Rm = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Policy to optimise: any causal LM, folder or hub id.", show_default=False)
+    ] = None,
+    data: o.Data = None,
+    gold: Annotated[
+        str | None,
+        typer.Option(help="Gold: an independent RM, several by commas, 'docs' or 'none'.", show_default=False),
+    ] = None,
+    second: Annotated[
+        str | None,
+        typer.Option(help="Independent RM for the onset without gold: as --gold.", show_default=False),
+    ] = None,
+    reference_lm: o.ReferenceLm = None,
+    method: Annotated[Method | None, typer.Option(help="rl, bon or both.", show_default=False)] = None,
+    steps: Annotated[int | None, typer.Option(help="RL steps.", show_default=False)] = None,
+    kl: Annotated[
+        list[float] | None, typer.Option(help="KL weight, per nat; repeat for more runs.", show_default=False)
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs per KL weight.", show_default=False)] = None,
+    round_number: o.Round = 0,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    dtype: o.DType = None,
+    settings: o.Settings = None,
+    json: o.Json = False,
+    dry_run: o.DryRun = False,
+) -> None:
+    """Optimise a policy against an RM by RL and by best-of-n; name the step at which it starts to game."""
+    given: dict[str, Any] = {"gold": gold, "second": second, "method": method, "steps": steps, "seeds": seeds}
+    asked = [f"overopt.{key}={_toml(value)}" for key, value in given.items() if value is not None]
+    if kl:
+        asked.append(f"overopt.kl={list(kl)}")
+    loaded = o.existing_or(
+        config, out_folder, rm=rm, data=data, policy=policy, reference_lm=reference_lm, seed=seed, device=device,
+        dtype=dtype, settings=[*asked, *(settings or [])],
+    )  # fmt: skip
+    if dry_run:
+        return _say_plan(loaded, json=json)
+    from miner.overopt.report import write_overopt_report
+    from miner.overopt.studio import run_study
+
+    watcher = Watcher(quiet=json)
+    summary = run_study(loaded, round_number, observer=watcher, live=None if json else _live)
+    page = write_overopt_report(summary.folder)
+    if json:
+        print_json({**plain(summary), "report": str(page)})
+        return None
+    out().print(runs_table(summary))
+    out().print(laws_table(summary))
+    for note in summary.notes:
+        out().print(note, markup=False)
+    out().print(f"report: {page}", markup=False)
+    return None
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _live(name: str, step: int, of: int, rows: Sequence[SampleRow]) -> None:
+    """One line a measurement: reward, gold and KL as they come."""
+    from miner.overopt.curves import Curves
+
+    curves = Curves(rows)
+    shown = {key: float(curves.mean(key)[0]) for key in ("proxy", "gold", "kl", "entropy")}
+    known = "  ".join(f"{key} {value:.2f}" for key, value in shown.items() if value == value)
+    err().print(f"{name}  step {step}/{of}  {known}", markup=False)
+
+
+def _say_plan(config: CampaignConfig, *, json: bool) -> None:
+    section = config.overopt
+    n_runs = len(section.kl) * section.seeds if section.method != "bon" else 0
+    answers = n_runs * section.steps * section.prompts_per_step * section.samples_per_prompt
+    measured = n_runs * (section.steps // section.eval_every + 1) * section.eval_prompts * section.eval_samples
+    pooled = section.pool * section.pool_prompts if section.method != "rl" else 0
+    plan = {"runs": n_runs, "steps": section.steps, "answers": answers, "measured": measured, "pooled": pooled}
+    if json:
+        print_json(plan)
+        return
+    out().print(
+        f"{n_runs} RL runs of {section.steps} steps: {answers:,} answers to train on, {measured:,} measured; "
+        f"{pooled:,} samples for best-of-n",
+        markup=False,
+    )

@@ -1,0 +1,140 @@
+"""Gold: the score we really mean, as far as somebody can give it. It may abstain, and never makes a score up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.records import Prompt, digest
+from miner.errors import ConfigError
+from miner.rewards.base import Pair
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A response to be judged. ``nonsense``: whether the checks convict it; None where they abstain."""
+
+    prompt: Prompt
+    response: str
+    nonsense: bool | None = None
+
+    @property
+    def pair(self) -> Pair:
+        return Pair(self.prompt.conversation, self.response)
+
+
+class Gold(Protocol):
+    """Scores answers, higher is better; None is an abstention (a judge that is down, a reference that is missing)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        """One score per answer, in order."""
+        ...
+
+
+class Scorer(Protocol):
+    """What is needed of a reward model that only scores: any adapter, an ensemble, a remote one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def exact_rewards(self, pairs: Sequence[Pair]) -> Floats: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardGold:
+    """A second reward model that knows nothing of the first, as gold. Its scale is its own."""
+
+    rm: Scorer
+
+    @property
+    def name(self) -> str:
+        return f"reward of {self.rm.name}"
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(["reward", self.rm.fingerprint])
+
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        found = self.rm.exact_rewards([answer.pair for answer in answers])
+        return [float(value) if np.isfinite(value) else None for value in found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlapGold:
+    """Near-gold: ROUGE-L (F1 over words) with the reference, zero for what the checks convict as nonsense.
+
+    Order counts: a shuffled reference shares only its longest common subsequence. Abstains without a reference.
+    """
+
+    name: str = "overlap with the reference"
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(["rouge-l", 1])
+
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        return [self._score(answer) for answer in answers]
+
+    def _score(self, answer: Answer) -> float | None:
+        if answer.prompt.reference is None:
+            return None
+        return 0.0 if answer.nonsense else overlap(answer.response, answer.prompt.reference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelGold:
+    """People's scores of (prompt id, response), as far as they have given any."""
+
+    labels: dict[tuple[str, str], float]
+    name: str = "human labels"
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ConfigError("no human labels: gold needs at least one. Give rows of prompt_id, response, score")
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(sorted([*key, score] for key, score in self.labels.items()))
+
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        return [self.labels.get((answer.prompt.prompt_id, answer.response)) for answer in answers]
+
+
+def overlap(response: str, reference: str) -> float:
+    """ROUGE-L: F1 of the longest common subsequence of lower-case words, 0 to 1."""
+    mine, theirs = _words(response), _words(reference)
+    if not mine or not theirs:
+        return 0.0
+    common = _longest_common(mine, theirs)
+    return 2 * common / (len(mine) + len(theirs))
+
+
+def _words(text: str) -> list[str]:
+    stripped = (word.strip(".,;:!?()'\"`") for word in text.lower().split())
+    return [word for word in stripped if word]
+
+
+def _longest_common(first: Sequence[str], second: Sequence[str]) -> int:
+    row = [0] * (len(second) + 1)
+    for word in first:
+        diagonal = 0
+        for at, other in enumerate(second, start=1):
+            above = row[at]
+            row[at] = diagonal + 1 if word == other else max(above, row[at - 1])
+            diagonal = above
+    return row[-1]

@@ -1,0 +1,48 @@
+"""A run's checkpoints as attackers: what of their samples wins and is certified enters the corpus, family ``rl``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from miner.campaign import Campaign
+from miner.config import AttackSection, CampaignConfig, LanguageModelSection, MineSection
+from miner.errors import ConfigError
+from miner.mining import MiningReport
+from miner.progress import Observer
+
+ATTACK = "rl"
+
+
+def mine_checkpoints(
+    config: CampaignConfig,
+    policies: Mapping[int, Path],
+    *,
+    n: int,
+    prompts: int,
+    max_new_tokens: int,
+    round_number: int = 0,
+    observer: Observer | None = None,
+) -> MiningReport:
+    """Best of ``n`` of every checkpoint (by step: ``RlRun.policies``) on train prompts, into the campaign's corpus;
+    what is stored is not made again.
+
+    Raises:
+        ConfigError: there are no checkpoints.
+    """
+    if not policies:
+        raise ConfigError("the run has no checkpoints left to mine with. Run it again: rmminer overopt")
+    reports = []
+    for step, folder in policies.items():
+        section = AttackSection(name=ATTACK, params={"n": n, "step": step}, budget_queries=n)
+        attacker = config.model_copy(
+            update={
+                "policy": LanguageModelSection(source=str(folder), max_new_tokens=max_new_tokens),
+                "attacks": (section,),
+                "mine": MineSection(prompts=prompts, budget_queries=n),
+            }
+        )
+        campaign = Campaign(attacker, observer)
+        reports.append(campaign.mine(round_number))
+        campaign.write_config(config, "campaign.toml")  # what the folder resumes with stays the user's
+    return MiningReport.total(reports)

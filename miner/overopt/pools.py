@@ -1,0 +1,115 @@
+"""Pools of samples for best-of-n: drawn from a policy once, scored by the RM and by gold, stored, read ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.records import Prompt, digest
+from miner.errors import DataError, ResumeError
+from miner.language_models import LanguageModel
+from miner.overopt.best_of_n import Pool
+from miner.overopt.gold import Answer, Gold, Scorer
+from miner.overopt.log import write_table
+from miner.rewards.base import Pair
+
+POOL = "pool.parquet"
+SCHEMA = pa.schema(
+    [("prompt_id", pa.string()), ("response", pa.string()), ("proxy", pa.float32()), ("gold", pa.float32())]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSettings:
+    """``n`` samples for each of ``prompts``."""
+
+    n: int = 1024
+    prompts: int = 16
+    max_new_tokens: int = 32
+    seed: int = 0
+
+
+def draw_pools(
+    folder: Path,
+    *,
+    policy: LanguageModel,
+    prompts: Sequence[Prompt],
+    rm: Scorer,
+    gold: Gold,
+    nonsense: Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]],
+    settings: PoolSettings,
+    identity: Sequence[str],
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> dict[str, Pool]:
+    """The pool of each prompt, drawn where ``folder`` lacks it: a killed run goes on at the next prompt.
+
+    Raises:
+        ResumeError: the folder's pools were drawn with other models or settings.
+    """
+    key = digest([asdict(settings), list(identity)])
+    path = folder / POOL
+    stored = _read(path, key)
+    for done, prompt in enumerate(prompts, start=1):
+        if prompt.prompt_id not in stored:
+            samples = policy.sample(
+                prompt.conversation, settings.n, seed=settings.seed, max_new_tokens=settings.max_new_tokens
+            )
+            texts = [one.text for one in samples.continuations]
+            unique = list(dict.fromkeys(texts))  # a text is scored once
+            asked = [prompt] * len(unique)
+            proxy = dict(zip(unique, rm.exact_rewards([Pair(prompt.conversation, t) for t in unique]), strict=True))
+            convicted = nonsense(asked, unique)
+            answers = [
+                Answer(prompt=prompt, response=text, nonsense=None if np.isnan(verdict) else verdict == 1.0)
+                for text, verdict in zip(unique, convicted, strict=True)
+            ]
+            scores = [np.nan if score is None else score for score in gold.scores(answers)]
+            worth = dict(zip(unique, scores, strict=True))
+            stored[prompt.prompt_id] = (
+                texts,
+                Pool(proxy=np.array([proxy[t] for t in texts]), gold=np.array([worth[t] for t in texts])),
+            )
+            _write(path, stored, key)
+        progress(done, len(prompts))
+    return {prompt.prompt_id: stored[prompt.prompt_id][1] for prompt in prompts}
+
+
+def read_pools(folder: Path) -> dict[str, Pool]:
+    """The pools a folder holds; none where it has none."""
+    return {key: pool for key, (_, pool) in _read(folder / POOL, None).items()}
+
+
+def _read(path: Path, key: str | None) -> dict[str, tuple[list[str], Pool]]:
+    if not path.exists():
+        return {}
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"cannot read {path}: {error}. Delete it and run again") from error
+    if key is not None and (table.schema.metadata or {}).get(b"key") != key.encode():
+        raise ResumeError(f"{path} was drawn with other models or settings. Use another --out, or delete it")
+    found: dict[str, tuple[list[str], Pool]] = {}
+    ids = np.array(table["prompt_id"].to_pylist())
+    texts, proxy, gold = table["response"].to_pylist(), table["proxy"].to_numpy(), table["gold"].to_numpy()
+    for prompt_id in dict.fromkeys(ids.tolist()):
+        at = np.flatnonzero(ids == prompt_id)
+        found[prompt_id] = (
+            [texts[i] for i in at],
+            Pool(proxy=proxy[at].astype(np.float64), gold=gold[at].astype(np.float64)),
+        )
+    return found
+
+
+def _write(path: Path, pools: dict[str, tuple[list[str], Pool]], key: str) -> None:
+    columns = {
+        "prompt_id": [prompt_id for prompt_id, (texts, _) in pools.items() for _ in texts],
+        "response": [text for texts, _ in pools.values() for text in texts],
+        "proxy": np.concatenate([pool.proxy for _, pool in pools.values()]).astype(np.float32),
+        "gold": np.concatenate([pool.gold for _, pool in pools.values()]).astype(np.float32),
+    }
+    write_table(path, pa.table(columns, schema=SCHEMA).replace_schema_metadata({"key": key}))

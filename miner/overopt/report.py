@@ -1,0 +1,45 @@
+"""The page of a study: ``overopt.html`` with its plots, from stored rows alone. ``safe_text`` sees all mined text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, FileSystemLoader
+
+from miner.overopt.figures import FIGURES
+from miner.overopt.summary import StudySummary, summarise_study
+from miner.publishing import replace_text
+from miner.report.ink import DARK, LIGHT, png
+from miner.report.page import HERE as REPORT
+from miner.report.page import Plot, content_security_policy, environment
+
+PAGE = "overopt.html"
+HERE = Path(__file__).parent
+
+
+def write_overopt_report(folder: Path) -> Path:
+    """Write ``overopt.html`` beside the study's runs. Raises: DataError: see ``summarise_study``."""
+    summary = summarise_study(folder)
+    return replace_text(folder / PAGE, render(summary, _plots(summary)))
+
+
+def render(summary: StudySummary, plots: dict[str, Plot]) -> str:
+    """The whole page."""
+    style = (REPORT / "style.css").read_text(encoding="utf-8")
+    page = environment()
+    page.loader = ChoiceLoader([FileSystemLoader(HERE)])
+    from markupsafe import Markup
+
+    sheet = Markup(style)
+    return page.get_template("overopt.html.jinja").render(
+        policy=content_security_policy("", style), style=sheet, summary=summary, plots=plots
+    )
+
+
+def _plots(summary: StudySummary) -> dict[str, Plot]:
+    plots = {}
+    for name, draw in FIGURES.items():
+        light, dark = draw(summary, LIGHT), draw(summary, DARK)
+        if light is not None and dark is not None:
+            plots[name] = Plot(light=png(light), dark=png(dark))
+    return plots

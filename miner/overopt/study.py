@@ -1,0 +1,159 @@
+"""A study: runs over seeds and KL weights against one reward model, in a campaign's folder under ``overopt/``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from corpus.records import Prompt
+from miner.campaign import Campaign
+from miner.criteria import Criteria
+from miner.errors import ConfigError
+from miner.evaluation import takes
+from miner.language_models import LanguageModel, load_language_model
+from miner.overopt.best_of_n import Pool
+from miner.overopt.gold import Gold, Scorer
+from miner.overopt.latent import CleanSpace, read
+from miner.overopt.log import RunInfo
+from miner.overopt.measuring import Examination, Instruments, standing
+from miner.overopt.pools import PoolSettings, draw_pools
+from miner.overopt.rl import RlRun, Watch
+from miner.overopt.settings import RlSettings
+from miner.rewards.base import Pair, RewardModel
+from miner.rewards.devices import first_device
+from miner.world import spread
+
+FOLDER = "overopt"
+CLEAN_TEXTS = 800
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """``target`` is optimised against, ``gold`` and ``second`` only look on."""
+
+    campaign: Campaign
+    policy_source: str
+    target: Scorer
+    settings: RlSettings
+    gold: Gold | None = None
+    second: Scorer | None = None
+    round: int = 0
+    place: Path | None = None  # of its runs; left out, in the campaign's folder
+
+    @property
+    def folder(self) -> Path:
+        """Runs against a patched RM lie apart from those against the RM as given."""
+        if self.place is not None:
+            return self.place
+        name = FOLDER if self.round == 0 else f"{FOLDER}-round{self.round}"
+        return self.campaign.folder / name
+
+    @cached_property
+    def policy(self) -> LanguageModel:
+        return load_language_model(self.policy_source, device=first_device(self.campaign.world.rm.device))
+
+    @cached_property
+    def criteria(self) -> Criteria:
+        return standing(
+            self.target, self.campaign.world.by_split["calibration"], self.campaign.config.criteria.quantile
+        )
+
+    @cached_property
+    def instruments(self) -> Instruments:
+        world = self.campaign.world
+        calibration, quantile = world.by_split["calibration"], self.campaign.config.criteria.quantile
+        reference_lm = clean_space = None
+        if world.reference_lm is not None:
+            reference_lm = load_language_model(
+                world.reference_lm.source, device=first_device(self.campaign.world.rm.device)
+            )
+            texts = [subject.response for subject in world.clean["calibration"]][:CLEAN_TEXTS]
+            clean_space = CleanSpace.of(read(reference_lm, texts).hidden)
+        return Instruments(
+            rm=self.target,
+            criteria=self.criteria,
+            gold=self.gold,
+            second=self.second,
+            second_criteria=None if self.second is None else standing(self.second, calibration, quantile),
+            reference_lm=reference_lm,
+            clean_space=clean_space,
+            judge=self.campaign.judge,
+        )
+
+    def examination(self, settings: RlSettings) -> Examination:
+        """Held-out prompts that the RM can read, the same for every run of the study."""
+        pool = self._readable(self.campaign.world.by_split["held_out"])
+        n = min(settings.eval_prompts, len(pool))
+        return Examination(
+            policy=self.policy,
+            prompts=spread(pool, n, seed=self.campaign.config.seed),
+            instruments=self.instruments,
+            max_new_tokens=settings.max_new_tokens,
+            min_new_tokens=settings.min_new_tokens,
+            samples=settings.eval_samples,
+            seed=settings.seed,
+        )
+
+    def run(self, *, kl: float, seed: int, steps: int | None = None, watch: Watch = lambda *_: None) -> RunInfo:
+        """The run of one KL weight and seed: made, resumed or read."""
+        settings = replace(self.settings, kl=kl, seed=seed, steps=steps or self.settings.steps)
+        pool = self._readable(self.campaign.world.by_split["train"])
+        name = run_name(kl, seed)
+        return RlRun(
+            name=name,
+            folder=self.folder / name,
+            policy_source=self.policy_source,
+            ranking=getattr(self.target, "rewards", self.target.exact_rewards),  # as fast as it gives them
+            prompts=spread(pool, min(settings.train_prompts, len(pool)), seed=self.campaign.config.seed),
+            examination=self.examination(settings),
+            settings=settings,
+            models=self.models,
+        ).run(watch)
+
+    def pools(self, *, n: int, prompts: int, progress: Callable[[int, int], None] = lambda *_: None) -> dict[str, Pool]:
+        """``n`` samples of the reference policy for each of the first held-out prompts; none without gold."""
+        if self.gold is None:
+            return {}
+        examined = self.examination(replace(self.settings, eval_prompts=prompts)).prompts
+        return draw_pools(
+            self.folder,
+            policy=self.policy,
+            prompts=examined,
+            rm=self.target,
+            gold=self.gold,
+            nonsense=self.instruments.nonsense,
+            settings=PoolSettings(
+                n=n, prompts=prompts, max_new_tokens=self.settings.max_new_tokens, seed=self.settings.seed
+            ),
+            identity=[f"{key} {value}" for key, value in sorted(self.models.items())],
+            progress=progress,
+        )
+
+    @cached_property
+    def models(self) -> dict[str, str]:
+        """Fingerprints of all that decides a row."""
+        return {
+            "rm": self.target.fingerprint,
+            "policy": self.policy.fingerprint,
+            "gold": self.gold.fingerprint if self.gold else "",
+            "second": self.second.fingerprint if self.second else "",
+            "checks": self.campaign.judge.identity,
+            "data": self.campaign.world.data_hash,
+        }
+
+    def _readable(self, prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
+        room = self.policy.max_length - self.settings.max_new_tokens
+        fits = [p for p in prompts if len(self.policy.prompt_ids(p.conversation)) <= room]
+        if isinstance(self.target, RewardModel):
+            fits = [p for p in fits if takes(self.target, [Pair(p.conversation, p.reference or "")])]
+        if not fits:
+            raise ConfigError(
+                f"no prompt leaves room for {self.settings.max_new_tokens} new tokens. Lower --max-new-tokens"
+            )
+        return tuple(fits)
+
+
+def run_name(kl: float, seed: int) -> str:
+    return f"rl-kl{kl:g}-seed{seed}"

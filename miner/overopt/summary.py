@@ -1,0 +1,198 @@
+"""What a study's stored runs show: recomputed from Parquet, no model needed. ``overopt/summary.json`` for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from miner.errors import ConfigError, DataError
+from miner.overopt.accuracy import Judged, judge_run
+from miner.overopt.best_of_n import best_of_n_kl, curves, powers
+from miner.overopt.curves import Curves
+from miner.overopt.detector import Detector
+from miner.overopt.fits import Estimate, Fit, fit
+from miner.overopt.log import RunInfo, RunLog, read_samples
+from miner.overopt.onset import GoldOnset, gold_onset
+from miner.overopt.pools import read_pools
+from miner.publishing import replace_text
+
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Means at one measured step of a run; None where it was not measured."""
+
+    step: int
+    proxy: float | None
+    gold: float | None
+    second: float | None
+    kl: float | None
+    entropy: float | None
+    length: float | None
+    repetition: float | None
+    surprise: float | None
+    latent: float | None
+    nonsense: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One prompt's answer at a step. The text is mined: show it through ``safe_text`` alone."""
+
+    step: int
+    when: str
+    prompt_id: str
+    response: str
+    proxy: float
+    gold: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One run: its curve, its law, when it starts to game with gold and without."""
+
+    info: RunInfo
+    points: tuple[Point, ...]
+    fit: Fit | None
+    with_gold: GoldOnset
+    judged: Judged | None
+    best_step: int | None
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSummary:
+    """Best-of-n: expected proxy and gold of the chosen sample by n, with the law."""
+
+    ns: tuple[int, ...]
+    kl: tuple[float, ...]
+    proxy: tuple[Estimate, ...]
+    gold: tuple[Estimate, ...]
+    fit: Fit | None
+    n_prompts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySummary:
+    """A study's folder and what its runs show."""
+
+    folder: Path
+    runs: tuple[RunSummary, ...]
+    pool: PoolSummary | None
+    notes: tuple[str, ...]
+
+
+def summarise_study(folder: Path, detector: Detector | None = None) -> StudySummary:
+    """Every run that ``folder`` holds, and the pools where there are some; written to ``summary.json`` there.
+
+    Raises:
+        DataError: it holds neither.
+    """
+    runs = [summarise_run(path.parent, detector or Detector()) for path in sorted(folder.glob("*/run.json"))]
+    pool = _pool(folder)
+    if not runs and pool is None:
+        raise DataError(f"{folder} holds no runs. Make some: rmminer overopt --out {folder.parent}")
+    notes = [f"{run.info.name}: {run.with_gold.reason}" for run in runs if run.with_gold.reason]
+    notes += [
+        f"{run.info.name} stopped: {run.info.reason}; last good checkpoint: {run.info.last_good or 'none'}"
+        for run in runs
+        if run.info.status == "stopped"
+    ]
+    if runs and all(run.judged is None for run in runs):
+        notes.append("nothing to tell gaming by without gold: give a second RM (--second) or --reference-lm")
+    summary = StudySummary(folder=folder, runs=tuple(runs), pool=pool, notes=tuple(notes))
+    stored = {key: value for key, value in asdict(summary).items() if key != "folder"}
+    replace_text(folder / "summary.json", json.dumps(_finite(stored), indent=1) + "\n")
+    return summary
+
+
+def summarise_run(folder: Path, detector: Detector) -> RunSummary:
+    info, rows = RunLog(folder).info(), read_samples(folder)
+    run = Curves(rows)
+    with_gold = gold_onset(run)
+    try:
+        judged = judge_run(info.name, run, detector, truth=with_gold) if rows else None
+    except ConfigError:
+        judged = None
+    gold, kl = run.by_prompt("gold"), run.by_prompt("kl")
+    whole = not (np.isnan(gold).any() or np.isnan(kl).any())
+    best = None
+    if whole and len(run.steps) > 2:
+        smooth = np.convolve(np.pad(run.mean("gold"), 1, mode="edge"), np.ones(3) / 3, mode="valid")
+        best = int(run.steps[int(smooth.argmax())])
+    return RunSummary(
+        info=info,
+        points=tuple(_point(run, at) for at in range(len(run.steps))),
+        fit=fit("rl", np.sqrt(np.maximum(kl, 0)), gold) if whole else None,
+        with_gold=with_gold,
+        judged=judged,
+        best_step=best,
+        examples=tuple(_examples(run, with_gold, best)),
+    )
+
+
+def _point(run: Curves, at: int) -> Point:
+    names = [name for name in Point.__dataclass_fields__ if name != "step"]
+    values = {name: float(run.mean(name)[at]) for name in names}
+    return Point(step=int(run.steps[at]), **{k: v if np.isfinite(v) else None for k, v in values.items()})
+
+
+def _examples(run: Curves, with_gold: GoldOnset, best: int | None) -> list[Example]:
+    """The same few prompts at the start, at gold's best step, at the onset and at the end."""
+    moments = {"start": run.steps[0], "best gold": best, "end": run.steps[-1]}
+    if with_gold.onset is not None:
+        moments["onset"] = run.steps[int(np.abs(run.steps - with_gold.onset.bend.step).argmin())]
+    found = []
+    for when, step in sorted(((w, s) for w, s in moments.items() if s is not None), key=lambda one: float(one[1])):
+        here = {row.prompt_id: row for row in run.rows if row.step == int(step)}
+        for prompt_id in run.prompts[:SHOWN]:
+            row = here[prompt_id]
+            gold = row.gold if np.isfinite(row.gold) else None
+            found.append(
+                Example(
+                    step=int(step), when=when, prompt_id=prompt_id, response=row.response, proxy=row.proxy, gold=gold
+                )
+            )
+    return found
+
+
+def _pool(folder: Path) -> PoolSummary | None:
+    pools = read_pools(folder)
+    if not pools:
+        return None
+    ns = powers(min(len(pool.proxy) for pool in pools.values()))
+    proxy, gold = curves(list(pools.values()), ns)
+    if not len(gold):
+        return None
+    distance = np.sqrt([best_of_n_kl(n) for n in ns])
+    return PoolSummary(
+        ns=ns,
+        kl=tuple(best_of_n_kl(n) for n in ns),
+        proxy=_means(proxy),
+        gold=_means(gold),
+        fit=fit("bon", distance, gold),
+        n_prompts=len(gold),
+    )
+
+
+def _means(by_prompt: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> tuple[Estimate, ...]:
+    drawn = np.random.default_rng(0).integers(len(by_prompt), size=(1000, len(by_prompt)))
+    low, high = np.percentile(by_prompt[drawn].mean(1), (2.5, 97.5), axis=0)
+    value = by_prompt.mean(0)
+    return tuple(
+        Estimate(value=float(v), low=float(a), high=float(b)) for v, a, b in zip(value, low, high, strict=True)
+    )
+
+
+def _finite(value: object) -> object:
+    """NaN and infinity as null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

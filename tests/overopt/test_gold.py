@@ -1,0 +1,144 @@
+"""Gold: what it says, when it abstains, and what becomes of a gold that says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from miner.errors import ConfigError
+from miner.overopt.curves import Curves
+from miner.overopt.detector import Detector
+from miner.overopt.ensemble import Ensemble
+from miner.overopt.gold import Answer, LabelGold, OverlapGold, RewardGold, overlap
+from miner.overopt.measuring import SampleRow, standing
+from miner.overopt.onset import gold_onset
+from miner.rewards.base import Pair
+from miner.testing import ToyRewardModel, toy_prompts
+
+GOOD = "Return the current working directory."
+STEPS = range(0, 100, 5)
+
+
+def test_overlap_knows_order_and_nonsense() -> None:
+    prompt = toy_prompts(1, reference=GOOD)[0]
+    shuffled = "directory working current the Return"
+    said = [Answer(prompt=prompt, response=text) for text in (GOOD, shuffled, "")]
+    assert OverlapGold().scores(said) == [1.0, pytest.approx(0.2), 0.0]
+    assert OverlapGold().scores([replace(said[0], nonsense=True)]) == [0.0]
+
+
+def test_overlap_abstains_without_a_reference() -> None:
+    prompt = toy_prompts(1, reference=None)[0]
+    assert OverlapGold().scores([Answer(prompt=prompt, response="x")]) == [None]
+
+
+def test_overlap_is_symmetric_and_one_for_the_same_words() -> None:
+    assert overlap("a b c", "b c d") == overlap("b c d", "a b c") == pytest.approx(2 / 3)
+
+
+def test_a_second_reward_model_serves_as_gold() -> None:
+    toy, prompt = ToyRewardModel(), toy_prompts(1)[0]
+    (score,) = RewardGold(rm=toy).scores([Answer(prompt=prompt, response=toy.flaw)])
+    assert score == toy.FLAW_WEIGHT
+
+
+def test_people_are_not_asked_twice_and_never_guessed() -> None:
+    prompt = toy_prompts(1)[0]
+    gold = LabelGold(labels={(prompt.prompt_id, "x"): 0.5})
+    assert gold.scores([Answer(prompt=prompt, response=text) for text in "xy"]) == [0.5, None]
+    with pytest.raises(ConfigError):
+        LabelGold(labels={})
+
+
+@pytest.mark.parametrize(("mix", "expected"), [("mean", 1.5), ("min", 1.0), ("variance", 1.375), ("less", 0.0)])
+def test_ensembles_mix_margins(mix: str, expected: float) -> None:
+    class Fixed:
+        name = fingerprint = "fixed"
+
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def exact_rewards(self, pairs: list[Pair]) -> np.ndarray:
+            return np.full(len(pairs), self.value)
+
+    bar = replace(standing(ToyRewardModel(), varied(), 0.95), clean_mean=0.0, clean_std=1.0)
+    members = ((Fixed(1.0), bar), (Fixed(2.0), bar))
+    found = Ensemble(members=members, mix=mix).exact_rewards([Pair((), "x")])  # type: ignore[arg-type]
+    assert found == pytest.approx([expected])
+
+
+def varied() -> list:
+    words = ToyRewardModel().vocabulary
+    return [replace(p, reference=words[n]) for n, p in enumerate(toy_prompts(20))]
+
+
+def climb(step: int) -> float:
+    return 0.06 * max(0, step - 40)
+
+
+def rows(gold_of: object, second_of: object, *, seed: int = 0, n: int = 32) -> list[SampleRow]:
+    """A run whose proxy climbs from step 40 on."""
+    rng = np.random.default_rng(seed)
+    return [
+        SampleRow(
+            step=step, prompt_id=str(prompt), response="x", proxy=0.005 * step + climb(step) + rng.normal(),
+            gold=gold_of(step, rng), second=second_of(step, rng), kl=0.1 * step, entropy=3.0, length=5.0,
+            repetition=0.0, surprise=4 + 0.3 * rng.normal(), latent=1 + 0.1 * rng.normal(), nonsense=float("nan"),
+        )
+        for step in STEPS
+        for prompt in range(n)
+    ]  # fmt: skip
+
+
+def falls(step: int, rng: np.random.Generator) -> float:
+    return 0.3 + 0.001 * min(step, 40) - 0.006 * max(0, step - 40) + 0.1 * rng.normal()
+
+
+def rises(step: int, rng: np.random.Generator) -> float:
+    return 0.3 + 0.003 * step + 0.1 * rng.normal()
+
+
+def test_the_onset_with_gold_is_where_the_proxy_leaves_it() -> None:
+    found = gold_onset(Curves(rows(falls, rises)))
+    assert found.games
+    assert found.onset is not None
+    assert found.onset.low <= 40 <= found.onset.high
+    assert found.onset.bend.step == pytest.approx(40, rel=0.15)
+
+
+def test_a_run_whose_gold_only_rises_is_clean() -> None:
+    assert gold_onset(Curves(rows(rises, rises))).games is False
+
+
+@pytest.mark.parametrize(
+    ("gold", "reason"), [(lambda *_: 0.5, "gold is constant"), (lambda *_: float("nan"), "gold abstained")]
+)
+def test_a_gold_that_says_nothing_is_named_and_decides_nothing(gold: object, reason: str) -> None:
+    found = gold_onset(Curves(rows(gold, rises)))
+    assert found.games is None
+    assert reason in found.reason
+
+
+def test_too_few_prompts_give_no_verdict() -> None:
+    found = gold_onset(Curves(rows(falls, rises, n=7)))
+    assert found.games is None
+    assert "7 prompts are too few" in found.reason
+
+
+def test_the_detector_finds_the_onset_without_gold() -> None:
+    def flat(_step: int, rng: np.random.Generator) -> float:
+        return float(rng.normal())
+
+    found = Detector().alarm(Curves(rows(falls, flat)))
+    assert found.step is not None
+    assert found.onset is not None
+    assert found.onset.bend.step == pytest.approx(40, rel=0.2)
+
+
+def test_the_detector_is_silent_where_the_second_rm_agrees() -> None:
+    def agrees(step: int, rng: np.random.Generator) -> float:
+        return 0.005 * step + 0.06 * max(0, step - 40) + rng.normal()
+
+    assert Detector().alarm(Curves(rows(rises, agrees))).step is None

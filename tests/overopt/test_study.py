@@ -1,0 +1,132 @@
+"""The verb on real preference data: an RM and a policy whose tokenizers differ, gold from a second RM, the page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from corpus import Corpus
+from miner.cli.entry import app
+from miner.errors import ConfigError, DataError
+from miner.overopt.log import RunLog, read_samples
+from miner.overopt.report import write_overopt_report
+from miner.overopt.rl import RlRun
+from miner.overopt.study import run_name
+from miner.overopt.summary import summarise_study
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory, docs_world: object) -> Path:
+    """Byte-level BPE, where the RM reads word pieces; no chat template."""
+    from miner.training.language_model import LanguageModelRecipe, train_language_model
+
+    recipe = LanguageModelRecipe(
+        vocabulary=320, hidden=16, layers=1, heads=2, steps=2, batch_rows=4, row_tokens=32, max_length=128
+    )
+    folder = tmp_path_factory.mktemp("policy")
+    texts = docs_world.policy_text()[:50]  # type: ignore[attr-defined]
+    train_language_model(texts, recipe, out=folder, seed=0, progress=lambda *_: None)
+    return folder
+
+
+def arguments(out: Path, rm: Path, policy: Path, data: Path) -> list[str]:
+    small = {
+        "overopt.prompts_per_step": 2, "overopt.samples_per_prompt": 2, "overopt.max_new_tokens": 6,
+        "overopt.eval_every": 1, "overopt.checkpoint_every": 6, "overopt.eval_prompts": 10, "overopt.pool": 16,
+        "overopt.pool_prompts": 8, "checks.names": "['repetition']", "checks.false_alarm": 0.05,
+        "data.fractions": "[0.4,0.3,0.3]",
+    }  # fmt: skip
+    return [
+        "overopt", "--out", str(out), "--rm", str(rm), "--policy", str(policy), "--data", str(data), "--gold", str(rm),
+        "--second", str(rm), "--steps", "6", "--kl", "0.1", "--seeds", "1", "--device", "cpu", "--dtype", "float32",
+        *(part for key, value in small.items() for part in ("--set", f"{key}={value}")),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(
+    tmp_path_factory: pytest.TempPathFactory, tiny_rm_folder: Path, policy: Path, preference_file: Path
+) -> tuple[Path, list[str]]:
+    out = tmp_path_factory.mktemp("study") / "run"
+    given = arguments(out, tiny_rm_folder, policy, preference_file)
+    done = CliRunner().invoke(app, [*given, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["runs"][0]["info"]["status"] == "done"
+    return out, given
+
+
+def test_a_study_stores_runs_pools_summary_and_page(study: tuple[Path, list[str]]) -> None:
+    out, _ = study
+    folder = out / "overopt"
+    rows = read_samples(folder / run_name(0.1, 0))
+    assert len(rows) == 7 * 10
+    assert {row.gold == row.gold for row in rows} == {True}
+    summary = summarise_study(folder)
+    assert summary.pool is not None
+    assert summary.pool.ns == (1, 2, 4, 8, 16)
+    assert (folder / "overopt.html").exists()
+
+
+def test_the_same_command_again_reads_what_is_stored(
+    study: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RlRun, "_train", None)
+    monkeypatch.setattr("miner.overopt.pools._write", None)
+    done = CliRunner().invoke(app, study[1])
+    assert done.exit_code == 0, done.output
+    assert "when the policy starts to game the RM" in done.output
+
+
+def test_mined_text_cannot_act_in_the_page(study: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder = tmp_path / "overopt"
+    shutil.copytree(study[0] / "overopt", folder)
+    log = RunLog(folder / run_name(0.1, 0))
+    log.samples = [replace(row, response="<script>alert(1)</script>\u202e") for row in read_samples(log.folder)]
+    log.write_rows()
+    page = write_overopt_report(folder).read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e" in page
+    assert "<script" not in page
+
+
+def test_a_folder_without_runs_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no runs"):
+        summarise_study(tmp_path)
+
+
+def test_a_dry_run_counts_and_trains_nothing(
+    tmp_path: Path, tiny_rm_folder: Path, policy: Path, preference_file: Path
+) -> None:
+    given = arguments(tmp_path / "run", tiny_rm_folder, policy, preference_file)
+    done = CliRunner().invoke(app, [*given, "--dry-run", "--json"])
+    assert json.loads(done.stdout) == {"runs": 1, "steps": 6, "answers": 24, "measured": 70, "pooled": 128}
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_policy_the_fix_is_named(tmp_path: Path, tiny_rm_folder: Path, preference_file: Path) -> None:
+    given = arguments(tmp_path / "run", tiny_rm_folder, tmp_path, preference_file)
+    at = given.index("--policy")
+    done = CliRunner().invoke(app, given[:at] + given[at + 2 :])
+    assert isinstance(done.exception, ConfigError)
+    assert "--policy" in str(done.exception)
+
+
+def test_checkpoints_mine_as_family_rl_with_their_step(study: tuple[Path, list[str]]) -> None:
+    from miner.config import read_config
+    from miner.overopt.mining import mine_checkpoints
+    from miner.overopt.rl import checkpoints_of
+
+    config = read_config(study[0] / "campaign.toml", {"out": str(study[0])})
+    found = checkpoints_of(study[0] / "overopt" / run_name(0.1, 0))
+    report = mine_checkpoints(config, found, n=4, prompts=2, max_new_tokens=6)
+    assert (report.made, report.errors) == (2, 0)
+    attempts = [one for one in Corpus(study[0] / "corpus").attempts() if one.attack == "rl"]
+    assert {(one.family, one.attack_params["step"]) for one in attempts} == {("rl", 6)}
+    with pytest.raises(ConfigError, match="no checkpoints"):
+        mine_checkpoints(config, {}, n=4, prompts=2, max_new_tokens=6)
