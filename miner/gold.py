@@ -70,10 +70,10 @@ class GoldReward:
 def _rouge_l(text: Sequence[str], reference: Sequence[str]) -> float:
     if not text or not reference:
         return float(not text and not reference)
-    return 2 * _common_subsequence(text, reference) / (len(text) + len(reference))
+    return 2 * common_subsequence(text, reference) / (len(text) + len(reference))
 
 
-def _common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
+def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
     """The length of the longest common subsequence, row by row."""
     above = [0] * (len(b) + 1)
     for word in a:

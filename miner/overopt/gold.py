@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from corpus.records import Prompt, digest
 from miner.errors import ConfigError
+from miner.gold import common_subsequence
 from miner.rewards.base import Pair
 
 Floats = npt.NDArray[np.float64]
@@ -120,21 +121,10 @@ def overlap(response: str, reference: str) -> float:
     mine, theirs = _words(response), _words(reference)
     if not mine or not theirs:
         return 0.0
-    common = _longest_common(mine, theirs)
+    common = common_subsequence(mine, theirs)
     return 2 * common / (len(mine) + len(theirs))
 
 
 def _words(text: str) -> list[str]:
     stripped = (word.strip(".,;:!?()'\"`") for word in text.lower().split())
     return [word for word in stripped if word]
-
-
-def _longest_common(first: Sequence[str], second: Sequence[str]) -> int:
-    row = [0] * (len(second) + 1)
-    for word in first:
-        diagonal = 0
-        for at, other in enumerate(second, start=1):
-            above = row[at]
-            row[at] = diagonal + 1 if word == other else max(above, row[at - 1])
-            diagonal = above
-    return row[-1]
