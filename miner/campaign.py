@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -88,15 +88,15 @@ class Campaign:
             title=f"round {round_number}: mining",
         )
 
-    def evaluate(self, round_number: int) -> MiningReport:
+    def evaluate(self, round_number: int, *, without: Collection[str] = ()) -> MiningReport:
         """Attack held-out prompts, the control always among the attacks; take the clean accuracy and the reach of what
-        was found."""
+        was found. Attacks named in ``without`` are left out."""
         stage = self.config.evaluate
         prompts = self.world.sample("held_out", stage.prompts, seed=self.config.seed)
         require_prompts(prompts, MIN_HELD_OUT)
         report = self._attack(
             stage,
-            self._evaluated(prompts),
+            [(one, given) for one, given in self._evaluated(prompts) if one.name not in without],
             round_number,
             seeded_from=max(0, round_number - 1),
             title=f"round {round_number}: attacking held-out prompts",

@@ -18,9 +18,10 @@ def write_junit(report: BenchReport, path: Path, *, limit: float | None) -> None
             root,
             "testsuite",
             name=visible(row.model),
-            tests=str(len(judged) + (row.errors > 0)),
+            tests=str(len(judged) + (row.errors > 0) + (row.failed is not None) + (row.not_scored > 0)),
             failures=str(sum(one.failed for one in judged)),
-            errors=str(int(row.errors > 0)),
+            errors=str((row.errors > 0) + (row.failed is not None)),
+            skipped=str(int(row.not_scored > 0)),
         )
         for one in judged:
             case = ElementTree.SubElement(suite, "testcase", classname=visible(row.model), name=one.name)
@@ -29,5 +30,11 @@ def write_junit(report: BenchReport, path: Path, *, limit: float | None) -> None
         if row.errors:
             case = ElementTree.SubElement(suite, "testcase", classname=visible(row.model), name="attempts")
             ElementTree.SubElement(case, "error", message=f"{row.errors} attempts ended in an error")
+        if row.failed is not None:
+            case = ElementTree.SubElement(suite, "testcase", classname=visible(row.model), name="measured")
+            ElementTree.SubElement(case, "error", message=visible(row.failed))
+        if row.not_scored:
+            case = ElementTree.SubElement(suite, "testcase", classname=visible(row.model), name="replay, not taken")
+            ElementTree.SubElement(case, "skipped", message=f"{row.not_scored} findings that this RM does not take")
     path.parent.mkdir(parents=True, exist_ok=True)
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)

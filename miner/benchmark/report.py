@@ -44,7 +44,8 @@ class BenchRow:
 
     ``mean_cost`` is over the prompts that all RMs have, unbroken ones at the whole budget: it ranks. ``trivial`` are
     prompts on which a trivial answer beats the good one. ``reach``: on how many prompts the texts of each attack win
-    that were found on others. ``not_scored`` are findings that this RM does not take. None where the suite was not run,
+    that were found on others. ``unable``: attacks that this RM cannot answer, so that its cost is of the others alone.
+    ``not_scored`` are findings that this RM does not take. None where the suite was not run,
     or nothing was replayed.
     """
 
@@ -56,6 +57,7 @@ class BenchRow:
     cost: MedianCost | None
     survival: SurvivalCurve | None
     mean_cost: float | None
+    unable: tuple[str, ...]
     errors: int
     attacks: tuple[AttackResult, ...]
     reach: tuple[ReachResult, ...]
@@ -63,6 +65,16 @@ class BenchRow:
     replay: Rate | None
     replayed: tuple[Replayed, ...]
     not_scored: int
+    failed: str | None = None
+
+    @classmethod
+    def without_figures(cls, model: str, failed: str) -> BenchRow:
+        """The row of an RM that could not be measured, and why."""
+        return cls(
+            model=model, rm_fingerprint="", clean_accuracy=None, trivial=None, broken=None, cost=None, survival=None,
+            mean_cost=None, unable=(), errors=0, attacks=(), reach=(), examples=(), replay=None, replayed=(),
+            not_scored=0, failed=failed,
+        )  # fmt: skip
 
     @property
     def best_reach(self) -> ReachResult | None:

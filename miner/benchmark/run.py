@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from corpus.records import Attempt, Finding
+from corpus.records import Attempt, Finding, digest
+from miner.benchmark.entrants import Entrants
 from miner.benchmark.page import write_page
 from miner.benchmark.report import BenchReport, BenchRow, Comparison, Example, Replayed, means, ranked
 from miner.benchmark.suite import Suite
 from miner.campaign import Campaign
-from miner.config import CONTROL, CampaignConfig
+from miner.config import CONTROL, CampaignConfig, parse_config
 from miner.criteria import Criteria
 from miner.doctor.behaviour import TRIVIAL
-from miner.errors import ConfigError, ModelError, TooLongError
+from miner.errors import CapabilityError, ConfigError, ModelError, RmMinerError, TooLongError
 from miner.evaluation import attack_results, still_wins, takes
 from miner.progress import Observer
 from miner.reach import reach_results
@@ -28,39 +29,42 @@ from miner.rewards.base import Pair, RewardModel
 from miner.rewards.batching import release_memory
 from miner.rewards.identity import fingerprint
 from miner.rewards.sources import resolve_folder
+from miner.rm_tables import RewardModelSection
 from miner.statistics import Difference, Rate, SurvivalCurve, median_cost, paired_difference, rate, survival
 
 Costs = dict[str, float]  # by prompt; infinite where nothing was found within the budget
 
 
 def suite_config(
-    source: str, out: Path, suite: Suite, settings: Mapping[str, Any], *, name: str | None = None
+    name: str, table: Mapping[str, Any], out: Path, suite: Suite, settings: Mapping[str, Any]
 ) -> CampaignConfig:
-    """The campaign of one RM; ``settings`` are those that all RMs share (data, seed, device, checks).
+    """The campaign of one RM: its ``table`` of a campaign file, and under ``settings``, by dotted key, what all share.
 
-    Its folder is named after the RM (``name``, or its source), its fingerprint and the suite's version: another of
-    these has another folder.
+    Its folder is named after the RM, its fingerprint and the suite's version: another of these has another folder.
 
     Raises:
+        ConfigError: settings that do not go with this RM.
         ModelError: there is no such model.
     """
-    shared = dict(settings)
-    rm = {**shared.pop("rm", {}), "source": source}
-    identity = fingerprint(resolve_folder(source, rm.get("revision")))[:8]
-    folder = f"{Path(name or source).name.replace(':', '-')}-{identity}-suite{suite.version}"
-    return CampaignConfig.model_validate(
-        {
-            **shared,
-            "rm": rm,
-            "out": str(out / folder),
-            "attacks": suite.sections(),
-            "evaluate": {"prompts": suite.prompts, "budget_queries": suite.budget_queries, "seeds": suite.seeds},
-        }
-    )
+    raw = {
+        "rm": table,
+        "out": str(out),
+        "attacks": suite.sections(),
+        "evaluate": {"prompts": suite.prompts, "budget_queries": suite.budget_queries, "seeds": suite.seeds},
+    }
+    config = parse_config(raw, settings, where=name)
+    bare = name.replace(":", "-").replace("/", "-").strip("-.")
+    return config.model_copy(update={"out": str(out / f"{bare}-{_identity(config.rm)[:8]}-suite{suite.version}")})
+
+
+def _identity(section: RewardModelSection) -> str:
+    if section.kind == "remote":  # what is served there is looked at when it is opened
+        return digest(section.model_dump(mode="json", include={"source", "remote"}))
+    return fingerprint(resolve_folder(str(section.source), section.revision))
 
 
 def bench(
-    models: Mapping[str, str],
+    models: Entrants,
     *,
     out: Path,
     suite: Suite,
@@ -70,39 +74,50 @@ def bench(
     attack: bool = True,
     command: str,
 ) -> BenchReport:
-    """The report on ``models``, sources by name: the suite unless ``attack`` is off, and ``findings`` replayed.
+    """The report on ``models``: the suite unless ``attack`` is off, and ``findings`` replayed.
 
-    Writes ``bench.json`` and ``bench.html``.
+    Writes ``bench.json`` and ``bench.html``, anew after every RM. One of several that cannot be measured has a row that
+    says why.
 
     Raises:
-        ConfigError: nothing to do.
-        ModelError: one of the models is not there; nothing has run.
+        ConfigError: nothing to do, or settings that do not go with one of the models.
+        ModelError: one of the models is not there; nothing has run. The only one cannot be measured.
     """
     if not attack and not findings:
         raise ConfigError("nothing to do: without the suite, give a corpus that holds findings (--replay CORPUS)")
-    configs = {name: suite_config(source, out, suite, settings, name=name) for name, source in models.items()}
+    configs = {name: suite_config(name, table, out, suite, settings) for name, table in models.items()}
     if attack:
         observer.note(f"at most {suite.queries} queries for each of {len(models)} RMs; an attempt ends at its find")
-    results = []
+    results: list[_Measured] = []
     for name, config in configs.items():
-        results.append(_measure(name, config, observer, findings, attack=attack))
+        try:
+            results.append(_measure(name, config, observer, findings, attack=attack))
+        except RmMinerError as error:
+            if len(configs) == 1:
+                raise
+            observer.note(f"{name} is left out: {error}")
+            results.append(_Measured(BenchRow.without_figures(name, str(error)), {}, ""))
         gc.collect()
         release_memory()  # before the next RM is loaded
+        report = _report(results, suite, config.seed, attack=attack, command=command)
+        report.write(out)
+        write_page(report, out)
+    return report
+
+
+def _report(results: Sequence[_Measured], suite: Suite, seed: int, *, attack: bool, command: str) -> BenchReport:
     costs = {one.row.model: one.costs for one in results if one.costs}
     mean_cost = means(costs, suite.budget_queries)
     rows = ranked([replace(one.row, mean_cost=mean_cost.get(one.row.model)) for one in results])
-    report = BenchReport(
+    return BenchReport(
         suite=suite,
         attacked=attack,
-        data=results[0].data_hash,
-        seed=next(iter(configs.values())).seed,
+        data=next((one.data_hash for one in results if one.data_hash), ""),
+        seed=seed,
         rows=rows,
         comparisons=_comparisons([row.model for row in rows], costs, suite.budget_queries),
         command=command,
     )
-    report.write(out)
-    write_page(report, out)
-    return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +131,9 @@ def _measure(
     name: str, config: CampaignConfig, observer: Observer, findings: Sequence[Finding], *, attack: bool
 ) -> _Measured:
     campaign = Campaign(config, observer)
+    unable = _unable(campaign) if attack else ()
     if attack:
-        campaign.evaluate(0)
+        campaign.evaluate(0, without=unable)
     attempts = campaign.attempts_of(0, "held_out") if attack else []
     single = [attempt for attempt in attempts if len(attempt.prompt_ids) == 1]
     reach = reach_results(campaign.reaches(0)) if attack else []
@@ -132,6 +148,7 @@ def _measure(
         cost=median_cost(list(costs.values()), config.evaluate.budget_queries) if costs else None,
         survival=_survival(costs, config.evaluate.budget_queries) if costs else None,
         mean_cost=None,
+        unable=unable,
         errors=sum(attempt.outcome == "error" for attempt in attempts),
         attacks=tuple(attack_results(single, campaign.findings(), seen_families=(), seen_forms=())),
         reach=tuple(reach),
@@ -159,6 +176,18 @@ def break_costs(attempts: Sequence[Attempt]) -> Costs:
             spent = math.inf if attempt.queries_to_find is None else float(attempt.queries_to_find)
             costs[prompt_id] = min(costs.get(prompt_id, math.inf), spent)
     return costs
+
+
+def _unable(campaign: Campaign) -> tuple[str, ...]:
+    """The suite's attacks that this RM cannot answer, as gradient attacks on one that only scores."""
+    oracle, found = campaign.driver(0).oracle, []
+    for section in campaign.config.attacks:
+        try:
+            oracle.require(section.build())
+        except CapabilityError as error:
+            campaign.observer.note(f"left out of the suite: {error}")
+            found.append(section.name)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from miner.cli.tables import bench_table, dry_run_table
 
 if TYPE_CHECKING:
     from corpus.records import Finding
+    from miner.benchmark import BenchReport
     from miner.config import CampaignConfig
 
 OVER_LIMIT = 100
@@ -25,7 +26,8 @@ SUITES_OWN = ("attacks", "evaluate", "out", "rounds")
 
 def bench(
     models: Annotated[
-        list[str], typer.Argument(help="Reward models: folders or hub ids; 'docs' for the built-in ones to rank.")
+        list[str],
+        typer.Argument(help="Reward models: folders, hub ids, addresses or campaign files; 'docs': the built-in ones."),
     ],
     folder: Annotated[
         str, typer.Option("--out", help="Folder of the results; the same folder resumes.")
@@ -49,28 +51,28 @@ def bench(
 ) -> None:
     """Attack one or many RMs with a fixed suite, replay stored findings, and rank them by what fooling them costs."""
     from miner.benchmark import SUITE, bench, suite_config
+    from miner.benchmark.entrants import entrants
     from miner.benchmark.junit import write_junit
     from miner.benchmark.page import PAGE_NAME
-    from miner.docsworld.zoo import resolve
+    from miner.config import parse_config
 
     _refuse_suites_own(settings or [])
-    watcher = Watcher(quiet=json)
-    loaded = o.load_config(
-        None, stage="evaluate", rm=models[0], data=data, reference_lm=reference_lm, seed=seed, device=device,
-        dtype=dtype, settings=settings,
-    )  # fmt: skip
-    shared: dict[str, Any] = loaded.model_dump(exclude={"out", "attacks", "evaluate"}, exclude_unset=True)
-    sources = resolve(models, loaded.data, observer=watcher)
+    watcher, found = Watcher(quiet=json), _findings(replay or [])
+    shared = o.given_values(
+        stage="evaluate", data=data, reference_lm=reference_lm, seed=seed, device=device, dtype=dtype, settings=settings
+    )
+    world = parse_config({"out": folder, "rm": {"source": models[0]}}, _of_the_world(shared), where="command line")
+    named = entrants(models, world.data, observer=watcher)
     if dry_run:
-        configs = {name: suite_config(one, Path(folder), SUITE, shared, name=name) for name, one in sources.items()}
+        configs = {name: suite_config(name, table, Path(folder), SUITE, shared) for name, table in named.items()}
         return _dry_run(configs, json=json)
     report = bench(
-        sources,
+        named,
         out=Path(folder),
         suite=SUITE,
         settings=shared,
         observer=watcher,
-        findings=_findings(replay or []),
+        findings=found,
         attack=suite,
         command=shlex.join(["rmminer", *sys.argv[1:]]),
     )
@@ -86,10 +88,30 @@ def bench(
             out().print(f"over the limit: {line}", markup=False)
     if over:
         raise typer.Exit(OVER_LIMIT)
-    if report.errors:
-        say_error(f"{report.errors} attempts ended in an error; their prompts are left out of costs and ranks")
+    troubles = _troubles(report, len(found))
+    for line in troubles:
+        say_error(line)
+    if troubles:
         raise typer.Exit(ERRORS)
     return None
+
+
+def _troubles(report: BenchReport, n_findings: int) -> list[str]:
+    """What was asked for and not measured: no such run may pass a test."""
+    lines = [f"{row.model} could not be measured: {row.failed}" for row in report.rows if row.failed is not None]
+    lines += [
+        f"{row.model} takes none of the {n_findings} findings: nothing was replayed"
+        for row in report.rows
+        if n_findings and row.failed is None and row.replay is None
+    ]
+    if report.errors:
+        lines.append(f"{report.errors} attempts ended in an error; their prompts are left out of costs and ranks")
+    return lines
+
+
+def _of_the_world(shared: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those of the RM, which go with some models and not with others."""
+    return {key: value for key, value in shared.items() if key.split(".")[0] != "rm"}
 
 
 def _refuse_suites_own(settings: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -92,10 +92,12 @@ def gap(
 
 
 def _reward_model(config: CampaignConfig, watcher: Watcher) -> RewardModel:
-    from miner.rewards import load_reward_model
+    from miner.rewards.opening import open_reward_model
+    from miner.world import read_prompts
 
-    options: dict[str, Any] = config.rm.model_dump(exclude={"source"})
-    return load_reward_model(config.rm.source or docs_rm(config, watcher), **options)
+    prompts = read_prompts(config) if config.data.world is None else ()
+    references = {p.conversation: p.reference for p in prompts if p.reference is not None}
+    return open_reward_model(config.rm, references, source=config.rm.source or docs_rm(config, watcher))
 
 
 def _policy(source: str | None, config: CampaignConfig, watcher: Watcher) -> LanguageModel:

@@ -62,6 +62,39 @@ def load_config(
     """
     from miner.config import parse_config, read_config
 
+    given = given_values(
+        stage=stage, out=out, seed=seed, rm=rm, data=data, policy=policy, reference_lm=reference_lm, device=device,
+        dtype=dtype, attacks=attacks, budget=budget, prompts=prompts, ascii_only=ascii_only, settings=settings,
+        rounds=rounds,
+    )  # fmt: skip
+    if path is not None:
+        return read_config(path, given)
+    return parse_config({"out": "runs/campaign"}, given, where="command line")
+
+
+def given_values(
+    *,
+    stage: str,
+    out: str | None = None,
+    seed: int | None = None,
+    rm: str | None = None,
+    data: str | None = None,
+    policy: str | None = None,
+    reference_lm: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    attacks: list[str] | None = None,
+    budget: int | None = None,
+    prompts: int | None = None,
+    ascii_only: bool = False,
+    settings: list[str] | None = None,
+    rounds: int | None = None,
+) -> dict[str, Any]:
+    """What the command line says, by dotted key of the campaign file.
+
+    Raises:
+        ConfigError: a setting that is none.
+    """
     overrides: dict[str, Any] = {
         "out": out,
         "seed": seed,
@@ -82,10 +115,7 @@ def load_config(
             value = overrides.pop(f"both.{name}")
             overrides |= {f"mine.{name}": value, f"evaluate.{name}": value}
     given = {key: value for key, value in overrides.items() if value is not None}
-    given |= _parsed_settings(settings or [])
-    if path is not None:
-        return read_config(path, given)
-    return parse_config({"out": "runs/campaign"}, given, where="command line")
+    return given | _parsed_settings(settings or [])
 
 
 def existing_or(config: Path | None, out_folder: str | None, **given: Any) -> CampaignConfig:

@@ -126,7 +126,8 @@ def _bench_cells(place: int, row: BenchRow, attacks: Sequence[str]) -> dict[str,
         "replayed": _replayed(row),
         "trivial": f"{row.trivial.value:.0%}" if row.trivial else "",
         "accuracy": f"{row.clean_accuracy.value:.1%}" if row.clean_accuracy else "",
-        "errors": str(row.errors) if row.errors else "",
+        "without": ", ".join(row.unable),
+        "errors": "not measured" if row.failed is not None else str(row.errors) if row.errors else "",
     }
 
 

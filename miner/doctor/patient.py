@@ -39,14 +39,24 @@ class Patient:
         return tuple(Pair(p.conversation, p.reference) for p in self.prompts if p.reference)
 
     @cached_property
+    def clean(self) -> tuple[Pair, ...]:
+        """The clean texts that set the bar: the references, unless the RM only compares with them."""
+        return tuple(self.rm.clean_pairs(self.prompts))
+
+    @cached_property
+    def clean_rewards(self) -> Floats:
+        """In fp32 where the model fits."""
+        return self.rm.exact_rewards(self.clean)
+
+    @cached_property
     def rewards(self) -> Floats:
         """Of the references, in fp32 where the model fits."""
-        return self.rm.exact_rewards(self.references)
+        return self.clean_rewards if self.clean == self.references else self.rm.exact_rewards(self.references)
 
     @cached_property
     def spread(self) -> float:
-        """Standard deviation of the clean references' rewards: the unit of every comparison."""
-        return float(self.rewards.std())
+        """Standard deviation of the clean texts' rewards: the unit of every comparison."""
+        return float(self.clean_rewards.std())
 
     @property
     def rounding(self) -> float:

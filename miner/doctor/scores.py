@@ -20,19 +20,19 @@ SIDES = ("left", "right")
 
 def finite(patient: Patient) -> Iterator[Diagnosis]:
     """Rewards are numbers, and not all the same one."""
-    bad = int((~np.isfinite(patient.rewards)).sum())
+    bad = int((~np.isfinite(patient.clean_rewards)).sum())
     if bad:
         yield of_colour(
-            "red", "finite rewards", f"{bad} of {len(patient.rewards)} clean references get NaN or infinity",
+            "red", "finite rewards", f"{bad} of {len(patient.clean_rewards)} clean texts get NaN or infinity",
             "the weights are damaged or overflow: load them in fp32, or fetch them again", float(bad),
         )  # fmt: skip
     elif patient.spread < 1e-6:
         yield of_colour(
-            "red", "finite rewards", f"all clean references get {patient.rewards[0]:.4g}",
+            "red", "finite rewards", f"all clean texts get {patient.clean_rewards[0]:.4g}",
             "the head is untrained or zero; train it, or load another checkpoint", patient.spread,
         )  # fmt: skip
     else:
-        low, high = patient.rewards.min(), patient.rewards.max()
+        low, high = patient.clean_rewards.min(), patient.clean_rewards.max()
         yield green(
             "finite rewards", f"{low:.3g} to {high:.3g}, standard deviation {patient.spread:.3g}", patient.spread
         )
@@ -40,8 +40,8 @@ def finite(patient: Patient) -> Iterator[Diagnosis]:
 
 def repeatable(patient: Patient) -> Iterator[Diagnosis]:
     """The same text twice."""
-    again = patient.rm.exact_rewards(patient.references)
-    gap = patient.in_spreads(again, patient.rewards)
+    again = patient.rm.exact_rewards(patient.clean)
+    gap = patient.in_spreads(again, patient.clean_rewards)
     yield of_colour(
         worse(gap, amber=PADDED_SAME, red=0.05), "repeatable", f"differs by {gap:.2g} sd when scored again",
         "something random is on: dropout, sampling or noise in the model's code", gap,
@@ -94,7 +94,7 @@ def ranking_dtype(patient: Patient) -> Iterator[Diagnosis]:
     if rm.ranking_dtype == rm.reward_dtype:
         yield green("ranking dtype", f"{rm.ranking_dtype}, the one that confirms")
         return
-    gap = patient.in_spreads(rm.rewards(patient.references), patient.rewards)
+    gap = patient.in_spreads(rm.rewards(patient.clean), patient.clean_rewards)
     yield of_colour(
         worse(gap, amber=0.2, red=1.0), "ranking dtype", f"{rm.ranking_dtype} within {gap:.2g} sd of {rm.reward_dtype}",
         "rank in fp32: --dtype float32", gap,

@@ -95,7 +95,10 @@ class ScoresEndpoint(Endpoint):
         return self.client.post("/v1/scores", payload, read, tokens=_estimated(pairs), refused=refused)
 
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
-        unknown = list(dict.fromkeys(pair for pair in pairs if pair not in self._lengths))
+        learnt = {
+            pair: self._lengths[pair] for pair in pairs if pair in self._lengths
+        }  # the cache may be cleared below
+        unknown = list(dict.fromkeys(pair for pair in pairs if pair not in learnt))
         for start in range(0, len(unknown), self.texts_per_request):
             part = unknown[start : start + self.texts_per_request]
             payload = {"items": [_item(pair) for pair in part]}
@@ -103,7 +106,8 @@ class ScoresEndpoint(Endpoint):
                 "/v1/lengths", payload, self._read_lengths, refused=lambda reply: _own_error(_error_of(reply))
             )
             self._learn(part, found)
-        known = [self._lengths[pair] for pair in pairs]
+            learnt.update(zip(part, found, strict=True))
+        known = [learnt[pair] for pair in pairs]
         lengths = [length for length in known if length is not None]
         if len(lengths) < len(known):
             raise TooLongError(

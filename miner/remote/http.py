@@ -170,7 +170,7 @@ class HttpClient:
                         raise _PassingError(f"was not done with its answer after {self.timeout_s:g} s")
                     if size > MAX_ANSWER_BYTES:
                         raise _PassingError(f"answered more than {MAX_ANSWER_BYTES >> 20} MiB")
-                return Reply(response.status_code, dict(response.headers), b"".join(blocks))
+                return self._reply(response.status_code, dict(response.headers), b"".join(blocks))
         except httpx2.ConnectTimeout as error:
             raise _PassingError(f"could not be reached within {CONNECT_TIMEOUT_S:g} s", free=True) from error
         except httpx2.TimeoutException as error:
@@ -186,7 +186,7 @@ class HttpClient:
         status = reply.status
         if 200 <= status < 300:
             return
-        said = self._without_key(excerpt(reply.body))
+        said = excerpt(reply.body)
         if status in PASSING:
             raise _PassingError(f"answered {status}: {said}", _retry_after(reply.headers.get("retry-after")), free=True)
         if 400 <= status < 500 and (error := refused(reply)) is not None:
@@ -207,6 +207,11 @@ class HttpClient:
         with self._lock:
             drawn = self._jitter.uniform(0.5, 1.0)
         return max(float(asked or 0.0), drawn * min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (sent - 1)))
+
+    def _reply(self, status: int, headers: dict[str, str], body: bytes) -> Reply:
+        """What was answered, the key taken out wherever it is echoed: before anything is cut, shown or stored."""
+        shown = {name: self._without_key(value) for name, value in headers.items()}
+        return Reply(status, shown, body.replace(self.key.encode(), b"[key]") if self.key else body)
 
     def _without_key(self, text: str) -> str:
         return text.replace(self.key, "[key]") if self.key else text
@@ -241,7 +246,7 @@ def _retry_after(value: str | None) -> float | None:
     """Seconds from now, of a number of seconds or a date; None for what is neither."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.strip().isascii() and value.strip().isdigit():
         return float(value)
     try:
         at = parsedate_to_datetime(value)

@@ -38,7 +38,8 @@ def cache_folder() -> Path:
 
 def fingerprint(folder: Path) -> str:
     """Identity of a model folder: the digests of its weight, config and tokenizer files, by name."""
-    files = sorted(p for p in folder.iterdir() if _decides(p) and p.is_file())
+    below = (p for p in folder.rglob("*.py") if p.parent != folder)  # code of a model's own, where it has any
+    files = sorted(p for p in (*folder.iterdir(), *below) if _decides(p) and p.is_file())
     known = _read_known()
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(lambda file: _file_digest(file, known), files))
@@ -46,7 +47,7 @@ def fingerprint(folder: Path) -> str:
     if new:
         with suppress(OSError):  # a home that cannot be written to costs time, not correctness
             _write_known(new)
-    return digest([[file.name, value] for file, value in zip(files, digests, strict=True)])
+    return digest([[file.relative_to(folder).as_posix(), value] for file, value in zip(files, digests, strict=True)])
 
 
 def _decides(file: Path) -> bool:

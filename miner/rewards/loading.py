@@ -16,7 +16,7 @@ from miner.rewards.devices import BATCH_TOKENS, DType, device_of, ranking_dtype,
 from miner.rewards.fleet import Fleet
 from miner.rewards.pipeline import ChatPipeline, TextPairPipeline, Truncation
 from miner.rewards.quantised import comes_quantised, quantised_to_int8
-from miner.rewards.remote_code import agree_to_code, has_code
+from miner.rewards.remote_code import agree_to_code, code_files, has_code
 from miner.rewards.sizing import copies, require_room
 from miner.rewards.sources import first_line, require_safetensors, require_tokenizer, resolve_folder
 from miner.rewards.transformer import TransformerRewardModel, input_embeddings
@@ -136,6 +136,11 @@ def _replica(
 def _tokenizer(variant: Variant, section: RewardModelSection) -> tuple[PreTrainedTokenizerFast, str]:
     """The tokenizer with the template asked for, and the fingerprint of the model with it."""
     beside = variant.beside if section.tokenizer is None else resolve_folder(section.tokenizer, None)
+    if section.tokenizer is not None and section.trust_remote_code and code_files(beside):
+        raise ModelError(
+            f"{beside} brings code of its own, which rm.code_hash does not cover. Give a tokenizer without: a "
+            "tokenizer.json is enough"
+        )
     tokenizer, identity = load_tokenizer(beside, section.trust_remote_code), variant.identity
     if section.tokenizer is not None:
         identity = digest([identity, tokenizer.backend_tokenizer.to_str()])

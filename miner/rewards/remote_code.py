@@ -16,8 +16,9 @@ HASH_SHOWN = 16
 
 
 def code_files(folder: Path) -> dict[str, str]:
-    """The folder's Python files with the SHA-256 of each: all that transformers may run of it."""
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.glob("*.py"))}
+    """The Python files in and below the folder with the SHA-256 of each: all that transformers may run of it."""
+    found = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*.py")}
+    return {name: hashlib.sha256(found[name].read_bytes()).hexdigest() for name in sorted(found)}
 
 
 def code_hash(files: Mapping[str, str]) -> str:

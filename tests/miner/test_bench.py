@@ -15,13 +15,14 @@ from attacks import Search, known_attacks
 from corpus import Corpus
 from corpus.records import Finding
 from miner.benchmark import BenchReport, Suite, bench, suite_config
+from miner.benchmark.entrants import entrants, names
 from miner.benchmark.junit import write_junit
 from miner.benchmark.page import PAGE_NAME, write_page
 from miner.benchmark.run import break_costs
 from miner.benchmark.suite import UNIVERSAL
 from miner.campaign import Campaign
 from miner.config import DataSection
-from miner.docsworld.zoo import longer, resolve
+from miner.docsworld.zoo import longer
 from miner.errors import ConfigError, ModelError
 from miner.progress import Silent
 from miner.statistics import median_cost
@@ -32,9 +33,12 @@ SUITE = Suite(version="test", attacks=("corrupt", "random"), prompts=10, budget_
 
 def settings(data: Path) -> dict[str, Any]:
     return {
-        "rm": {"dtype": "float32", "device": "cpu"},
-        "data": {"source": str(data), "fractions": [0.4, 0.3, 0.3]},
-        "checks": {"names": ["repetition", "construction"], "false_alarm": 0.05},
+        "rm.dtype": "float32",
+        "rm.device": "cpu",
+        "data.source": str(data),
+        "data.fractions": [0.4, 0.3, 0.3],
+        "checks.names": ["repetition", "construction"],
+        "checks.false_alarm": 0.05,
     }
 
 
@@ -52,7 +56,8 @@ def models(tiny_rm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
 @pytest.fixture(scope="module")
 def stored(models: tuple[str, str], preference_file: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Finding]:
     """Findings against the first RM."""
-    config = suite_config(models[0], tmp_path_factory.mktemp("mined"), SUITE, settings(preference_file))
+    out = tmp_path_factory.mktemp("mined")
+    config = suite_config("first", {"source": models[0]}, out, SUITE, settings(preference_file))
     campaign = Campaign(config)
     campaign.evaluate(0)
     found = campaign.findings()
@@ -69,7 +74,7 @@ def reported(
 
 
 def run(models: tuple[str, ...], out: Path, data: Path, *, suite: Suite = SUITE, **changes: Any) -> BenchReport:
-    named = dict(zip(models, models, strict=True))
+    named = {model: {"source": model} for model in models}
     return bench(named, out=out, suite=suite, settings=settings(data), observer=Silent(), command="test", **changes)
 
 
@@ -143,11 +148,11 @@ def test_nothing_to_do_is_refused(models: tuple[str, str], preference_file: Path
 
 def test_the_built_in_models_are_asked_for_by_name(models: tuple[str, str]) -> None:
     data = DataSection(world="docs", quick=True)
-    assert resolve(models, data, observer=Silent()) == {model: model for model in models}
+    assert entrants(models, data, observer=Silent()) == {Path(m).name: {"source": m} for m in models}
     with pytest.raises(ConfigError, match="named twice"):
-        resolve((models[0], models[0]), data, observer=Silent())
+        entrants((models[0], models[0]), data, observer=Silent())
     with pytest.raises(ConfigError, match=r"no RM 'encodr'\. It has: encoder, patched, causal"):
-        resolve(("docs:encodr",), data, observer=Silent())
+        entrants(("docs:encodr",), data, observer=Silent())
 
 
 def test_the_longer_answer_is_the_better_one_to_the_rm_that_is_biased_on_purpose() -> None:
@@ -275,3 +280,75 @@ def test_errors_leave_their_prompts_out_and_are_counted(
     assert (row.errors, row.broken, row.cost, row.mean_cost) == (SUITE.prompts, None, None, None)
     write_junit(report, tmp_path / "junit.xml", limit=0.5)
     assert "<error" in (tmp_path / "junit.xml").read_text(encoding="utf-8")
+
+
+def test_each_model_keeps_the_settings_that_are_known_of_it(
+    models: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preference_file: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ids = ["PKU-Alignment/beaver-7b-v1.0-cost", "PKU-Alignment/beaver-7b-v1.0-reward"]
+    for one in ids:
+        shutil.copytree(models[0], tmp_path / one)
+    for order in (ids, ids[::-1]):
+        tables = entrants(order, DataSection(world="docs"), observer=Silent())
+        configs = [suite_config(n, table, tmp_path, SUITE, settings(preference_file)) for n, table in tables.items()]
+        weights = {str(config.rm.source): config.rm.head.objectives for config in configs}
+        assert weights[ids[0]] != weights[ids[1]]
+        assert len({config.out for config in configs}) == 2
+
+
+def test_a_campaign_file_brings_its_table_of_the_rm(models: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(f'[rm]\nsource = "{models[0]}"\nmax_length = 99\n', encoding="utf-8")
+    found = entrants([str(tmp_path / "mine.toml"), models[1]], DataSection(world="docs"), observer=Silent())
+    assert found == {"mine": {"source": models[0], "max_length": 99}, "negated": {"source": models[1]}}
+    (tmp_path / "empty.toml").write_text("[data]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"names no RM: a table \[rm\]"):
+        entrants([str(tmp_path / "empty.toml")], DataSection(world="docs"), observer=Silent())
+
+
+def test_names_are_the_shortest_ends_that_tell_models_apart(tmp_path: Path) -> None:
+    folders = [tmp_path / "a" / "rm", tmp_path / "b" / "rm", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    assert list(names([str(one) for one in folders]).values()) == ["a/rm", "b/rm", "other"]
+    assert names(["org/model-of-a-hub"]) == {"org/model-of-a-hub": "org/model-of-a-hub"}
+
+
+def test_one_model_that_cannot_be_opened_leaves_the_others_measured(
+    models: tuple[str, str], preference_file: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(models[0], broken)
+    (broken / "model.safetensors").unlink()
+    (broken / "pytorch_model.bin").write_bytes(b"pickled")
+    report = run((models[0], str(broken)), tmp_path / "out", preference_file)
+    first, last = report.rows
+    assert first.broken is not None
+    assert last.failed is not None
+    assert "pickled weights only" in last.failed
+    assert "pickled weights only" in (tmp_path / "out" / PAGE_NAME).read_text(encoding="utf-8")
+    write_junit(report, tmp_path / "junit.xml", limit=None)
+    suites = ElementTree.parse(tmp_path / "junit.xml").getroot().findall("testsuite")
+    assert [suite.get("errors") for suite in suites] == ["0", "1"]
+    with pytest.raises(ModelError, match="pickled weights only"):
+        run((str(broken),), tmp_path / "alone", preference_file)
+
+
+def test_an_attack_that_an_rm_cannot_answer_is_left_out_and_said(
+    models: tuple[str, str], preference_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("miner.rewards.transformer.TransformerRewardModel.has_gradients", False)
+    row = run(models[:1], tmp_path, preference_file, suite=replace(SUITE, attacks=("gcg", "corrupt"))).rows[0]
+    assert row.unable == ("gcg",)
+    assert {one.attack for one in row.attacks} == {"corrupt", "random"}
+    assert row.broken is not None
+
+
+def test_findings_that_are_not_taken_are_skipped_tests(
+    models: tuple[str, str], stored: list[Finding], preference_file: Path, tmp_path: Path
+) -> None:
+    long = replace(stored[0], response="word " * 400)
+    report = run(models[:1], tmp_path, preference_file, findings=[long], attack=False)
+    write_junit(report, tmp_path / "junit.xml", limit=0.0)
+    (suite,) = ElementTree.parse(tmp_path / "junit.xml").getroot().findall("testsuite")
+    assert (suite.get("tests"), suite.get("skipped")) == ("1", "1")

@@ -14,6 +14,7 @@ from miner.report import write_report
 from miner.report.figures import FIGURES
 from miner.report.ink import DARK, LIGHT, png
 from miner.report.reading import Run, read_run
+from miner.triage.result import Auroc, RoundDistance, TriageResult
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
     write_run(folder)
     tuning().write(folder)
+    triaged().write(folder)
     return read_run(folder)
+
+
+def triaged() -> TriageResult:
+    """A triage of one round that only measured distances."""
+    clean, findings = (3.0, 4.0, 5.0, 6.0), (4.5, 7.0)
+    placed = RoundDistance(
+        round=0, n_fit=40, shrinkage=0.1, clean=clean, findings=findings, percentiles=(50.0, 100.0),
+        auroc=Auroc(value=0.75, n_positive=2, n_negative=4, low=0.2, high=1.0),
+    )  # fmt: skip
+    return TriageResult(
+        n=2, of=2, shrink_factor=None, one_minimal=None, queries={}, queries_per_finding=0.0, max_queries=100,
+        code="test", groups=(), distances=(placed,),
+    )  # fmt: skip
 
 
 def test_every_plot_is_a_png_file_and_on_the_page(run: Run) -> None:

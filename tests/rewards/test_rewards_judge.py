@@ -148,7 +148,7 @@ def test_texts_without_a_number_set_no_bar(asking_folder_of: FolderOf, monkeypat
 
     prompts = [
         Prompt(conversation=(Message(role="user", content=f"What is {n}?"),), reference=f"It is {n}.")
-        for n in range(MIN_CLEAN + 5)
+        for n in range(MIN_CLEAN + 1)
     ]
     rm = writing_judge(asking_folder_of)
     said = {rm.pipeline.ids([Pair(p.conversation, str(p.reference))])[0]: str(n) for n, p in enumerate(prompts)}
@@ -157,7 +157,7 @@ def test_texts_without_a_number_set_no_bar(asking_folder_of: FolderOf, monkeypat
     criteria = clean_criteria(rm, prompts, quantile=0.9)
     assert criteria.n == MIN_CLEAN
     assert criteria.threshold == pytest.approx(np.quantile(np.arange(MIN_CLEAN), 0.9))
-    with pytest.raises(ConfigError, match=r"11 clean references \(14 more got no number"):
+    with pytest.raises(ConfigError, match=r"10 of 21 clean references no reward; at least 95%"):
         clean_criteria(replace(rm, high=10), prompts, quantile=0.9)
 
 
