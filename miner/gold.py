@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.records import Conversation
-from miner.diversity.texts import words
 from miner.errors import ConfigError
+from miner.overlap import common_subsequence, words
 from miner.rewards.base import Pair, RewardModel
 
 Floats = npt.NDArray[np.float64]
@@ -71,14 +71,3 @@ def _rouge_l(text: Sequence[str], reference: Sequence[str]) -> float:
     if not text or not reference:
         return float(not text and not reference)
     return 2 * common_subsequence(text, reference) / (len(text) + len(reference))
-
-
-def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
-    """The length of the longest common subsequence, row by row."""
-    above = [0] * (len(b) + 1)
-    for word in a:
-        row = [0]
-        for column, other in enumerate(b, start=1):
-            row.append(above[column - 1] + 1 if word == other else max(above[column], row[-1]))
-        above = row
-    return above[-1]

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from miner.diversity.modes import cosine_distances, mean_cosine, mode_labels, silhouette, top_mode_share
 from miner.diversity.report import Change, Metric
-from miner.diversity.texts import distinct, n_gram_counts, self_bleu, words
+from miner.diversity.texts import distinct, n_gram_counts, self_bleu
 from miner.diversity.writings import LEAST_SETS, LEAST_TEXTS, Scope, TextSet, Writings, sets_across, sets_within
 from miner.errors import ConfigError
+from miner.overlap import words
 from miner.statistics import mean, paired_difference
 
 ORDERS = (1, 2, 3)

@@ -8,7 +8,6 @@ replacement. It uses every word and is exact; sets are compared at the same ``dr
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -17,17 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
 
-WORD = re.compile(r"\w+|[^\w\s]")
 BLEU_ORDER = 4
 UNMATCHED = 0.1  # matches that an order without any counts for (Chen and Cherry 2014, method 1)
 
 NGram = tuple[str, ...]
 Floats = npt.NDArray[np.float64]
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Lower-cased words and single punctuation marks."""
-    return tuple(WORD.findall(text.lower()))
 
 
 def n_gram_counts(texts: Sequence[Sequence[str]], n: int) -> Counter[NGram]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from corpus.records import Prompt, digest
 from miner.errors import ConfigError
-from miner.gold import common_subsequence
+from miner.overlap import common_subsequence
 from miner.rewards.base import Pair
 
 Floats = npt.NDArray[np.float64]

@@ -16,11 +16,11 @@ import pytest
 from corpus.records import Message, Prompt
 from miner.diversity.attractor import _returned, _trial, attractor_test
 from miner.diversity.sampling import SamplePlan, sample_writings
-from miner.diversity.texts import words
 from miner.diversity.writings import Writings, Written
 from miner.errors import ModelError
 from miner.language_models import LanguageModel
 from miner.language_models.reading import divergence, next_token_entropy
+from miner.overlap import words
 
 PROMPT = (Message(role="user", content="What does `a` do?"),)
 RESPONSES = ("Return the name of the file.", "", "Open")

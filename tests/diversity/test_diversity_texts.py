@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.diversity.texts import UNMATCHED, distinct, n_gram_counts, self_bleu, words
+from miner.diversity.texts import UNMATCHED, distinct, n_gram_counts, self_bleu
+from miner.overlap import words
 
 SENTENCE = words("Return the name of the file that was opened last.")
 SHORT_TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=7).map(tuple), min_size=2, max_size=5)
