@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from miner.errors import ConfigError
 from miner.rewards.known import with_known
 
 ASKING_TABLES = ("pairwise", "judge", "process")  # kinds of RM with a table of their own
@@ -263,3 +266,21 @@ class RewardModelSection(Section):
 
 def _is_address(source: object) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+
+
+def read_rm_table(path: Path) -> Mapping[str, Any]:
+    """The table of the RM in a campaign file.
+
+    Raises:
+        ConfigError: no such file, not TOML, or it names no RM.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the campaign file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    table = raw.get("rm")
+    if not isinstance(table, dict) or "source" not in table:
+        raise ConfigError(f"{path} names no RM: a table [rm] with a source is needed")
+    return table

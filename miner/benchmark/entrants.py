@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from miner.config import DataSection
 from miner.docsworld.studio import DOCS
 from miner.errors import ConfigError
 from miner.progress import Observer
+from miner.rm_tables import read_rm_table
 
 Entrants = Mapping[str, Mapping[str, Any]]  # by name the RM's table of the campaign file
 
@@ -35,7 +35,7 @@ def entrants(models: Sequence[str], data: DataSection, *, observer: Observer) ->
                 raise ConfigError(f"{sorted(doubled)[0]} is named twice; name each once")
             found |= {name: {"source": source} for name, source in of_docs.items()}
         else:
-            found[shown[model]] = _table(Path(model)) if model.endswith(".toml") else {"source": model}
+            found[shown[model]] = read_rm_table(Path(model)) if model.endswith(".toml") else {"source": model}
     return found
 
 
@@ -54,16 +54,3 @@ def names(models: Sequence[str]) -> dict[str, str]:
 
 def _is_docs(model: str) -> bool:
     return model == DOCS or model.startswith(f"{DOCS}:")
-
-
-def _table(path: Path) -> Mapping[str, Any]:
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the campaign file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    table = raw.get("rm")
-    if not isinstance(table, dict) or "source" not in table:
-        raise ConfigError(f"{path} names no RM: a table [rm] with a source is needed")
-    return table

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.records import Prompt, digest
-from miner.errors import ConfigError
+from miner.errors import ConfigError, OutageError
 from miner.overlap import common_subsequence
 from miner.rewards.base import Pair
 
@@ -58,7 +58,10 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RewardGold:
-    """A second reward model that knows nothing of the first, as gold. Its scale is its own."""
+    """A second reward model that knows nothing of the first, as gold. Its scale is its own.
+
+    One behind HTTP that gives no answer however often it is asked abstains.
+    """
 
     rm: Scorer
 
@@ -71,7 +74,10 @@ class RewardGold:
         return digest(["reward", self.rm.fingerprint])
 
     def scores(self, answers: Sequence[Answer]) -> list[float | None]:
-        found = self.rm.exact_rewards([answer.pair for answer in answers])
+        try:
+            found = self.rm.exact_rewards([answer.pair for answer in answers])
+        except OutageError:
+            return [None] * len(answers)
         return [float(value) if np.isfinite(value) else None for value in found]
 
 

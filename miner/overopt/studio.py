@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from miner.campaign import Campaign
-from miner.config import CampaignConfig, OveroptSection
+from miner.config import CampaignConfig, OveroptSection, parse_config
 from miner.errors import ConfigError
 from miner.overopt.ensemble import Ensemble
 from miner.overopt.gold import Gold, OverlapGold, RewardGold, Scorer
@@ -14,6 +15,9 @@ from miner.overopt.settings import RlSettings
 from miner.overopt.study import Study
 from miner.overopt.summary import StudySummary, summarise_study
 from miner.progress import Observer
+from miner.rewards.opening import open_reward_model
+from miner.rm_tables import read_rm_table
+from miner.world import open_world, read_prompts
 
 DOCS, NONE = "docs", "none"
 Live = Callable[[str, int, int, Sequence[SampleRow]], None]
@@ -93,9 +97,7 @@ def open_study(config: CampaignConfig, round_number: int, *, observer: Observer)
 
 
 def _scorer(named: str, config: CampaignConfig, observer: Observer) -> Scorer | None:
-    """The RM or the mean of RMs that an option names."""
-    from miner.rewards import load_reward_model
-
+    """The RM or the mean of RMs that an option names: of any kind where a campaign file says how it is asked."""
     if named == NONE:
         return None
     found: list[Scorer] = []
@@ -105,13 +107,20 @@ def _scorer(named: str, config: CampaignConfig, observer: Observer) -> Scorer | 
 
             found.append(second_rm(config, observer=observer))
         else:
-            found.append(load_reward_model(source, device=config.rm.device))
+            found.append(_opened(source, config))
     if len(found) == 1:
         return found[0]
-    from miner.world import open_world
-
     calibration = open_world(config, observer).by_split["calibration"]
     return Ensemble(members=tuple((rm, standing(rm, calibration, config.criteria.quantile)) for rm in found))
+
+
+def _opened(source: str, config: CampaignConfig) -> Scorer:
+    table = read_rm_table(Path(source)) if source.endswith(".toml") else {"source": source}
+    given = parse_config(
+        {"out": "", "data": {"world": DOCS}, "rm": {"device": config.rm.device, **table}}, where=source
+    )
+    prompts = read_prompts(config) if config.data.world is None else ()
+    return open_reward_model(given.rm, {p.conversation: p.reference for p in prompts if p.reference is not None})
 
 
 def _settings(section: OveroptSection, seed: int) -> RlSettings:

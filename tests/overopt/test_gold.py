@@ -142,3 +142,14 @@ def test_the_detector_is_silent_where_the_second_rm_agrees() -> None:
         return 0.005 * step + 0.06 * max(0, step - 40) + rng.normal()
 
     assert Detector().alarm(Curves(rows(rises, agrees))).step is None
+
+
+def test_a_judge_that_is_down_abstains() -> None:
+    class Down:
+        name, fingerprint = "judge", "f"
+
+        def exact_rewards(self, pairs: object) -> npt.NDArray[np.float64]:
+            raise OutageError(f"no answer for {pairs}")
+
+    prompt = Prompt(conversation=(Message(role="user", content="Why?"),), reference="So.")
+    assert RewardGold(rm=Down()).scores([Answer(prompt=prompt, response="Because.")]) == [None]
