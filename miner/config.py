@@ -163,9 +163,9 @@ class TunedSection(Section):
 class OveroptSection(Section):
     """A policy optimised against the RM: see ``miner.overopt.RlSettings``; one run per ``kl`` and seed.
 
-    ``gold`` and ``second`` are "docs" (docs world's own), an RM (folder, hub id, address, campaign file), several joined
-    by commas (their mean), or "none"; left out, docs world's own where the world is that, else none. ``target`` is
-    optimised instead of the RM alone: "less" is RM − ``weight`` · second, "mean", "min" and "variance" mix the two.
+    ``gold`` and ``second`` are "docs" (docs world's own), an RM (folder, hub id, address, campaign file), several
+    joined by commas (their mean), or "none"; left out, docs world's own where the world is that, else none. ``target``
+    is optimised instead of the RM alone: "less" is RM − ``weight`` · second, "mean", "min" and "variance" mix the two.
     """
 
     method: Literal["rl", "bon", "both"] = "both"

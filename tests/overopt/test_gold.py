@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from miner.errors import ConfigError
+from miner.errors import ConfigError, OutageError
 from miner.overopt.curves import Curves
 from miner.overopt.detector import Detector
 from miner.overopt.ensemble import Ensemble
@@ -148,8 +148,8 @@ def test_a_judge_that_is_down_abstains() -> None:
     class Down:
         name, fingerprint = "judge", "f"
 
-        def exact_rewards(self, pairs: object) -> npt.NDArray[np.float64]:
+        def exact_rewards(self, pairs: object) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
             raise OutageError(f"no answer for {pairs}")
 
-    prompt = Prompt(conversation=(Message(role="user", content="Why?"),), reference="So.")
-    assert RewardGold(rm=Down()).scores([Answer(prompt=prompt, response="Because.")]) == [None]
+    answer = Answer(prompt=toy_prompts(1)[0], response="Because.")
+    assert RewardGold(rm=Down()).scores([answer]) == [None]
