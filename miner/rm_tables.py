@@ -268,6 +268,15 @@ def _is_address(source: object) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
+def rm_table_of(model: str) -> Mapping[str, Any]:
+    """The RM's table for what a command was given: a campaign file's own, or a folder, hub id or address as source.
+
+    Raises:
+        ConfigError: see ``read_rm_table``.
+    """
+    return read_rm_table(Path(model)) if model.endswith(".toml") else {"source": model}
+
+
 def read_rm_table(path: Path) -> Mapping[str, Any]:
     """The table of the RM in a campaign file.
 

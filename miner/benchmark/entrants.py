@@ -10,7 +10,7 @@ from miner.config import DataSection
 from miner.docsworld.studio import DOCS
 from miner.errors import ConfigError
 from miner.progress import Observer
-from miner.rm_tables import read_rm_table
+from miner.rm_tables import rm_table_of
 
 Entrants = Mapping[str, Mapping[str, Any]]  # by name the RM's table of the campaign file
 
@@ -35,7 +35,7 @@ def entrants(models: Sequence[str], data: DataSection, *, observer: Observer) ->
                 raise ConfigError(f"{sorted(doubled)[0]} is named twice; name each once")
             found |= {name: {"source": source} for name, source in of_docs.items()}
         else:
-            found[shown[model]] = read_rm_table(Path(model)) if model.endswith(".toml") else {"source": model}
+            found[shown[model]] = rm_table_of(model)
     return found
 
 

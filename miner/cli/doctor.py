@@ -21,7 +21,7 @@ MAX_PROMPTS = 64
 
 
 def doctor(
-    model: Annotated[str, typer.Argument(help="Reward model: folder or hub id.")],
+    model: Annotated[str, typer.Argument(help="Reward model: folder, hub id or campaign file.")],
     data: Annotated[str | None, typer.Option(help="Preference data; docstrings where there is none.")] = None,
     prompts: Annotated[int, typer.Option(help="Prompts to examine it on.", min=8)] = MAX_PROMPTS,
     device: o.Device = None,
@@ -31,12 +31,13 @@ def doctor(
     json: o.Json = False,
 ) -> None:
     """Examine a reward model before mining: one table, and exit status 1 where something is red."""
+    from miner.config import parse_config
     from miner.doctor import examine
+    from miner.rm_tables import rm_table_of
 
     watcher = Watcher(quiet=json)
-    loaded = o.load_config(
-        None, stage="mine", rm=model, data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings
-    )
+    given = o.given_values(stage="mine", data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings)
+    loaded = parse_config({"out": "", "rm": rm_table_of(model)}, given, where=model)
     if loaded.rm.kind == "remote":
         raise CapabilityError(
             f"{model} shows its scores alone, and the doctor examines weights and tokenizer. Run it where the RM is"

@@ -18,7 +18,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help="Reward model: folder or hub id.")],
+    model: Annotated[str, typer.Argument(help="Reward model: folder, hub id or campaign file.")],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every machine that gets here.")] = (
         "127.0.0.1"
     ),
@@ -39,9 +39,11 @@ def serve(
 
     Ctrl-C answers what is under way and ends.
     """
+    from miner.config import parse_config
     from miner.errors import ConfigError
     from miner.remote.http import key_from
     from miner.rewards.opening import open_reward_model
+    from miner.rm_tables import rm_table_of
     from miner.serving import RewardServer
     from miner.serving import serve as serve_until_signalled
 
@@ -51,9 +53,8 @@ def serve(
             f"{host} can be reached from other machines: give a key that clients must send, --key-env NAME "
             "(and put TLS before it: keys and texts travel in the clear)"
         )
-    loaded = o.load_config(
-        None, stage="mine", rm=model, data=data or "docs", device=device, dtype=dtype, settings=settings
-    )
+    given = o.given_values(stage="mine", data=data or "docs", device=device, dtype=dtype, settings=settings)
+    loaded = parse_config({"out": "", "rm": rm_table_of(model)}, given, where=model)
     rm = open_reward_model(loaded.rm, {} if data is None else _references(loaded))
     server = RewardServer(rm=rm, host=host, port=port, key=key, max_request_mb=max_request_mb)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, FileSystemLoader
+from markupsafe import Markup
 
 from miner.overopt.figures import FIGURES
 from miner.overopt.summary import StudySummary, summarise_study
 from miner.publishing import replace_text
 from miner.report.ink import DARK, LIGHT, png
-from miner.report.page import HERE as REPORT
-from miner.report.page import Plot, content_security_policy, environment
+from miner.report.page import Plot, asset, content_security_policy, environment
 
 PAGE = "overopt.html"
 HERE = Path(__file__).parent
@@ -25,14 +24,11 @@ def write_overopt_report(folder: Path) -> Path:
 
 def render(summary: StudySummary, plots: dict[str, Plot]) -> str:
     """The whole page."""
-    style = (REPORT / "style.css").read_text(encoding="utf-8")
-    page = environment()
-    page.loader = ChoiceLoader([FileSystemLoader(HERE)])
-    from markupsafe import Markup
-
-    sheet = Markup(style)
-    return page.get_template("overopt.html.jinja").render(
-        policy=content_security_policy("", style), style=sheet, summary=summary, plots=plots
+    style = asset("style.css")
+    return (
+        environment(HERE)
+        .get_template("overopt.html.jinja")
+        .render(policy=content_security_policy(Markup(), style), style=style, summary=summary, plots=plots)
     )
 
 

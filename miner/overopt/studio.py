@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from miner.campaign import Campaign
 from miner.config import CampaignConfig, OveroptSection, parse_config
@@ -16,7 +15,7 @@ from miner.overopt.study import Study
 from miner.overopt.summary import StudySummary, summarise_study
 from miner.progress import Observer
 from miner.rewards.opening import open_reward_model
-from miner.rm_tables import read_rm_table
+from miner.rm_tables import rm_table_of
 from miner.world import open_world, read_prompts
 
 DOCS, NONE = "docs", "none"
@@ -115,9 +114,8 @@ def _scorer(named: str, config: CampaignConfig, observer: Observer) -> Scorer | 
 
 
 def _opened(source: str, config: CampaignConfig) -> Scorer:
-    table = read_rm_table(Path(source)) if source.endswith(".toml") else {"source": source}
     given = parse_config(
-        {"out": "", "data": {"world": DOCS}, "rm": {"device": config.rm.device, **table}}, where=source
+        {"out": "", "data": {"world": DOCS}, "rm": {"device": config.rm.device, **rm_table_of(source)}}, where=source
     )
     prompts = read_prompts(config) if config.data.world is None else ()
     return open_reward_model(given.rm, {p.conversation: p.reference for p in prompts if p.reference is not None})

@@ -31,6 +31,7 @@ class Served:
     ranking_dtype: str = "unknown"
     special_tokens: tuple[str, ...] = ()
     flops_per_token: float = 0.0
+    compares: bool = False
 
 
 class Endpoint(ABC):
@@ -233,6 +234,7 @@ def _served(answer: Any) -> Served:
         ranking_dtype=member(answer, "ranking_dtype", str),
         special_tokens=tuple(special),
         flops_per_token=number(member(answer, "flops_per_token", (int, float))),
+        compares=member(answer, "compares", bool),
     )
 
 

@@ -41,6 +41,7 @@ class RemoteRewardModel(RewardModel):
     special_tokens: tuple[str, ...] = field(init=False)
     flops_per_token: float = field(init=False)
     device: str = field(init=False)
+    compares: bool = field(init=False)
     is_metered = True
 
     def __post_init__(self) -> None:
@@ -50,6 +51,7 @@ class RemoteRewardModel(RewardModel):
         self.pipeline_hash = digest(["remote", served.pipeline_hash, self.words_of.identity])
         self.reward_dtype, self.ranking_dtype = served.reward_dtype, served.ranking_dtype
         self.special_tokens = served.special_tokens
+        self.compares = served.compares
         self.flops_per_token = served.flops_per_token
         self.device = f"remote, {self.endpoint.client.root}"
 

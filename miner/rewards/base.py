@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from attacks.queries import Share, Swap, SwapTable
 from corpus.records import Conversation, Prompt
-from miner.errors import CapabilityError, TooLongError
+from miner.errors import CapabilityError, ModelError, TooLongError
+
+NO_REFERENCE = "Give preference data with a good answer to every prompt, or leave those without one out"
+SHOWN = 60  # characters of a prompt in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class RewardModel(ABC):
     n_parameters: int = 0  # of the weights in this process
     is_trainable: bool = False  # whether a patch can retrain it
     is_metered: bool = False  # whether a text scored may cost money, so that none is scored to see how long it takes
+    compares: bool = False  # whether rewards are relative to the prompt's reference, which then has 0
     can_truncate: bool = True  # whether over-long inputs can be cut; where not, clean measurements leave them out
 
     @property
@@ -71,11 +75,26 @@ class RewardModel(ABC):
         Raises:
             ModelError: this RM compares with the reference, and a prompt has none.
         """
-        del prompts
+        lone = [prompt for prompt in prompts if prompt.reference is None] if self.compares else []
+        if lone:
+            raise ModelError(
+                f"{self.name} only compares, and {len(lone)} of {len(prompts)} prompts of the {lone[0].split} split "
+                f"have no reference, such as {lone[0].conversation[-1].content[:SHOWN]!r}. {NO_REFERENCE}"
+            )
 
     def clean_pairs(self, prompts: Sequence[Prompt]) -> list[Pair]:
-        """The clean texts whose rewards set the bar: the references, unless rewards are relative to them."""
-        return [Pair(prompt.conversation, prompt.reference) for prompt in prompts if prompt.reference is not None]
+        """The clean texts whose rewards set the bar: the references.
+
+        A reference against itself says nothing: where rewards are relative to it they are the second answers, rejected
+        ones, else other prompts' references.
+        """
+        known = [prompt for prompt in prompts if prompt.reference is not None]
+        if not self.compares:
+            return [Pair(prompt.conversation, str(prompt.reference)) for prompt in known]
+        others = [*known[1:], *known[:1]]
+        return [Pair(prompt.conversation, text) for prompt in known for text in prompt.rejected] or [
+            Pair(one.conversation, str(other.reference)) for one, other in zip(known, others, strict=True)
+        ]
 
     @abstractmethod
     def reward(self, pair: Pair) -> float:

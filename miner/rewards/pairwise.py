@@ -15,15 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from attacks.queries import Share, Swap, SwapTable
-from corpus.records import Conversation, Message, Prompt, digest
+from corpus.records import Conversation, Message, digest
 from miner.errors import ModelError
 from miner.rewards import swaps as swap_search
-from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
+from miner.rewards.base import NO_REFERENCE, SHOWN, Pair, RelaxRequest, RewardModel, SwapRequest
 from miner.rewards.template_pipeline import RIVAL_FIRST, RIVAL_SECOND
 from miner.rewards.transformer import TransformerRewardModel
-
-NO_REFERENCE = "Give preference data with a good answer to every prompt, or leave those without one out"
-SHOWN = 60  # characters of a prompt in a message
 
 
 @dataclass(kw_only=True, eq=False)
@@ -32,6 +29,7 @@ class PairwiseRewardModel(RewardModel):
 
     comparer: TransformerRewardModel
     references: Mapping[Conversation, str]
+    compares = True
     can_truncate = False
 
     def __post_init__(self) -> None:
@@ -49,29 +47,6 @@ class PairwiseRewardModel(RewardModel):
     @property
     def has_gradients(self) -> bool:
         return self.comparer.has_gradients
-
-    def require_prompts(self, prompts: Sequence[Prompt]) -> None:
-        lone = [prompt for prompt in prompts if prompt.reference is None]
-        if lone:
-            raise ModelError(
-                f"{self.name} only compares, and {len(lone)} of {len(prompts)} prompts of the {lone[0].split} split "
-                f"have no reference, such as {_shown(lone[0].conversation)}. {NO_REFERENCE}"
-            )
-
-    def clean_pairs(self, prompts: Sequence[Prompt]) -> list[Pair]:
-        """Second answers: a reference against itself says nothing. Rejected ones, else other prompts' references.
-
-        Raises:
-            ModelError: not one prompt has a reference.
-        """
-        known = [prompt for prompt in prompts if prompt.reference is not None]
-        if not known:
-            self.require_prompts(prompts)
-        second = [Pair(prompt.conversation, text) for prompt in known for text in prompt.rejected]
-        if second:
-            return second
-        others = [*known[1:], *known[:1]]
-        return [Pair(one.conversation, str(other.reference)) for one, other in zip(known, others, strict=True)]
 
     def reward(self, pair: Pair) -> float:
         first, second = (self.comparer.reward(one) for one in self._both_orders(pair))

@@ -12,7 +12,7 @@ import remote_faults as faults
 from remote_faults import faulty_server
 
 from attacks import known_attacks
-from corpus.records import Message
+from corpus.records import Message, Prompt
 from miner.config import parse_config
 from miner.errors import CapabilityError, ConfigError, ModelError, OutageError, RemoteError, TooLongError
 from miner.oracle import Oracle
@@ -71,6 +71,37 @@ def test_it_is_the_served_rm(remote: RemoteRewardModel, local: RewardModel) -> N
     assert remote.name == local.name
     assert remote.pipeline_hash != local.pipeline_hash, "its edits are drawn from other words"
     assert not remote.is_trainable
+    assert not remote.compares
+
+
+def test_a_served_rm_that_compares_sets_its_bar_by_second_answers(
+    local: RewardModel, server: RewardServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "compares", True)
+    remote = open_at(server.url)
+    prompts = [Prompt(conversation=PROMPT, reference="Good.", rejected=("Bad.",)), Prompt(conversation=TALK)]
+    assert remote.compares
+    assert remote.clean_pairs(prompts) == [Pair(PROMPT, "Bad.")]
+    with pytest.raises(ModelError, match="only compares, and 1 of 2 prompts"):
+        remote.require_prompts(prompts)
+
+
+def test_lengths_survive_a_cache_that_is_full(remote: RemoteRewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miner.remote.endpoints.LENGTHS_KEPT", 8)
+    pairs = [Pair(PROMPT, f"word {n}") for n in range(30)]
+    assert remote.lengths(pairs[:6]) == remote.lengths(pairs)[:6]
+
+
+def test_a_key_that_is_echoed_is_never_shown_not_even_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-" + "ABCDEFGH" * 4
+    monkeypatch.setenv("THE_KEY", key)
+    body = f"{'x' * 100} Incorrect key {key}"
+    with (
+        faulty_server(lambda _path, _payload: faults.status(401, body)) as server,
+        pytest.raises(RemoteError) as caught,
+    ):
+        open_at(server.url, key_env="THE_KEY")
+    assert "sk-" not in str(caught.value)
 
 
 def test_rewards_are_those_of_the_rm_where_it_is_served(remote: RemoteRewardModel, local: RewardModel) -> None:
@@ -128,6 +159,7 @@ INFO = {
     "ranking_dtype": "float32",
     "special_tokens": [],
     "flops_per_token": 2.0,
+    "compares": False,
 }
 
 
