@@ -95,7 +95,8 @@ def _read(
         padded = [[*row.ids, *[policy.start_token] * (longest - len(row.ids))] for row in batch]
         with torch.inference_mode():
             logits = policy.model(input_ids=torch.tensor(padded, device=device)).logits  # right padding is inert
-            yield batch, logits[:, len(head) - 1 :].float().log_softmax(-1)
+            read = logits[:, len(head) - 1 :].float().log_softmax(-1)
+        yield batch, read  # outside: a generator that is left in the mode would leave its caller in it
 
 
 def _cut(rows: Sequence[_Row], values: torch.Tensor) -> dict[int, Floats]:

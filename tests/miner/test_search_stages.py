@@ -106,11 +106,11 @@ def test_a_seeded_search_does_not_feed_on_its_own_stage(cycled: Campaign) -> Non
 
 def test_another_pool_is_another_attempt(cycled: Campaign) -> None:
     driver = cycled.driver(0)
-    without = cycled._criteria_hash(driver)
+    without = cycled.criteria_hash(driver)
     driver.oracle.seeds = [("p", "some text")]
-    with_one = cycled._criteria_hash(driver)
+    with_one = cycled.criteria_hash(driver)
     driver.oracle.seeds = [("p", "other text")]
-    assert len({without, with_one, cycled._criteria_hash(driver)}) == 3
+    assert len({without, with_one, cycled.criteria_hash(driver)}) == 3
 
 
 def test_prompts_together_are_not_those_that_reach_is_measured_on(cycled: Campaign) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -13,6 +15,7 @@ from miner.language_models import load_language_model
 from miner.overopt import rl
 from miner.overopt.log import RunLog, read_samples, read_steps
 from miner.overopt.rl import RlRun
+from miner.rewards.base import Pair
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -31,7 +34,11 @@ def test_every_measured_step_and_every_training_step_is_stored(toy_run: Callable
 
 
 def test_the_first_measurement_is_the_reference_itself(toy_run: Callable[..., RlRun]) -> None:
-    run = toy_run()
+    def uneven(pairs: Sequence[Pair]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """A reward that differs between any two answers, so that there is something to learn from each."""
+        return np.array([float(sum(map(ord, pair.response)) % 97) for pair in pairs])
+
+    run = replace(toy_run(learning_rate=1e-2), ranking=uneven)
     run.run()
     rows = read_samples(run.folder)
     assert all(abs(row.kl) < 1e-3 for row in rows if row.step == 0)
