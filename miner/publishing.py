@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
+
+from miner.errors import DataError
+
+T = TypeVar("T")
 
 
 def replace_text(path: Path, text: str) -> Path:
@@ -13,3 +18,19 @@ def replace_text(path: Path, text: str) -> Path:
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
     return path
+
+
+def read_stored(path: Path, kind: type[T], what: str) -> T | None:
+    """The dataclass ``kind`` that the JSON file holds; None where there is no file.
+
+    Raises:
+        DataError: it is not ``what`` of this version.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    if not path.exists():
+        return None
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DataError(f"{path} is not {what} of this version: {error.errors()[0]['msg']}") from error

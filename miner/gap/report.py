@@ -7,11 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from miner.errors import DataError
 from miner.gap.selection import Turn
-from miner.publishing import replace_text
+from miner.publishing import read_stored, replace_text
 from miner.statistics import Difference, Mean, Rate
 
 FILE_NAME = "gap.json"
@@ -96,10 +93,4 @@ def read_gap(folder: Path) -> GapReport | None:
     Raises:
         DataError: it is not one of this version.
     """
-    path = folder / FILE_NAME
-    if not path.exists():
-        return None
-    try:
-        return TypeAdapter(GapReport).validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise DataError(f"{path} is not a gap report of this version: {error.errors()[0]['msg']}") from error
+    return read_stored(folder / FILE_NAME, GapReport, "a gap report")
