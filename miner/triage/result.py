@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from corpus.records import Form, Split
-from miner.publishing import replace_text
+from miner.publishing import read_stored, replace_text
 from miner.statistics import Rate
 
 FOLDER_NAME = "triage"
@@ -133,8 +133,9 @@ class TriageResult:
 
 
 def read_triage(run: Path) -> TriageResult | None:
-    """The triage stored in a run's folder; None where it was never triaged."""
-    from pydantic import TypeAdapter
+    """The triage stored in a run's folder; None where it was never triaged.
 
-    path = run / FOLDER_NAME / FILE_NAME
-    return TypeAdapter(TriageResult).validate_json(path.read_bytes()) if path.exists() else None
+    Raises:
+        DataError: it is not one of this version.
+    """
+    return read_stored(run / FOLDER_NAME / FILE_NAME, TriageResult, "a triage")
