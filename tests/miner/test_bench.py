@@ -21,6 +21,7 @@ from miner.benchmark.page import PAGE_NAME, write_page
 from miner.benchmark.run import break_costs
 from miner.benchmark.suite import UNIVERSAL
 from miner.campaign import Campaign
+from miner.cli.bench import _troubles
 from miner.config import DataSection
 from miner.docsworld.zoo import longer
 from miner.errors import ConfigError, ModelError
@@ -352,3 +353,5 @@ def test_findings_that_are_not_taken_are_skipped_tests(
     write_junit(report, tmp_path / "junit.xml", limit=0.0)
     (suite,) = ElementTree.parse(tmp_path / "junit.xml").getroot().findall("testsuite")
     assert (suite.get("tests"), suite.get("skipped")) == ("1", "1")
+    (line,) = _troubles(report, 1)
+    assert "takes none of the 1 findings: nothing was replayed" in line, "which ends with status 1, not 0"

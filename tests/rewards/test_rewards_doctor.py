@@ -13,6 +13,7 @@ import pytest
 import rewards_own_code as own
 import torch
 import transformers as hf
+from asking_models import PAIRWISE
 from rewards_heads import Built
 from rewards_models import ARCHITECTURES, ENCODERS, conversation
 from rewards_tokenizers import SENTENCES, byte_level, fast
@@ -396,6 +397,17 @@ def test_a_sound_model_of_another_shape_is_not_accused(
     report = examined(tmp_path / "rm", **make(tmp_path / "rm", folder_of))
     assert red(report) <= JUDGED_BY_TEXT, [d for d in report.diagnoses if d.colour == "red"]
     assert len(report.diagnoses) >= 12
+
+
+def test_an_rm_that_only_compares_is_not_accused_of_giving_references_nothing(
+    asking_folder_of: Callable[[str], Path],
+) -> None:
+    model, asked = PAIRWISE["answer, chat"]
+    report = examined(asking_folder_of(model), kind="pairwise", pairwise=asked)
+    assert "finite rewards" not in red(report), [d for d in report.diagnoses if d.colour == "red"]
+    assert {"finite rewards", "repeatable", "trivial answers", "preference accuracy"} <= {
+        d.examination for d in report.diagnoses
+    }
 
 
 def test_a_head_that_nobody_named_is_suggested(tmp_path: Path) -> None:

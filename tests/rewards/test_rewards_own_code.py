@@ -14,6 +14,7 @@ from rewards_own_code import plain, save
 
 from miner.errors import CapabilityError, ModelError
 from miner.rewards.base import SwapRequest
+from miner.rewards.identity import fingerprint
 from miner.rewards.loading import open_classifier
 from miner.rewards.remote_code import code_files, code_hash
 from miner.rm_tables import RewardModelSection
@@ -133,6 +134,22 @@ def test_pinned_code_is_refused_once_it_changed(tmp_path: Path) -> None:
     message = refusal(folder, code_hash=pinned)
     assert "it changed. Read modeling_tiny.py" in message
     assert opened(folder).fingerprint != before.fingerprint
+
+
+def test_code_in_a_folder_below_counts_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save(tmp_path / "rm", "tensor")
+    pinned, before = code_hash(code_files(folder)), fingerprint(folder)
+    (folder / "below").mkdir()
+    (folder / "below" / "more.py").write_text("A = 1\n", encoding="utf-8")
+    assert code_hash(code_files(folder)) != pinned
+    assert fingerprint(folder) != before
+    opened(folder)
+    assert "below/more.py" in capsys.readouterr().err
+
+
+def test_a_tokenizer_that_brings_code_is_refused(tmp_path: Path) -> None:
+    folder, other = save(tmp_path / "rm", "tensor"), save(tmp_path / "other", "tensor")
+    assert "brings code of its own, which rm.code_hash does not cover" in refusal(folder, tokenizer=str(other))
 
 
 def test_code_of_another_repository_is_refused(tmp_path: Path) -> None:
