@@ -68,7 +68,9 @@ def diversity(
 
     watcher = Watcher(quiet=json)
     no_rm = None if data == "docs" else "none"  # a campaign needs one; here none takes part
-    loaded = o.load_config(None, stage="mine", rm=no_rm, data=data, seed=seed, device=device, settings=settings)
+    loaded = o.load_config(
+        None, o.given_values(stage="mine", rm=no_rm, data=data, seed=seed, device=device, settings=settings)
+    )
     chosen = Settings(
         samples=samples,
         max_new_tokens=max_new_tokens,

@@ -57,7 +57,7 @@ def gap(
 
     watcher = Watcher(quiet=json)
     loaded = o.load_config(
-        None, stage="mine", rm=rm, data=data, seed=seed, device=device, dtype=dtype, settings=settings
+        None, o.given_values(stage="mine", rm=rm, data=data, seed=seed, device=device, dtype=dtype, settings=settings)
     )
     plan = SamplePlan(n=samples, max_new_tokens=max_new_tokens, temperature=temperature, seed=loaded.seed)
     asked = prompts_of(loaded, prompts) if prompts else ()

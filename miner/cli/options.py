@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,37 +37,14 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, wit
 Round = Annotated[int, typer.Option("--round", help="Which RM: 0 is the one given, n the one after n patches.")]
 
 
-def load_config(
-    path: Path | None,
-    *,
-    stage: str,
-    out: str | None = None,
-    seed: int | None = None,
-    rm: str | None = None,
-    data: str | None = None,
-    policy: str | None = None,
-    reference_lm: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    attacks: list[str] | None = None,
-    budget: int | None = None,
-    prompts: int | None = None,
-    ascii_only: bool = False,
-    settings: list[str] | None = None,
-    rounds: int | None = None,
-) -> CampaignConfig:
-    """The campaign file with the command line's values on top; the file may be left out.
+def load_config(path: Path | None, given: Mapping[str, Any]) -> CampaignConfig:
+    """The campaign file with what was ``given`` on top (see ``given_values``); the file may be left out.
 
     Raises:
         ConfigError: see ``miner.config.read_config``.
     """
     from miner.config import parse_config, read_config
 
-    given = given_values(
-        stage=stage, out=out, seed=seed, rm=rm, data=data, policy=policy, reference_lm=reference_lm, device=device,
-        dtype=dtype, attacks=attacks, budget=budget, prompts=prompts, ascii_only=ascii_only, settings=settings,
-        rounds=rounds,
-    )  # fmt: skip
     if path is not None:
         return read_config(path, given)
     return parse_config({"out": "runs/campaign"}, given, where="command line")
@@ -118,12 +96,10 @@ def given_values(
     return given | _parsed_settings(settings or [])
 
 
-def existing_or(config: Path | None, out_folder: str | None, **given: Any) -> CampaignConfig:
+def existing_or(path: Path | None, given: Mapping[str, Any]) -> CampaignConfig:
     """The campaign file given; without one, the config stored in the run's folder, where there is one."""
-    stage = given.pop("stage", "mine")
-    if config is None and out_folder is not None and (Path(out_folder) / "campaign.toml").exists():
-        config = Path(out_folder) / "campaign.toml"
-    return load_config(config, stage=stage, out=out_folder, **given)
+    stored = Path(str(given.get("out", ""))) / "campaign.toml"
+    return load_config(stored if path is None and "out" in given and stored.exists() else path, given)
 
 
 def _parsed_settings(settings: list[str]) -> dict[str, Any]:

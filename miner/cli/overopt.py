@@ -56,9 +56,20 @@ def overopt(
     if kl:
         asked.append(f"overopt.kl={list(kl)}")
     loaded = o.existing_or(
-        config, out_folder, rm=rm, data=data, policy=policy, reference_lm=reference_lm, seed=seed, device=device,
-        dtype=dtype, settings=[*asked, *(settings or [])],
-    )  # fmt: skip
+        config,
+        o.given_values(
+            stage="mine",
+            out=out_folder,
+            rm=rm,
+            data=data,
+            policy=policy,
+            reference_lm=reference_lm,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            settings=[*asked, *(settings or [])],
+        ),
+    )
     if dry_run:
         return _say_plan(loaded, json=json)
     from miner.overopt.report import write_overopt_report

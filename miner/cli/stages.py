@@ -58,20 +58,22 @@ def mine(
     """Attack prompts of the train split; store what is confirmed and certified."""
     loaded = o.load_config(
         config,
-        stage="mine",
-        out=out_folder,
-        rm=rm,
-        data=data,
-        policy=policy,
-        reference_lm=reference_lm,
-        attacks=attack,
-        budget=budget,
-        prompts=prompts,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        ascii_only=ascii_only,
-        settings=settings,
+        o.given_values(
+            stage="mine",
+            out=out_folder,
+            rm=rm,
+            data=data,
+            policy=policy,
+            reference_lm=reference_lm,
+            attacks=attack,
+            budget=budget,
+            prompts=prompts,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            ascii_only=ascii_only,
+            settings=settings,
+        ),
     )
     if dry_run:
         return _dry_run(loaded, ("mine",), json=json)
@@ -95,7 +97,10 @@ def patch(
     dry_run: o.DryRun = False,
 ) -> None:
     """Retrain the RM on the mined findings of the train split; writes rounds/<n+1>/model."""
-    loaded = o.existing_or(config, out_folder, rm=rm, data=data, seed=seed, device=device, settings=settings)
+    loaded = o.existing_or(
+        config,
+        o.given_values(stage="mine", out=out_folder, rm=rm, data=data, seed=seed, device=device, settings=settings),
+    )
     if dry_run:
         return _dry_run(loaded, ("patch",), json=json)
     campaign = _open(loaded, json=json)
@@ -128,20 +133,22 @@ def evaluate(
     """Attack held-out prompts with every attack and the control, and take the clean accuracy."""
     loaded = o.existing_or(
         config,
-        out_folder,
-        stage="evaluate",
-        rm=rm,
-        data=data,
-        policy=policy,
-        reference_lm=reference_lm,
-        attacks=attack,
-        budget=budget,
-        prompts=prompts,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        ascii_only=ascii_only,
-        settings=settings,
+        o.given_values(
+            out=out_folder,
+            stage="evaluate",
+            rm=rm,
+            data=data,
+            policy=policy,
+            reference_lm=reference_lm,
+            attacks=attack,
+            budget=budget,
+            prompts=prompts,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            ascii_only=ascii_only,
+            settings=settings,
+        ),
     )
     if dry_run:
         return _dry_run(loaded, ("evaluate",), json=json)
@@ -172,21 +179,23 @@ def cycle(
     """Rounds of mine, patch and evaluate, then the report."""
     loaded = o.load_config(
         config,
-        stage="both",
-        out=out_folder,
-        rm=rm,
-        data=data,
-        policy=policy,
-        reference_lm=reference_lm,
-        attacks=attack,
-        budget=budget,
-        prompts=prompts,
-        rounds=rounds,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        ascii_only=ascii_only,
-        settings=settings,
+        o.given_values(
+            stage="both",
+            out=out_folder,
+            rm=rm,
+            data=data,
+            policy=policy,
+            reference_lm=reference_lm,
+            attacks=attack,
+            budget=budget,
+            prompts=prompts,
+            rounds=rounds,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            ascii_only=ascii_only,
+            settings=settings,
+        ),
     )
     _cycle_and_report(loaded, json=json, dry_run=dry_run)
 
@@ -213,17 +222,19 @@ def tune(
     """Find an attack's best hyper-parameters for an RM (Optuna); writes tuned.toml, a campaign file with them."""
     loaded = o.existing_or(
         config,
-        out_folder,
-        stage="tune",
-        rm=rm,
-        data=data,
-        reference_lm=reference_lm,
-        budget=budget,
-        prompts=prompts,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        settings=[*(settings or []), *([f"tune.trials={trials}"] if trials is not None else [])],
+        o.given_values(
+            out=out_folder,
+            stage="tune",
+            rm=rm,
+            data=data,
+            reference_lm=reference_lm,
+            budget=budget,
+            prompts=prompts,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            settings=[*(settings or []), *([f"tune.trials={trials}"] if trials is not None else [])],
+        ),
     )
     if dry_run:
         return _dry_run(loaded, ("tune",), json=json)
