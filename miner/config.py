@@ -166,6 +166,7 @@ class OveroptSection(Section):
     ``gold`` and ``second`` are "docs" (docs world's own), an RM (folder, hub id, address, campaign file), several
     joined by commas (their mean), or "none"; left out, docs world's own where the world is that, else none. ``target``
     is optimised instead of the RM alone: "less" is RM − ``weight`` · second, "mean", "min" and "variance" mix the two.
+    Every checkpoint is turned on ``mine`` train prompts as attack ``rl``, best of ``mine_samples``.
     """
 
     method: Literal["rl", "bon", "both"] = "both"
@@ -190,6 +191,8 @@ class OveroptSection(Section):
     weight: float = Field(0.5, ge=0)
     pool: int = Field(1024, ge=2)
     pool_prompts: int = Field(16, ge=1)
+    mine: int = Field(0, ge=0)
+    mine_samples: int = Field(64, ge=1)
 
 
 class PatchSection(Section):

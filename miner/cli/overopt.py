@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from miner.cli import options as o
 from miner.cli.output import Watcher, err, out, plain, print_json
-from miner.cli.overopt_tables import laws_table, runs_table
+from miner.cli.overopt_tables import comparison_table, laws_table, runs_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,22 @@ def overopt(
         list[float] | None, typer.Option(help="KL weight, per nat; repeat for more runs.", show_default=False)
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs per KL weight.", show_default=False)] = None,
+    mine: Annotated[
+        int | None,
+        typer.Option(
+            help="Train prompts to turn every checkpoint on as attack 'rl'; finds enter the corpus.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another study's folder (RUN/overopt) to compare with; a patched RM's is compared with "
+            "the first's unasked.",
+            show_default=False,
+        ),
+    ] = None,
     round_number: o.Round = 0,
     seed: o.Seed = None,
     device: o.Device = None,
@@ -51,7 +68,14 @@ def overopt(
     dry_run: o.DryRun = False,
 ) -> None:
     """Optimise a policy against an RM by RL and by best-of-n; name the step at which it starts to game."""
-    given: dict[str, Any] = {"gold": gold, "second": second, "method": method, "steps": steps, "seeds": seeds}
+    given: dict[str, Any] = {
+        "gold": gold,
+        "second": second,
+        "method": method,
+        "steps": steps,
+        "seeds": seeds,
+        "mine": mine,
+    }
     asked = [f"overopt.{key}={_toml(value)}" for key, value in given.items() if value is not None]
     if kl:
         asked.append(f"overopt.kl={list(kl)}")
@@ -76,13 +100,15 @@ def overopt(
     from miner.overopt.studio import run_study
 
     watcher = Watcher(quiet=json)
-    summary = run_study(loaded, round_number, observer=watcher, live=None if json else _live)
-    page = write_overopt_report(summary.folder)
+    summary = run_study(loaded, round_number, observer=watcher, live=None if json else _live, against=against)
+    page = write_overopt_report(summary)
     if json:
         print_json({**plain(summary), "report": str(page)})
         return None
     out().print(runs_table(summary))
     out().print(laws_table(summary))
+    if summary.comparison is not None:
+        out().print(comparison_table(summary.comparison))
     for note in summary.notes:
         out().print(note, markup=False)
     out().print(f"report: {page}", markup=False)

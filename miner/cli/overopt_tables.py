@@ -11,8 +11,10 @@ from miner import safe_text
 
 if TYPE_CHECKING:
     from miner.overopt.changepoint import BendInterval
+    from miner.overopt.comparison import Comparison
     from miner.overopt.fits import Estimate, Fit
     from miner.overopt.summary import RunSummary, StudySummary
+    from miner.statistics import Difference, Rate
 
 
 def runs_table(summary: StudySummary) -> Table:
@@ -40,6 +42,51 @@ def laws_table(summary: StudySummary) -> Table:
         if fit is not None:
             table.add_row(safe_text.terminal(name), *_law(fit))
     return table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """One row a pair of runs; what they show together is the caption."""
+    table = Table(
+        title=f"{safe_text.terminal(comparison.before)} → {safe_text.terminal(comparison.after)}",
+        title_justify="left", box=box.SIMPLE, caption="\n".join(told(comparison)), caption_justify="left",
+    )  # fmt: skip
+    for column in ("run", "games", "onset, step", "onset, nats", "best gold", "gold at the end", "KL at the end"):
+        table.add_column(column, no_wrap=True)
+    for pair in comparison.pairs:
+        sides = (pair.before, pair.after)
+        shown = (
+            [{True: "yes", False: "no", None: "?"}[side.games] for side in sides],
+            ["never" if side.onset is None else f"{side.onset:.0f}" for side in sides],
+            ["never" if side.onset_kl is None else f"{side.onset_kl:.1f}" for side in sides],
+            [f"{side.best_gold:.3f}" for side in sides],
+            [f"{side.last_gold:.3f}" for side in sides],
+            [f"{side.last_kl:.0f}" for side in sides],
+        )
+        table.add_row(safe_text.terminal(pair.run), *(" → ".join(both) for both in shown))
+    return table
+
+
+def told(comparison: Comparison) -> list[str]:
+    """What the pairs show together, a sentence each."""
+    found = []
+    if comparison.games is not None:
+        found.append(f"games: {_rate(comparison.games[0])} → {_rate(comparison.games[1])}")
+    if comparison.later is not None and comparison.further is not None:
+        found.append(f"gaming starts later, or never: {_rate(comparison.later)}; by nats: {_rate(comparison.further)}")
+    if comparison.best_gold is not None and comparison.last_gold is not None:
+        found.append(
+            f"gold at the best step {_change(comparison.best_gold)}, at the end {_change(comparison.last_gold)}"
+        )
+    found += [f"gold at {budget:g} nats {_change(change)}" for budget, change in comparison.budgets]
+    return found
+
+
+def _rate(one: Rate) -> str:
+    return f"{round(one.value * one.n)} of {one.n} [{one.low:.0%}–{one.high:.0%}]"
+
+
+def _change(one: Difference) -> str:
+    return f"{one.value:+.3f} [{one.low:+.3f} to {one.high:+.3f}], n {one.n}"
 
 
 def _cells(run: RunSummary) -> list[str]:

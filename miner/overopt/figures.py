@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from miner.overopt.comparison import BUDGETS
 from miner.overopt.fits import Fit, predicted
 from miner.overopt.summary import Point, RunSummary, StudySummary
 from miner.report import ink as style
@@ -112,8 +113,34 @@ def best_of_n(summary: StudySummary, ink: Ink) -> Figure | None:
     return figure
 
 
+def compared(summary: StudySummary, ink: Ink) -> Figure | None:
+    """Gold at the same distances from the reference policy, before and after: thin by run, thick their mean."""
+    comparison = summary.comparison
+    if comparison is None or not comparison.budgets:
+        return None
+    figure = style.new_figure(ink, 2.9)
+    axes = figure.subplots()
+    style.styled(axes, ink, x="nats from the reference policy", y="gold")
+    axes.set_xscale("log")
+    for number, (name, label) in enumerate((("before", comparison.before), ("after", comparison.after))):
+        gold = np.array([getattr(pair, name).at_budget for pair in comparison.pairs], dtype=np.float64)
+        for row in gold:
+            axes.plot(BUDGETS, row, color=ink.colour(number), linewidth=0.6, alpha=0.4)
+        known = np.isfinite(gold).any(0)
+        means = np.nanmean(gold[:, known], 0)
+        axes.plot(np.array(BUDGETS)[known], means, color=ink.colour(number), linewidth=2.2, marker="o", label=label)
+    style.legend_beside(axes, ink)
+    return figure
+
+
 def _distance(point: Point) -> float:
     return math.sqrt(max(point.kl or 0.0, 0.0))
 
 
-FIGURES = {"steps": against_steps, "distance": against_distance, "signals": signals, "best_of_n": best_of_n}
+FIGURES = {
+    "steps": against_steps,
+    "distance": against_distance,
+    "signals": signals,
+    "best_of_n": best_of_n,
+    "compared": compared,
+}

@@ -49,7 +49,8 @@ STEPS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What a run was made with, and how it ended: ``status`` is "running", "done" or "stopped"."""
+    """What a run was made with, and how it ended: ``status`` is "running", "done" or "stopped"; ``target`` names what
+    was optimised against."""
 
     name: str
     method: str
@@ -59,6 +60,7 @@ class RunInfo:
     status: str = "running"
     reason: str = ""
     last_good: str = ""
+    target: str = ""
 
     def is_over(self, steps: int) -> bool:
         """Whether it was stopped, or has done so many steps."""

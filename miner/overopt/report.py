@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from miner.overopt.figures import FIGURES
-from miner.overopt.summary import StudySummary, summarise_study
+from miner.overopt.summary import StudySummary
 from miner.publishing import replace_text
 from miner.report.ink import DARK, LIGHT, png
 from miner.report.page import Plot, asset, content_security_policy, environment
@@ -16,10 +16,9 @@ PAGE = "overopt.html"
 HERE = Path(__file__).parent
 
 
-def write_overopt_report(folder: Path) -> Path:
-    """Write ``overopt.html`` beside the study's runs. Raises: DataError: see ``summarise_study``."""
-    summary = summarise_study(folder)
-    return replace_text(folder / PAGE, render(summary, _plots(summary)))
+def write_overopt_report(summary: StudySummary) -> Path:
+    """Write ``overopt.html`` beside the study's runs."""
+    return replace_text(summary.folder / PAGE, render(summary, _plots(summary)))
 
 
 def render(summary: StudySummary, plots: dict[str, Plot]) -> str:

@@ -67,6 +67,7 @@ class RlRun:
             models=self.models,
             bar=_bar(self.examination),
             last_good=last.name if last else "",
+            target=self.examination.instruments.rm.name,
         )
         log.open(info, from_step=_step_of(last))
         return self._train(log, info, last, watch)

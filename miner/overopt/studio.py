@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from miner.campaign import Campaign
 from miner.config import CampaignConfig, OveroptSection, parse_config
 from miner.errors import ConfigError
+from miner.mining import MiningReport
 from miner.overopt.ensemble import Ensemble
 from miner.overopt.gold import Gold, OverlapGold, RewardGold, Scorer
 from miner.overopt.measuring import SampleRow, standing
+from miner.overopt.mining import mine_checkpoints
+from miner.overopt.rl import checkpoints_of
 from miner.overopt.settings import RlSettings
 from miner.overopt.study import Study
 from miner.overopt.summary import StudySummary, summarise_study
@@ -24,9 +28,15 @@ Live = Callable[[str, int, int, Sequence[SampleRow]], None]
 
 
 def run_study(
-    config: CampaignConfig, round_number: int, *, observer: Observer, live: Live | None = None
+    config: CampaignConfig,
+    round_number: int,
+    *,
+    observer: Observer,
+    live: Live | None = None,
+    against: Path | None = None,
 ) -> StudySummary:
-    """Make, resume or read every run that the campaign file asks for, and say what they show.
+    """Make, resume or read every run that the campaign file asks for, mine with their checkpoints where it asks for
+    that, and say what they show, beside the study in ``against`` if there is one.
 
     Raises:
         ConfigError: no policy, or an option that does not fit another; and as ``Campaign``.
@@ -42,7 +52,32 @@ def run_study(
             observer.note("best-of-n needs gold to show a curve: --gold")
         with observer.stage("drawing pools for best-of-n") as advance:
             study.pools(n=section.pool, prompts=section.pool_prompts, progress=advance)
-    return summarise_study(study.folder)
+    if section.mine:
+        _mine(config, study, observer)
+    return summarise_study(study.folder, against=against)
+
+
+def _mine(config: CampaignConfig, study: Study, observer: Observer) -> None:
+    section = config.overopt
+    reports = []
+    for run in sorted(study.folder.glob("*/run.json")):
+        if checkpoints := checkpoints_of(run.parent):
+            reports.append(
+                mine_checkpoints(
+                    config,
+                    checkpoints,
+                    n=section.mine_samples,
+                    prompts=section.mine,
+                    max_new_tokens=section.max_new_tokens,
+                    round_number=study.round,
+                    observer=observer,
+                )
+            )
+        else:
+            observer.note(f"{run.parent.name} has no checkpoints left to mine with")
+    if reports:
+        total = MiningReport.total(reports)
+        observer.note(f"attack rl: {total.found} of {total.made + total.skipped} attempts found a winning nonsense")
 
 
 def _train(study: Study, kl: float, seed: int, observer: Observer, live: Live | None) -> None:

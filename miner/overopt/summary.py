@@ -12,6 +12,7 @@ import numpy as np
 from miner.errors import ConfigError, DataError
 from miner.overopt.accuracy import Judged, judge_run
 from miner.overopt.best_of_n import best_of_n_kl, curves, powers
+from miner.overopt.comparison import Comparison, compare_studies, first_round
 from miner.overopt.curves import Curves
 from miner.overopt.detector import Detector
 from miner.overopt.fits import Estimate, Fit, fit
@@ -84,14 +85,18 @@ class StudySummary:
     folder: Path
     runs: tuple[RunSummary, ...]
     pool: PoolSummary | None
+    comparison: Comparison | None
     notes: tuple[str, ...]
 
 
-def summarise_study(folder: Path, detector: Detector | None = None) -> StudySummary:
+def summarise_study(folder: Path, detector: Detector | None = None, *, against: Path | None = None) -> StudySummary:
     """Every run that ``folder`` holds, and the pools where there are some; written to ``summary.json`` there.
+
+    Compared with the study in ``against``; left out, runs against a patched RM with those against the RM as given.
 
     Raises:
         DataError: it holds neither.
+        ConfigError: nothing in it can be compared with ``against``.
     """
     runs = [summarise_run(path.parent, detector or Detector()) for path in sorted(folder.glob("*/run.json"))]
     pool = _pool(folder)
@@ -105,7 +110,15 @@ def summarise_study(folder: Path, detector: Detector | None = None) -> StudySumm
     ]
     if runs and all(run.judged is None for run in runs):
         notes.append("nothing to tell gaming by without gold: give a second RM (--second) or --reference-lm")
-    summary = StudySummary(folder=folder, runs=tuple(runs), pool=pool, notes=tuple(notes))
+    comparison = None
+    if (other := against or first_round(folder)) is not None:
+        try:
+            comparison = compare_studies(other, folder)
+        except ConfigError as error:
+            if against is not None:
+                raise
+            notes.append(f"not compared with the RM as given: {error}")
+    summary = StudySummary(folder=folder, runs=tuple(runs), pool=pool, comparison=comparison, notes=tuple(notes))
     stored = {key: value for key, value in asdict(summary).items() if key != "folder"}
     replace_text(folder / "summary.json", json.dumps(_finite(stored), indent=1) + "\n")
     return summary

@@ -90,7 +90,7 @@ def test_mined_text_cannot_act_in_the_page(study: tuple[Path, list[str]], tmp_pa
     log = RunLog(folder / run_name(0.1, 0))
     log.samples = [replace(row, response="<script>alert(1)</script>\u202e") for row in read_samples(log.folder)]
     log.write_rows()
-    page = write_overopt_report(folder).read_text(encoding="utf-8")
+    page = write_overopt_report(summarise_study(folder)).read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e" in page
     assert "<script" not in page
 
