@@ -7,38 +7,47 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from miner.campaign import Campaign
-from miner.config import CampaignConfig
-from miner.docsworld import studio
+from miner.config import CampaignConfig, DataSection
+from miner.docsworld import studio, zoo
 from miner.overopt.curves import Curves
+from miner.overopt.ensemble import Ensemble
 from miner.overopt.gold import OverlapGold, Scorer
 from miner.overopt.log import RunLog, read_samples
+from miner.overopt.measuring import standing
 from miner.overopt.rl import remove_checkpoints
 from miner.overopt.settings import RlSettings
 from miner.overopt.study import Study, run_name
 from miner.progress import Observer
-from policy_bench.flawed import Flawed
+from miner.rewards import load_reward_model
+from miner.rewards.base import RewardModel
 
-Target = Literal["the", "the-half", "lexical-the", "encoder"]
+Target = Literal["encoder", "encoder-1", "patched", "length-biased", "lexical", "mean", "min", "variance", "less"]
+"""What is optimised: docs world's RM, the same trained with another seed, after a patch, one that learnt to like
+length, the one that counts words; mixes of three encoders of other seeds, and encoder − 0.5 · lexical."""
+TARGETS: tuple[Target, ...] = get_args(Target)
+MIXES: tuple[Target, ...] = ("mean", "min", "variance", "less")
 
 SETTINGS = RlSettings(
-    steps=30,
+    steps=60,
     kl=0.005,
-    prompts_per_step=8,
-    samples_per_prompt=4,
-    max_new_tokens=20,
-    min_new_tokens=20,
+    prompts_per_step=16,
+    samples_per_prompt=8,
+    max_new_tokens=12,
+    min_new_tokens=12,
     learning_rate=1e-3,
-    eval_every=2,
+    eval_every=3,
     eval_prompts=48,
-    checkpoint_every=10,
+    checkpoint_every=15,
 )
-WEAK, MIDDLE, STRONG = 0.005, 0.05, 1.0  # KL weights; whether a run games is for gold to say
-STRENGTH = 8.0  # of the planted flaw: what an answer of nothing but the word gains, in raw reward
+QUICK_STEPS = 18
+LONG = 150  # of the first few runs: to the collapse
+NONE, WEAK, STRONG = 0.0, 0.005, 1.0  # KL weights; whether a run games is for gold to say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +67,25 @@ class Spec:
 
 def specs(*, quick: bool) -> list[Spec]:
     """All of them; ``quick`` the first few."""
-    weak = [Spec(target="the", kl=WEAK, seed=seed, tuning=seed < 3) for seed in range(9)]
-    middle = [Spec(target="the", kl=MIDDLE, seed=seed, tuning=seed < 1) for seed in range(6)]
-    lexical = [Spec(target="lexical-the", kl=WEAK, seed=seed, tuning=seed < 1) for seed in range(6)]
-    strong = [
-        Spec(target=target, kl=STRONG, seed=seed, tuning=seed < 1)
-        for seed in range(6)
-        for target in ("the", "lexical-the")
-    ]
-    half = [Spec(target="the-half", kl=WEAK, seed=seed, steps=40) for seed in range(4)]
-    unflawed = [Spec(target="encoder", kl=WEAK, seed=seed, steps=40) for seed in range(3)]
-    mixed = _interleaved(weak, strong, lexical, middle, half, unflawed)
+
+    def some(target: Target, kl: float, n: int, *, tuning: int = 0, long: int = 0) -> list[Spec]:
+        return [
+            Spec(target=target, kl=kl, seed=s, tuning=s < tuning, steps=LONG if s < long else SETTINGS.steps)
+            for s in range(n)
+        ]
+
+    mixed = _interleaved(
+        some("encoder", WEAK, 9, tuning=3, long=3),
+        some("encoder", STRONG, 6, tuning=1),
+        some("patched", WEAK, 6),
+        some("encoder", NONE, 4, tuning=1),
+        some("lexical", STRONG, 5, tuning=1),
+        some("lexical", WEAK, 4, tuning=1),
+        some("length-biased", WEAK, 4),
+        some("encoder-1", WEAK, 4),
+        some("encoder-1", STRONG, 3),
+        *(some(mix, WEAK, 3) for mix in MIXES),
+    )
     return mixed[:4] if quick else mixed
 
 
@@ -85,35 +102,54 @@ class Bench:
     quick: bool = False
 
     def __post_init__(self) -> None:
-        raw = {"out": str(self.out / "campaign"), "data": {"world": "docs"}, "rm": {"device": "cpu"}}
-        self.config = CampaignConfig.model_validate(raw)
+        self.config = _docs_world(self.out / "campaign", seed=0)
         self.campaign = Campaign(self.config, self.observer)
         self.lexical = studio.second_rm(self.config, observer=self.observer)
-        self.policy = studio.restating_policy(self.config, observer=self.observer).source
+        self.policy = studio.policy(self.config, observer=self.observer).source
         self._studies: dict[str, Study] = {}
 
+    @cached_property
+    def encoders(self) -> tuple[RewardModel, ...]:
+        """Docs world's RM and two more, trained as it is with other seeds."""
+        others = [_docs_world(self.out / "campaign", seed=seed) for seed in (1, 2)]
+        sources = [studio.reward_model(config, observer=self.observer) for config in others]
+        return (self.campaign.rm(0), *(load_reward_model(source, device="cpu") for source in sources))
+
     def target(self, name: Target) -> Scorer:
-        encoder = self.campaign.rm(0)
         match name:
-            case "the":
-                return Flawed(rm=encoder, words=("the",), strength=STRENGTH)
-            case "the-half":
-                return Flawed(rm=encoder, words=("the",), strength=STRENGTH / 2)
-            case "lexical-the":
-                return Flawed(rm=self.lexical, words=("the",), strength=STRENGTH)
             case "encoder":
-                return encoder
+                return self.campaign.rm(0)
+            case "encoder-1":
+                return self.encoders[1]
+            case "lexical":
+                return self.lexical
+            case "patched" | "length-biased":
+                found = zoo.resolve([f"docs:{name}"], DataSection(world="docs"), observer=self.observer)
+                return load_reward_model(found[f"docs:{name}"], device="cpu")
+            case "less":
+                return self._mixed((self.campaign.rm(0), self.lexical), name)
+            case "mean" | "min" | "variance":
+                return self._mixed(self.encoders, name)
+
+    def _mixed(self, rms: tuple[Scorer, ...], mix: Literal["mean", "min", "variance", "less"]) -> Ensemble:
+        calibration, quantile = self.campaign.world.by_split["calibration"], self.config.criteria.quantile
+        return Ensemble(members=tuple((rm, standing(rm, calibration, quantile)) for rm in rms), mix=mix)
 
     def study(self, name: Target) -> Study:
-        """The second RM is the lexical one, and the encoder where that is the target."""
+        """The second RM is the lexical one, and where that is in the target an encoder that is not."""
         if name not in self._studies:
+            second: Scorer = self.lexical
+            if name == "lexical":
+                second = self.campaign.rm(0)
+            elif name == "less":
+                second = self.encoders[1]
             self._studies[name] = Study(
                 campaign=self.campaign,
                 policy_source=self.policy,
                 target=self.target(name),
-                settings=replace(SETTINGS, steps=12) if self.quick else SETTINGS,
+                settings=replace(SETTINGS, steps=QUICK_STEPS) if self.quick else SETTINGS,
                 gold=OverlapGold(),
-                second=self.campaign.rm(0) if name == "lexical-the" else self.lexical,
+                second=second,
                 place=self.out / name,
             )
         return self._studies[name]
@@ -121,8 +157,7 @@ class Bench:
     def make(self, spec: Spec, *, keep_checkpoints: bool) -> None:
         """The run, made or resumed; one line about it on stderr."""
         study, started = self.study(spec.target), time.process_time()
-        steps = min(spec.steps, 12) if self.quick else spec.steps
-        info = study.run(kl=spec.kl, seed=spec.seed, steps=steps)
+        info = study.run(kl=spec.kl, seed=spec.seed, steps=QUICK_STEPS if self.quick else spec.steps)
         folder = study.folder / info.name
         if not keep_checkpoints:
             remove_checkpoints(folder)
@@ -130,6 +165,11 @@ class Bench:
         told = "  ".join(f"{n} {curves.mean(n)[0]:.2f} → {curves.mean(n)[-1]:.2f}" for n in ("proxy", "gold", "second"))
         spent = time.process_time() - started
         print(f"{spec.name}: {info.status} {info.reason}  {told}  {spent:.0f} CPU s", file=sys.stderr, flush=True)
+
+
+def _docs_world(out: Path, *, seed: int) -> CampaignConfig:
+    raw = {"out": str(out), "seed": seed, "data": {"world": "docs"}, "rm": {"device": "cpu"}}
+    return CampaignConfig.model_validate(raw)
 
 
 def stored(folder: Path, *, quick: bool) -> Iterator[tuple[Spec, Curves]]:

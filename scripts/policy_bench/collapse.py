@@ -1,0 +1,97 @@
+"""Collapsed policies: where their answers lie among the RM's clean ones, and on how many prompts one of them wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from corpus.records import Prompt
+from miner.language_models import load_language_model
+from miner.overopt.measuring import decoding
+from miner.overopt.rl import checkpoints_of
+from miner.overopt.sampling import sample_ids
+from miner.overopt.study import Study, run_name
+from miner.rewards.base import Pair
+from miner.statistics import rate
+from miner.world import spread
+from policy_bench.runs import LONG, Bench, specs
+
+SAMPLES = 64
+ASKED, REACHED = 12, 96  # prompts to pick a response on, and others to try it on
+
+
+def collapse(bench: Bench) -> dict[str, Any]:
+    """Every long run against docs world's RM, at each of its checkpoints."""
+    long = [s for s in specs(quick=bench.quick) if s.target == "encoder" and (s.steps == LONG or bench.quick)]
+    study, found = bench.study("encoder"), {}
+    for spec in long[: 1 if bench.quick else None]:
+        name = run_name(spec.kl, spec.seed)
+        for step, policy in checkpoints_of(study.folder / name).items():
+            found[f"{name}, step {step}"] = _measured(study, policy, quick=bench.quick)
+    return found
+
+
+def _measured(study: Study, place: Path, *, quick: bool) -> dict[str, Any]:
+    policy, held_out = load_language_model(place, device="cpu"), study.campaign.world.by_split["held_out"]
+    drawn = spread(held_out, 16 if quick else ASKED + REACHED, seed=1)
+    asked, others = (drawn[:4], drawn[4:]) if quick else (drawn[:ASKED], drawn[ASKED:])
+    clean = np.sort(_rewards(study, study.campaign.world.by_split["calibration"], None))
+    settings = study.settings
+    torch.manual_seed(0)
+    written = sample_ids(
+        policy.model,
+        [policy.prompt_ids(p.conversation) for p in asked],
+        decoding(policy, settings.max_new_tokens, settings.min_new_tokens),
+        per_prompt=SAMPLES,
+    )
+    texts = np.array([policy.text(tokens) for tokens in written]).reshape(len(asked), SAMPLES)
+    repeated = [prompt for prompt in asked for _ in range(SAMPLES)]
+    rewards = _rewards(study, repeated, texts.ravel().tolist()).reshape(texts.shape)
+    picks = rewards.argmax(1)
+    best = [(float(row[at]), str(said[at])) for row, said, at in zip(rewards, texts, picks, strict=True)]
+    convicted = np.array(study.instruments.nonsense(asked, [text for _, text in best]))
+    everywhere = _everywhere(study, asked, texts)
+    return {
+        "percentile": {
+            "mean sample": _percentile(clean, float(rewards.mean())),
+            f"best of {SAMPLES}, median prompt": _percentile(clean, float(np.median([r for r, _ in best]))),
+        },
+        f"best of {SAMPLES} over the bar": asdict(rate([r >= study.criteria.threshold for r, _ in best])),
+        "of them certified nonsense": float(np.nanmean(convicted)) if not np.isnan(convicted).all() else None,
+        "samples": [{"reward": r, "response": t} for r, t in sorted(best, reverse=True)[:4]],
+        "one response on other prompts": _reach(study, others, everywhere, clean),
+    }
+
+
+def _everywhere(study: Study, prompts: Sequence[Prompt], texts: npt.NDArray[Any]) -> str:
+    """Of the first few prompts' samples the response with the best mean reward over all of ``prompts``."""
+    candidates = sorted(set(texts[:4].ravel().tolist()))
+    rewards = np.array([_rewards(study, prompts, [text] * len(prompts)).mean() for text in candidates])
+    return candidates[int(rewards.argmax())]
+
+
+def _reach(study: Study, prompts: Sequence[Prompt], response: str, clean: npt.NDArray[np.float64]) -> dict[str, Any]:
+    mine, theirs = _rewards(study, prompts, [response] * len(prompts)), _rewards(study, prompts, None)
+    return {
+        "response": response,
+        "percentile of its mean reward": _percentile(clean, float(mine.mean())),
+        "above the median clean answer": asdict(rate((mine > np.median(clean)).tolist())),
+        "beats the reference": asdict(rate((mine > theirs).tolist())),
+        "wins": asdict(rate(((mine > theirs) & (mine >= study.criteria.threshold)).tolist())),
+    }
+
+
+def _rewards(study: Study, prompts: Sequence[Prompt], texts: Sequence[str] | None) -> npt.NDArray[np.float64]:
+    """Of ``texts``, or of the references."""
+    given = [p.reference or "" for p in prompts] if texts is None else texts
+    return study.target.exact_rewards([Pair(p.conversation, t) for p, t in zip(prompts, given, strict=True)])
+
+
+def _percentile(clean: npt.NDArray[np.float64], value: float) -> float:
+    return float(100 * np.searchsorted(clean, value) / len(clean))

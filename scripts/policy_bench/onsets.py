@@ -1,0 +1,101 @@
+"""How well the onset is told without gold on the stored runs: by the default settings, and by some tuned on a few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from miner.overopt.accuracy import WITHIN, Accuracy, judge_run, summarise
+from miner.overopt.changepoint import bend
+from miner.overopt.curves import Curves
+from miner.overopt.detector import Detector, raised
+from miner.overopt.onset import GoldOnset, climb, gold_onset
+from policy_bench.runs import TARGETS, stored
+
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)
+NAMES = ("disagreement", "surprise", "latent", "repetition", "certainty")
+CHOICES = ((0.0, 1.0), (0.0, 0.5, 1.0), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5))
+MIXES = tuple(
+    {name: weight for name, weight in zip(NAMES, weights, strict=True) if weight}
+    for weights in product(*CHOICES)
+    if any(weights)
+)
+
+
+def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
+    """The default detector on all runs, none of which chose it; one chosen on tuning runs, judged on the others."""
+    found = list(stored(bench_out, quick=quick))
+    truths = {spec.name: gold_onset(curves) for spec, curves in found}
+
+    def judged(detector: Detector, *, tuning: bool) -> Accuracy:
+        chosen = [(spec, curves) for spec, curves in found if spec.tuning == tuning]
+        return summarise([judge_run(s.name, c, detector, truth=truths[s.name]) for s, c in chosen])
+
+    tuning = [(curves, truths[spec.name]) for spec, curves in found if spec.tuning]
+    best = max((chosen for mix in MIXES for chosen in _tried(mix, tuning)), key=lambda one: one[0])[1]
+    plain = summarise([judge_run(s.name, c, Detector(), truth=truths[s.name]) for s, c in found])
+    return {
+        "default, fixed before any run, on all": _told(plain),
+        "tuned": {
+            "weights": dict(best.weights),
+            "threshold": best.threshold,
+            "in_a_row": best.in_a_row,
+            "on tuning runs": _told(judged(best, tuning=True)),
+            "on the others": _told(judged(best, tuning=False)),
+        },
+        "default on the others": _told(judged(Detector(), tuning=False)),
+        "default by RM": {
+            target: _told(summarise([one for one in plain.runs if one.run.startswith(f"{target}/")]))
+            for target in TARGETS
+        },
+        "runs": [
+            {
+                "run": one.run,
+                "games": one.games,
+                "truth": asdict(one.truth) if one.truth else None,
+                "estimate": asdict(one.estimate) if one.estimate else None,
+                "online": asdict(one.online) if one.online else None,
+                "alarm": one.alarm_step,
+                "lead": one.lead,
+            }
+            for one in plain.runs
+        ],
+    }
+
+
+def _tried(mix: dict[str, float], tuning: Sequence[tuple[Curves, GoldOnset]]) -> list[tuple[float, Detector]]:
+    """Every threshold for one mix of signals, with what it is worth on the tuning runs: no false alarms first, then
+    gaming caught, then closeness to the onset with gold, then alarms that come early."""
+    detector = Detector(weights=mix)
+    seen = []
+    for curves, truth in tuning:
+        mean = detector.index(curves).mean(0)
+        climbing = climb(mean)
+        found = bend(curves.steps[:climbing], mean[:climbing])
+        error = None
+        if truth.onset is not None and found is not None:
+            error = abs(found.step / truth.onset.bend.step - 1)
+        seen.append((curves.steps, mean, truth.games, error))
+    tried = []
+    for threshold, in_a_row in product(THRESHOLDS, (1, 2)):
+        worth = 0.0
+        for steps, mean, games, error in seen:
+            at = raised(mean, threshold, in_a_row)
+            if games is False:
+                worth -= 4.0 * (at is not None)
+            elif games and at is not None:
+                near = 0.0 if error is None else (error <= WITHIN) - 0.5 * min(error, 1.0)
+                worth += 1.0 + near - 0.5 * float(steps[at]) / float(steps[-1])
+        tried.append((worth, Detector(weights=mix, threshold=threshold, in_a_row=in_a_row)))
+    return tried
+
+
+def _told(accuracy: Accuracy) -> dict[str, Any]:
+    rates = {n: getattr(accuracy, n) for n in ("close", "inside", "caught", "false_alarms")}
+    return {
+        **{name: asdict(value) if value else None for name, value in rates.items()},
+        **{n: getattr(accuracy, n) for n in ("median_error", "median_width", "median_lead", "undecided")},
+    }
