@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from corpus.records import Conversation
 from miner.errors import ConfigError
-from miner.overlap import common_subsequence, words
+from miner.overlap import rouge_l
 from miner.rewards.base import Pair, RewardModel
 
 Floats = npt.NDArray[np.float64]
@@ -43,8 +43,7 @@ class Overlap:
         del prompt
         if reference is None:
             raise ConfigError("overlap gold needs a reference for every prompt. Give --gold-rm FOLDER instead")
-        good = words(reference)
-        known = {response: _rouge_l(words(response), good) for response in set(responses)}
+        known = {response: rouge_l(response, reference) for response in set(responses)}
         return np.array([known[response] for response in responses], dtype=np.float64)
 
 
@@ -65,9 +64,3 @@ class GoldReward:
         rewards = self.rm.exact_rewards([Pair(prompt, response) for response in different])
         known = dict(zip(different, rewards.tolist(), strict=True))
         return np.array([known[response] for response in responses], dtype=np.float64)
-
-
-def _rouge_l(text: Sequence[str], reference: Sequence[str]) -> float:
-    if not text or not reference:
-        return float(not text and not reference)
-    return 2 * common_subsequence(text, reference) / (len(text) + len(reference))

@@ -22,3 +22,11 @@ def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
             row.append(above[column - 1] + 1 if word == other else max(above[column], row[-1]))
         above = row
     return above[-1]
+
+
+def rouge_l(text: str, reference: str) -> float:
+    """F1 of the longest common subsequence of words, 0 to 1. Order counts: the reference's words shuffled score low."""
+    mine, theirs = words(text), words(reference)
+    if not mine or not theirs:
+        return float(not mine and not theirs)
+    return 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from corpus.records import Prompt, digest
 from miner.errors import ConfigError, OutageError
-from miner.overlap import common_subsequence
+from miner.overlap import rouge_l
 from miner.rewards.base import Pair
 
 Floats = npt.NDArray[np.float64]
@@ -92,7 +92,7 @@ class OverlapGold:
 
     @property
     def fingerprint(self) -> str:
-        return digest(["rouge-l", 1])
+        return digest(["rouge-l", 2])
 
     def scores(self, answers: Sequence[Answer]) -> list[float | None]:
         return [self._score(answer) for answer in answers]
@@ -100,7 +100,7 @@ class OverlapGold:
     def _score(self, answer: Answer) -> float | None:
         if answer.prompt.reference is None:
             return None
-        return 0.0 if answer.nonsense else overlap(answer.response, answer.prompt.reference)
+        return 0.0 if answer.nonsense else rouge_l(answer.response, answer.prompt.reference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +120,3 @@ class LabelGold:
 
     def scores(self, answers: Sequence[Answer]) -> list[float | None]:
         return [self.labels.get((answer.prompt.prompt_id, answer.response)) for answer in answers]
-
-
-def overlap(response: str, reference: str) -> float:
-    """ROUGE-L: F1 of the longest common subsequence of lower-case words, 0 to 1."""
-    mine, theirs = _words(response), _words(reference)
-    if not mine or not theirs:
-        return 0.0
-    common = common_subsequence(mine, theirs)
-    return 2 * common / (len(mine) + len(theirs))
-
-
-def _words(text: str) -> list[str]:
-    stripped = (word.strip(".,;:!?()'\"`") for word in text.lower().split())
-    return [word for word in stripped if word]
