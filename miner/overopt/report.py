@@ -7,19 +7,24 @@ from pathlib import Path
 from markupsafe import Markup
 
 from miner.overopt.figures import FIGURES
+from miner.overopt.labels import Labels
 from miner.overopt.summary import StudySummary, summarise_study
 from miner.publishing import replace_text
 from miner.report.ink import DARK, LIGHT, png
 from miner.report.page import Plot, asset, content_security_policy, environment
 
-PAGE = "overopt.html"
+PAGE, LABELLED_PAGE = "overopt.html", "overopt-labels.html"
 HERE = Path(__file__).parent
 
 
-def write_overopt_report(folder: Path) -> Path:
-    """Write ``overopt.html`` beside the study's runs. Raises: DataError: see ``summarise_study``."""
-    summary = summarise_study(folder)
-    return replace_text(folder / PAGE, render(summary, _plots(summary)))
+def write_overopt_report(folder: Path, labels: Labels | None = None) -> Path:
+    """Write ``overopt.html`` beside the study's runs, with ``labels`` as the gold ``overopt-labels.html``.
+
+    Raises:
+        DataError: see ``summarise_study``.
+    """
+    summary = summarise_study(folder, labels=labels)
+    return replace_text(folder / (LABELLED_PAGE if labels else PAGE), render(summary, _plots(summary)))
 
 
 def render(summary: StudySummary, plots: dict[str, Plot]) -> str:
