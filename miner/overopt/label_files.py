@@ -18,10 +18,11 @@ from corpus.formats import jsonl_bytes
 from miner.data.json_files import JsonSource
 from miner.data.sources import Row
 from miner.errors import ConfigError, DataError
-from miner.safe_text import csv_cell
+from miner.safe_text import csv_cell, visible
 
 SUFFIXES = (".csv", ".jsonl")
 NEEDED = ("prompt_id", "response", "score")
+SHOWN_BREAKS = frozenset("⇥␍⏎")
 AnswerKey = tuple[str, str]
 
 
@@ -45,7 +46,7 @@ class Label:
 
 def answer_key(prompt_id: str, response: str) -> AnswerKey:
     """By what an answer is known in a sheet: its prompt, and its text as people see it."""
-    return csv_cell(prompt_id).strip(), csv_cell(response).strip()
+    return _seen(prompt_id), _seen(response)
 
 
 def check_sheet(path: Path) -> None:
@@ -90,6 +91,13 @@ def read_label_file(path: Path) -> list[Label]:
     if not found:
         raise DataError(f"{path}: none of its {n_rows} rows has a score; fill in the column 'score' with numbers")
     return found
+
+
+def _seen(text: str) -> str:
+    """Without the quote that keeps a formula from acting: some spreadsheets drop it, some give it back."""
+    shown = visible(text).strip()
+    bare = shown.removeprefix("'")
+    return bare.strip() if bare[:1] in SHOWN_BREAKS or csv_cell(bare) != bare else shown
 
 
 def _jsonl_bytes(rows: Sequence[SheetRow]) -> bytes:
