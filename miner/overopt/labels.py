@@ -46,10 +46,8 @@ class Labelled:
         found = f"{found}, by {self.n_labellers} labellers"
         if self.agreement is None:
             return f"{found}, no two of whom share {MIN_SHARED} answers that could show whether they agree"
-        return (
-            f"{found}; Kendall's τ-b between two of them {self.agreement.tau:.2f}, mean of {self.agreement.n_pairs} "
-            f"pairs, {self.agreement.n_answers} answers shared"
-        )
+        pairs = f", mean of {self.agreement.n_pairs} pairs of them" if self.agreement.n_pairs > 1 else ""
+        return f"{found}; Kendall's τ-b {self.agreement.tau:.2f} on {self.agreement.n_answers} answers shared{pairs}"
 
     @property
     def notes(self) -> tuple[str, ...]:

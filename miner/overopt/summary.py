@@ -106,12 +106,7 @@ def summarise_study(folder: Path, detector: Detector | None = None, labels: Labe
     if not runs and pool is None:
         raise DataError(f"{folder} holds no runs. Make some: rmminer overopt --out {folder.parent}")
     notes = [f"{run.info.name}: {run.with_gold.reason}" for run in runs if run.with_gold.reason]
-    notes += [
-        f"{run.info.name}: gold is told on the {run.with_gold.n_prompts} prompts that have it at every step; "
-        f"{run.with_gold.left_out} others are left out"
-        for run in runs
-        if run.with_gold.left_out and not run.with_gold.reason
-    ]
+    notes += _left_out(runs)
     notes += [
         f"{run.info.name} stopped: {run.info.reason}; last good checkpoint: {run.info.last_good or 'none'}"
         for run in runs
@@ -127,6 +122,17 @@ def summarise_study(folder: Path, detector: Detector | None = None, labels: Labe
     name = "summary-labels.json" if labels else "summary.json"
     replace_text(folder / name, json.dumps(_finite(stored), indent=1) + "\n")
     return summary
+
+
+def _left_out(runs: Sequence[RunSummary]) -> list[str]:
+    """One note for all runs that have gold at every step on as many prompts."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for run in (one for one in runs if one.with_gold.left_out and not one.with_gold.reason):
+        names.setdefault((run.with_gold.n_prompts, run.with_gold.left_out), []).append(run.info.name)
+    return [
+        f"{', '.join(named)}: gold is told on the {n} prompts that have it at every step; {others} others are left out"
+        for (n, others), named in names.items()
+    ]
 
 
 def summarise_run(folder: Path, detector: Detector, labels: Labels | None = None) -> RunSummary:
