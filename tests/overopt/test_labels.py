@@ -13,7 +13,9 @@ import torch
 from labelled_study import PROMPTS, STEPS, fill, gaming_rows, invoke, sheet, stored_gold
 
 from miner.errors import DataError
+from miner.overopt.accuracy import judge_run
 from miner.overopt.curves import Curves
+from miner.overopt.detector import Detector
 from miner.overopt.label_files import answer_key, read_label_file
 from miner.overopt.labels import agreement, read_labels
 from miner.overopt.log import read_samples
@@ -77,6 +79,18 @@ def test_prompts_without_gold_have_no_say_in_the_gap() -> None:
     assert found.games
     assert (found.n_prompts, found.left_out) == (12, 12)
     assert replace(found, left_out=0) == gold_onset(Curves([row for row in rows if row.prompt_id in whole]))
+
+
+def test_the_collapse_is_told_on_the_same_prompts() -> None:
+    whole = {prompt.prompt_id for prompt in PROMPTS[:12]}
+    late = [replace(row, gold=99.0 if row.step == 40 else NAN) for row in gaming_rows(0)]
+    rows = [row if row.prompt_id in whole else late[at] for at, row in enumerate(gaming_rows(0))]
+    found, alone = (
+        judge_run("run", Curves(some), Detector()).collapse_step
+        for some in (rows, [row for row in rows if row.prompt_id in whole])
+    )
+    assert found is not None
+    assert found == alone
 
 
 def test_too_few_whole_prompts_decide_nothing(study: Path, tmp_path: Path) -> None:
