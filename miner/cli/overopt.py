@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from miner.cli import options as o
-from miner.cli.output import Watcher, err, out, plain, print_json
-from miner.cli.overopt_tables import comparison_table, laws_table, runs_table
+from miner.cli.output import Watcher, err, out, print_json
+from miner.cli.overopt_tables import say_study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,17 @@ def overopt(
             show_default=False,
         ),
     ] = None,
+    label_sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write stored answers for people to score, blind: .csv or .jsonl.", show_default=False),
+    ] = None,
+    label_prompts: Annotated[
+        int | None, typer.Option(help="So many prompts in the sheet, whole (left out: all).", show_default=False)
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(help="A filled sheet as gold of the stored runs; repeat for more people.", show_default=False),
+    ] = None,
     round_number: o.Round = 0,
     seed: o.Seed = None,
     device: o.Device = None,
@@ -67,7 +78,21 @@ def overopt(
     json: o.Json = False,
     dry_run: o.DryRun = False,
 ) -> None:
-    """Optimise a policy against an RM by RL and by best-of-n; name the step at which it starts to game."""
+    """Optimise a policy against an RM by RL and by best-of-n; name the step at which it starts to game.
+
+    --label-sheet and --labels work on stored runs: they load no model and train nothing.
+    """
+    if label_sheet or labels or label_prompts is not None:
+        from miner.cli.overopt_labels import Labelling
+
+        return Labelling(
+            sheet=label_sheet,
+            prompts=label_prompts,
+            filled=tuple(labels or ()),
+            against=against,
+            json=json,
+            dry_run=dry_run,
+        ).run(config, out_folder, round_number)
     given: dict[str, Any] = {
         "gold": gold,
         "second": second,
@@ -101,17 +126,7 @@ def overopt(
 
     watcher = Watcher(quiet=json)
     summary = run_study(loaded, round_number, observer=watcher, live=None if json else _live, against=against)
-    page = write_overopt_report(summary)
-    if json:
-        print_json({**plain(summary), "report": str(page)})
-        return None
-    out().print(runs_table(summary))
-    out().print(laws_table(summary))
-    if summary.comparison is not None:
-        out().print(comparison_table(summary.comparison))
-    for note in summary.notes:
-        out().print(note, markup=False)
-    out().print(f"report: {page}", markup=False)
+    say_study(summary, write_overopt_report(summary), json=json)
     return None
 
 

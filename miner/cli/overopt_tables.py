@@ -8,13 +8,33 @@ from rich import box
 from rich.table import Table
 
 from miner import safe_text
+from miner.cli.output import out, plain, print_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from miner.overopt.changepoint import BendInterval
     from miner.overopt.comparison import Comparison
     from miner.overopt.fits import Estimate, Fit
     from miner.overopt.summary import RunSummary, StudySummary
     from miner.statistics import Difference, Rate
+
+
+def say_study(summary: StudySummary, page: Path, *, json: bool) -> None:
+    """All that a study shows, and where its page is."""
+    if json:
+        print_json({**plain(summary), "report": str(page)})
+        return
+    console = out()
+    if summary.labelled is not None:
+        console.print(f"gold: {summary.labelled.text}", markup=False)
+    console.print(runs_table(summary))
+    console.print(laws_table(summary))
+    if summary.comparison is not None:
+        console.print(comparison_table(summary.comparison))
+    for note in summary.notes:
+        console.print(note, markup=False)
+    console.print(f"report: {page}", markup=False)
 
 
 def runs_table(summary: StudySummary) -> Table:

@@ -118,7 +118,7 @@ def _rate(outcomes: Sequence[bool]) -> Rate | None:
 
 def _collapse(curves: Curves) -> float:
     """The first step behind gold's best at which half of its fall has happened, on a curve smoothed over three."""
-    gold = curves.mean("gold")
+    gold = curves.whole("gold").mean("gold")
     smooth = np.convolve(np.pad(gold, 1, mode="edge"), np.ones(3) / 3, mode="valid")
     peak = int(smooth.argmax())
     half = (smooth[peak] + smooth[peak:].min()) / 2

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from miner.errors import ConfigError
 from miner.overopt.curves import Curves
+from miner.overopt.labels import Labels
 from miner.overopt.log import RunInfo, RunLog, read_samples
 from miner.overopt.onset import gold_onset
 from miner.statistics import Difference, Rate, paired_difference, rate
@@ -89,11 +90,11 @@ def first_round(folder: Path) -> Path | None:
     return place if any(place.glob("*/run.json")) else None
 
 
-def compare_studies(before: Path, after: Path) -> Comparison:
-    """Every run that both folders hold under one name, from stored rows alone.
+def compare_studies(before: Path, after: Path, labels: Labels | None = None) -> Comparison:
+    """Every run that both folders hold under one name, from stored rows alone; with ``labels`` these are the gold.
 
     Raises:
-        ConfigError: they share no run, or had another policy, gold or data.
+        ConfigError: they share no run, had another policy, gold or data, or no gold.
         DataError: a run cannot be read.
     """
     runs = [_runs(folder) for folder in (before, after)]
@@ -106,7 +107,7 @@ def compare_studies(before: Path, after: Path) -> Comparison:
     pairs = []
     for name in names:
         _require_alike(name, runs[0][name], runs[1][name])
-        pairs.append(Pairing(run=name, before=_side(before / name), after=_side(after / name)))
+        pairs.append(Pairing(run=name, before=_side(before / name, labels), after=_side(after / name, labels)))
     told = [pair for pair in pairs if pair.later is not None]
     known = [(pair.before.games, pair.after.games) for pair in pairs]
     return Comparison(
@@ -142,9 +143,12 @@ def _require_alike(name: str, before: RunInfo, after: RunInfo) -> None:
             )
 
 
-def _side(folder: Path) -> Side:
-    curves = Curves(read_samples(folder))
-    told = gold_onset(curves)
+def _side(folder: Path, labels: Labels | None) -> Side:
+    rows = read_samples(folder)
+    run = Curves(labels.as_gold(rows) if labels else rows)
+    told, curves = gold_onset(run), run.whole("gold")
+    if not curves.rows:
+        raise ConfigError(f"no prompt of {folder.name} has gold at every step: nothing to compare. Give --gold")
     gold, kl, nonsense = (curves.mean(name) for name in ("gold", "kl", "nonsense"))
     onset = told.onset.bend.step if told.onset else None
     return Side(

@@ -64,6 +64,12 @@ class Curves:
         """Whether the measure was taken at every step."""
         return bool(np.isfinite(self.mean(measure)).all())
 
+    def whole(self, measure: str) -> Curves:
+        """Of the prompts alone that have the measure at every step; perhaps of none."""
+        lacking = np.flatnonzero(np.isnan(self.by_prompt(measure)).any(axis=1))
+        left_out = {self.prompts[at] for at in lacking}
+        return Curves([row for row in self.rows if row.prompt_id not in left_out]) if left_out else self
+
     def spread(self, measure: str) -> float:
         """The standard deviation over prompts at the first step: the unit in which changes are told."""
         values = self.by_prompt(measure)[:, 0]

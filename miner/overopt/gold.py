@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.records import Prompt, digest
-from miner.errors import ConfigError, OutageError
+from miner.errors import OutageError
 from miner.overlap import rouge_l
 from miner.rewards.base import Pair
 
@@ -101,22 +101,3 @@ class OverlapGold:
         if answer.prompt.reference is None:
             return None
         return 0.0 if answer.nonsense else rouge_l(answer.response, answer.prompt.reference)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelGold:
-    """People's scores of (prompt id, response), as far as they have given any."""
-
-    labels: dict[tuple[str, str], float]
-    name: str = "human labels"
-
-    def __post_init__(self) -> None:
-        if not self.labels:
-            raise ConfigError("no human labels: gold needs at least one. Give rows of prompt_id, response, score")
-
-    @property
-    def fingerprint(self) -> str:
-        return digest(sorted([*key, score] for key, score in self.labels.items()))
-
-    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
-        return [self.labels.get((answer.prompt.prompt_id, answer.response)) for answer in answers]

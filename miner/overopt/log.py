@@ -23,6 +23,7 @@ from miner.errors import DataError, ResumeError
 from miner.overopt.measuring import SampleRow
 from miner.publishing import replace_text
 
+STUDY = "overopt"
 RUN, STEPS, SAMPLES = "run.json", "steps.parquet", "samples.parquet"
 MEASURES = tuple(f.name for f in dataclasses.fields(SampleRow) if f.name not in ("step", "prompt_id", "response"))
 SAMPLES_SCHEMA = pa.schema(
@@ -112,6 +113,23 @@ class RunLog:
     def write_rows(self) -> None:
         write_table(self.folder / STEPS, _table(self.steps, STEPS_SCHEMA))
         write_table(self.folder / SAMPLES, samples_table(self.samples))
+
+
+def study_name(round_number: int) -> str:
+    """The folder of a study in its campaign's: runs against a patched RM lie apart from those against the RM given."""
+    return STUDY if round_number == 0 else f"{STUDY}-round{round_number}"
+
+
+def measured_runs(folder: Path) -> dict[Path, list[SampleRow]]:
+    """Every run of a study that has measured something, by its folder.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = {path.parent: read_samples(path.parent) for path in sorted(folder.glob(f"*/{RUN}"))}
+    if not any(found.values()):
+        raise DataError(f"{folder} holds no measured answers. Make some: rmminer overopt --out {folder.parent}")
+    return {run: rows for run, rows in found.items() if rows}
 
 
 def _fixed(settings: dict[str, Any]) -> dict[str, Any]:

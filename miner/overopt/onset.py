@@ -38,28 +38,34 @@ class Fall:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldOnset:
     """``games``: gold fell while the proxy rose. ``onset`` is the bend of the gap where it games, else None; ``reason``
-    says why nothing could be told."""
+    says why nothing could be told. ``n_prompts`` have gold at every step and were looked at, ``left_out`` have not."""
 
     games: bool | None
     onset: BendInterval | None
     fall: Fall | None
     reason: str = ""
+    n_prompts: int = 0
+    left_out: int = 0
 
 
 def gold_onset(curves: Curves, *, seed: int = 0) -> GoldOnset:
-    """The onset of one run, told with gold; abstains where gold is missing, constant, or measured too seldom."""
-    if reason := _why_not(curves):
-        return GoldOnset(games=None, onset=None, fall=None, reason=reason)
-    gold = curves.by_prompt("gold")
-    fall = _fall(curves.steps, gold, seed)
-    rose = float(curves.mean("proxy")[-WINDOW:].mean() - curves.mean("proxy")[:WINDOW].mean())
-    games = fall.low > 0 and rose > 0
+    """The onset of one run, told with gold on the prompts that have it at every step.
+
+    Abstains where those are too few, where gold is constant, or where it was measured too seldom.
+    """
+    whole = curves.whole("gold")
+    n_prompts, left_out = len(whole.prompts), len(curves.prompts) - len(whole.prompts)
+    if reason := _why_not(whole, left_out):
+        return GoldOnset(games=None, onset=None, fall=None, reason=reason, n_prompts=n_prompts, left_out=left_out)
+    fall = _fall(whole.steps, whole.by_prompt("gold"), seed)
+    proxy = whole.mean("proxy")
+    games = fall.low > 0 and float(proxy[-WINDOW:].mean() - proxy[:WINDOW].mean()) > 0
     onset = None
     if games:
-        by_prompt = gap(curves)
+        by_prompt = gap(whole)
         climbing = climb(by_prompt.mean(0))
-        onset = bend_interval(curves.steps[:climbing], by_prompt[:, :climbing], seed=seed)
-    return GoldOnset(games=games, onset=onset, fall=fall)
+        onset = bend_interval(whole.steps[:climbing], by_prompt[:, :climbing], seed=seed)
+    return GoldOnset(games=games, onset=onset, fall=fall, n_prompts=n_prompts, left_out=left_out)
 
 
 def gap(curves: Curves) -> Floats:
@@ -79,15 +85,21 @@ def climb(curve: Floats) -> int:
     return int(np.argmax(rise >= SATURATED * rise.max())) + 1 if rise.max() > 0 else len(curve)
 
 
-def _why_not(curves: Curves) -> str:
-    if not curves.known("gold") or np.isnan(curves.by_prompt("gold")).any():
-        return "gold abstained on some answers, or none was given"
-    if len(curves.steps) < 2 * WINDOW:
-        return f"{len(curves.steps)} measured steps are too few to see gold rise and fall; {2 * WINDOW} are needed"
-    if len(curves.prompts) < MIN_PROMPTS:
-        return f"{len(curves.prompts)} prompts are too few for an interval; {MIN_PROMPTS} are needed"
+def _why_not(whole: Curves, left_out: int) -> str:
+    n_prompts = len(whole.prompts)
+    if not n_prompts:
+        return "gold abstained on some answers of every prompt, or none was given"
+    if len(whole.steps) < 2 * WINDOW:
+        return f"{len(whole.steps)} measured steps are too few to see gold rise and fall; {2 * WINDOW} are needed"
+    if n_prompts < MIN_PROMPTS and left_out:
+        return (
+            f"only {n_prompts} of {n_prompts + left_out} prompts have gold at every measured step; "
+            f"{MIN_PROMPTS} are needed"
+        )
+    if n_prompts < MIN_PROMPTS:
+        return f"{n_prompts} prompts are too few for an interval; {MIN_PROMPTS} are needed"
     for name in ("gold", "proxy"):
-        if not curves.spread(name) > 0:
+        if not whole.spread(name) > 0:
             return f"{name} is constant over the prompts: it cannot tell answers apart"
     return ""
 

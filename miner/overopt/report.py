@@ -12,13 +12,14 @@ from miner.publishing import replace_text
 from miner.report.ink import DARK, LIGHT, png
 from miner.report.page import Plot, asset, content_security_policy, environment
 
-PAGE = "overopt.html"
+PAGE, LABELLED_PAGE = "overopt.html", "overopt-labels.html"
 HERE = Path(__file__).parent
 
 
 def write_overopt_report(summary: StudySummary) -> Path:
-    """Write ``overopt.html`` beside the study's runs."""
-    return replace_text(summary.folder / PAGE, render(summary, _plots(summary)))
+    """Write ``overopt.html`` beside the study's runs, with people's labels as the gold ``overopt-labels.html``."""
+    name = LABELLED_PAGE if summary.labelled else PAGE
+    return replace_text(summary.folder / name, render(summary, _plots(summary)))
 
 
 def render(summary: StudySummary, plots: dict[str, Plot]) -> str:

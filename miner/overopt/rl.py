@@ -17,6 +17,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from corpus.records import Prompt
 from miner.language_models import load_language_model
+from miner.overopt.asked import keep_asked
 from miner.overopt.gold import Floats
 from miner.overopt.log import RunInfo, RunLog, StepRow
 from miner.overopt.measuring import Examination, SampleRow
@@ -59,6 +60,7 @@ class RlRun:
         last = self._last_checkpoint()
         stored = log.info() if log.exists() else None
         if stored is not None and stored.is_over(self.settings.steps):
+            keep_asked(self.folder, self.examination.prompts)  # runs of older versions lack them
             return stored
         info = RunInfo(
             name=self.name,
@@ -70,6 +72,7 @@ class RlRun:
             target=self.examination.instruments.rm.name,
         )
         log.open(info, from_step=_step_of(last))
+        keep_asked(self.folder, self.examination.prompts)
         return self._train(log, info, last, watch)
 
     def _train(self, log: RunLog, info: RunInfo, last: Path | None, watch: Watch) -> RunInfo:

@@ -16,7 +16,7 @@ from miner.language_models import LanguageModel, load_language_model
 from miner.overopt.best_of_n import Pool
 from miner.overopt.gold import Gold, Scorer
 from miner.overopt.latent import CleanSpace, read
-from miner.overopt.log import RunInfo
+from miner.overopt.log import RunInfo, study_name
 from miner.overopt.measuring import Examination, Instruments, standing
 from miner.overopt.pools import PoolSettings, draw_pools
 from miner.overopt.rl import RlRun, Watch
@@ -25,7 +25,6 @@ from miner.rewards.base import Pair, RewardModel
 from miner.rewards.devices import first_device
 from miner.world import spread
 
-FOLDER = "overopt"
 CLEAN_TEXTS = 800
 
 
@@ -44,11 +43,9 @@ class Study:
 
     @property
     def folder(self) -> Path:
-        """Runs against a patched RM lie apart from those against the RM as given."""
         if self.place is not None:
             return self.place
-        name = FOLDER if self.round == 0 else f"{FOLDER}-round{self.round}"
-        return self.campaign.folder / name
+        return self.campaign.folder / study_name(self.round)
 
     @cached_property
     def policy(self) -> LanguageModel:

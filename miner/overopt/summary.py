@@ -1,10 +1,12 @@
-"""What a study's stored runs show: recomputed from Parquet, no model needed. ``overopt/summary.json`` for programs."""
+"""What a study's stored runs show: recomputed from Parquet, no model needed. ``overopt/summary.json`` for programs,
+``summary-labels.json`` where people's labels are the gold."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,15 @@ import numpy as np
 from miner.errors import ConfigError, DataError
 from miner.overopt.accuracy import Judged, judge_run
 from miner.overopt.best_of_n import best_of_n_kl, curves, powers
+from miner.overopt.changepoint import MIN_PROMPTS
 from miner.overopt.comparison import Comparison, compare_studies, first_round
 from miner.overopt.curves import Curves
 from miner.overopt.detector import Detector
 from miner.overopt.fits import Estimate, Fit, fit
-from miner.overopt.log import RunInfo, RunLog, read_samples
+from miner.overopt.labels import Labelled, Labels
+from miner.overopt.log import RunInfo, RunLog, measured_runs, read_samples
 from miner.overopt.onset import GoldOnset, gold_onset
-from miner.overopt.pools import read_pools
+from miner.overopt.pools import POOL, read_pools
 from miner.publishing import replace_text
 
 SHOWN = 3
@@ -80,29 +84,35 @@ class PoolSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySummary:
-    """A study's folder and what its runs show."""
+    """A study's folder and what its runs show; ``labelled`` where the gold is people's labels and not the runs' own."""
 
     folder: Path
     runs: tuple[RunSummary, ...]
     pool: PoolSummary | None
     comparison: Comparison | None
     notes: tuple[str, ...]
+    labelled: Labelled | None = None
 
 
-def summarise_study(folder: Path, detector: Detector | None = None, *, against: Path | None = None) -> StudySummary:
+def summarise_study(
+    folder: Path, detector: Detector | None = None, labels: Labels | None = None, *, against: Path | None = None
+) -> StudySummary:
     """Every run that ``folder`` holds, and the pools where there are some; written to ``summary.json`` there.
 
-    Compared with the study in ``against``; left out, runs against a patched RM with those against the RM as given.
+    With ``labels`` these are the gold; pools, which nobody labels, are left out. Compared with the study in
+    ``against``; left out, runs against a patched RM with those against the RM as given.
 
     Raises:
-        DataError: it holds neither.
+        DataError: it holds neither, or labels that fit none of its answers.
         ConfigError: nothing in it can be compared with ``against``.
     """
-    runs = [summarise_run(path.parent, detector or Detector()) for path in sorted(folder.glob("*/run.json"))]
-    pool = _pool(folder)
+    labelled = labels.on(chain.from_iterable(measured_runs(folder).values())) if labels else None
+    runs = [summarise_run(path.parent, detector or Detector(), labels) for path in sorted(folder.glob("*/run.json"))]
+    pool = _pool(folder) if labels is None else None
     if not runs and pool is None:
         raise DataError(f"{folder} holds no runs. Make some: rmminer overopt --out {folder.parent}")
     notes = [f"{run.info.name}: {run.with_gold.reason}" for run in runs if run.with_gold.reason]
+    notes += _left_out(runs)
     notes += [
         f"{run.info.name} stopped: {run.info.reason}; last good checkpoint: {run.info.last_good or 'none'}"
         for run in runs
@@ -110,48 +120,74 @@ def summarise_study(folder: Path, detector: Detector | None = None, *, against: 
     ]
     if runs and all(run.judged is None for run in runs):
         notes.append("nothing to tell gaming by without gold: give a second RM (--second) or --reference-lm")
+    if labelled is not None:
+        notes += labelled.notes
+        notes += ["best of n is left out: its samples are not labelled"] if (folder / POOL).exists() else []
     comparison = None
     if (other := against or first_round(folder)) is not None:
         try:
-            comparison = compare_studies(other, folder)
+            comparison = compare_studies(other, folder, labels)
         except ConfigError as error:
             if against is not None:
                 raise
             notes.append(f"not compared with the RM as given: {error}")
-    summary = StudySummary(folder=folder, runs=tuple(runs), pool=pool, comparison=comparison, notes=tuple(notes))
+    summary = StudySummary(
+        folder=folder, runs=tuple(runs), pool=pool, comparison=comparison, notes=tuple(notes), labelled=labelled
+    )
     stored = {key: value for key, value in asdict(summary).items() if key != "folder"}
-    replace_text(folder / "summary.json", json.dumps(_finite(stored), indent=1) + "\n")
+    name = "summary-labels.json" if labels else "summary.json"
+    replace_text(folder / name, json.dumps(_finite(stored), indent=1) + "\n")
     return summary
 
 
-def summarise_run(folder: Path, detector: Detector) -> RunSummary:
+def _left_out(runs: Sequence[RunSummary]) -> list[str]:
+    """One note for all runs that have gold at every step on as many prompts."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for run in (one for one in runs if one.with_gold.left_out and not one.with_gold.reason):
+        names.setdefault((run.with_gold.n_prompts, run.with_gold.left_out), []).append(run.info.name)
+    return [
+        f"{', '.join(named)}: gold is told on the {n} prompts that have it at every step; {others} others are left out"
+        for (n, others), named in names.items()
+    ]
+
+
+def summarise_run(folder: Path, detector: Detector, labels: Labels | None = None) -> RunSummary:
     info, rows = RunLog(folder).info(), read_samples(folder)
-    run = Curves(rows)
-    with_gold = gold_onset(run)
+    run = Curves(labels.as_gold(rows) if labels else rows)
+    with_gold, whole = gold_onset(run), run.whole("gold")
     try:
         judged = judge_run(info.name, run, detector, truth=with_gold) if rows else None
     except ConfigError:
         judged = None
-    gold, kl = run.by_prompt("gold"), run.by_prompt("kl")
-    whole = not (np.isnan(gold).any() or np.isnan(kl).any())
-    best = None
-    if whole and len(run.steps) > 2:
-        smooth = np.convolve(np.pad(run.mean("gold"), 1, mode="edge"), np.ones(3) / 3, mode="valid")
-        best = int(run.steps[int(smooth.argmax())])
+    told = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))
+    seen, best = whole if told else run, _best_step(whole) if told else None
     return RunSummary(
         info=info,
-        points=tuple(_point(run, at) for at in range(len(run.steps))),
-        fit=fit("rl", np.sqrt(np.maximum(kl, 0)), gold) if whole else None,
+        points=tuple(_point(run, seen, at) for at in range(len(run.steps))),
+        fit=_law(whole) if told else None,
         with_gold=with_gold,
         judged=judged,
         best_step=best,
-        examples=tuple(_examples(run, with_gold, best)),
+        examples=tuple(_examples(seen, with_gold, best)),
     )
 
 
-def _point(run: Curves, at: int) -> Point:
+def _best_step(whole: Curves) -> int | None:
+    if len(whole.steps) < 3:
+        return None
+    smooth = np.convolve(np.pad(whole.mean("gold"), 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    return int(whole.steps[int(smooth.argmax())])
+
+
+def _law(whole: Curves) -> Fit | None:
+    kl = whole.by_prompt("kl")
+    return None if np.isnan(kl).any() else fit("rl", np.sqrt(np.maximum(kl, 0)), whole.by_prompt("gold"))
+
+
+def _point(run: Curves, seen: Curves, at: int) -> Point:
+    """Means over the prompts of ``run``, gold over those of ``seen``."""
     names = [name for name in Point.__dataclass_fields__ if name != "step"]
-    values = {name: float(run.mean(name)[at]) for name in names}
+    values = {name: float((seen if name == "gold" else run).mean(name)[at]) for name in names}
     return Point(step=int(run.steps[at]), **{k: v if np.isfinite(v) else None for k, v in values.items()})
 
 

@@ -71,3 +71,18 @@ def toy_run(tiny_policy: Path, tmp_path: Path) -> Callable[..., RlRun]:
         )
 
     return make
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A run's folder with a study of two runs, and nothing else: no campaign file, no model."""
+    from labelled_study import gaming_rows, store
+
+    for seed in (0, 1):
+        store(tmp_path / "run" / "overopt" / f"rl-seed{seed}", gaming_rows(seed))
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def study(out: Path) -> Path:
+    return out / "overopt"

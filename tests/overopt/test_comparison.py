@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 
 from miner.errors import ConfigError
 from miner.overopt.comparison import BUDGETS, compare_studies, first_round
-from miner.overopt.log import RunInfo, RunLog
+from miner.overopt.log import RunInfo, RunLog, read_samples
 from miner.overopt.measuring import SampleRow
 from miner.overopt.report import write_overopt_report
 from miner.overopt.summary import summarise_study
@@ -98,6 +98,15 @@ def test_studies_of_another_policy_or_with_no_run_in_common_are_refused(tmp_path
     stored(tmp_path / "third" / "rl-kl0.5-seed9", onset=39)
     with pytest.raises(ConfigError, match="share no run"):
         compare_studies(first, tmp_path / "third")
+
+
+def test_studies_without_gold_cannot_be_compared(tmp_path: Path) -> None:
+    first, _ = two_studies(tmp_path, after=39)
+    log = RunLog(first / "rl-kl0.01-seed0")
+    log.samples = [replace(row, gold=NAN) for row in read_samples(log.folder)]
+    log.write_rows()
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        compare_studies(first, first)
 
 
 def test_a_patched_rm_is_compared_with_the_first_unasked(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from miner.errors import ConfigError, OutageError
+from miner.errors import OutageError
 from miner.overlap import rouge_l
 from miner.overopt.curves import Curves
 from miner.overopt.detector import Detector
 from miner.overopt.ensemble import Ensemble
-from miner.overopt.gold import Answer, LabelGold, OverlapGold, RewardGold
+from miner.overopt.gold import Answer, OverlapGold, RewardGold
 from miner.overopt.measuring import SampleRow, standing
 from miner.overopt.onset import gold_onset
 from miner.rewards.base import Pair
@@ -43,14 +43,6 @@ def test_a_second_reward_model_serves_as_gold() -> None:
     toy, prompt = ToyRewardModel(), toy_prompts(1)[0]
     (score,) = RewardGold(rm=toy).scores([Answer(prompt=prompt, response=toy.flaw)])
     assert score == toy.FLAW_WEIGHT
-
-
-def test_people_are_not_asked_twice_and_never_guessed() -> None:
-    prompt = toy_prompts(1)[0]
-    gold = LabelGold(labels={(prompt.prompt_id, "x"): 0.5})
-    assert gold.scores([Answer(prompt=prompt, response=text) for text in "xy"]) == [0.5, None]
-    with pytest.raises(ConfigError):
-        LabelGold(labels={})
 
 
 @pytest.mark.parametrize(("mix", "expected"), [("mean", 1.5), ("min", 1.0), ("variance", 1.375), ("less", 0.0)])
