@@ -21,6 +21,7 @@ from miner.report.studies import FILE_NAME as SUMMARY_FILE
 from miner.report.studies import Study, read_study, study_folders
 from miner.tuning import TuningReport, read_tuning
 
+CAMPAIGN_FILE = "campaign.toml"
 T = TypeVar("T")
 
 
@@ -55,6 +56,12 @@ def read_beside(folder: Path) -> Beside:
     )
 
 
+def shown_by(page: Path) -> Path | None:
+    """The campaign whose report shows the measurement of this page (``RUN/gap/gap.html``); None where none does."""
+    places = [page.parent.parent] if page.parent.name == page.stem else []
+    return next((place for place in (*places, page.parent) if (place / CAMPAIGN_FILE).exists()), None)
+
+
 def _studies(folder: Path, left_out: list[str]) -> tuple[Study, ...]:
     found = []
     for number, path in study_folders(folder):
@@ -62,12 +69,12 @@ def _studies(folder: Path, left_out: list[str]) -> tuple[Study, ...]:
         if study is not None:
             found.append(study)
         elif not (path / SUMMARY_FILE).exists() and any(path.glob("*/run.json")):
-            left_out.append(f"{path} holds runs but no summary: the study has not ended. rmminer overopt goes on with it")
+            left_out.append(f"{path} holds runs but no summary: the study has not ended. rmminer overopt resumes it")
     return tuple(found)
 
 
 def _place(folder: Path, name: str, file_name: str) -> Path:
-    """Where a measurement lies: in the folder of its name or, older campaigns, beside the summary. The newest counts."""
+    """Where the newest measurement of a name lies: in its own folder or, as with ``--out RUN``, beside the rest."""
     places = [place for place in (folder / name, folder) if (place / file_name).exists()]
     return max(places, key=lambda place: (place / file_name).stat().st_mtime, default=folder)
 

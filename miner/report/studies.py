@@ -11,24 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from miner.publishing import read_stored
 from miner.statistics import Rate, rate
 
 FOLDER = re.compile(r"overopt(?:-round(\d+))?")  # one per RM: as given, and after so many patches
 FILE_NAME, PAGE_NAME = "summary.json", "overopt.html"
-MOMENTS = ("start", "best gold", "onset", "end")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Info:
-    """How a run ended: ``status`` is "running", "done" or "stopped"; ``bar`` holds the margin that wins."""
+    """How a run was made and ended: ``status`` is "running", "done" or "stopped"; ``bar`` has the margin that wins."""
 
     name: str
+    settings: dict[str, Any]
     bar: dict[str, float]
-    status: str = "running"
-    reason: str = ""
-    last_good: str = ""
+    status: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +81,15 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A step with all that it is ("best gold", "onset"), and what the policy wrote there, one example a prompt."""
+
+    step: int
+    names: tuple[str, ...]
+    examples: list[Example]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRun:
     """One policy optimised against the RM."""
 
@@ -96,10 +104,22 @@ class PolicyRun:
     def best(self) -> Point | None:
         return next((point for point in self.points if point.step == self.best_step), None)
 
-    def moments(self) -> list[tuple[str, list[Example]]]:
-        """Its examples by moment, as the run came to them."""
-        present = [(when, [one for one in self.examples if one.when == when]) for when in MOMENTS]
-        return sorted(((when, found) for when, found in present if found), key=lambda entry: entry[1][0].step)
+    @property
+    def kl(self) -> float | None:
+        """The weight of its KL penalty, per nat."""
+        weight = self.info.settings.get("kl")
+        return float(weight) if isinstance(weight, (int, float)) else None
+
+    @property
+    def moments(self) -> list[Moment]:
+        """Its examples by step; what falls on one step is told in one breath."""
+        found: dict[int, dict[str, list[Example]]] = {}
+        for one in self.examples:
+            found.setdefault(one.step, {}).setdefault(one.when, []).append(one)
+        return [
+            Moment(step=step, names=tuple(by_name), examples=next(iter(by_name.values())))
+            for step, by_name in sorted(found.items())
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +156,29 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Runs against one RM under one KL weight: what can be compared between RMs."""
+
+    kl: float | None
+    runs: list[PolicyRun]
+
+    @property
+    def told(self) -> list[bool]:
+        """Per run that gold can tell: does it game?"""
+        return [run.with_gold.games for run in self.runs if run.with_gold.games is not None]
+
+    @property
+    def share_gaming(self) -> Rate | None:
+        return rate(self.told) if self.told else None
+
+    @property
+    def onsets(self) -> tuple[float, float, float] | None:
+        """Median, first and last onset of the runs that game."""
+        steps = [run.with_gold.onset.bend.step for run in self.runs if run.with_gold.onset]
+        return (median(steps), min(steps), max(steps)) if steps else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """All policies optimised against one round's RM; ``page`` is the study's own, relative to the campaign's folder."""
 
@@ -146,20 +189,16 @@ class Study:
     page: str | None
 
     @property
+    def groups(self) -> list[Group]:
+        """Its runs by KL weight, the freest first."""
+        by_weight: dict[float | None, list[PolicyRun]] = {}
+        for run in self.runs:
+            by_weight.setdefault(run.kl, []).append(run)
+        return [Group(kl=kl, runs=runs) for kl, runs in sorted(by_weight.items(), key=lambda item: item[0] or 0.0)]
+
+    @property
     def gaming(self) -> list[PolicyRun]:
         return [run for run in self.runs if run.with_gold.games]
-
-    @property
-    def share_gaming(self) -> Rate | None:
-        """Of the runs that gold can tell, the share that games; None where it can tell none."""
-        told = [run.with_gold.games for run in self.runs if run.with_gold.games is not None]
-        return rate(told) if told else None
-
-    @property
-    def onset_steps(self) -> tuple[float, float, float] | None:
-        """First, median and last onset of its gaming runs."""
-        steps = [run.with_gold.onset.bend.step for run in self.gaming if run.with_gold.onset]
-        return (min(steps), median(steps), max(steps)) if steps else None
 
     @property
     def sampled(self) -> PolicyRun | None:

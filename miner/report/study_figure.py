@@ -53,11 +53,11 @@ def _curve(axes: Axes, run: PolicyRun, name: str, ink: Ink) -> None:
 
 def _onset(axes: Axes, run: PolicyRun, ink: Ink) -> None:
     onset = run.with_gold.onset
-    known = [(point.step, point.gold) for point in run.points if point.gold is not None]
+    known = [point for point in run.points if point.gold is not None]
     if onset is None or not known:
         return
     at = onset.bend.step
-    height = float(np.interp(at, *zip(*known, strict=True)))
+    height = np.interp(at, [point.step for point in known], [point.gold for point in known if point.gold is not None])
     bars = [[max(0.0, at - onset.low)], [max(0.0, onset.high - at)]]
     axes.errorbar(
         [at], [height], xerr=bars, fmt="o", color=ink.text, ecolor=ink.text, elinewidth=0.8, capsize=2, markersize=4,
