@@ -24,7 +24,7 @@ def read_stored(path: Path, kind: type[T], what: str) -> T | None:
     """The dataclass ``kind`` that the JSON file holds; None where there is no file.
 
     Raises:
-        DataError: it is not ``what`` of this version.
+        DataError: it cannot be read, or is not ``what`` of this version.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -32,5 +32,7 @@ def read_stored(path: Path, kind: type[T], what: str) -> T | None:
         return None
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         raise DataError(f"{path} is not {what} of this version: {error.errors()[0]['msg']}") from error

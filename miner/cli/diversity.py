@@ -29,9 +29,13 @@ def diversity(
         list[str] | None,
         typer.Argument(help="Policies, the first the one before: folders, hub ids or 'docs'.", show_default=False),
     ] = None,
-    folder: Annotated[str, typer.Option("--out", help="Folder of the results; samples there are used again.")] = (
-        "runs/diversity"
-    ),
+    folder: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            help="Folder of the results; samples there are used again. A campaign's report shows its RUN/diversity.",
+        ),
+    ] = "runs/diversity",
     data: Annotated[str, typer.Option(help="Preference data whose held-out prompts are asked, or 'docs'.")] = "docs",
     texts: Texts = None,
     corpus: Corpora = None,
@@ -101,7 +105,7 @@ def diversity(
         command=shlex.join(["rmminer", *sys.argv[1:]]),
     )
     report.write(place)
-    from miner.cli.measured import diversity_table
+    from miner.cli.measured import diversity_table, say_where_shown
     from miner.report.measurements import draw_plots, write_measurement
 
     page = write_measurement(
@@ -113,6 +117,7 @@ def diversity(
     else:
         out().print(diversity_table(report))
         out().print(f"report: {page}", markup=False)
+        say_where_shown(page)
     return None
 
 

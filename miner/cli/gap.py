@@ -28,9 +28,13 @@ def gap(
         str | None, typer.Option(help="Policy: folder, hub id, or 'docs'; docs world brings its own.")
     ] = None,
     data: Annotated[str, typer.Option(help="Preference data, or 'docs'.")] = "docs",
-    folder: Annotated[str, typer.Option("--out", help="Folder of the results; samples there are used again.")] = (
-        "runs/gap"
-    ),
+    folder: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            help="Folder of the results; samples there are used again. A campaign's report shows its RUN/gap.",
+        ),
+    ] = "runs/gap",
     gold_rm: Annotated[
         str | None, typer.Option(help="RM whose reward is gold; overlap with the references unless named.")
     ] = None,
@@ -78,7 +82,7 @@ def gap(
         command=shlex.join(["rmminer", *sys.argv[1:]]),
     )
     report.write(Path(folder))
-    from miner.cli.measured import gap_table
+    from miner.cli.measured import gap_table, say_where_shown
     from miner.report.measurements import draw_plots, write_measurement
 
     title = f"What {report.settings['rm']} is still good for"
@@ -88,6 +92,7 @@ def gap(
     else:
         out().print(gap_table(report))
         out().print(f"report: {page}", markup=False)
+        say_where_shown(page)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -10,13 +11,25 @@ from rich.table import Table
 from rich.text import Text
 
 from miner import safe_text
+from miner.cli.output import out
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from miner.diversity import DiversityReport, Side
     from miner.gap import GapReport, Selection
     from miner.statistics import Difference, Mean, Rate
 
 SCOPES = (("within", "one prompt"), ("across", "across prompts"))
+
+
+def say_where_shown(page: Path) -> None:
+    """One line more where a campaign's report shows what this page does."""
+    from miner.report.beside import shown_by
+
+    campaign = shown_by(page)
+    if campaign is not None:
+        out().print(f"in the campaign's report, too: rmminer report {shlex.quote(str(campaign))}", markup=False)
 
 
 def diversity_table(report: DiversityReport) -> Group:

@@ -303,12 +303,15 @@ def _write_report(campaign: Campaign, *, max_findings: int, attribution: bool) -
     from miner.report import write_report
 
     with campaign.observer.stage("writing the report") as advance:
-        return write_report(
+        files = write_report(
             campaign.folder,
             max_findings=max_findings,
             attribution=campaign.attribution() if attribution else None,
             progress=advance,
         )
+    for line in files.left_out:
+        campaign.observer.note(line)
+    return files
 
 
 def stored_config(run: Path) -> CampaignConfig:

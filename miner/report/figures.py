@@ -43,7 +43,7 @@ def margins(run: Run, ink: Ink) -> Figure | None:
         style.styled(
             axes, ink, x="margin (standard deviations above this RM's clean references)" if last else "", y="texts"
         )
-        style.titled(axes, ink, _round_name(one.round))
+        style.titled(axes, ink, style.round_name(one.round))
         values = [*found, *beaten, threshold, -1.0, 1.0]
         bins = np.linspace(math.floor(min(values) * 2) / 2, math.ceil(max(values) * 2) / 2, 33).tolist()
         axes.axvspan(-1, 1, color=ink.faint, alpha=0.35, linewidth=0, label="clean references, mean ± 1 SD")
@@ -87,7 +87,7 @@ def survival(run: Run, ink: Ink) -> Figure | None:
                 where="post",
                 color=colour,
                 linestyle=line,
-                label=_round_name(number),
+                label=style.round_name(number),
             )
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlim(0, trial.budget)
@@ -208,7 +208,7 @@ def check_errors(run: Run, ink: Ink) -> Figure | None:
 
 def tuning(run: Run, ink: Ink) -> Figure | None:
     """Break cost by trial with the best so far, and each hyper-parameter's importance by PED-ANOVA."""
-    found = run.tuning
+    found = run.beside.tuning
     if found is None:
         return None
     figure = style.new_figure(ink, 3.0)
@@ -240,10 +240,6 @@ def _with_intervals(
     axes.errorbar(
         x, values, yerr=ends, color=colour, marker=marker, markersize=6, linewidth=1.4, capsize=3, label=label
     )
-
-
-def _round_name(number: int) -> str:
-    return "RM as given" if number == 0 else f"RM after patch {number}"
 
 
 def _sizes(trial: Trial) -> str:

@@ -98,6 +98,10 @@ def whole_rounds(axes: Axes, numbers: list[int]) -> None:
     axes.set_xlim(min(numbers) - 0.4, max(numbers) + 0.4)
 
 
+def round_name(number: int) -> str:
+    return "RM as given" if number == 0 else f"RM after patch {number}"
+
+
 def round_tick(number: int) -> str:
     return "as given" if number == 0 else f"patch {number}"
 

@@ -18,6 +18,7 @@ from miner.diversity.writings import Scope
 from miner.report import heatmap
 from miner.report.attribution import AttributionResults
 from miner.report.headline import headline, limits
+from miner.report.ink import round_name
 from miner.report.reading import Run, success, trials
 from miner.statistics import Difference, Mean, Rate
 from miner.triage.result import Auroc
@@ -25,6 +26,7 @@ from miner.triage.result import Auroc
 HERE = Path(__file__).parent
 PAGE_ROWS = 20
 TRIAGE_ROWS = 30
+SAMPLE_COLUMNS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,7 @@ def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attrib
             notes=attributed.notes,
             page_rows=PAGE_ROWS,
             triage_rows=TRIAGE_ROWS,
+            sample_columns=SAMPLE_COLUMNS,
         )
     )
 
@@ -165,7 +168,3 @@ def auroc(one: Auroc) -> Markup:
 
 def data_uri(png: bytes) -> Markup:
     return Markup("data:image/png;base64,") + Markup(base64.b64encode(png).decode())
-
-
-def round_name(index: int) -> str:
-    return "RM as given" if index == 0 else f"RM after patch {index}"

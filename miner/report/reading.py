@@ -10,27 +10,25 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from corpus import Corpus
-from corpus.records import Finding, digest
-from miner.diversity.report import DiversityReport, read_diversity
+from corpus.records import Conversation, Finding, digest
 from miner.errors import DataError
-from miner.gap.report import GapReport, read_gap
+from miner.report.beside import Beside, read_beside
+from miner.report.studies import sample_prompts
 from miner.statistics import Rate
 from miner.summary import FILE_NAME, AttackResult, RoundSummary, Summary, read_summary
-from miner.tuning import TuningReport, read_tuning
 
 CORPUS_FOLDER = "corpus"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run folder, read."""
+    """A run folder, read. ``sampled`` are the prompts whose samples by policies are shown, where they are known."""
 
     folder: Path
     summary: Summary
     findings: list[Finding]
-    tuning: TuningReport | None = None
-    diversity: DiversityReport | None = None
-    gap: GapReport | None = None
+    beside: Beside
+    sampled: dict[str, Conversation]
 
     @property
     def rounds(self) -> list[RoundSummary]:
@@ -69,7 +67,7 @@ def read_run(folder: Path) -> Run:
     """The run in ``folder``.
 
     Raises:
-        DataError: no summary, or one that does not keep to its contract; or such a report of a measurement.
+        DataError: no summary, or one that does not keep to its contract.
     """
     raw = read_summary(folder)
     try:
@@ -78,15 +76,15 @@ def read_run(folder: Path) -> Run:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{folder / FILE_NAME} is not a summary of this version: {place}: {first['msg']}") from error
-    findings = Corpus(folder / CORPUS_FOLDER).findings()
+    corpus, beside = Corpus(folder / CORPUS_FOLDER), read_beside(folder)
     return Run(
-        folder=folder,
-        summary=summary,
-        findings=findings,
-        tuning=read_tuning(folder),
-        diversity=read_diversity(folder),
-        gap=read_gap(folder),
+        folder=folder, summary=summary, findings=corpus.findings(), beside=beside, sampled=_sampled(corpus, beside)
     )
+
+
+def _sampled(corpus: Corpus, beside: Beside) -> dict[str, Conversation]:
+    wanted = sample_prompts(beside.studies)
+    return {one.prompt_id: one.conversation for one in corpus.prompts() if one.prompt_id in wanted} if wanted else {}
 
 
 def trials(run: Run) -> list[Trial]:

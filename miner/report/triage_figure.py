@@ -26,7 +26,7 @@ def distances(run: Run, ink: Ink) -> Figure | None:
     for axes, one in zip(panels, placed, strict=True):
         last = one is placed[-1]
         style.styled(axes, ink, x="distance to the RM's clean references" if last else "", y="share of texts (%)")
-        style.titled(axes, ink, "RM as given" if one.round == 0 else f"RM after patch {one.round}")
+        style.titled(axes, ink, style.round_name(one.round))
         edges = np.linspace(min(*one.clean, *one.findings), max(*one.clean, *one.findings), BINS + 1).tolist()
         for values, colour, name, hatch in (
             (one.clean, 1, "clean references, not in the fit", ""),

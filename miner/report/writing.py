@@ -16,6 +16,7 @@ from miner.report.ink import DARK, LIGHT, png
 from miner.report.measurements import draw_plots
 from miner.report.page import Plot, render
 from miner.report.reading import Run, choose, read_run
+from miner.report.study_figure import FIGURES as STUDY_FIGURES
 
 PAGE_NAME = "report.html"
 PLOTS_FOLDER = "plots"
@@ -23,11 +24,15 @@ PLOTS_FOLDER = "plots"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportFiles:
-    """What was written: the page, the plots by name, and what attribution could not do, in words."""
+    """What was written: the page and the plots by name.
+
+    ``notes`` say what attribution could not do, ``left_out`` which measurements in the folder the page does without.
+    """
 
     html: Path
     plots: dict[str, Path]
     notes: list[str]
+    left_out: list[str]
 
 
 def write_report(
@@ -51,7 +56,12 @@ def write_report(
     plots = _plots(run)
     page = run_folder / PAGE_NAME
     _replace(page, render(run, plots, shown, attributed).encode())
-    return ReportFiles(html=page, plots=_write_plots(run_folder / PLOTS_FOLDER, plots), notes=attributed.notes)
+    return ReportFiles(
+        html=page,
+        plots=_write_plots(run_folder / PLOTS_FOLDER, plots),
+        notes=attributed.notes,
+        left_out=list(run.beside.left_out),
+    )
 
 
 def _attributions(
@@ -68,10 +78,11 @@ def _plots(run: Run) -> dict[str, Plot]:
         light, dark = draw(run, LIGHT), draw(run, DARK)
         if light is not None and dark is not None:
             plots[name] = Plot(light=png(light), dark=png(dark))
-    if run.diversity is not None:
-        plots |= draw_plots(run.diversity, DIVERSITY_FIGURES)
-    if run.gap is not None:
-        plots |= draw_plots(run.gap, GAP_FIGURES)
+    plots |= draw_plots(run.beside.studies, STUDY_FIGURES)
+    if run.beside.diversity is not None:
+        plots |= draw_plots(run.beside.diversity, DIVERSITY_FIGURES)
+    if run.beside.gap is not None:
+        plots |= draw_plots(run.beside.gap, GAP_FIGURES)
     return plots
 
 
@@ -79,7 +90,7 @@ def _write_plots(folder: Path, plots: dict[str, Plot]) -> dict[str, Path]:
     """The light plots as files; one of an earlier report that this run no longer has is removed."""
     folder.mkdir(exist_ok=True)
     written = {}
-    for name in (*FIGURES, *DIVERSITY_FIGURES, *GAP_FIGURES):
+    for name in (*FIGURES, *STUDY_FIGURES, *DIVERSITY_FIGURES, *GAP_FIGURES):
         path = folder / f"{name}.png"
         if name in plots:
             _replace(path, plots[name].light)

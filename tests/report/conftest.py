@@ -6,4 +6,5 @@ import pytest
 @pytest.fixture
 def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take most of a report's time and have tests of their own."""
-    monkeypatch.setattr("miner.report.writing.FIGURES", {})
+    for name in ("FIGURES", "STUDY_FIGURES", "DIVERSITY_FIGURES", "GAP_FIGURES"):
+        monkeypatch.setattr(f"miner.report.writing.{name}", {})

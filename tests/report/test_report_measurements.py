@@ -35,15 +35,15 @@ def side(label: str, *, first: bool) -> Side:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = Path(tmp_path_factory.mktemp("run"))
-    write_run(folder, rounds=1, findings=2)
+def diversity_report() -> DiversityReport:
     settings = {"set_within": 6, "set_across": 4, "embedding": HOSTILE, "mode_distance": 0.6, "persona_prompts": 8}
-    DiversityReport(
+    return DiversityReport(
         sides=[side("before", first=True), side(HOSTILE, first=False)], settings=settings, notes=[HOSTILE], **FACTS
-    ).write(folder)
-    GapReport(
+    )
+
+
+def gap_report() -> GapReport:
+    return GapReport(
         selection=Selection(
             pool=4, prompts=9, curve=[CurvePoint(n=n, picked=MEAN, best=MEAN) for n in (1, 2, 4)],
             turn=Turn(n=2, low=1, high=None, share=0.99, sure=True), gain=CHANGE, best_gain=CHANGE, used=0.4,
@@ -53,7 +53,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
             SwapExample(prompt=HOSTILE, true=HOSTILE, false=HOSTILE, true_reward=1, false_reward=2, proof=HOSTILE)
         ])],
         findings=1, fact_attempts=4, settings={"gold": "overlap"}, notes=[HOSTILE], **FACTS,
-    ).write(folder)  # fmt: skip
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = Path(tmp_path_factory.mktemp("run"))
+    write_run(folder, rounds=1, findings=2)
+    diversity_report().write(folder)
+    gap_report().write(folder)
     return write_report(folder, attribution=None).html.read_text(encoding="utf-8")
 
 
