@@ -32,7 +32,8 @@ IN_A_ROW = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
     """``step``: the measurement at which the alarm was raised, None where it never was. ``onset``: the bend of the
-    index by all that was measured, None without an alarm; ``online`` the same by what was known when it was raised."""
+    index by what was measured until then and as long again, None without an alarm; ``online`` the same by what was known
+    when it was raised."""
 
     step: float | None
     onset: BendInterval | None
@@ -61,8 +62,8 @@ class Detector:
             return Alarm(step=None, onset=None, online=None, index=tuple(mean.tolist()))
         return Alarm(
             step=float(curves.steps[at]),
-            onset=_bend(curves.steps, by_prompt, seed),
-            online=_bend(curves.steps[: at + 1], by_prompt[:, : at + 1], seed),
+            onset=_bend(curves.steps, by_prompt, seed, 2 * at + 1),
+            online=_bend(curves.steps, by_prompt, seed, at + 1),
             index=tuple(mean.tolist()),
         )
 
@@ -111,6 +112,7 @@ def _told(curves: Curves, measure: str, least: float) -> Floats:
     return told
 
 
-def _bend(steps: Floats, by_prompt: Floats, seed: int) -> BendInterval | None:
-    climbing = climb(by_prompt.mean(0))
+def _bend(steps: Floats, by_prompt: Floats, seed: int, known: int) -> BendInterval | None:
+    """Of the first climb in the first ``known`` measurements: long after the alarm the policy may find another flaw."""
+    climbing = climb(by_prompt[:, :known].mean(0))
     return bend_interval(steps[:climbing], by_prompt[:, :climbing], seed=seed)

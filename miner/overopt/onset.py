@@ -63,7 +63,7 @@ def gold_onset(curves: Curves, *, seed: int = 0) -> GoldOnset:
     onset = None
     if games:
         by_prompt = gap(whole)
-        climbing = climb(by_prompt.mean(0))
+        climbing = min(climb(by_prompt.mean(0)), _fallen(whole.mean("gold")))
         onset = bend_interval(whole.steps[:climbing], by_prompt[:, :climbing], seed=seed)
     return GoldOnset(games=games, onset=onset, fall=fall, n_prompts=n_prompts, left_out=left_out)
 
@@ -80,9 +80,22 @@ def gap(curves: Curves) -> Floats:
 
 def climb(curve: Floats) -> int:
     """How many measurements belong to the climb: up to the first at ``SATURATED`` of the smoothed curve's rise."""
-    smooth = np.convolve(np.pad(curve, 1, mode="edge"), np.ones(3) / 3, mode="valid")
-    rise = smooth - smooth[0]
+    rise = _smooth(curve) - _smooth(curve)[0]
     return int(np.argmax(rise >= SATURATED * rise.max())) + 1 if rise.max() > 0 else len(curve)
+
+
+def _fallen(gold: Floats) -> int:
+    """How many measurements until gold has lost ``SATURATED`` of all it loses from its best: a policy that finds another
+    flaw later, with no gold left to lose, does not start to game then."""
+    smooth = _smooth(gold)
+    peak = int(smooth.argmax())
+    lost = smooth[peak] - smooth[peak:]
+    return peak + int(np.argmax(lost >= SATURATED * lost.max())) + 1
+
+
+def _smooth(curve: Floats) -> Floats:
+    smooth: Floats = np.convolve(np.pad(curve, 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    return smooth
 
 
 def _why_not(whole: Curves, left_out: int) -> str:

@@ -16,24 +16,22 @@ from miner.language_models import load_language_model
 from miner.overopt.measuring import decoding
 from miner.overopt.rl import checkpoints_of
 from miner.overopt.sampling import sample_ids
-from miner.overopt.study import Study, run_name
+from miner.overopt.study import Study
 from miner.rewards.base import Pair
 from miner.statistics import rate
 from miner.world import spread
-from policy_bench.runs import LONG, Bench, specs
+from policy_bench.runs import Bench
 
 SAMPLES = 64
 ASKED, REACHED = 12, 96  # prompts to pick a response on, and others to try it on
 
 
 def collapse(bench: Bench) -> dict[str, Any]:
-    """Every long run against docs world's RM, at each of its checkpoints."""
-    long = [s for s in specs(quick=bench.quick) if s.target == "encoder" and (s.steps == LONG or bench.quick)]
-    study, found = bench.study("encoder"), {}
-    for spec in long[: 1 if bench.quick else None]:
-        name = run_name(spec.kl, spec.seed)
-        for step, policy in checkpoints_of(study.folder / name).items():
-            found[f"{name}, step {step}"] = _measured(study, policy, quick=bench.quick)
+    """Every run to the collapse, at each of its checkpoints."""
+    study, found = bench.study("collapse"), {}
+    for run in sorted(study.folder.glob("*/run.json")):
+        for step, policy in checkpoints_of(run.parent).items():
+            found[f"{run.parent.name}, step {step}"] = _measured(study, policy, quick=bench.quick)
     return found
 
 

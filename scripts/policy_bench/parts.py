@@ -16,7 +16,7 @@ from miner.rewards.base import Pair
 from miner.statistics import rate
 from policy_bench.collapse import collapse
 from policy_bench.onsets import onset
-from policy_bench.runs import LONG, MIXES, Bench, specs, stored
+from policy_bench.runs import CHECKPOINTED, MIXES, Bench, specs, stored
 from policy_bench.speed import speed
 
 __all__ = ["best_of_n", "collapse", "compared", "curves_shown", "onset", "runs", "second_rm", "speed"]
@@ -28,7 +28,7 @@ def runs(bench: Bench, seconds: float, shard: tuple[int, int]) -> dict[str, Any]
     for spec in specs(quick=bench.quick)[shard[0] :: shard[1]]:
         if time.monotonic() - started > seconds:
             break
-        bench.make(spec, keep_checkpoints=spec.steps == LONG or bench.quick)
+        bench.make(spec, keep_checkpoints=spec.target in CHECKPOINTED)
     return curves_shown(bench.out, quick=bench.quick)
 
 

@@ -27,26 +27,32 @@ from miner.progress import Observer
 from miner.rewards import load_reward_model
 from miner.rewards.base import RewardModel
 
-Target = Literal["encoder", "encoder-1", "patched", "length-biased", "lexical", "mean", "min", "variance", "less"]
+Target = Literal[
+    "encoder", "encoder-1", "patched", "length-biased", "lexical", "mean", "min", "variance", "less", "collapse"
+]
 """What is optimised: docs world's RM, the same trained with another seed, after a patch, one that learnt to like
-length, the one that counts words; mixes of three encoders of other seeds, and encoder − 0.5 · lexical."""
+length, the one that counts words; mixes of three encoders of other seeds, and encoder − 0.5 · lexical. "collapse" is
+docs world's RM again, with the larger policy and steps as long as it takes."""
 TARGETS: tuple[Target, ...] = get_args(Target)
+CHECKPOINTED: tuple[Target, ...] = ("collapse",)  # whose checkpoints are looked at, and kept
 MIXES: tuple[Target, ...] = ("mean", "min", "variance", "less")
 
 SETTINGS = RlSettings(
-    steps=60,
+    steps=72,
     kl=0.005,
     prompts_per_step=16,
     samples_per_prompt=8,
-    max_new_tokens=12,
-    min_new_tokens=12,
-    learning_rate=1e-3,
-    eval_every=3,
+    max_new_tokens=16,
+    min_new_tokens=16,
+    learning_rate=4e-4,
+    eval_every=4,
     eval_prompts=48,
-    checkpoint_every=15,
+    checkpoint_every=24,
 )
-QUICK_STEPS = 18
-LONG = 150  # of the first few runs: to the collapse
+COLLAPSE = replace(
+    SETTINGS, steps=150, max_new_tokens=12, min_new_tokens=12, learning_rate=1e-3, eval_every=3, checkpoint_every=15
+)
+QUICK_STEPS = 24
 NONE, WEAK, STRONG = 0.0, 0.005, 1.0  # KL weights; whether a run games is for gold to say
 
 
@@ -57,8 +63,11 @@ class Spec:
     target: Target
     kl: float
     seed: int
-    steps: int = SETTINGS.steps
     tuning: bool = False
+
+    @property
+    def settings(self) -> RlSettings:
+        return replace(COLLAPSE if self.target == "collapse" else SETTINGS, kl=self.kl, seed=self.seed)
 
     @property
     def name(self) -> str:
@@ -68,19 +77,17 @@ class Spec:
 def specs(*, quick: bool) -> list[Spec]:
     """All of them; ``quick`` the first few."""
 
-    def some(target: Target, kl: float, n: int, *, tuning: int = 0, long: int = 0) -> list[Spec]:
-        return [
-            Spec(target=target, kl=kl, seed=s, tuning=s < tuning, steps=LONG if s < long else SETTINGS.steps)
-            for s in range(n)
-        ]
+    def some(target: Target, kl: float, n: int, *, tuning: int = 0) -> list[Spec]:
+        return [Spec(target=target, kl=kl, seed=seed, tuning=seed < tuning) for seed in range(n)]
 
     mixed = _interleaved(
-        some("encoder", WEAK, 9, tuning=3, long=3),
+        some("encoder", WEAK, 9, tuning=3),
         some("encoder", STRONG, 6, tuning=1),
         some("patched", WEAK, 6),
-        some("encoder", NONE, 4, tuning=1),
-        some("lexical", STRONG, 5, tuning=1),
+        some("collapse", WEAK, 3),
         some("lexical", WEAK, 4, tuning=1),
+        some("lexical", STRONG, 5, tuning=1),
+        some("encoder", NONE, 4, tuning=1),
         some("length-biased", WEAK, 4),
         some("encoder-1", WEAK, 4),
         some("encoder-1", STRONG, 3),
@@ -105,7 +112,8 @@ class Bench:
         self.config = _docs_world(self.out / "campaign", seed=0)
         self.campaign = Campaign(self.config, self.observer)
         self.lexical = studio.second_rm(self.config, observer=self.observer)
-        self.policy = studio.policy(self.config, observer=self.observer).source
+        self.policy = studio.restating_policy(self.config, observer=self.observer).source
+        self.larger_policy = studio.policy(self.config, observer=self.observer).source
         self._studies: dict[str, Study] = {}
 
     @cached_property
@@ -117,7 +125,7 @@ class Bench:
 
     def target(self, name: Target) -> Scorer:
         match name:
-            case "encoder":
+            case "encoder" | "collapse":
                 return self.campaign.rm(0)
             case "encoder-1":
                 return self.encoders[1]
@@ -145,9 +153,9 @@ class Bench:
                 second = self.encoders[1]
             self._studies[name] = Study(
                 campaign=self.campaign,
-                policy_source=self.policy,
+                policy_source=self.larger_policy if name == "collapse" else self.policy,
                 target=self.target(name),
-                settings=replace(SETTINGS, steps=QUICK_STEPS) if self.quick else SETTINGS,
+                settings=COLLAPSE if name == "collapse" else SETTINGS,
                 gold=OverlapGold(),
                 second=second,
                 place=self.out / name,
@@ -157,7 +165,7 @@ class Bench:
     def make(self, spec: Spec, *, keep_checkpoints: bool) -> None:
         """The run, made or resumed; one line about it on stderr."""
         study, started = self.study(spec.target), time.process_time()
-        info = study.run(kl=spec.kl, seed=spec.seed, steps=QUICK_STEPS if self.quick else spec.steps)
+        info = study.run(kl=spec.kl, seed=spec.seed, steps=QUICK_STEPS if self.quick else spec.settings.steps)
         folder = study.folder / info.name
         if not keep_checkpoints:
             remove_checkpoints(folder)
