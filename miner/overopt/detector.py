@@ -32,8 +32,8 @@ IN_A_ROW = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
     """``step``: the measurement at which the alarm was raised, None where it never was. ``onset``: the bend of the
-    index by what was measured until then and as long again, None without an alarm; ``online`` the same by what was known
-    when it was raised."""
+    index by what was measured until then and as long again, None without an alarm; ``online`` the same by what was
+    known when it was raised."""
 
     step: float | None
     onset: BendInterval | None

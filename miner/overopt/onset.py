@@ -85,8 +85,8 @@ def climb(curve: Floats) -> int:
 
 
 def _fallen(gold: Floats) -> int:
-    """How many measurements until gold has lost ``SATURATED`` of all it loses from its best: a policy that finds another
-    flaw later, with no gold left to lose, does not start to game then."""
+    """How many measurements until gold has lost ``SATURATED`` of all it loses from its best: a policy that finds
+    another flaw later, with no gold left to lose, does not start to game then."""
     smooth = _smooth(gold)
     peak = int(smooth.argmax())
     lost = smooth[peak] - smooth[peak:]

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from miner.publishing import read_stored
-from miner.statistics import Rate, rate
+from miner.statistics import Difference, Rate, rate
 
 FOLDER = re.compile(r"overopt(?:-round(\d+))?")  # one per RM: as given, and after so many patches
 FILE_NAME, PAGE_NAME = "summary.json", "overopt.html"
@@ -147,12 +147,22 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Paired:
+    """Runs against a patched RM beside the same runs against the RM as given: the share in which gaming starts later or
+    never, and what gold at the best step gained. None where too few can be told."""
+
+    later: Rate | None
+    best_gold: Difference | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """``summary.json`` of a study."""
 
     runs: tuple[PolicyRun, ...]
     pool: Pool | None
     notes: tuple[str, ...]
+    comparison: Paired | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +196,7 @@ class Study:
     runs: tuple[PolicyRun, ...]
     pool: Pool | None
     notes: tuple[str, ...]
+    paired: Paired | None
     page: str | None
 
     @property
@@ -222,7 +233,9 @@ def read_study(folder: Path, number: int) -> Study | None:
     if stored is None:
         return None
     page = f"{folder.name}/{PAGE_NAME}" if (folder / PAGE_NAME).exists() else None
-    return Study(round=number, runs=stored.runs, pool=stored.pool, notes=stored.notes, page=page)
+    return Study(
+        round=number, runs=stored.runs, pool=stored.pool, notes=stored.notes, paired=stored.comparison, page=page
+    )
 
 
 def sample_prompts(studies: Sequence[Study]) -> set[str]:

@@ -146,3 +146,22 @@ def test_a_judge_that_is_down_abstains() -> None:
 
     answer = Answer(prompt=toy_prompts(1)[0], response="Because.")
     assert RewardGold(rm=Down()).scores([answer]) == [None]
+
+
+def test_a_second_flaw_found_after_the_collapse_is_not_the_onset() -> None:
+    """Gold is gone by step 40; at 85 the policy finds more reward, which is the greatest climb of all."""
+
+    def gone(step: int, rng: np.random.Generator) -> float:
+        return 0.3 - 0.3 * min(1.0, max(0, step - 20) / 20) + 0.05 * rng.normal()
+
+    def flat(_step: int, rng: np.random.Generator) -> float:
+        return float(rng.normal())
+
+    def twice(step: int) -> float:
+        return 0.05 * min(20, max(0, step - 20)) + 1.5 * max(0, step - 85) - climb(step)
+
+    found = [replace(row, proxy=row.proxy + twice(row.step)) for row in rows(gone, flat)]
+    with_gold, alarm = gold_onset(Curves(found)), Detector().alarm(Curves(found))
+    for onset in (with_gold.onset, alarm.onset):
+        assert onset is not None
+        assert onset.bend.step == pytest.approx(20, abs=8)

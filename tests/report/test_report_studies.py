@@ -17,7 +17,7 @@ import miner.report
 from corpus import Corpus
 from corpus.records import Prompt
 from miner.overopt.log import RunLog, read_samples
-from miner.overopt.summary import StudySummary
+from miner.overopt.summary import StudySummary, summarise_study
 from miner.report import write_report
 from miner.report.beside import shown_by
 from miner.report.ink import LIGHT
@@ -113,6 +113,22 @@ class TestSections:
 
 
 @pytest.mark.usefixtures("no_plots")
+def test_runs_against_a_patched_rm_are_shown_beside_those_against_the_first(tmp_path: Path) -> None:
+    write_run(tmp_path, rounds=2, findings=2)
+    write_study(tmp_path / "overopt")
+    second = tmp_path / "overopt-round1"
+    for seed in range(2):
+        write_log(second / f"rl-kl0.05-seed{seed}", kl=0.05, games=False, seed=seed)
+    found = summarise_study(second).comparison
+    assert found is not None
+    assert found.later is not None
+    assert found.best_gold is not None
+    (shown,) = page_of(tmp_path).all("p", class_="paired")
+    expected = (found.later.value, found.later.n, found.best_gold.value, found.best_gold.low, found.best_gold.high)
+    assert set(expected) <= set(shown.numbers)
+    assert found.later.value == 1.0
+
+
 def test_without_results_there_is_neither_section_nor_heading_nor_note(tmp_path: Path) -> None:
     write_run(tmp_path, rounds=1, findings=2)
     (tmp_path / "overopt").mkdir()
