@@ -10,7 +10,7 @@ from report_samples import HOSTILE as HOSTILE_TEXTS
 from report_samples import write_run
 
 from miner.diversity.report import Attractor, AttributeSpread, Change, DiversityReport, Metric, Side
-from miner.gap.report import CurvePoint, FactRate, GapReport, Selection, SwapExample
+from miner.gap.report import Choice, CurvePoint, FactRate, GapReport, Selection, SwapExample
 from miner.gap.selection import Turn
 from miner.report import write_report
 from miner.safe_text import visible
@@ -35,6 +35,18 @@ def side(label: str, *, first: bool) -> Side:
     )  # fmt: skip
 
 
+def selection(label: str, *, choice: bool = True) -> Selection:
+    return Selection(
+        label=label, fingerprint="f", sqrt_kl=None, pool=4, prompts=9, distinct=MEAN,
+        curve=[CurvePoint(n=n, picked=MEAN, best=MEAN, gain=CHANGE) for n in (1, 2, 4)],
+        choice=Choice(
+            gain=CHANGE, gain_change=CHANGE, negative_from=2, best_gain=CHANGE, used=0.4,
+            turn=Turn(n=2, low=1, high=None, share=0.99, sure=True), concordance=MEAN,
+        ) if choice else None,
+        to_reference=None, prefers_reference=None,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = Path(tmp_path_factory.mktemp("run"))
@@ -44,11 +56,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         sides=[side("before", first=True), side(HOSTILE, first=False)], settings=settings, notes=[HOSTILE], **FACTS
     ).write(folder)
     GapReport(
-        selection=Selection(
-            pool=4, prompts=9, curve=[CurvePoint(n=n, picked=MEAN, best=MEAN) for n in (1, 2, 4)],
-            turn=Turn(n=2, low=1, high=None, share=0.99, sure=True), gain=CHANGE, best_gain=CHANGE, used=0.4,
-            to_reference=None, concordance=MEAN, prefers_reference=None,
-        ),
+        selections=[selection("before")],
         facts=[FactRate(kind="name", prefers_true=RATE, mean_gap=-0.1, abstained=3, examples=[
             SwapExample(prompt=HOSTILE, true=HOSTILE, false=HOSTILE, true_reward=1, false_reward=2, proof=HOSTILE)
         ])],
