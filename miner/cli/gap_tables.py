@@ -13,7 +13,10 @@ from miner import safe_text
 from miner.cli.measured import average, share, signed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from miner.gap import Choice, GapReport, Selection
+    from miner.statistics import Difference
 
 
 def gap_table(report: GapReport) -> Group:
@@ -39,46 +42,49 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _series(report: GapReport) -> Table:
-    """A row for every policy."""
-    pool = report.selections[0].pool
-    table = _table(
-        f"gold of the pick out of {pool} along the policies ({report.settings['gold']})",
-        "policy", "√KL", "distinct", "a sample", "the pick", "pick − sample", "change", "negative", "turns",
-        "ranks right",
-    )  # fmt: skip
+    """A row for every policy; the page has the intervals of all columns."""
+    first = report.selections[0]
+    title = f"gold of the pick out of {first.pool}, policy by policy ({report.settings['gold']})"
+    table = _table(title)
+    table.padding = (0, 1, 0, 0)  # seven columns in a terminal's 80
+    table.caption_justify = "left"
+    table.caption = safe_text.terminal(f"texts: distinct samples of a prompt; change: since {first.label}, in pairs")
+    for column in ("policy", "√KL", "texts", "sample", "pick", "pick − sample", "change"):
+        table.add_column(column, no_wrap=True)
     for one in report.selections:
+        choice = one.choice
         table.add_row(
             safe_text.terminal(one.label),
             "" if one.sqrt_kl is None else f"{one.sqrt_kl:.2f}",
             f"{one.distinct.value:.1f}",
-            average(one.sample),
-            average(one.pick),
-            *(["nothing to choose", "", "", "", ""] if one.choice is None else _choice_cells(one.choice)),
+            f"{one.sample.value:.3f}",
+            f"{one.pick.value:.3f}",
+            "nothing to choose" if choice is None else _two_lines(choice.gain),
+            _two_lines(choice.gain_change) if choice and choice.gain_change else "",
         )
     return table
 
 
-def _choice_cells(choice: Choice) -> list[str]:
+def _two_lines(change: Difference) -> str:
+    return signed(change).replace(" [", "\n[", 1)
+
+
+def _series_lines(selections: Sequence[Selection]) -> list[str]:
+    """Where the gap is negative, where the curves turn, and how often the RM ranks two samples right."""
+    pool = selections[0].pool
+    chosen = [(one.label, one.choice) for one in selections if one.choice is not None]
+    negative = [f"{label} (from n = {choice.negative_from})" for label, choice in chosen if choice.negative_from]
+    turns = [f"{label} (n = {choice.turn.n})" for label, choice in chosen if choice.turn.sure]
+    ranks = [f"{label} {choice.concordance.value:.0%}" for label, choice in chosen if choice.concordance]
     return [
-        signed(choice.gain),
-        signed(choice.gain_change) if choice.gain_change else "",
-        f"from n = {choice.negative_from}" if choice.negative_from else "no",
-        f"at n = {choice.turn.n}" if choice.turn.sure else "no",
-        average(choice.concordance) if choice.concordance else "",
+        f"the pick out of {pool} is worth less than a sample (whole interval below zero) at: {_listed(negative)}",
+        f"more samples make the pick worse within {pool} at: {_listed(turns)}",
+        f"ranks two samples as gold does: {_listed(ranks)}",
     ]
 
 
-def _series_lines(selections: list[Selection]) -> list[str]:
-    first, pool = selections[0], selections[0].pool
-    negative = [one.label for one in selections if one.is_negative]
-    lines = [
-        f"out of {pool} the RM's pick is worth less than a sample (the whole interval below zero) at: "
-        + (", ".join(negative) if negative else "none of them")
-    ]
-    changed = [one for one in selections if one.choice is not None and one.choice.gain_change is not None]
-    if changed and (change := changed[-1].choice) is not None and change.gain_change is not None:
-        lines.append(f"gap of {changed[-1].label} minus that of {first.label}, in pairs: {signed(change.gain_change)}")
-    return lines
+def _listed(parts: Sequence[str]) -> str:
+    return ", ".join(parts) if parts else "no policy"
 
 
 def _curve(report: GapReport, found: Selection) -> Table:

@@ -67,8 +67,8 @@ def _choice(
     change = None
     if first is not None and not nothing_to_choose(first):
         assert [pool.key for pool in first] == [pool.key for pool in pools]
-        before = _picked(first, (1, sizes[-1]))
-        change = paired_difference(picked[:, -1] - picked[:, 0], before[:, 1] - before[:, 0], groups, seed)
+        before = _picked(first, sizes)
+        change = paired_difference(picked[:, -1] - picked[:, 0], before[:, -1] - before[:, 0], groups, seed)
     return Choice(
         gain=gain,
         gain_change=change,

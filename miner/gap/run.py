@@ -99,7 +99,7 @@ def run_notes(run: RunInfo, rm: RewardModel, plan: SamplePlan) -> list[str]:
     """Where this measurement and the run that its policies come from differ."""
     notes = []
     if run.models.get("rm") not in (None, rm.fingerprint):
-        notes.append(f"{run.name} was optimised against another reward than {rm.name}; that one may be gamed more.")
+        notes.append(f"{run.name} was optimised against another reward, not against {rm.name}.")
     longest, least = (run.settings.get(name) for name in ("max_new_tokens", "min_new_tokens"))
     if longest not in (None, plan.max_new_tokens):
         notes.append(f"{run.name} was trained on answers of {longest} tokens; here they have {plan.max_new_tokens}.")

@@ -10,7 +10,6 @@ import numpy as np
 from miner.gap.report import GapReport, Selection
 from miner.report import ink as style
 from miner.report.ink import Ink
-from miner.safe_text import visible
 from miner.statistics import Difference, Mean
 
 if TYPE_CHECKING:
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN_CURVES = 5
-LABEL_CHARACTERS = 24
+SHOWN_NAMES = 9
+LABEL_CHARACTERS = 16
 
 
 def gap_curve(report: GapReport, ink: Ink) -> Figure | None:
@@ -33,7 +33,7 @@ def gap_curve(report: GapReport, ink: Ink) -> Figure | None:
         spread = np.linspace(0, len(report.selections) - 1, min(SHOWN_CURVES, len(report.selections)))
         for i, at in enumerate(spread.round().astype(int)):
             one = report.selections[at]
-            _band(axes, one, [point.picked for point in one.curve], i, _literal(one.label), ink)
+            _band(axes, one, [point.picked for point in one.curve], i, style.literal(one.label, LABEL_CHARACTERS), ink)
     pool = report.selections[0].pool
     axes.set_xscale("log", base=2)
     ticks = [2**k for k in range(int(np.log2(pool)) + 1)]
@@ -65,11 +65,9 @@ def gap_series(report: GapReport, ink: Ink) -> Figure | None:
         return None
     figure = style.new_figure(ink, 5.0)
     above, below = figure.subplots(2, 1, sharex=True)
-    known = [one.sqrt_kl for one in found if one.sqrt_kl is not None]
-    by_kl = len(known) == len(found)
-    at = np.array(known) if by_kl else np.arange(len(found), dtype=np.float64)
     style.styled(above, ink, x="", y="gold")
-    style.styled(below, ink, x="√KL from the first policy (√nats)" if by_kl else "", y="the pick minus a sample")
+    style.styled(below, ink, x="", y="the pick minus a sample")
+    at = range(len(found))
     for i, (label, means) in enumerate(
         (
             ("a sample", [one.sample for one in found]),
@@ -79,23 +77,17 @@ def gap_series(report: GapReport, ink: Ink) -> Figure | None:
     ):
         _points(above, at, means, i, label, ink)
     chosen = [(x, one.choice.gain) for x, one in zip(at, found, strict=True) if one.choice is not None]
-    _points(below, np.array([x for x, _ in chosen]), [gain for _, gain in chosen], 3, "the gap", ink)
+    _points(below, [x for x, _ in chosen], [gain for _, gain in chosen], 3, "the gap", ink)
     below.axhline(0, color=ink.text, linewidth=1, linestyle=":", label="a sample is as good")
-    if by_kl:
-        for x, one in zip(at, found, strict=True):
-            above.annotate(
-                _literal(one.label), (x, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3),
-                textcoords="offset points", fontsize=7.5, color=ink.text, rotation=30, ha="left", va="bottom",
-            )  # fmt: skip
-    else:
-        below.set_xticks(at, [_literal(one.label) for one in found], rotation=20, ha="right")
+    every = -(-len(found) // SHOWN_NAMES)
+    below.set_xticks(at[::every], [_name(one) for one in found[::every]])
     for axes in (above, below):
         style.legend_beside(axes, ink)
     return figure
 
 
 def _points(
-    axes: Axes, at: np.ndarray, found: Sequence[Mean] | Sequence[Difference], i: int, label: str, ink: Ink
+    axes: Axes, at: Sequence[int], found: Sequence[Mean] | Sequence[Difference], i: int, label: str, ink: Ink
 ) -> None:
     bars = np.array([[one.value - one.low for one in found], [one.high - one.value for one in found]]).clip(0)
     axes.errorbar(
@@ -104,10 +96,8 @@ def _points(
     )  # fmt: skip
 
 
-def _literal(text: str) -> str:
-    """A label that every font has, no longer than fits, and no formula to matplotlib."""
-    shown = visible(text).encode("ascii", "backslashreplace").decode()
-    return (shown if len(shown) <= LABEL_CHARACTERS else f"{shown[: LABEL_CHARACTERS - 3]}...").replace("$", r"\$")
+def _name(one: Selection) -> str:
+    return style.literal(one.label, LABEL_CHARACTERS) + ("" if one.sqrt_kl is None else f"\n√KL {one.sqrt_kl:.1f}")
 
 
 def facts(report: GapReport, ink: Ink) -> Figure | None:
