@@ -75,11 +75,13 @@ def _series_lines(selections: Sequence[Selection]) -> list[str]:
     chosen = [(one.label, one.choice) for one in selections if one.choice is not None]
     negative = [f"{label} (from n = {choice.negative_from})" for label, choice in chosen if choice.negative_from]
     turns = [f"{label} (n = {choice.turn.n})" for label, choice in chosen if choice.turn.sure]
-    ranks = [f"{label} {choice.concordance.value:.0%}" for label, choice in chosen if choice.concordance]
+    ranks = [f"{label} {average(choice.concordance)}" for label, choice in chosen if choice.concordance]
+    worse = [one.label for one in selections if one.is_reversed]
     return [
         f"the pick out of {pool} is worth less than a sample (whole interval below zero) at: {_listed(negative)}",
         f"more samples make the pick worse within {pool} at: {_listed(turns)}",
         f"ranks two samples as gold does: {_listed(ranks)}",
+        f"ranks them worse than a coin (whole interval below one half) at: {_listed(worse)}",
     ]
 
 

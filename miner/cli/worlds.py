@@ -82,7 +82,7 @@ def checkpoint_config(place: Path | None, given: Mapping[str, Any]) -> CampaignC
     """
     from miner.cli.options import load_config
 
-    own_data = any(key.startswith("data.") for key in given)
+    own_data = not given.keys().isdisjoint(("data.world", "data.source"))
     stored = place.parent.parent / "campaign.toml" if place is not None and place.is_dir() else None
     if stored is not None and stored.exists() and not own_data:
         return load_config(stored, given)

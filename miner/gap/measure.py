@@ -64,19 +64,23 @@ def _choice(
 ) -> Choice:
     groups, sizes, gain = [pool.group for pool in pools], [point.n for point in curve], curve[-1].gain
     best_gain = paired_difference(best[:, -1], best[:, 0], groups, seed)
-    change = None
+    gain_change = concordance_change = None
     if first is not None and not nothing_to_choose(first):
         assert [pool.key for pool in first] == [pool.key for pool in pools]
         before = _picked(first, sizes)
-        change = paired_difference(picked[:, -1] - picked[:, 0], before[:, -1] - before[:, 0], groups, seed)
+        gain_change = paired_difference(picked[:, -1] - picked[:, 0], before[:, -1] - before[:, 0], groups, seed)
+        ranked = zip(_concordances(pools), _concordances(first), groups, strict=True)
+        both = [(own, old, group) for own, old, group in ranked if own is not None and old is not None]
+        concordance_change = _difference(both, seed)
     return Choice(
         gain=gain,
-        gain_change=change,
+        gain_change=gain_change,
         negative_from=_negative_from(curve),
         best_gain=best_gain,
         used=gain.value / best_gain.value if best_gain.value > 0 else None,
         turn=turn_of(picked.mean(0), resampled_means(picked, groups=groups, seed=seed), sizes),
-        concordance=_mean([(concordance(p.rewards, p.gold), p.group) for p in pools], seed),
+        concordance=_mean(list(zip(_concordances(pools), groups, strict=True)), seed),
+        concordance_change=concordance_change,
     )
 
 
@@ -87,6 +91,10 @@ def _picked(pools: Sequence[Pool], sizes: Sequence[int]) -> Floats:
 
 def _best(pools: Sequence[Pool], sizes: Sequence[int]) -> Floats:
     return np.array([pick_curve(pool.gold, pool.gold, sizes) for pool in pools])
+
+
+def _concordances(pools: Sequence[Pool]) -> list[float | None]:
+    return [concordance(pool.rewards, pool.gold) for pool in pools]
 
 
 def _curve(sizes: Sequence[int], picked: Floats, best: Floats, groups: Sequence[str], seed: int) -> list[CurvePoint]:

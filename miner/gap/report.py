@@ -12,6 +12,7 @@ from miner.publishing import read_stored, replace_text
 from miner.statistics import Difference, Mean, Rate
 
 FILE_NAME = "gap.json"
+COIN = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +54,10 @@ class FactRate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """The generator–discriminator gap. ``gain`` is the pick out of the whole pool minus what the policy writes,
-    ``gain_change`` that minus the first policy's; ``used`` the share of the best possible gain that is had.
+    ``used`` the share of the best possible gain that is had. ``concordance``: of two samples that differ in gold the
+    RM ranks so many right; under one half it ranks them worse than a coin. Both changes are since the first policy.
 
-    ``negative_from``: from so many samples on, up to the whole pool, the gain's interval lies below zero;
-    ``concordance``: of two samples that differ in gold the RM ranks so many right.
+    ``negative_from``: from so many samples on, up to the whole pool, the gain's interval lies below zero.
     """
 
     gain: Difference
@@ -66,6 +67,7 @@ class Choice:
     used: float | None
     turn: Turn
     concordance: Mean | None
+    concordance_change: Difference | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,12 @@ class Selection:
     def is_negative(self) -> bool:
         """Whether the whole interval of the gain is below zero."""
         return self.choice is not None and self.choice.gain.high < 0
+
+    @property
+    def is_reversed(self) -> bool:
+        """Whether the RM ranks two samples worse than a coin, by the whole interval."""
+        ranked = self.choice.concordance if self.choice else None
+        return ranked is not None and ranked.high < COIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

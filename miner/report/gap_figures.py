@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miner.gap.report import GapReport, Selection
+from miner.gap.report import COIN, GapReport, Selection
 from miner.report import ink as style
 from miner.report.ink import Ink
 from miner.statistics import Difference, Mean
@@ -59,14 +59,14 @@ def _band(axes: Axes, found: Selection, means: Sequence[Mean], i: int, label: st
 
 
 def gap_series(report: GapReport, ink: Ink) -> Figure | None:
-    """Along the policies: gold of a sample and of the pick, and below it their difference, with 95 % intervals."""
+    """Along the policies: gold of a sample and of the pick, their difference, and the pairs ranked right."""
     found = report.selections
     if len(found) < 2:
         return None
-    figure = style.new_figure(ink, 5.0)
-    above, below = figure.subplots(2, 1, sharex=True)
-    style.styled(above, ink, x="", y="gold")
-    style.styled(below, ink, x="", y="the pick minus a sample")
+    figure = style.new_figure(ink, 6.6)
+    above, middle, below = panels = figure.subplots(3, 1, sharex=True)
+    for axes, title in zip(panels, ("gold", "pick − sample", "pairs ranked right (%)"), strict=True):
+        style.styled(axes, ink, x="", y=title)
     at = range(len(found))
     for i, (label, means) in enumerate(
         (
@@ -76,12 +76,15 @@ def gap_series(report: GapReport, ink: Ink) -> Figure | None:
         )
     ):
         _points(above, at, means, i, label, ink)
-    chosen = [(x, one.choice.gain) for x, one in zip(at, found, strict=True) if one.choice is not None]
-    _points(below, [x for x, _ in chosen], [gain for _, gain in chosen], 3, "the gap", ink)
-    below.axhline(0, color=ink.text, linewidth=1, linestyle=":", label="a sample is as good")
+    chosen = [(x, one.choice) for x, one in zip(at, found, strict=True) if one.choice is not None]
+    _points(middle, [x for x, _ in chosen], [choice.gain for _, choice in chosen], 3, "the gap", ink)
+    middle.axhline(0, color=ink.text, linewidth=1, linestyle=":", label="a sample is as good")
+    ranked = [(x, _percent(choice.concordance)) for x, choice in chosen if choice.concordance]
+    _points(below, [x for x, _ in ranked], [mean for _, mean in ranked], 4, "two samples, as gold does", ink)
+    below.axhline(100 * COIN, color=ink.text, linewidth=1, linestyle=":", label="a coin")
     every = -(-len(found) // SHOWN_NAMES)
     below.set_xticks(at[::every], [_name(one) for one in found[::every]])
-    for axes in (above, below):
+    for axes in panels:
         style.legend_beside(axes, ink)
     return figure
 
@@ -94,6 +97,10 @@ def _points(
         at, [one.value for one in found], yerr=bars, color=ink.colour(i), marker=style.MARKERS[i],
         linestyle=style.LINES[i], linewidth=1.3, capsize=2.5, markersize=5, label=label,
     )  # fmt: skip
+
+
+def _percent(found: Mean) -> Mean:
+    return Mean(100 * found.value, found.n, 100 * found.low, 100 * found.high)
 
 
 def _name(one: Selection) -> str:
@@ -110,7 +117,7 @@ def facts(report: GapReport, ink: Ink) -> Figure | None:
     bars = 100 * np.array([[r.value - r.low for r in rates], [r.high - r.value for r in rates]]).clip(0)
     at = range(len(rates))
     axes.errorbar([100 * r.value for r in rates], at, xerr=bars, fmt="o", color=ink.colour(1), capsize=3, markersize=6)
-    axes.axvline(50, color=ink.text, linewidth=1, linestyle=":", label="a coin")
+    axes.axvline(100 * COIN, color=ink.text, linewidth=1, linestyle=":", label="a coin")
     axes.set_yticks(at, [f"{one.kind} (n = {one.prefers_true.n})" for one in report.facts])
     axes.set_ylim(len(rates) - 0.5, -0.5)
     axes.set_xlim(-2, 102)

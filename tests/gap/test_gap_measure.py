@@ -95,6 +95,7 @@ def test_an_rm_that_is_gold_has_all_of_the_possible_gain() -> None:
     assert choice.turn.n is None
     assert choice.negative_from is None
     assert not found.is_negative
+    assert not found.is_reversed
     assert choice.concordance is not None
     assert choice.concordance.value == 1
     assert found.prefers_reference is not None
@@ -112,6 +113,7 @@ def test_an_rm_that_is_the_opposite_of_gold_turns_at_once_and_is_negative_from_t
     assert (choice.turn.n, choice.turn.sure) == (1, True)
     assert choice.negative_from == 2
     assert found.is_negative
+    assert found.is_reversed
 
 
 def test_the_gain_along_the_curve_ends_in_that_of_the_whole_pool() -> None:
@@ -131,6 +133,9 @@ def test_the_change_since_the_first_policy_is_that_of_the_gains_in_pairs() -> No
     assert change is not None
     assert change.value == pytest.approx(choice_of(after).gain.value - choice_of(before).gain.value)
     assert change.high < 0
+    ranked = choice_of(after).concordance_change
+    assert ranked is not None
+    assert ranked.value == -1, "from every pair right to none"
     same = choice_of(selected(rm, Inverted(rm), first=Inverted(rm))).gain_change
     assert same is not None
     assert (same.value, same.low, same.high) == (0, 0, 0), "the same samples differ by nothing, not by noise"

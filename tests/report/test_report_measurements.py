@@ -42,6 +42,7 @@ def selection(label: str, *, choice: bool = True) -> Selection:
         choice=Choice(
             gain=CHANGE, gain_change=CHANGE, negative_from=2, best_gain=CHANGE, used=0.4,
             turn=Turn(n=2, low=1, high=None, share=0.99, sure=True), concordance=MEAN,
+            concordance_change=CHANGE,
         ) if choice else None,
         to_reference=None, prefers_reference=None,
     )  # fmt: skip
