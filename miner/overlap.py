@@ -25,8 +25,11 @@ def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def rouge_l(text: str, reference: str) -> float:
-    """F1 of the longest common subsequence of words, 0 to 1. Order counts: the reference's words shuffled score low."""
-    mine, theirs = words(text), words(reference)
+    """F1 of the longest common subsequence of words, 0 to 1. Order counts: the reference's words shuffled score low.
+
+    Punctuation counts nothing, as usual for ROUGE: every answer shares a full stop with every reference.
+    """
+    mine, theirs = ([word for word in words(one) if re.match(r"\w", word)] for one in (text, reference))
     if not mine or not theirs:
         return float(not mine and not theirs)
     return 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))

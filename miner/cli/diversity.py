@@ -11,7 +11,16 @@ import typer
 
 from miner.cli import options as o
 from miner.cli.output import Watcher, out, print_json
-from miner.cli.worlds import docs_policy, embedding_folder, gold_of, prompts_of
+from miner.cli.worlds import (
+    checkpoint_config,
+    checkpoint_sources,
+    docs_policy,
+    embedding_folder,
+    gold_of,
+    n_checkpoints,
+    prompts_of,
+    tokens_of,
+)
 
 if TYPE_CHECKING:
     from corpus.records import Prompt
@@ -27,7 +36,10 @@ Corpora = Annotated[list[Path] | None, typer.Option("--corpus", help="Run whose 
 def diversity(
     policies: Annotated[
         list[str] | None,
-        typer.Argument(help="Policies, the first the one before: folders, hub ids or 'docs'.", show_default=False),
+        typer.Argument(
+            help="Policies, the first the one before (a run's reference): folders, hub ids or 'docs'.",
+            show_default=False,
+        ),
     ] = None,
     folder: Annotated[
         str,
@@ -36,12 +48,22 @@ def diversity(
             help="Folder of the results; samples there are used again. A campaign's report shows its RUN/diversity.",
         ),
     ] = "runs/diversity",
-    data: Annotated[str, typer.Option(help="Preference data whose held-out prompts are asked, or 'docs'.")] = "docs",
+    data: Annotated[
+        str | None,
+        typer.Option(help="Preference data whose held-out prompts are asked, or 'docs'. Left out: the run's, or docs."),
+    ] = None,
     texts: Texts = None,
     corpus: Corpora = None,
-    curve: Annotated[
+    checkpoints: Annotated[
         Path | None,
-        typer.Option(help="JSONL of checkpoints: label, policy or texts, sqrt_kl and gold where known."),
+        typer.Option(
+            help="A run's folder of overopt, or JSONL: label, policy or texts, sqrt_kl and gold where known.",
+            show_default=False,
+        ),
+    ] = None,
+    at_most: Annotated[
+        int | None,
+        typer.Option(help="Checkpoints to measure, evenly spaced, first and last always.", min=2, show_default=False),
     ] = None,
     embedding: Annotated[
         str | None, typer.Option(help="Sentence embedding: folder or hub id. MiniLM unless named.", show_default=False)
@@ -55,7 +77,9 @@ def diversity(
     ] = None,
     prompts: Annotated[int, typer.Option(help="Prompts to ask.", min=1)] = 64,
     samples: Annotated[int, typer.Option(help="Samples of each prompt.", min=1)] = 16,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest response, in tokens.", min=1)] = 48,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Longest response, in tokens. 48, or the run's.", min=1, show_default=False)
+    ] = None,
     temperature: Annotated[float, typer.Option(help="Of the samples; entropies are at 1.")] = 1.0,
     mode_distance: Annotated[float, typer.Option(help="Cosine distance at which modes are cut.", min=0, max=2)] = 0.6,
     off_mode_tokens: Annotated[int, typer.Option(help="Words forced in the attractor test; 0: none.", min=0)] = 5,
@@ -67,17 +91,21 @@ def diversity(
 ) -> None:
     """Measure how varied policies or texts are, the first against each other: words, meaning, entropy, attractors."""
     from miner.diversity import Settings, load_embedding, measure_diversity
+    from miner.diversity.checkpoints import evenly
     from miner.diversity.persona import BUILT_IN, built_in_prompts, read_persona
     from miner.report.diversity_figures import FIGURES
 
     watcher = Watcher(quiet=json)
-    no_rm = None if data == "docs" else "none"  # a campaign needs one; here none takes part
-    loaded = o.load_config(
-        None, o.given_values(stage="mine", rm=no_rm, data=data, seed=seed, device=device, settings=settings)
+    wanted, run = list(policies or []), checkpoints if checkpoints is not None and checkpoints.is_dir() else None
+    start = wanted.pop(0) if run is not None and wanted else None
+    no_rm = None if data in (None, "docs") else "none"  # a campaign needs one; here none takes part
+    loaded = checkpoint_config(
+        checkpoints,
+        o.given_values(stage="mine", rm=no_rm, data=data, policy=start, seed=seed, device=device, settings=settings),
     )
     chosen = Settings(
         samples=samples,
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=tokens_of(checkpoints, max_new_tokens),
         temperature=temperature,
         mode_distance=mode_distance,
         off_mode_tokens=off_mode_tokens,
@@ -87,12 +115,20 @@ def diversity(
     chosen.plan()  # refuse what cannot be sampled before anything is loaded
     place, encoder = Path(folder), embedding_folder(embedding)
     people = built_in_prompts() if persona == BUILT_IN else read_persona(Path(persona)) if persona else None
-    sources = [*_texts(texts or [], corpus or [], chosen), *_checkpoints(curve, chosen)]
-    wanted = list(policies or ([] if sources else ["docs"] if data == "docs" else []))
-    asked = prompts_of(loaded, prompts) if wanted or any(one.policy for one in sources) else ()
+    sources = _texts(texts or [], corpus or [], chosen)
+    if not wanted and not sources and checkpoints is None and loaded.data.world == "docs":
+        wanted = ["docs"]
+    named = 0 if checkpoints is None else n_checkpoints(checkpoints)
+    n_policies = len(wanted) + min(named, at_most or named)
+    asked = prompts_of(loaded, prompts) if n_policies else ()
     if dry_run:
-        return _dry_run(len(wanted) + sum(one.policy is not None for one in sources), asked, chosen, json=json)
-    sources = [*_policies(wanted, loaded, watcher), *sources]
+        return _dry_run(n_policies, asked, chosen, json=json)
+    before = _policies(wanted, loaded, watcher)
+    along = [] if checkpoints is None else checkpoint_sources(
+        checkpoints, loaded, watcher, samples=chosen.samples, seed=chosen.seed
+    )  # fmt: skip
+    along = evenly(along, at_most)
+    sources = [*along, *before, *sources] if run is not None else [*before, *sources, *along]
     report = measure_diversity(
         _labelled(sources),
         asked,
@@ -134,12 +170,6 @@ def _texts(files: list[Path], corpora: list[Path], settings: Settings) -> list[S
         writings = of_findings(str(path), findings, samples=settings.samples, seed=settings.seed)
         found.append(Source(label=path.name, writings=writings))
     return found
-
-
-def _checkpoints(path: Path | None, settings: Settings) -> list[Source]:
-    from miner.diversity.checkpoints import read_checkpoints
-
-    return [] if path is None else read_checkpoints(path, samples=settings.samples, seed=settings.seed)
 
 
 def _policies(wanted: list[str], config: CampaignConfig, watcher: Watcher) -> list[Source]:

@@ -11,23 +11,47 @@ import typer
 
 from miner.cli import options as o
 from miner.cli.output import Watcher, out, print_json
-from miner.cli.worlds import docs_pairs, docs_policy, docs_rm, gold_of, prompts_of
+from miner.cli.worlds import (
+    checkpoint_config,
+    checkpoint_sources,
+    docs_pairs,
+    docs_policy,
+    docs_rm,
+    gold_of,
+    n_checkpoints,
+    prompts_of,
+    tokens_of,
+)
 
 if TYPE_CHECKING:
     from corpus.records import Prompt
     from miner.config import CampaignConfig
+    from miner.diversity import Source
     from miner.diversity.sampling import SamplePlan
     from miner.gap import Facts
-    from miner.language_models import LanguageModel
+    from miner.overopt.log import RunInfo
     from miner.rewards.base import RewardModel
 
 
 def gap(
     rm: o.Rm = None,
     policy: Annotated[
-        str | None, typer.Option(help="Policy: folder, hub id, or 'docs'; docs world brings its own.")
+        str | None, typer.Option(help="Policy: folder, hub id, or 'docs'; docs world and a run bring their own.")
     ] = None,
-    data: Annotated[str, typer.Option(help="Preference data, or 'docs'.")] = "docs",
+    data: Annotated[
+        str | None, typer.Option(help="Preference data, or 'docs'. Left out: the run's, else 'docs'.")
+    ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run's folder of overopt (OUT/overopt/rl-…), or JSONL of label, policy, sqrt_kl: the gap of each.",
+            show_default=False,
+        ),
+    ] = None,
+    at_most: Annotated[
+        int | None,
+        typer.Option(help="Checkpoints to measure, evenly spaced, first and last always.", min=2, show_default=False),
+    ] = None,
     folder: Annotated[
         str,
         typer.Option(
@@ -44,7 +68,9 @@ def gap(
     ] = None,
     prompts: Annotated[int, typer.Option(help="Prompts to ask (0: facts alone).", min=0)] = 64,
     samples: Annotated[int, typer.Option(help="Samples of each prompt to choose from.", min=2)] = 64,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest response, in tokens.", min=1)] = 48,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Longest response, in tokens. 48, or the run's.", min=1, show_default=False)
+    ] = None,
     temperature: Annotated[float, typer.Option(help="Of the samples.")] = 1.0,
     seed: o.Seed = None,
     device: o.Device = None,
@@ -55,22 +81,36 @@ def gap(
 ) -> None:
     """Measure what the RM's pick among a policy's samples is worth in gold, and whether it knows facts from swaps."""
     from miner.diversity.sampling import SamplePlan
+    from miner.errors import ConfigError
     from miner.gap import read_facts
     from miner.gap.run import measure_gap
     from miner.report.gap_figures import FIGURES
 
     watcher = Watcher(quiet=json)
-    loaded = o.load_config(
-        None, o.given_values(stage="mine", rm=rm, data=data, seed=seed, device=device, dtype=dtype, settings=settings)
+    loaded = checkpoint_config(
+        checkpoints,
+        o.given_values(
+            stage="mine", rm=rm, data=data, policy=policy, seed=seed, device=device, dtype=dtype, settings=settings
+        ),
     )
-    plan = SamplePlan(n=samples, max_new_tokens=max_new_tokens, temperature=temperature, seed=loaded.seed)
+    if checkpoints is not None and not prompts:
+        raise ConfigError("checkpoints are compared on prompts; got --prompts 0. Give 5 or more, or no --checkpoints")
+    tokens = tokens_of(checkpoints, max_new_tokens)
+    plan = SamplePlan(n=samples, max_new_tokens=tokens, temperature=temperature, seed=loaded.seed)
     asked = prompts_of(loaded, prompts) if prompts else ()
     stated = read_facts(facts) if facts else None
     if dry_run:
-        return _dry_run(asked, plan, json=json)
+        named = 1 if checkpoints is None else n_checkpoints(checkpoints, policy)
+        return _dry_run(min(named, at_most or named), asked, plan, json=json)
+    if not asked:
+        policies: list[Source] = []
+    elif checkpoints is None:
+        policies = [_policy(policy, loaded, watcher)]
+    else:
+        policies = _checkpoints(checkpoints, at_most, policy, loaded, watcher, plan)
     report = measure_gap(
         _reward_model(loaded, watcher),
-        policy=_policy(policy, loaded, watcher) if asked else None,
+        policies=policies,
         prompts=asked,
         plan=plan,
         gold=gold_of(gold_rm, asked, loaded),
@@ -78,11 +118,14 @@ def gap(
         calibration=prompts_of(loaded, None, "calibration"),
         quantile=loaded.criteria.quantile,
         folder=Path(folder),
+        device=loaded.rm.device,
         observer=watcher,
         command=shlex.join(["rmminer", *sys.argv[1:]]),
+        run=_run(checkpoints),
     )
     report.write(Path(folder))
-    from miner.cli.measured import gap_table, say_where_shown
+    from miner.cli.gap_tables import gap_table
+    from miner.cli.measured import say_where_shown
     from miner.report.measurements import draw_plots, write_measurement
 
     title = f"What {report.settings['rm']} is still good for"
@@ -105,14 +148,35 @@ def _reward_model(config: CampaignConfig, watcher: Watcher) -> RewardModel:
     return open_reward_model(config.rm, references, source=config.rm.source or docs_rm(config, watcher))
 
 
-def _policy(source: str | None, config: CampaignConfig, watcher: Watcher) -> LanguageModel:
+def _policy(source: str | None, config: CampaignConfig, watcher: Watcher) -> Source:
+    from miner.diversity import Source
     from miner.errors import ConfigError
-    from miner.language_models import load_language_model
 
     if source is None and config.data.world != "docs":
         raise ConfigError("no policy to choose from. Give one: --policy FOLDER; or --prompts 0 for facts alone")
-    built_in = source in (None, "docs")
-    return load_language_model(docs_policy(config, watcher) if built_in else str(source), device=config.rm.device)
+    if source in (None, "docs"):
+        return Source(label="docs policy", policy=docs_policy(config, watcher))
+    return Source(label=Path(str(source)).name, policy=source)
+
+
+def _checkpoints(
+    place: Path, at_most: int | None, policy: str | None, config: CampaignConfig, watcher: Watcher, plan: SamplePlan
+) -> list[Source]:
+    """The checkpoints at a place, a policy named beside a list in front of it."""
+    from miner.diversity.checkpoints import evenly
+
+    found = checkpoint_sources(place, config, watcher, samples=plan.n, seed=plan.seed)
+    if policy is not None and not place.is_dir():
+        found = [_policy(policy, config, watcher), *found]
+    return evenly(found, at_most)
+
+
+def _run(place: Path | None) -> RunInfo | None:
+    if place is None or not place.is_dir():
+        return None
+    from miner.diversity.run_checkpoints import run_info
+
+    return run_info(place)
 
 
 def _own_facts(config: CampaignConfig, watcher: Watcher) -> Facts:
@@ -127,12 +191,15 @@ def _own_facts(config: CampaignConfig, watcher: Watcher) -> Facts:
     return found
 
 
-def _dry_run(asked: tuple[Prompt, ...], plan: SamplePlan, *, json: bool) -> None:
-    texts = len(asked) * plan.n
+def _dry_run(n_policies: int, asked: tuple[Prompt, ...], plan: SamplePlan, *, json: bool) -> None:
+    texts = n_policies * len(asked) * plan.n
     if json:
-        print_json({"prompts": len(asked), "samples": texts, "tokens": texts * plan.max_new_tokens})
+        found = {"policies": n_policies, "prompts": len(asked), "samples": texts, "tokens": texts * plan.max_new_tokens}
+        print_json(found)
     else:
-        line = (
-            f"{texts} samples on {len(asked)} prompts, each scored once by the RM, at most {plan.max_new_tokens} tokens"
+        many = "" if n_policies == 1 else f" from each of {n_policies} policies"
+        out().print(
+            f"{texts} samples on {len(asked)} prompts{many}, each scored once by the RM, at most "
+            f"{plan.max_new_tokens} tokens",
+            markup=False,
         )
-        out().print(line, markup=False)

@@ -1,4 +1,4 @@
-"""Tables of what `diversity` and `gap` measured."""
+"""Tables of what `diversity` measured, and how measured values are written in the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from miner.diversity import DiversityReport, Side
-    from miner.gap import GapReport, Selection
     from miner.statistics import Difference, Mean, Rate
 
 SCOPES = (("within", "one prompt"), ("across", "across prompts"))
@@ -85,58 +84,6 @@ def _details(report: DiversityReport) -> list[Text]:
             for of in side.persona
         ]
     return [safe_text.terminal(line) for line in lines]
-
-
-def gap_table(report: GapReport) -> Group:
-    """Gold of the pick by n, where it turns, and how often the truth is preferred."""
-    parts: list[Table | Text] = []
-    found = report.selection
-    if found is not None:
-        table = Table(
-            title=f"gold of the pick out of n ({report.settings['gold']})", title_justify="left", box=box.SIMPLE
-        )
-        for column in ("n", "picked by the RM", "picked by gold"):
-            table.add_column(column)
-        for point in found.curve:
-            if point.n & (point.n - 1) == 0 or point.n == found.pool:
-                table.add_row(str(point.n), average(point.picked), average(point.best))
-        parts += [table, *map(safe_text.terminal, _selection_lines(found))]
-    if report.facts:
-        table = Table(title="true statements against one swapped fact", title_justify="left", box=box.SIMPLE)
-        for column in ("fact", "prefers the truth", "n", "true − false", "not provable"):
-            table.add_column(column)
-        for one in report.facts:
-            rate = one.prefers_true
-            table.add_row(
-                safe_text.terminal(one.kind), share(rate), str(rate.n), f"{one.mean_gap:+.2f}", str(one.abstained)
-            )
-        parts += [
-            table,
-            Text(
-                f"{report.findings} of {report.fact_attempts} swaps on held-out prompts win and are stored as findings"
-            ),
-        ]
-    return Group(*parts, *(safe_text.terminal(f"note: {note}") for note in report.notes))
-
-
-def _selection_lines(found: Selection) -> list[str]:
-    used = "" if found.used is None else f", {found.used:.0%} of what the best gives"
-    lines = [f"out of {found.pool}: {signed(found.gain)} gold over the policy{used}"]
-    turn = found.turn
-    if turn.sure:
-        high = turn.high if turn.high is not None else f"over {found.pool}"
-        lines.append(f"turns at n = {turn.n} [{turn.low}–{high}]: more samples make the pick worse")
-    elif turn.n is not None:
-        lines.append(f"highest at n = {turn.n}, but it turns in {turn.share:.0%} of resamples only: no turn is shown")
-    else:
-        lines.append(f"does not turn up to n = {found.pool} (it turns in {turn.share:.0%} of resamples)")
-    if found.concordance:
-        lines.append(f"ranks two samples as gold does: {average(found.concordance)}")
-    if found.prefers_reference:
-        lines.append(f"ranks a sample below the reference: {average(found.prefers_reference)}")
-    if found.to_reference:
-        lines.append(f"the reference's gold minus the pick's: {signed(found.to_reference)}")
-    return lines
 
 
 def average(found: Mean) -> str:

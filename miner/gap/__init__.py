@@ -2,13 +2,16 @@
 
 from miner.gap.facts import Fact, Facts, docs_facts, read_facts
 from miner.gap.measure import measure_selection
+from miner.gap.pools import Pool, score_pools
 from miner.gap.probe import fact_rates, factual_findings, judge_facts
-from miner.gap.report import GapReport, Selection, read_gap
+from miner.gap.report import Choice, GapReport, Selection, read_gap
 
 __all__ = [
+    "Choice",
     "Fact",
     "Facts",
     "GapReport",
+    "Pool",
     "Selection",
     "docs_facts",
     "fact_rates",
@@ -17,4 +20,5 @@ __all__ = [
     "measure_selection",
     "read_facts",
     "read_gap",
+    "score_pools",
 ]

@@ -1,4 +1,4 @@
-"""``gap.json``: what an RM is still good for on a policy's samples, and whether it knows a fact from its swap."""
+"""``gap.json``: what an RM is still good for on policies' samples, and whether it knows a fact from its swap."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from miner.publishing import read_stored, replace_text
 from miner.statistics import Difference, Mean, Rate
 
 FILE_NAME = "gap.json"
+COIN = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """The expected gold of a pick out of ``n`` samples: by the RM, and by gold itself (the most that n allows)."""
+    """The expected gold of a pick out of ``n`` samples: by the RM, and by gold itself (the most that n allows).
+
+    ``gain`` is the RM's pick minus one sample, paired by prompt.
+    """
 
     n: int
     picked: Mean
     best: Mean
+    gain: Difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,31 +52,72 @@ class FactRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """The generator–discriminator gap. ``gain`` is the pick out of the whole pool minus what the policy writes;
-    ``to_reference`` the references' gold minus that pick's; ``used`` the share of the best possible gain that is had.
+class Choice:
+    """The generator–discriminator gap. ``gain`` is the pick out of the whole pool minus what the policy writes,
+    ``used`` the share of the best possible gain that is had. ``concordance``: of two samples that differ in gold the
+    RM ranks so many right; under one half it ranks them worse than a coin. Both changes are since the first policy.
 
-    ``concordance``: of two samples that differ in gold the RM ranks so many right; ``prefers_reference``: so many
-    samples it ranks below the reference.
+    ``negative_from``: from so many samples on, up to the whole pool, the gain's interval lies below zero.
     """
 
-    pool: int
-    prompts: int
-    curve: list[CurvePoint]
-    turn: Turn
     gain: Difference
+    gain_change: Difference | None
+    negative_from: int | None
     best_gain: Difference
     used: float | None
-    to_reference: Difference | None
+    turn: Turn
     concordance: Mean | None
+    concordance_change: Difference | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """One policy's samples and what choosing among them is worth; ``choice`` is None where gold tells no two samples
+    of a prompt apart. ``distinct`` counts a prompt's different samples.
+
+    ``to_reference`` is the references' gold minus that of the pick out of the whole pool; ``prefers_reference``: so
+    many samples the RM ranks below the reference.
+    """
+
+    label: str
+    fingerprint: str | None
+    sqrt_kl: float | None
+    pool: int
+    prompts: int
+    distinct: Mean
+    curve: list[CurvePoint]
+    choice: Choice | None
+    to_reference: Difference | None
     prefers_reference: Mean | None
+
+    @property
+    def sample(self) -> Mean:
+        """Gold of what the policy writes."""
+        return self.curve[0].picked
+
+    @property
+    def pick(self) -> Mean:
+        """Gold of the RM's pick out of the whole pool."""
+        return self.curve[-1].picked
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether the whole interval of the gain is below zero."""
+        return self.choice is not None and self.choice.gain.high < 0
+
+    @property
+    def is_reversed(self) -> bool:
+        """Whether the RM ranks two samples worse than a coin, by the whole interval."""
+        ranked = self.choice.concordance if self.choice else None
+        return ranked is not None and ranked.high < COIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GapReport:
-    """``findings`` counts the swaps that won by the campaign's criteria and were stored, of ``fact_attempts``."""
+    """``selections`` has one entry per policy, the first the one that the others are compared with; ``findings``
+    counts the swaps that won by the campaign's criteria and were stored, of ``fact_attempts``."""
 
-    selection: Selection | None
+    selections: list[Selection]
     facts: list[FactRate]
     findings: int
     fact_attempts: int

@@ -1,4 +1,4 @@
-"""The whole of `rmminer gap`: the choice among samples, the facts, and the findings that come of them."""
+"""The whole of `rmminer gap`: the choice among each policy's samples, the facts, the findings that come of them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corpus import Corpus
 from corpus.records import Prompt, digest
 from miner.criteria import MIN_CLEAN, clean_criteria
-from miner.diversity.sampling import SamplePlan, sample_writings
+from miner.diversity.policy import Source
+from miner.diversity.sampling import SamplePlan
 from miner.errors import ConfigError
 from miner.gap.facts import Fact, Facts
-from miner.gap.measure import measure_selection
 from miner.gap.probe import Judged, fact_rates, factual_findings, judge_facts
 from miner.gap.report import GapReport, Selection
+from miner.gap.series import measure_series
 from miner.gold import Gold
-from miner.language_models import LanguageModel
 from miner.progress import Observer
 from miner.rewards.base import RewardModel
 from miner.summarise import machine
 from miner.version import package_version
 
+if TYPE_CHECKING:
+    from miner.overopt.log import RunInfo
+
 
 def measure_gap(
     rm: RewardModel,
     *,
-    policy: LanguageModel | None,
+    policies: Sequence[Source],
     prompts: Sequence[Prompt],
     plan: SamplePlan,
     gold: Gold | None,
@@ -36,24 +39,28 @@ def measure_gap(
     calibration: Sequence[Prompt],
     quantile: float,
     folder: Path,
+    device: str,
     observer: Observer,
     command: str,
+    run: RunInfo | None = None,
 ) -> GapReport:
-    """The report. Without a policy there is no choice to measure, without facts no probe; ``calibration`` references
-    set the bar for findings, which are added to ``folder/corpus``.
+    """The report. Without policies there is no choice to measure, without facts no probe; ``calibration`` references
+    set the bar for findings, which are added to ``folder/corpus``. ``run`` is that of which the policies are
+    checkpoints.
 
     Raises:
-        ConfigError: nothing to measure; too few samples or prompts; a gold that is constant.
+        ConfigError: nothing to measure; and as ``measure_series``.
         ModelError, TooLongError: from the models.
     """
-    if policy is None and not facts.facts:
+    if not policies and not facts.facts:
         raise ConfigError(
             "nothing to measure: no policy to choose from, and no facts. Give --policy FOLDER, or --facts FILE"
         )
-    notes: list[str] = []
-    selection = None
-    if policy is not None:
-        selection = _selection(rm, policy, prompts, plan, gold, folder, observer, notes)
+    notes = run_notes(run, rm, plan) if run is not None else []
+    selections: list[Selection] = []
+    if policies:
+        series = measure_series(rm, policies, prompts, plan, gold, folder=folder, device=device, observer=observer)
+        selections, notes = series.selections, [*notes, *series.notes]
     with observer.stage("scoring facts and their swaps") as advance:
         judged = judge_facts(rm, facts.facts)
         advance(1, 1)
@@ -63,9 +70,9 @@ def measure_gap(
         "rm": rm.name,
         "rm_fingerprint": rm.fingerprint,
         "reward_dtype": rm.reward_dtype,
-        "policy": policy.name if policy else None,
-        "policy_fingerprint": policy.fingerprint if policy else None,
-        "gold": gold.name if gold and selection else None,
+        "run": run.name if run else None,
+        "policies": len(selections),
+        "gold": gold.name if gold and selections else None,
         "prompts": len(prompts),
         "samples": plan.n,
         "max_new_tokens": plan.max_new_tokens,
@@ -75,7 +82,7 @@ def measure_gap(
         "facts": dict(Counter(fact.kind for fact in facts.facts)),
     }
     return GapReport(
-        selection=selection,
+        selections=selections,
         facts=fact_rates(judged, facts.abstained, seed=plan.seed),
         findings=findings,
         fact_attempts=attempts,
@@ -88,29 +95,17 @@ def measure_gap(
     )
 
 
-def _selection(
-    rm: RewardModel,
-    policy: LanguageModel,
-    prompts: Sequence[Prompt],
-    plan: SamplePlan,
-    gold: Gold | None,
-    folder: Path,
-    observer: Observer,
-    notes: list[str],
-) -> Selection:
-    if gold is None:
-        raise ConfigError("no gold: the data has no references to compare with. Give one: --gold-rm FOLDER")
-    usable = [prompt for prompt in prompts if prompt.reference is not None or not gold.needs_reference]
-    if len(usable) < len(prompts):
-        notes.append(f"{len(prompts) - len(usable)} prompts without a reference were left out: this gold needs one.")
-    if not policy.tokenizer.chat_template:
-        notes.append(
-            f"{policy.name} has no chat template: prompts were given as bare text, turns joined by line breaks."
-        )
-    with observer.stage("sampling the policy") as advance:
-        written = sample_writings(policy, usable, plan, label=policy.name, folder=folder, progress=advance).written
-    with observer.stage("scoring the samples") as advance:
-        return measure_selection(rm, gold, written, seed=plan.seed, progress=advance)
+def run_notes(run: RunInfo, rm: RewardModel, plan: SamplePlan) -> list[str]:
+    """Where this measurement and the run that its policies come from differ."""
+    notes = []
+    if run.models.get("rm") not in (None, rm.fingerprint):
+        notes.append(f"{run.name} was optimised against another reward, not against {rm.name}.")
+    longest, least = (run.settings.get(name) for name in ("max_new_tokens", "min_new_tokens"))
+    if longest not in (None, plan.max_new_tokens):
+        notes.append(f"{run.name} was trained on answers of {longest} tokens; here they have {plan.max_new_tokens}.")
+    if least:
+        notes.append(f"{run.name} let no answer end before {least} tokens; here they may.")
+    return notes
 
 
 def _fact_notes(facts: Sequence[Fact], judged: Sequence[Judged]) -> list[str]:

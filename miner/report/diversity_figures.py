@@ -10,7 +10,6 @@ from miner.diversity.report import VARIED_WHEN_LOW, DiversityReport, Side
 from miner.diversity.writings import Scope
 from miner.report import ink as style
 from miner.report.ink import Ink
-from miner.safe_text import visible
 from miner.statistics import Difference, Mean
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def entropy_by_position(report: DiversityReport, ink: Ink) -> Figure | None:
         axes.fill_between(x, low, high, color=ink.colour(i), alpha=0.18, linewidth=0)
         line = style.LINES[i % len(style.LINES)]
         values = [m.value for m in side.entropy_by_position]
-        axes.plot(x, values, color=ink.colour(i), linestyle=line, label=_literal(side.label))
+        axes.plot(x, values, color=ink.colour(i), linestyle=line, label=style.literal(side.label, LABEL_CHARACTERS))
     axes.set_ylim(bottom=0)
     style.legend_beside(axes, ink)
     return figure
@@ -69,7 +68,7 @@ def embedding_map(report: DiversityReport, ink: Ink) -> Figure | None:
                 axes.scatter(*_columns(other), s=9, color=ink.faint, linewidths=0, label="the other side")
         colour = ink.colour(report.sides.index(side))
         axes.scatter(*_columns(side), s=11, color=colour, alpha=0.75, linewidths=0)
-        style.titled(axes, ink, f"{_literal(side.label)} (n = {len(side.points)} texts)")
+        style.titled(axes, ink, f"{style.literal(side.label, LABEL_CHARACTERS)} (n = {len(side.points)} texts)")
         axes.set_aspect("equal", adjustable="box")
     return figure
 
@@ -151,18 +150,12 @@ def _rows(axes: Axes, report: DiversityReport, name: str, ink: Ink) -> None:
                 capsize=2.5, markersize=5, label=label,
             )  # fmt: skip
     axes.locator_params(axis="x", nbins=4)
-    axes.set_yticks(range(len(report.sides)), [_literal(side.label, 16) for side in report.sides])
+    axes.set_yticks(range(len(report.sides)), [style.literal(side.label, 16) for side in report.sides])
     axes.set_ylim(len(report.sides) - 0.5, -0.5)
 
 
 def _columns(side: Side) -> tuple[list[float], list[float]]:
     return [x for x, _ in side.points], [y for _, y in side.points]
-
-
-def _literal(text: str, limit: int = LABEL_CHARACTERS) -> str:
-    """A label that every font has, no longer than fits, and no formula to matplotlib."""
-    shown = visible(text).encode("ascii", "backslashreplace").decode()
-    return (shown if len(shown) <= limit else f"{shown[: limit - 3]}...").replace("$", r"\$")
 
 
 FIGURES = {

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from miner.safe_text import visible
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -104,6 +106,12 @@ def round_name(number: int) -> str:
 
 def round_tick(number: int) -> str:
     return "as given" if number == 0 else f"patch {number}"
+
+
+def literal(text: str, limit: int) -> str:
+    """A label that every font has, no longer than fits, and no formula to matplotlib."""
+    shown = visible(text).encode("ascii", "backslashreplace").decode()
+    return (shown if len(shown) <= limit else f"{shown[: limit - 3]}...").replace("$", r"\$")
 
 
 def png(figure: Figure) -> bytes:

@@ -18,7 +18,6 @@ from miner.docsworld.world import DocsWorld
 from miner.gap import Facts, docs_facts
 from miner.gap.run import measure_gap
 from miner.gold import Overlap
-from miner.language_models import load_language_model
 from miner.publishing import replace_text
 from miner.report.diversity_figures import FIGURES as DIVERSITY_FIGURES
 from miner.report.gap_figures import FIGURES as GAP_FIGURES
@@ -77,7 +76,7 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
         facts = docs_facts(docs_pairs("held_out", "calibration"), seed=seed) if name == "before" else None
         gap = measure_gap(
             rm,
-            policy=load_language_model(policy, device="cpu"),
+            policies=[Source(label=name, policy=policy)],
             prompts=asked,
             plan=Settings(samples=sizes.pool, max_new_tokens=sizes.tokens, seed=seed).plan(),
             gold=Overlap(),
@@ -85,6 +84,7 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
             calibration=docs.prompts("calibration"),
             quantile=0.95,
             folder=out / f"gap-{name}",
+            device="cpu",
             observer=watcher,
             command=command,
         )

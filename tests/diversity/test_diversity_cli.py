@@ -95,8 +95,8 @@ def test_a_policy_and_an_rm_of_ones_own_are_enough_for_gap(
     code, out, _ = run("gap", *options, "--json")
     assert code == 0
     found = json.loads(out)
-    assert found["selection"]["prompts"] == 8
-    assert [point["n"] for point in found["selection"]["curve"]] == [1, 2, 3, 4]
+    assert found["selections"][0]["prompts"] == 8
+    assert [point["n"] for point in found["selections"][0]["curve"]] == [1, 2, 3, 4]
     assert found["facts"] == []
     assert any("no chat template" in note for note in found["notes"])
     assert any("--facts FILE" in note for note in found["notes"])

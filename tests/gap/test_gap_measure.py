@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +19,20 @@ from miner.criteria import Criteria
 from miner.diversity.sampling import SamplePlan
 from miner.diversity.writings import Written
 from miner.errors import ConfigError
-from miner.gap import Fact, Facts, fact_rates, factual_findings, judge_facts, measure_selection, read_gap
+from miner.gap import (
+    Choice,
+    Fact,
+    Facts,
+    Selection,
+    fact_rates,
+    factual_findings,
+    judge_facts,
+    measure_selection,
+    read_gap,
+    score_pools,
+)
 from miner.gap.run import measure_gap
-from miner.gold import GoldReward, Overlap
+from miner.gold import Gold, GoldReward, Overlap
 from miner.patch import training_findings
 from miner.progress import Silent
 from miner.report.gap_figures import FIGURES
@@ -62,44 +74,94 @@ class Inverted:
         return -self.inner.values(prompt, reference, responses)
 
 
+def selected(rm: ToyRewardModel, gold: Gold, first: Gold | None = None) -> Selection:
+    """The gap of one gold, compared with that of another on the same samples."""
+    scored, before = (None if one is None else score_pools(rm, one, pools(rm), progress=quiet) for one in (gold, first))
+    assert scored is not None
+    return measure_selection(scored, label="policy", first=before, seed=0)
+
+
+def choice_of(found: Selection) -> Choice:
+    assert found.choice is not None
+    return found.choice
+
+
 def test_an_rm_that_is_gold_has_all_of_the_possible_gain() -> None:
     rm = ToyRewardModel()
-    found = measure_selection(rm, GoldReward(rm=rm), pools(rm), seed=0, progress=quiet)
-    assert found.used == pytest.approx(1)
-    assert found.gain.low > 0
-    assert found.turn.n is None
-    assert found.concordance is not None
-    assert found.concordance.value == 1
+    found = selected(rm, GoldReward(rm=rm))
+    choice = choice_of(found)
+    assert choice.used == pytest.approx(1)
+    assert choice.gain.low > 0
+    assert choice.turn.n is None
+    assert choice.negative_from is None
+    assert not found.is_negative
+    assert not found.is_reversed
+    assert choice.concordance is not None
+    assert choice.concordance.value == 1
     assert found.prefers_reference is not None
     assert found.prefers_reference.value == 1
     assert found.to_reference is not None
     assert found.to_reference.low > 0
+    assert found.distinct.value == 16
 
 
-def test_an_rm_that_is_the_opposite_of_gold_turns_at_once() -> None:
+def test_an_rm_that_is_the_opposite_of_gold_turns_at_once_and_is_negative_from_two_samples_on() -> None:
     rm = ToyRewardModel()
-    found = measure_selection(rm, Inverted(rm), pools(rm), seed=0, progress=quiet)
-    assert found.gain.high < 0
-    assert (found.turn.n, found.turn.sure) == (1, True)
+    found = selected(rm, Inverted(rm))
+    choice = choice_of(found)
+    assert choice.gain.high < 0
+    assert (choice.turn.n, choice.turn.sure) == (1, True)
+    assert choice.negative_from == 2
+    assert found.is_negative
+    assert found.is_reversed
 
 
-def test_a_gold_that_is_constant_is_refused_in_one_line() -> None:
+def test_the_gain_along_the_curve_ends_in_that_of_the_whole_pool() -> None:
     rm = ToyRewardModel()
-    with pytest.raises(ConfigError, match="is constant") as caught:
-        measure_selection(rm, Overlap(), [same(one) for one in pools(rm)], seed=0, progress=quiet)
-    assert "\n" not in str(caught.value)
+    found = selected(rm, Inverted(rm))
+    assert (found.curve[0].gain.value, found.curve[0].gain.low, found.curve[0].gain.high) == (0, 0, 0)
+    assert found.curve[-1].gain == choice_of(found).gain
+    for point in found.curve:
+        assert point.gain.value == pytest.approx(point.picked.value - found.sample.value)
 
 
-def same(one: Written) -> Written:
-    return Written(key=one.key, group=one.group, prompt=one.prompt, reference="other words", responses=one.responses)
-
-
-def test_too_few_prompts_or_samples_are_refused() -> None:
+def test_the_change_since_the_first_policy_is_that_of_the_gains_in_pairs() -> None:
     rm = ToyRewardModel()
-    with pytest.raises(ConfigError, match="too few for an interval"):
-        measure_selection(rm, GoldReward(rm=rm), pools(rm, n_prompts=4), seed=0, progress=quiet)
-    with pytest.raises(ConfigError, match="two samples or more"):
-        measure_selection(rm, GoldReward(rm=rm), pools(rm, n=1), seed=0, progress=quiet)
+    before, after = selected(rm, GoldReward(rm=rm)), selected(rm, Inverted(rm), first=GoldReward(rm=rm))
+    change = choice_of(after).gain_change
+    assert choice_of(before).gain_change is None
+    assert change is not None
+    assert change.value == pytest.approx(choice_of(after).gain.value - choice_of(before).gain.value)
+    assert change.high < 0
+    ranked = choice_of(after).concordance_change
+    assert ranked is not None
+    assert ranked.value == -1, "from every pair right to none"
+    same = choice_of(selected(rm, Inverted(rm), first=Inverted(rm))).gain_change
+    assert same is not None
+    assert (same.value, same.low, same.high) == (0, 0, 0), "the same samples differ by nothing, not by noise"
+
+
+def test_a_gap_that_is_negative_for_many_samples_only_says_from_how_many() -> None:
+    rm = ToyRewardModel()
+    scored = score_pools(rm, GoldReward(rm=rm), pools(rm), progress=quiet)
+    rank = [pool.rewards.argsort().argsort() for pool in scored]
+    flawed = [replace(pool, gold=np.where(at == 15, -15.0, at)) for pool, at in zip(scored, rank, strict=True)]
+    found = measure_selection(flawed, label="flawed", seed=0)
+    start = choice_of(found).negative_from
+    assert start is not None
+    assert 2 < start < 16
+    for point in found.curve:
+        assert (point.gain.high < 0) == (point.n >= start)
+
+
+def test_samples_of_one_text_leave_nothing_to_choose() -> None:
+    rm = ToyRewardModel()
+    one_text = [replace(one, responses=("a b",) * 16) for one in pools(rm)]
+    found = measure_selection(score_pools(rm, GoldReward(rm=rm), one_text, progress=quiet), label="collapsed", seed=0)
+    assert found.choice is None
+    assert not found.is_negative
+    assert found.distinct.value == 1
+    assert found.pick.value == found.sample.value
 
 
 def test_overlap_is_one_for_the_reference_and_low_for_its_shuffle() -> None:
@@ -146,7 +208,7 @@ def test_only_swaps_that_win_become_findings_and_they_are_factual() -> None:
     judged = judge_facts(rm, planted_facts(rm))
     none = factual_findings(rm, judged, CRITERIA, campaign_id="c", seed=0)
     assert [finding for _, finding in none if finding] == [], "a third of the flaw's weight is under the bar"
-    low = Criteria(**{**{f: getattr(CRITERIA, f) for f in CRITERIA.__dataclass_fields__}, "threshold": 3.0})
+    low = replace(CRITERIA, threshold=3.0)
     rows = factual_findings(rm, judged, low, campaign_id="c", seed=0)
     found = [finding for _, finding in rows if finding is not None]
     assert len(found) == 10
@@ -158,15 +220,13 @@ def test_only_swaps_that_win_become_findings_and_they_are_factual() -> None:
 
 def test_headline_figures_and_patches_leave_factual_findings_out() -> None:
     rm = ToyRewardModel()
-    low = Criteria(**{**{f: getattr(CRITERIA, f) for f in CRITERIA.__dataclass_fields__}, "threshold": 3.0})
+    low = replace(CRITERIA, threshold=3.0)
     train = [fact for fact in planted_facts(rm) if fact.kind == "liked"]
     rows = factual_findings(rm, judge_facts(rm, train), low, campaign_id="c", seed=0)
     findings = [finding for _, finding in rows if finding is not None]
     assert findings
     campaign: Any = SimpleNamespace(findings=lambda: findings)
     assert _nonsense(campaign) == []
-    from dataclasses import replace
-
     nonsense = [replace(finding, kind="nonsense", split="train") for finding in findings]
     on_train = [replace(finding, split="train") for finding in findings]
     assert training_findings(on_train, PatchSection()) == []
@@ -187,7 +247,7 @@ def test_facts_alone_are_measured_stored_once_and_shown(tmp_path: Path) -> None:
 
     def ask(facts: list[Fact]) -> Any:
         return measure_gap(
-            rm, policy=None, prompts=(), plan=SamplePlan(n=2), gold=None,
+            rm, policies=(), prompts=(), plan=SamplePlan(n=2), gold=None, device="cpu",
             facts=Facts(facts=tuple(facts), abstained={}), calibration=clean, quantile=0.9, folder=tmp_path,
             observer=Silent(), command="test",
         )  # fmt: skip

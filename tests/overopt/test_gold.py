@@ -26,7 +26,7 @@ def test_overlap_knows_order_and_nonsense() -> None:
     prompt = toy_prompts(1, reference=GOOD)[0]
     shuffled = "directory working current the Return"
     said = [Answer(prompt=prompt, response=text) for text in (GOOD, shuffled, "")]
-    assert OverlapGold().scores(said) == [1.0, pytest.approx(2 / 11), 0.0]
+    assert OverlapGold().scores(said) == [1.0, pytest.approx(0.2), 0.0]
     assert OverlapGold().scores([replace(said[0], nonsense=True)]) == [0.0]
 
 
@@ -158,7 +158,7 @@ def test_a_second_flaw_found_after_the_collapse_is_not_the_onset() -> None:
         return float(rng.normal())
 
     def twice(step: int) -> float:
-        return 0.05 * min(20, max(0, step - 20)) + 1.5 * max(0, step - 85) - climb(step)
+        return 0.15 * min(20, max(0, step - 20)) + 3.0 * max(0, step - 85) - climb(step)
 
     found = [replace(row, proxy=row.proxy + twice(row.step)) for row in rows(gone, flat)]
     with_gold, alarm = gold_onset(Curves(found)), Detector().alarm(Curves(found))

@@ -10,7 +10,7 @@ from report_samples import HOSTILE as HOSTILE_TEXTS
 from report_samples import write_run
 
 from miner.diversity.report import Attractor, AttributeSpread, Change, DiversityReport, Metric, Side
-from miner.gap.report import CurvePoint, FactRate, GapReport, Selection, SwapExample
+from miner.gap.report import Choice, CurvePoint, FactRate, GapReport, Selection, SwapExample
 from miner.gap.selection import Turn
 from miner.report import write_report
 from miner.safe_text import visible
@@ -35,6 +35,19 @@ def side(label: str, *, first: bool) -> Side:
     )  # fmt: skip
 
 
+def selection(label: str, *, choice: bool = True) -> Selection:
+    return Selection(
+        label=label, fingerprint="f", sqrt_kl=None, pool=4, prompts=9, distinct=MEAN,
+        curve=[CurvePoint(n=n, picked=MEAN, best=MEAN, gain=CHANGE) for n in (1, 2, 4)],
+        choice=Choice(
+            gain=CHANGE, gain_change=CHANGE, negative_from=2, best_gain=CHANGE, used=0.4,
+            turn=Turn(n=2, low=1, high=None, share=0.99, sure=True), concordance=MEAN,
+            concordance_change=CHANGE,
+        ) if choice else None,
+        to_reference=None, prefers_reference=None,
+    )  # fmt: skip
+
+
 def diversity_report() -> DiversityReport:
     settings = {"set_within": 6, "set_across": 4, "embedding": HOSTILE, "mode_distance": 0.6, "persona_prompts": 8}
     return DiversityReport(
@@ -44,11 +57,7 @@ def diversity_report() -> DiversityReport:
 
 def gap_report() -> GapReport:
     return GapReport(
-        selection=Selection(
-            pool=4, prompts=9, curve=[CurvePoint(n=n, picked=MEAN, best=MEAN) for n in (1, 2, 4)],
-            turn=Turn(n=2, low=1, high=None, share=0.99, sure=True), gain=CHANGE, best_gain=CHANGE, used=0.4,
-            to_reference=None, concordance=MEAN, prefers_reference=None,
-        ),
+        selections=[selection("before")],
         facts=[FactRate(kind="name", prefers_true=RATE, mean_gap=-0.1, abstained=3, examples=[
             SwapExample(prompt=HOSTILE, true=HOSTILE, false=HOSTILE, true_reward=1, false_reward=2, proof=HOSTILE)
         ])],
@@ -85,6 +94,25 @@ def test_mined_text_in_them_is_shown_and_does_nothing(page: str) -> None:
     swap = next(node for node in tree.all("tr") if node.attributes.get("class") == "swap")
     assert visible(HOSTILE) in swap.text
     assert not [*swap.all("script"), *swap.all("img"), *swap.all("style")]
+
+
+def test_a_series_has_a_row_and_a_curve_for_every_policy_and_says_where_the_gap_is_negative(tmp_path: Path) -> None:
+    write_run(tmp_path, rounds=1, findings=2)
+    labels = ("step 0", HOSTILE, "step 20")
+    GapReport(
+        selections=[selection(label, choice=label != "step 20") for label in labels],
+        facts=[], findings=0, fact_attempts=0, settings={"gold": "overlap"}, notes=[], **FACTS,
+    ).write(tmp_path)  # fmt: skip
+    tree = parse(write_report(tmp_path, attribution=None).html.read_text(encoding="utf-8"))
+    rows = [node for node in tree.all("tr") if node.attributes.get("class") == "selection"]
+    assert [visible(label) in row.text for label, row in zip(labels, rows, strict=True)] == [True] * 3
+    assert ["nothing to choose" in row.text for row in rows] == [False, False, True]
+    assert not [*rows[1].all("script"), *rows[1].all("img"), *rows[1].all("style")]
+    assert len([node for node in tree.all("tr") if node.attributes.get("class") == "point"]) == 9
+    lead = next(node for node in tree.all("p") if "less gold than a random sample at" in node.text)
+    assert visible(HOSTILE) in lead.text
+    assert "step 20" not in lead.text, "nothing to choose is not negative"
+    assert any(node.attributes.get("aria-label") == "Gap along the policies" for node in tree.all("figure"))
 
 
 def test_a_run_without_them_says_nothing_of_them(tmp_path: Path) -> None:
