@@ -77,7 +77,7 @@ def _mine(config: CampaignConfig, study: Study, observer: Observer) -> None:
             observer.note(f"{run.parent.name} has no checkpoints left to mine with")
     if reports:
         total = MiningReport.total(reports)
-        observer.note(f"attack rl: {total.found} of {total.made + total.skipped} attempts found a winning nonsense")
+        observer.note(f"attack rl: {total.found} of {total.made + total.skipped} attempts found winning nonsense")
 
 
 def _train(study: Study, kl: float, seed: int, observer: Observer, live: Live | None) -> None:

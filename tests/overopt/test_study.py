@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -130,3 +131,24 @@ def test_checkpoints_mine_as_family_rl_with_their_step(study: tuple[Path, list[s
     assert {(one.family, one.attack_params["step"]) for one in attempts} == {("rl", 6)}
     with pytest.raises(ConfigError, match="no checkpoints"):
         mine_checkpoints(config, {}, n=4, prompts=2, max_new_tokens=6)
+
+
+def test_the_command_mines_with_its_checkpoints_and_compares_with_another_study(
+    study: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(study[0], out)
+    given = [str(out) if one == str(study[0]) else one for one in study[1]]
+    asked = ["--mine", "2", "--set", "overopt.mine_samples=4", "--against", str(study[0] / "overopt")]
+    done = CliRunner().invoke(app, [*given, *asked])
+    assert done.exit_code == 0, done.output
+    assert "of 2 attempts found winning nonsense" in " ".join(done.output.split())
+    assert re.search(r"overopt \(\w+\) → overopt \(\w+\)", done.output)
+    mined = [one for one in Corpus(out / "corpus").attempts() if one.attack == "rl"]
+    assert {(one.attack_params["n"], one.attack_params["step"]) for one in mined} == {(4, 6)}
+
+
+def test_a_study_to_compare_with_that_is_not_there_is_named(study: tuple[Path, list[str]], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*study[1], "--against", str(tmp_path / "nothing")])
+    assert isinstance(done.exception, ConfigError)
+    assert "share no run" in str(done.exception)
