@@ -107,9 +107,10 @@ class Bench:
     out: Path
     observer: Observer
     quick: bool = False
+    shard: int = 0  # processes that share ``out`` have a campaign's folder each
 
     def __post_init__(self) -> None:
-        self.config = _docs_world(self.out / "campaign", seed=0)
+        self.config = _docs_world(self.out / f"campaign-{self.shard}", seed=0)
         self.campaign = Campaign(self.config, self.observer)
         self.lexical = studio.second_rm(self.config, observer=self.observer)
         self.policy = studio.restating_policy(self.config, observer=self.observer).source
@@ -119,7 +120,7 @@ class Bench:
     @cached_property
     def encoders(self) -> tuple[RewardModel, ...]:
         """Docs world's RM and two more, trained as it is with other seeds."""
-        others = [_docs_world(self.out / "campaign", seed=seed) for seed in (1, 2)]
+        others = [_docs_world(Path(self.config.out), seed=seed) for seed in (1, 2)]
         sources = [studio.reward_model(config, observer=self.observer) for config in others]
         return (self.campaign.rm(0), *(load_reward_model(source, device="cpu") for source in sources))
 
