@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miner.errors import ConfigError
+from miner.errors import ConfigError, DataError
 from miner.overopt.comparison import BUDGETS, compare_studies, first_round
 from miner.overopt.log import RunInfo, RunLog, read_samples
 from miner.overopt.measuring import SampleRow
@@ -128,4 +128,23 @@ def test_a_first_round_that_cannot_be_compared_is_a_note(tmp_path: Path) -> None
     assert summary.comparison is None
     assert any("share no run" in note for note in summary.notes)
     with pytest.raises(ConfigError, match="share no run"):
+        summarise_study(second, against=first)
+
+
+def test_a_first_round_that_cannot_be_read_is_a_note_unless_it_was_asked_for(tmp_path: Path) -> None:
+    first, second = two_studies(tmp_path, after=39)
+    (first / "rl-kl0.01-seed1" / "samples.parquet").write_bytes(b"damaged")
+    summary = summarise_study(second)
+    assert summary.comparison is None
+    assert any("not compared with the RM as given: cannot read" in note for note in summary.notes)
+    with pytest.raises(DataError, match="cannot read"):
+        summarise_study(second, against=first)
+
+
+def test_a_study_whose_runs_are_all_unfinished_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    first, second = two_studies(tmp_path, after=39)
+    for run in first.iterdir():
+        log = RunLog(run)
+        log.write_info(replace(log.info(), status="running"))
+    with pytest.raises(ConfigError, match="holds no finished run"):
         summarise_study(second, against=first)
