@@ -63,8 +63,8 @@ class Detector:
             return Alarm(step=None, onset=None, online=None, index=tuple(mean.tolist()))
         return Alarm(
             step=float(curves.steps[at]),
-            onset=_bend(curves.steps, by_prompt, seed, 2 * at + 1),
-            online=_bend(curves.steps, by_prompt, seed, at + 1),
+            onset=bend_interval(*first_climb(curves.steps, by_prompt, 2 * at + 1), seed=seed),
+            online=bend_interval(*first_climb(curves.steps, by_prompt, at + 1), seed=seed),
             index=tuple(mean.tolist()),
         )
 
@@ -115,7 +115,8 @@ def _told(curves: Curves, measure: str, least: float) -> Floats:
     return told
 
 
-def _bend(steps: Floats, by_prompt: Floats, seed: int, known: int) -> BendInterval | None:
-    """Of the first climb in the first ``known`` measurements: long after the alarm the policy may find another flaw."""
+def first_climb(steps: Floats, by_prompt: Floats, known: int) -> tuple[Floats, Floats]:
+    """Steps and index of the climb in the first ``known`` measurements: long after the alarm the policy may find
+    another flaw."""
     climbing = climb(by_prompt[:, :known].mean(0))
-    return bend_interval(steps[:climbing], by_prompt[:, :climbing], seed=seed)
+    return steps[:climbing], by_prompt[:, :climbing]
