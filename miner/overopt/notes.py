@@ -40,7 +40,7 @@ def _without_gold(run: RunSummary) -> str:
     said = []
     if 0 < missing < len(run.points):
         said.append(f"{missing} of {len(run.points)} steps are left out, at which most prompts have no gold")
-    if found.left_out and not found.reason:
+    if found.left_out and found.games is not None:
         steps = "every other step" if said else "every step"
         said.append(
             f"gold is told on the {found.n_prompts} prompts that have it at {steps}; "

@@ -142,6 +142,18 @@ def test_an_rm_that_only_looks_on_cannot_end_the_training(toy_run: Callable[...,
     assert np.isnan([row.second for row in read_samples(run.folder)]).all()
 
 
+def test_prompts_left_out_are_told_beside_an_onset_that_cannot_be_placed(tmp_path: Path) -> None:
+    """Gold is gone within a few steps."""
+    gone = [
+        replace(row, gold=row.gold - 5 * min(1, row.step / 10), proxy=row.proxy + row.step) for row in gaming_rows(0)
+    ]
+    store(tmp_path / "overopt" / "run", lacking("gold", [30], IDS[:4], gone))
+    (run,) = (summary := summarise_study(tmp_path / "overopt")).runs
+    assert run.with_gold.games
+    assert run.with_gold.reason
+    assert any("gold is told on the 20 prompts that have it at every step" in note for note in summary.notes)
+
+
 @pytest.mark.parametrize(
     ("ended", "why"),
     [
