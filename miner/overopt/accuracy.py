@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from miner.overopt.changepoint import BendInterval
-from miner.overopt.curves import Curves
+from miner.overopt.curves import Curves, smoothed
 from miner.overopt.detector import Detector
 from miner.overopt.onset import GoldOnset, gold_onset
 from miner.statistics import Rate, rate
@@ -132,8 +132,8 @@ def _rate(outcomes: Sequence[bool]) -> Rate | None:
 
 def _collapse(curves: Curves) -> float:
     """The first step behind gold's best at which half of its fall has happened, on a curve smoothed over three."""
-    gold = curves.whole("gold").mean("gold")
-    smooth = np.convolve(np.pad(gold, 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    whole = curves.whole("gold", "proxy")
+    smooth = smoothed(whole.mean("gold"))
     peak = int(smooth.argmax())
     half = (smooth[peak] + smooth[peak:].min()) / 2
-    return float(curves.steps[peak + int(np.argmax(smooth[peak:] <= half))])
+    return float(whole.steps[peak + int(np.argmax(smooth[peak:] <= half))])

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.stats import t as student
 
 from miner.errors import ConfigError
-from miner.overopt.curves import Curves
+from miner.overopt.curves import Curves, smoothed
 from miner.overopt.labels import Labels
 from miner.overopt.log import RunInfo, RunLog, read_samples
 from miner.overopt.onset import gold_onset
@@ -162,7 +162,7 @@ def _pair(name: str, before: Path, after: Path, first: RunInfo, second: RunInfo,
 def _read(folder: Path, labels: Labels | None) -> Curves:
     rows = read_samples(folder)
     curves = Curves(labels.as_gold(rows) if labels else rows)
-    if not rows or not curves.whole("gold").rows:
+    if not rows or not curves.whole("gold", "proxy").rows:
         raise ConfigError(
             f"no prompt of {folder.parent.name}/{folder.name} has gold at every step: nothing to compare. "
             + ("Label both studies" if labels else "Give --gold")
@@ -171,7 +171,7 @@ def _read(folder: Path, labels: Labels | None) -> Curves:
 
 
 def _side(run: Curves) -> Side:
-    told, curves = gold_onset(run), run.whole("gold")
+    told, curves = gold_onset(run), run.whole("gold", "proxy")
     gold, kl, nonsense = (curves.mean(name) for name in ("gold", "kl", "nonsense"))
     onset = told.onset.bend.step if told.onset else None
     return Side(
@@ -192,7 +192,7 @@ def _best(gold: Floats) -> float:
     if len(gold) < 2:
         return float("nan")
     halves = gold[0::2], gold[1::2]
-    smooth = [np.convolve(np.pad(half.mean(0), 1, mode="edge"), np.ones(3) / 3, mode="valid") for half in halves]
+    smooth = [smoothed(half.mean(0)) for half in halves]
     return float(np.mean([halves[1][:, smooth[0].argmax()].mean(), halves[0][:, smooth[1].argmax()].mean()]))
 
 

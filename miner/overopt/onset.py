@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from miner.overopt.changepoint import MIN_PROMPTS, BendInterval, bend_interval
-from miner.overopt.curves import Curves
+from miner.overopt.curves import Curves, smoothed
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def gold_onset(curves: Curves, *, seed: int = 0) -> GoldOnset:
 
     Abstains where those are too few, where gold is constant, or where it was measured too seldom.
     """
-    whole = curves.whole("gold")
+    whole = curves.whole("gold", "proxy")
     n_prompts, left_out = len(whole.prompts), len(curves.prompts) - len(whole.prompts)
     if reason := _why_not(whole, left_out):
         return GoldOnset(games=None, onset=None, fall=None, reason=reason, n_prompts=n_prompts, left_out=left_out)
@@ -86,22 +86,17 @@ def gap(curves: Curves) -> Floats:
 
 def climb(curve: Floats) -> int:
     """How many measurements belong to the climb: up to the first at ``SATURATED`` of the smoothed curve's rise."""
-    rise = _smooth(curve) - _smooth(curve)[0]
+    rise = smoothed(curve) - smoothed(curve)[0]
     return int(np.argmax(rise >= SATURATED * rise.max())) + 1 if rise.max() > 0 else len(curve)
 
 
 def _fallen(gold: Floats) -> int:
     """How many measurements until gold has lost ``SATURATED`` of all it loses from its best: a policy that finds
     another flaw later, with no gold left to lose, does not start to game then."""
-    smooth = _smooth(gold)
+    smooth = smoothed(gold)
     peak = int(smooth.argmax())
     lost = smooth[peak] - smooth[peak:]
     return peak + int(np.argmax(lost >= SATURATED * lost.max())) + 1
-
-
-def _smooth(curve: Floats) -> Floats:
-    smooth: Floats = np.convolve(np.pad(curve, 1, mode="edge"), np.ones(3) / 3, mode="valid")
-    return smooth
 
 
 def _why_not(whole: Curves, left_out: int) -> str:

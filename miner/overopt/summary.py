@@ -16,7 +16,7 @@ from miner.overopt.accuracy import Judged, judge_run
 from miner.overopt.best_of_n import best_of_n_kl, curves, powers
 from miner.overopt.changepoint import MIN_PROMPTS
 from miner.overopt.comparison import Comparison, compare_studies, first_round
-from miner.overopt.curves import Curves
+from miner.overopt.curves import Curves, smoothed
 from miner.overopt.detector import Detector
 from miner.overopt.fits import Estimate, Fit, fit
 from miner.overopt.labels import Labelled, Labels
@@ -179,7 +179,7 @@ def _summary(info: RunInfo, rows: Sequence[SampleRow], detector: Detector, label
 def _best_step(whole: Curves) -> int | None:
     if len(whole.steps) < 3:
         return None
-    smooth = np.convolve(np.pad(whole.mean("gold"), 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    smooth = smoothed(whole.mean("gold"))
     return int(whole.steps[int(smooth.argmax())])
 
 
