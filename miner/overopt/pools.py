@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from corpus.records import Prompt, digest
 from miner.errors import DataError, ResumeError
+from miner.gold import Answer, Gold
 from miner.language_models import LanguageModel
 from miner.overopt.best_of_n import Pool
-from miner.overopt.gold import Answer, Gold, Scorer
 from miner.overopt.log import write_table
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, Scorer
 
 POOL = "pool.parquet"
 SCHEMA = pa.schema(
@@ -65,7 +65,12 @@ def draw_pools(
             proxy = dict(zip(unique, rm.exact_rewards([Pair(prompt.conversation, t) for t in unique]), strict=True))
             convicted = nonsense(asked, unique)
             answers = [
-                Answer(prompt=prompt, response=text, nonsense=None if np.isnan(verdict) else verdict == 1.0)
+                Answer(
+                    prompt=prompt.conversation,
+                    response=text,
+                    reference=prompt.reference,
+                    nonsense=None if np.isnan(verdict) else verdict == 1.0,
+                )
                 for text, verdict in zip(unique, convicted, strict=True)
             ]
             scores = [np.nan if score is None else score for score in gold.scores(answers)]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
 from corpus.records import Conversation, Prompt
@@ -21,6 +19,7 @@ from miner.diversity.sampling import SamplePlan
 from miner.errors import ConfigError, DataError
 from miner.gap.run import run_notes
 from miner.gap.series import Series, measure_series
+from miner.gold import Answer, Gold
 from miner.language_models import LanguageModel
 from miner.overopt.log import read_samples
 from miner.progress import Silent
@@ -36,23 +35,26 @@ def asked(docs_world: Any) -> tuple[Prompt, ...]:
     return tuple(replace(prompt, group_key=str(at)) for at, prompt in enumerate(docs_world.prompts("held_out")[:6]))
 
 
+@dataclass(frozen=True)
 class Length:
-    """Gold that differs wherever texts do, almost."""
+    """Gold that differs wherever texts do, almost; it abstains on ``silent_on``."""
 
-    name, needs_reference = "length", False
+    silent_on: frozenset[Conversation] = frozenset()
+    name: str = "length"
+    fingerprint: str = "length"
+    needs_reference: bool = False
 
-    def values(self, prompt: Conversation, reference: str | None, responses: Sequence[str]) -> npt.NDArray[np.float64]:
-        del prompt, reference
-        return np.array([float(len(response)) for response in responses])
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        return [None if one.prompt in self.silent_on else float(len(one.response)) for one in answers]
 
 
-def series(asked: tuple[Prompt, ...], folder: Path, *policies: Path) -> Series:
+def series(asked: tuple[Prompt, ...], folder: Path, *policies: Path, gold: Gold | None = None) -> Series:
     return measure_series(
         ToyRewardModel(),
         [Source(label=f"policy {at}", policy=str(policy)) for at, policy in enumerate(policies)],
         asked,
         PLAN,
-        Length(),
+        gold or Length(),
         folder=folder,
         device="cpu",
         observer=Silent(),
@@ -88,6 +90,21 @@ def test_where_no_policy_leaves_a_choice_gold_is_named_constant_in_one_line(
 ) -> None:
     with pytest.raises(ConfigError, match="is constant") as caught:
         series(asked, tmp_path, collapsed_folder, collapsed_folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_prompts_on_which_gold_abstains_are_left_out_with_a_note(
+    asked: tuple[Prompt, ...], policy_folder: Path, tmp_path: Path
+) -> None:
+    one = Length(silent_on=frozenset({asked[2].conversation}))
+    found = series(asked, tmp_path, policy_folder, policy_folder, gold=one)
+    assert [selection.prompts for selection in found.selections] == [5, 5]
+    assert [note for note in found.notes if note.startswith("policy 0: 1 of 6 prompts left out: gold")]
+    assert found.selections[1].choice is not None
+    assert found.selections[1].choice.gain_change is not None
+    two = Length(silent_on=frozenset(prompt.conversation for prompt in asked[2:4]))
+    with pytest.raises(ConfigError, match=r"4 prompts .* too few for an interval.* 2 of 6 prompts left out") as caught:
+        series(asked, tmp_path, policy_folder, gold=two)
     assert "\n" not in str(caught.value)
 
 
