@@ -84,6 +84,7 @@ def gap(
     from miner.errors import ConfigError
     from miner.gap import read_facts
     from miner.gap.run import measure_gap
+    from miner.gap.series import require_choice
     from miner.report.gap_figures import FIGURES
 
     watcher = Watcher(quiet=json)
@@ -107,6 +108,8 @@ def gap(
         policies = [_policy(policy, loaded, watcher)]
     else:
         policies = _checkpoints(checkpoints, at_most, policy, loaded, watcher, plan)
+    if asked:
+        require_choice(policies, asked, plan)  # before anything is trained for gold
     report = measure_gap(
         _reward_model(loaded, None if "rm.source" in given else run_rm(checkpoints), watcher),
         policies=policies,

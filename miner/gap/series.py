@@ -50,9 +50,7 @@ def measure_series(
     if gold is None:
         raise ConfigError("no gold: no references to compare with, and no RM instead. Give one: --gold-rm FOLDER")
     usable = [prompt for prompt in prompts if prompt.reference is not None or not gold.needs_reference]
-    if plan.n < 2:
-        raise ConfigError(f"a choice needs two samples or more of each prompt; got {plan.n}. Give more: --samples")
-    _require_enough([prompt.group_key or prompt.prompt_id for prompt in usable], "Give more: --prompts")
+    require_choice(policies, usable, plan)
     notes = []
     if len(usable) < len(prompts):
         notes.append(f"{len(prompts) - len(usable)} prompts without a reference were left out: this gold needs one.")
@@ -60,8 +58,7 @@ def measure_series(
     selections: list[Selection] = []
     bare: list[str] = []
     for source in policies:
-        if source.policy is None:
-            raise ConfigError(f"{source.label} is texts; a choice is among samples of a policy. Give a model's folder")
+        assert source.policy is not None
         policy, label = load_language_model(source.policy, device=device), source.label
         if not policy.tokenizer.chat_template:
             bare.append(label)
@@ -93,6 +90,19 @@ def measure_series(
     if first is not None and len(selections) > 1 and nothing_to_choose(first):
         notes.append(f"{selections[0].label} has no gap, so that the others are not compared with it.")
     return Series(selections=selections, notes=[*_template_notes(bare, len(policies)), *notes])
+
+
+def require_choice(policies: Sequence[Source], prompts: Sequence[Prompt], plan: SamplePlan) -> None:
+    """Refuses, before any model is loaded, what could show no choice or have no interval.
+
+    Raises:
+        ConfigError: texts instead of a policy, fewer than two samples, too few prompts.
+    """
+    if texts := [source.label for source in policies if source.policy is None]:
+        raise ConfigError(f"{texts[0]} is texts; a choice is among samples of a policy. Give a model's folder")
+    if plan.n < 2:
+        raise ConfigError(f"a choice needs two samples or more of each prompt; got {plan.n}. Give more: --samples")
+    _require_enough([prompt.group_key or prompt.prompt_id for prompt in prompts], "Give more: --prompts")
 
 
 def _require_enough(groups: Sequence[str], advice: str) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from corpus.records import Conversation, Prompt
+from miner.cli.worlds import run_rm
 from miner.diversity.checkpoints import evenly
 from miner.diversity.policy import Source
 from miner.diversity.run_checkpoints import read_run, run_info
@@ -23,6 +26,7 @@ from miner.gold import Answer, Gold
 from miner.language_models import LanguageModel
 from miner.overopt.log import read_samples
 from miner.progress import Silent
+from miner.rewards.identity import fingerprint
 from miner.testing import ToyRewardModel
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -184,8 +188,11 @@ def one_line(result: tuple[int, str, str]) -> str:
     return errors[0]
 
 
-def test_the_gap_along_a_run_needs_nothing_but_its_folder(run: Any, rl_run: Path, tmp_path: Path) -> None:
-    given = ("gap", "--checkpoints", rl_run, "--prompts", 8, "--samples", 4, "--at-most", 3, "--out", tmp_path / "gap")
+def test_the_gap_along_a_run_needs_nothing_but_its_folder_and_a_gold(
+    run: Any, rl_run: Path, tiny_rm_folder: Path, tmp_path: Path
+) -> None:
+    given = ("gap", "--checkpoints", rl_run, "--prompts", 8, "--samples", 4, "--at-most", 3, "--out", tmp_path / "gap",
+             "--gold-rm", tiny_rm_folder)  # fmt: skip
     code, out, err = run(*given, "--dry-run", "--json")
     assert (code, json.loads(out)["policies"], json.loads(out)["samples"]) == (0, 3, 96), err
     code, out, err = run(*given, "--json")
@@ -208,6 +215,10 @@ def test_the_gap_along_a_run_needs_nothing_but_its_folder(run: Any, rl_run: Path
 def test_a_list_of_policies_is_measured_with_one_named_in_front(
     run: Any, tiny_rm_folder: Path, policy_folder: Path, collapsed_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
+    campaign_file = tmp_path / "gold.toml"
+    campaign_file.write_text(
+        f'[rm]\nsource = "{tiny_rm_folder}"\nmax_length = 64\n'
+    )  # shorter than the texts: cut as the RM cuts
     listed = tmp_path / "policies.jsonl"
     listed.write_text(
         json.dumps({"label": "same", "policy": str(policy_folder)})
@@ -215,9 +226,11 @@ def test_a_list_of_policies_is_measured_with_one_named_in_front(
         + json.dumps({"label": "collapsed", "policy": str(collapsed_folder), "sqrt_kl": 2.5})
     )
     given = ("gap", "--rm", tiny_rm_folder, "--data", preference_file, "--prompts", 8, "--samples", 4,
-             "--max-new-tokens", 6, "--dtype", "float32", "--checkpoints", listed)  # fmt: skip
+             "--max-new-tokens", 6, "--dtype", "float32", "--checkpoints", listed,
+             "--gold-rm", f"{tiny_rm_folder}, {campaign_file}", "--set", "rm.truncation=left")  # fmt: skip
     code, out, err = run(*given, "--policy", policy_folder, "--json")
     assert code == 0, err
+    assert json.loads(out)["settings"]["gold"] == f"reward of mean of {tiny_rm_folder.name}, {tiny_rm_folder.name}"
     before, same, collapsed = json.loads(out)["selections"]
     assert before["label"] == policy_folder.name
     assert same["choice"]["gain_change"]["value"] == 0
@@ -225,6 +238,54 @@ def test_a_list_of_policies_is_measured_with_one_named_in_front(
     code, out, _ = run(*given)
     assert code == 0
     assert "nothing to choose" in out
+
+
+@pytest.fixture
+def patched_run(rl_run: Path, tiny_rm_folder: Path, tmp_path: Path) -> Path:
+    """The same run in a campaign of its own, as one against the RM of round 1, which likes all twice as much."""
+    campaign = tmp_path / "campaign"
+    place = campaign / "overopt-round1" / rl_run.name
+    shutil.copytree(rl_run, place)
+    shutil.copy(rl_run.parents[1] / "campaign.toml", campaign)
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_rm_folder)
+    with torch.no_grad():
+        model.classifier.weight.mul_(2)
+    model.save_pretrained(campaign / "rounds" / "1" / "model")
+    AutoTokenizer.from_pretrained(tiny_rm_folder).save_pretrained(campaign / "rounds" / "1" / "model")
+    return place
+
+
+def test_a_run_against_a_patched_rm_is_measured_with_that_rm(
+    run: Any, patched_run: Path, tiny_rm_folder: Path, tmp_path: Path
+) -> None:
+    given = ("gap", "--checkpoints", patched_run, "--prompts", 8, "--samples", 3, "--at-most", 2,
+             "--gold-rm", tiny_rm_folder, "--json")  # fmt: skip
+    model = patched_run.parents[1] / "rounds" / "1" / "model"
+    own, other = (
+        json.loads(run(*given, *more, "--out", tmp_path / name)[1])
+        for name, more in (("own", ()), ("other", ("--rm", tiny_rm_folder)))
+    )
+    assert own["settings"]["rm_fingerprint"] == fingerprint(model)
+    assert other["settings"]["rm_fingerprint"] == fingerprint(tiny_rm_folder)
+    shutil.rmtree(model)
+    assert "against the RM of round 1" in one_line(run(*given))
+
+
+def test_only_a_run_has_an_rm_of_its_own(patched_run: Path, rl_run: Path, tmp_path: Path) -> None:
+    assert run_rm(patched_run) == str(patched_run.parents[1] / "rounds" / "1" / "model")
+    assert run_rm(rl_run) is None, "its campaign was given a folder, and keeps no copy of it"
+    assert run_rm(tmp_path / "policies.jsonl") is None
+    assert run_rm(None) is None
+
+
+def test_a_gold_that_is_no_rm_is_refused_in_one_line(run: Any, rl_run: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.toml"
+    empty.write_text("out = 'x'\n")
+    given = ("gap", "--checkpoints", rl_run, "--prompts", 8, "--samples", 3, "--gold-rm")
+    assert "names no RM" in one_line(run(*given, empty))
+    assert "names no RM" in one_line(run(*given, " , "))
+    assert "no model folder" in one_line(run(*given, "./nowhere"))
+    assert "no gold" in one_line(run(*given, "none"))
 
 
 def test_bad_checkpoints_are_one_line_and_status_2(

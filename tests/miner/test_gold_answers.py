@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,15 @@ import pytest
 from corpus.records import Message, digest
 from miner.checks import Judge, Subject, build_checks, calibrate
 from miner.checks.base import Materials
+from miner.cli.options import load_config
+from miner.cli.worlds import gold_of
 from miner.errors import OutageError
 from miner.gold import CHUNK, LAST_OUTAGE, Answer, JudgedGold, OverlapGold, RewardGold
 from miner.overlap import rouge_l
+from miner.progress import Silent
 from miner.rewards.base import Pair
 from miner.testing import ToyRewardModel
+from miner.world import read_split
 
 GOOD = "Return the current working directory."
 ASKED = (Message(role="user", content="What does `os.getcwd` do?"),)
@@ -113,3 +118,14 @@ def test_a_judge_that_is_down_abstains_and_is_not_asked_for_ever() -> None:
     server.asked.clear()
     assert RewardGold(rm=server).scores(answers("ab")) == [None]
     assert server.asked == [1]
+
+
+def test_measurements_of_policies_have_the_judge_of_a_campaign(preference_file: Path) -> None:
+    config = load_config(None, {"data.source": str(preference_file), "rm.source": "none"})
+    prompts = read_split(config, "held_out")
+    gold = gold_of(None, prompts, config, Silent())
+    assert gold is not None
+    asked = {"prompt": prompts[0].conversation, "reference": prompts[0].reference}
+    assert gold.scores([Answer(response=text, **asked) for text in (str(prompts[0].reference), COLLAPSED)]) == [1, 0]
+    assert "repetition" in gold.name
+    assert gold_of(None, [replace(prompt, reference=None) for prompt in prompts], config, Silent()) is None
