@@ -25,7 +25,7 @@ from miner.criteria import Criteria, clean_criteria
 from miner.driver import Driver
 from miner.errors import ConfigError, ResumeError
 from miner.evaluation import CleanOutcomes, clean_outcomes, require_prompts
-from miner.judging import build_judge
+from miner.judging import NO_REFERENCE_LM, build_judge
 from miner.mining import MiningReport, require_budgets, run_plans, stage_plans
 from miner.oracle import Oracle
 from miner.patch import EXPORT, PatchReport, patch, trainable, training_findings
@@ -44,10 +44,6 @@ if TYPE_CHECKING:
     from miner.report import Attribution
 
 MIN_HELD_OUT = 8
-NO_REFERENCE_LM = (
-    "no reference LM: word salad cannot be certified, only repetition and what an attack's construction proves. "
-    "Give one: --reference-lm FOLDER, or --reference-lm docs for the built-in one"
-)
 
 
 class Campaign:

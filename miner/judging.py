@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from miner.language_models import LanguageModel
 
 PLANTS_PER_KIND = 300
+NO_REFERENCE_LM = (
+    "no reference LM: word salad cannot be certified, only repetition and what an attack's construction proves. "
+    "Give one: --reference-lm FOLDER, or --reference-lm docs for the built-in one"
+)
 
 
 def build_judge(config: CampaignConfig, world: World, *, progress: Advance) -> tuple[Judge, tuple[str, ...]]:

@@ -87,6 +87,26 @@ def read_prompts(config: CampaignConfig) -> tuple[Prompt, ...]:
     return _read(config, str(config.data.source)).prompts
 
 
+def read_split(config: CampaignConfig, split: Split) -> tuple[Prompt, ...]:
+    """The prompts of one split, docs world's too, no model loaded or trained. Errors as ``open_world``."""
+    if config.data.world == "docs":
+        from miner.docsworld.world import DocsWorld
+        from miner.rewards.identity import cache_folder
+
+        return DocsWorld.load(cache_folder() / "docsworld").prompts(split)
+    return tuple(prompt for prompt in read_prompts(config) if prompt.split == split)
+
+
+def open_to_judge(config: CampaignConfig, observer: Observer) -> World:
+    """The world as its checks need it: of docs world's models only the reference LM is trained where the cache lacks
+    it. Errors as ``open_world``."""
+    if config.data.world == "docs":
+        from miner.docsworld.studio import prepare_to_judge
+
+        return prepare_to_judge(config, observer=observer)
+    return open_world(config, observer)
+
+
 def _read(config: CampaignConfig, source: str) -> PreferenceData:
     from miner.data import ColumnMapping, SplitFractions, read_preferences
 

@@ -72,9 +72,8 @@ def diversity(
         str | None,
         typer.Option(help="Persona prompts: JSONL, or 'builtin'. Policies are asked them, too.", show_default=False),
     ] = None,
-    gold_rm: Annotated[
-        str | None, typer.Option(help="RM whose reward is gold; overlap with the references unless named.")
-    ] = None,
+    gold_rm: o.GoldRm = None,
+    reference_lm: o.ReferenceLm = None,
     prompts: Annotated[int, typer.Option(help="Prompts to ask.", min=1)] = 64,
     samples: Annotated[int, typer.Option(help="Samples of each prompt.", min=1)] = 16,
     max_new_tokens: Annotated[
@@ -101,8 +100,11 @@ def diversity(
     no_rm = None if data in (None, "docs") else "none"  # a campaign needs one; here none takes part
     loaded = checkpoint_config(
         checkpoints,
-        o.given_values(stage="mine", rm=no_rm, data=data, policy=start, seed=seed, device=device, settings=settings),
-    )
+        o.given_values(
+            stage="mine", rm=no_rm, data=data, policy=start, reference_lm=reference_lm, seed=seed, device=device,
+            settings=settings,
+        ),
+    )  # fmt: skip
     chosen = Settings(
         samples=samples,
         max_new_tokens=tokens_of(checkpoints, max_new_tokens),
@@ -134,7 +136,7 @@ def diversity(
         asked,
         embedding=load_embedding(encoder.folder, device=chosen.device, name=encoder.name),
         settings=chosen,
-        gold=gold_of(gold_rm, asked, loaded),
+        gold=gold_of(gold_rm, asked, loaded, watcher),
         persona=people,
         folder=place,
         observer=watcher,

@@ -20,6 +20,7 @@ from miner.cli.worlds import (
     gold_of,
     n_checkpoints,
     prompts_of,
+    run_rm,
     tokens_of,
 )
 
@@ -59,9 +60,8 @@ def gap(
             help="Folder of the results; samples there are used again. A campaign's report shows its RUN/gap.",
         ),
     ] = "runs/gap",
-    gold_rm: Annotated[
-        str | None, typer.Option(help="RM whose reward is gold; overlap with the references unless named.")
-    ] = None,
+    gold_rm: o.GoldRm = None,
+    reference_lm: o.ReferenceLm = None,
     facts: Annotated[
         Path | None,
         typer.Option(help="JSONL of prompt, true, false, kind, proof. Docs world makes its own.", show_default=False),
@@ -84,15 +84,15 @@ def gap(
     from miner.errors import ConfigError
     from miner.gap import read_facts
     from miner.gap.run import measure_gap
+    from miner.gap.series import require_choice
     from miner.report.gap_figures import FIGURES
 
     watcher = Watcher(quiet=json)
-    loaded = checkpoint_config(
-        checkpoints,
-        o.given_values(
-            stage="mine", rm=rm, data=data, policy=policy, seed=seed, device=device, dtype=dtype, settings=settings
-        ),
-    )
+    given = o.given_values(
+        stage="mine", rm=rm, data=data, policy=policy, reference_lm=reference_lm, seed=seed, device=device, dtype=dtype,
+        settings=settings,
+    )  # fmt: skip
+    loaded = checkpoint_config(checkpoints, given)
     if checkpoints is not None and not prompts:
         raise ConfigError("checkpoints are compared on prompts; got --prompts 0. Give 5 or more, or no --checkpoints")
     tokens = tokens_of(checkpoints, max_new_tokens)
@@ -108,12 +108,14 @@ def gap(
         policies = [_policy(policy, loaded, watcher)]
     else:
         policies = _checkpoints(checkpoints, at_most, policy, loaded, watcher, plan)
+    if asked:
+        require_choice(policies, asked, plan)  # before anything is trained for gold
     report = measure_gap(
-        _reward_model(loaded, watcher),
+        _reward_model(loaded, None if "rm.source" in given else run_rm(checkpoints), watcher),
         policies=policies,
         prompts=asked,
         plan=plan,
-        gold=gold_of(gold_rm, asked, loaded),
+        gold=gold_of(gold_rm, asked, loaded, watcher),
         facts=stated or _own_facts(loaded, watcher),
         calibration=prompts_of(loaded, None, "calibration"),
         quantile=loaded.criteria.quantile,
@@ -139,13 +141,14 @@ def gap(
     return None
 
 
-def _reward_model(config: CampaignConfig, watcher: Watcher) -> RewardModel:
+def _reward_model(config: CampaignConfig, kept: str | None, watcher: Watcher) -> RewardModel:
+    """The RM that the config describes; ``kept``: the folder of the one to take instead of its source."""
     from miner.rewards.opening import open_reward_model
     from miner.world import read_prompts
 
     prompts = read_prompts(config) if config.data.world is None else ()
     references = {p.conversation: p.reference for p in prompts if p.reference is not None}
-    return open_reward_model(config.rm, references, source=config.rm.source or docs_rm(config, watcher))
+    return open_reward_model(config.rm, references, source=kept or config.rm.source or docs_rm(config, watcher))
 
 
 def _policy(source: str | None, config: CampaignConfig, watcher: Watcher) -> Source:

@@ -65,8 +65,14 @@ def _cell(side: Side, name: str, scope: str) -> str:
 def _others(report: DiversityReport) -> dict[str, list[str]]:
     return {
         "√KL from the first": [f"{side.sqrt_kl:.2f}" if side.sqrt_kl is not None else "" for side in report.sides],
-        "gold": [average(side.gold) if side.gold else "" for side in report.sides],
+        "gold": [_gold(side) for side in report.sides],
     }
+
+
+def _gold(side: Side) -> str:
+    if side.gold is None:
+        return "" if side.gold_given is None else _short(side.gold_given)
+    return average(side.gold)
 
 
 def _details(report: DiversityReport) -> list[Text]:

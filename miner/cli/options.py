@@ -19,6 +19,14 @@ Seed = Annotated[int | None, typer.Option(help="Seed of every random choice.", s
 Rm = Annotated[str | None, typer.Option(help="Reward model: folder, hub id, or http(s) address.", show_default=False)]
 Data = Annotated[str | None, typer.Option(help="Preference data, or 'docs'.", show_default=False)]
 Policy = Annotated[str | None, typer.Option(help="Policy for best_of_n: folder or hub id.", show_default=False)]
+GoldRm = Annotated[
+    str | None,
+    typer.Option(
+        help="RM whose reward is gold: folder, hub id, address or campaign file; several by commas: their mean. "
+        "Overlap with the references unless named.",
+        show_default=False,
+    ),
+]
 ReferenceLm = Annotated[str | None, typer.Option(help="LM that judges fluency: folder or hub id.", show_default=False)]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps or auto.", show_default=False)]
 DType = Annotated[str | None, typer.Option(help="Ranking dtype: auto, float32, bfloat16, float16.", show_default=False)]

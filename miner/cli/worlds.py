@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from corpus.records import Prompt, Split
+    from miner.checks import Judge
     from miner.config import CampaignConfig
     from miner.diversity import Source
     from miner.docsworld.harvest import DocEntry
@@ -34,15 +35,10 @@ def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out")
     Raises:
         DataError, ConfigError: from the data; or ``n`` were asked for and the split holds none.
     """
-    from miner.docsworld.world import DocsWorld
     from miner.errors import ConfigError
-    from miner.rewards.identity import cache_folder
-    from miner.world import read_prompts, spread
+    from miner.world import read_split, spread
 
-    if config.data.world == "docs":
-        pool = DocsWorld.load(cache_folder() / "docsworld").prompts(split)
-    else:
-        pool = tuple(prompt for prompt in read_prompts(config) if prompt.split == split)
+    pool = read_split(config, split)
     if n is None:
         return pool
     if not pool:
@@ -73,6 +69,32 @@ def docs_rm(config: CampaignConfig, observer: Observer) -> str:
     from miner.docsworld.studio import reward_model
 
     return reward_model(config, observer=observer)
+
+
+def run_rm(place: Path | None) -> str | None:
+    """The folder of the RM that a run was trained against, where its campaign keeps it: the one that it was given, or
+    that of the run's round. None where the campaign keeps none of its own, or ``place`` is no run's folder.
+
+    Raises:
+        ConfigError: the campaign has lost the RM of that round.
+    """
+    from miner.errors import ConfigError
+    from miner.overopt.log import study_name
+
+    if place is None or not place.is_dir():
+        return None
+    study = place.resolve().parent
+    rounds = study.parent / "rounds"
+    digits = study.name.removeprefix(study_name(0)).removeprefix("-round")
+    number = int(digits) if digits.isdecimal() and study.name == study_name(int(digits)) else 0
+    model = rounds / str(number) / "model"
+    if model.is_dir():
+        return str(model)
+    if number:
+        raise ConfigError(
+            f"{place} was optimised against the RM of round {number}, and there is no {model}. Give it: --rm FOLDER"
+        )
+    return None
 
 
 def checkpoint_config(place: Path | None, given: Mapping[str, Any]) -> CampaignConfig:
@@ -162,11 +184,35 @@ def embedding_folder(source: str | None) -> Encoder:
         ) from error
 
 
-def gold_of(source: str | None, prompts: Sequence[Prompt], config: CampaignConfig) -> Gold | None:
-    """Another RM's reward where one is named; else overlap with the references, where prompts have any."""
-    from miner.gold import GoldReward, Overlap
-    from miner.rewards import load_reward_model
+def gold_of(named: str | None, prompts: Sequence[Prompt], config: CampaignConfig, observer: Observer) -> Gold | None:
+    """The reward of other RMs where some are named; else overlap with the references, where prompts have any, and
+    nothing for what the checks convict.
 
-    if source is not None:
-        return GoldReward(rm=load_reward_model(source, device=config.rm.device, truncation=config.rm.truncation))
-    return Overlap() if any(prompt.reference is not None for prompt in prompts) else None
+    Raises:
+        ConfigError, ModelError, RemoteError: see ``open_scorer`` and ``build_judge``.
+    """
+    from miner.gold import JudgedGold, OverlapGold, RewardGold
+
+    if named is not None:
+        from miner.scorers import open_scorer
+
+        rm = open_scorer(named, config, observer)
+        return None if rm is None else RewardGold(rm=rm)
+    if all(prompt.reference is None for prompt in prompts):
+        return None
+    return JudgedGold(gold=OverlapGold(), judge=_judge(config, observer))
+
+
+def _judge(config: CampaignConfig, observer: Observer) -> Judge:
+    """The judge that a campaign of this config has."""
+    from miner.judging import NO_REFERENCE_LM, build_judge
+    from miner.world import open_to_judge
+
+    world = open_to_judge(config, observer)
+    with observer.stage("calibrating the checks") as advance:
+        judge, left_out = build_judge(config, world, progress=advance)
+    for reason in left_out:
+        observer.note(reason)
+    if world.reference_lm is None:
+        observer.note(NO_REFERENCE_LM)
+    return judge

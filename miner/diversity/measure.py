@@ -19,7 +19,7 @@ from miner.diversity.policy import Reading, Settings, Source, read_policy
 from miner.diversity.report import DiversityReport, Side
 from miner.diversity.writings import LEAST_SETS, Writings
 from miner.errors import ConfigError
-from miner.gold import Gold
+from miner.gold import Answer, Gold
 from miner.language_models import load_language_model
 from miner.progress import Observer
 from miner.statistics import Difference, Mean, mean, paired_difference
@@ -68,9 +68,12 @@ def measure_diversity(
         texts = sorted({text for side in sides for text in side.texts})
         vectors = dict(zip(texts, embedding.embed(texts), strict=True))
         advance(1, 1)
+    lost: list[str] = []
     if gold is not None:
         for one in read:
-            one.gold = _gold(one.writings, gold)
+            one.gold, abstained = _gold(one.writings, gold)
+            if abstained:
+                lost.append(f"{one.source.label}: {abstained} prompts have no gold: it abstained on a text.")
     values = []
     for one in read:
         of_sets = set_values(one.writings, vectors, sizes, mode_distance=settings.mode_distance, seed=settings.seed)
@@ -89,9 +92,10 @@ def measure_diversity(
             "embedding": embedding.name,
             "embedding_fingerprint": embedding.fingerprint,
             "gold": gold.name if gold else None,
+            "gold_fingerprint": gold.fingerprint if gold else None,
             "persona_prompts": len(persona.prompts) if persona else 0,
         },
-        notes=_notes(read, sizes.within, settings),
+        notes=[*_notes(read, sizes.within, settings), *lost],
         command=command,
         code_version=package_version(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -113,8 +117,6 @@ def _side(
     sqrt_kl = given.sqrt_kl if given.sqrt_kl is not None else math.sqrt(max(kl.value, 0.0)) if kl else None
     if sqrt_kl is None and one is first and one.source.policy is not None:
         sqrt_kl = 0.0
-    if gold is None and given.gold is not None:
-        gold = Mean(given.gold, 1, given.gold, given.gold)
     compared = one is not first and one.writings.paired and first.writings.paired
     return Side(
         label=given.label,
@@ -131,6 +133,7 @@ def _side(
         kl=kl,
         sqrt_kl=sqrt_kl,
         gold=gold,
+        gold_given=given.gold if gold is None else None,
         gold_change=_paired(one.gold, first.gold, groups, seed) if compared else None,
         points=points,
     )
@@ -149,13 +152,18 @@ def _paired(ours: dict[str, float], theirs: dict[str, float], groups: dict[str, 
     return paired_difference([ours[k] for k in keys], [theirs[k] for k in keys], [groups[k] for k in keys], seed)
 
 
-def _gold(writings: Writings, gold: Gold) -> dict[str, float]:
-    """The mean gold of each prompt's responses, where it has a prompt and what the gold needs."""
-    return {
-        one.key: float(gold.values(one.prompt, one.reference, one.responses).mean())
-        for one in writings.written
-        if one.prompt and (one.reference is not None or not gold.needs_reference)
-    }
+def _gold(writings: Writings, gold: Gold) -> tuple[dict[str, float], int]:
+    """The mean gold of each prompt's responses, where it has a prompt and what the gold needs; and on how many more
+    prompts gold abstained, on one text or on all."""
+    found: dict[str, float] = {}
+    asked = [w for w in writings.written if w.prompt and (w.reference is not None or not gold.needs_reference)]
+    for one in asked:
+        different = list(dict.fromkeys(one.responses))
+        answers = [Answer(prompt=one.prompt, response=text, reference=one.reference) for text in different]
+        worth = {text: s for text, s in zip(different, gold.scores(answers), strict=True) if s is not None}
+        if len(worth) == len(different):
+            found[one.key] = float(np.mean([worth[text] for text in one.responses]))
+    return found, len(asked) - len(found)
 
 
 def _positions(one: Reading, groups: dict[str, str], seed: int) -> list[Mean]:

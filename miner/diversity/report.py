@@ -84,7 +84,8 @@ class Side:
     """What was measured of one policy, or of one lot of texts. ``chat_template``: None where there is no policy.
 
     ``sqrt_kl`` is the root of the mean KL from the first policy on this one's samples; ``points`` are texts in the
-    plane of the embedding's two main axes, shared by all sides.
+    plane of the embedding's two main axes, shared by all sides. ``gold_given`` is a gold that whoever named the side
+    knew already, where none was measured: nobody knows its interval.
     """
 
     label: str
@@ -103,6 +104,7 @@ class Side:
     gold: Mean | None
     gold_change: Difference | None
     points: list[tuple[float, float]]
+    gold_given: float | None = None
 
     def metric(self, name: str, scope: Scope) -> Mean | None:
         return next((m.mean for m in self.metrics if (m.name, m.scope) == (name, scope)), None)

@@ -67,6 +67,14 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
     return replace(world, seconds=shelf.seconds)
 
 
+def prepare_to_judge(config: CampaignConfig, *, observer: Observer) -> World:
+    """Docs world with its reference LM, and the RM and policy that the config names, if any. Errors as ``prepare``."""
+    shelf = Shelf(cache_folder() / "docsworld", observer)
+    docs = DocsWorld.load(shelf.folder)
+    reference_lm = _reference_lm(config, shelf, docs)
+    return _world(docs, config, rm=config.rm.source, policy=config.policy, reference_lm=reference_lm)
+
+
 def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, float]]:
     """Docs world as far as it is there, for an estimate, and the FLOPs of training what the cache lacks, by name.
 
@@ -95,7 +103,7 @@ def _world(
     docs: DocsWorld,
     config: CampaignConfig,
     *,
-    rm: str,
+    rm: str | None,
     policy: LanguageModelSection | None,
     reference_lm: LanguageModelSection | None,
 ) -> World:

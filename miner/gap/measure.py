@@ -27,7 +27,7 @@ def measure_selection(
 ) -> Selection:
     """The gap on every prompt's pool, the intervals clustered by the prompts' groups.
 
-    ``first``: the same prompts' pools of the policy that this one is compared with, as large, prompt by prompt.
+    ``first``: pools, as large, of the policy that this one is compared with, on the prompts that both have.
     """
     groups = [pool.group for pool in pools]
     sizes = curve_sizes(len(pools[0].gold))
@@ -66,10 +66,12 @@ def _choice(
     best_gain = paired_difference(best[:, -1], best[:, 0], groups, seed)
     gain_change = concordance_change = None
     if first is not None and not nothing_to_choose(first):
-        assert [pool.key for pool in first] == [pool.key for pool in pools]
-        before = _picked(first, sizes)
-        gain_change = paired_difference(picked[:, -1] - picked[:, 0], before[:, -1] - before[:, 0], groups, seed)
-        ranked = zip(_concordances(pools), _concordances(first), groups, strict=True)
+        of_first = {pool.key: pool for pool in first}
+        shared = [at for at, pool in enumerate(pools) if pool.key in of_first]
+        theirs, groups_shared = [of_first[pools[at].key] for at in shared], [groups[at] for at in shared]
+        gained = _gains(picked[shared]), _gains(_picked(theirs, sizes))
+        gain_change = _difference(list(zip(*gained, groups_shared, strict=True)), seed)
+        ranked = zip(_concordances([pools[at] for at in shared]), _concordances(theirs), groups_shared, strict=True)
         both = [(own, old, group) for own, old, group in ranked if own is not None and old is not None]
         concordance_change = _difference(both, seed)
     return Choice(
@@ -86,7 +88,13 @@ def _choice(
 
 def _picked(pools: Sequence[Pool], sizes: Sequence[int]) -> Floats:
     """Expected gold of the RM's pick: (n_prompts, n_sizes)."""
-    return np.array([pick_curve(pool.rewards, pool.gold, sizes) for pool in pools])
+    return np.array([pick_curve(pool.rewards, pool.gold, sizes) for pool in pools]).reshape(len(pools), len(sizes))
+
+
+def _gains(picked: Floats) -> list[float]:
+    """Of each prompt the pick out of the whole pool minus one sample."""
+    gains: list[float] = (picked[:, -1] - picked[:, 0]).tolist()
+    return gains
 
 
 def _best(pools: Sequence[Pool], sizes: Sequence[int]) -> Floats:

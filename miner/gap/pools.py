@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from miner.diversity.writings import Written
-from miner.gold import Gold
+from miner.gold import Answer, Gold
 from miner.progress import Advance
-from miner.rewards.base import Pair, RewardModel
+from miner.rewards.base import RewardModel
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,14 +30,18 @@ class Pool:
 
 
 def score_pools(rm: RewardModel, gold: Gold, written: Sequence[Written], *, progress: Advance) -> list[Pool]:
-    """Every prompt's samples scored by the RM, each different text once, and by gold.
+    """Every prompt's samples scored by the RM and by gold, each different text once.
+
+    A prompt is left out where gold abstains on a sample of it, or the RM has no finite reward for one: a choice is
+    measured among all of a prompt's samples, or not at all.
 
     Raises:
         TooLongError: the RM cannot read a sample.
     """
     pools = []
     for done, one in enumerate(written, start=1):
-        pools.append(_pool(rm, gold, one))
+        pool = _pool(rm, gold, one)
+        pools += [] if pool is None else [pool]
         progress(done, len(written))
     return pools
 
@@ -47,18 +51,24 @@ def nothing_to_choose(pools: Sequence[Pool]) -> bool:
     return all(np.ptp(pool.gold) == 0 for pool in pools)
 
 
-def _pool(rm: RewardModel, gold: Gold, one: Written) -> Pool:
+def _pool(rm: RewardModel, gold: Gold, one: Written) -> Pool | None:
     different = sorted(set(one.responses))
-    texts = [*different, *([one.reference] if one.reference is not None else [])]
-    rewards = rm.exact_rewards([Pair(one.prompt, text) for text in texts])
-    reward_of = dict(zip(texts, rewards.tolist(), strict=True))
-    values = gold.values(one.prompt, one.reference, [*one.responses, *texts[len(different) :]])
+    answers = [Answer(prompt=one.prompt, response=text, reference=one.reference) for text in different]
+    if one.reference is not None:  # it is a good answer: no check is asked
+        answers.append(Answer(prompt=one.prompt, response=one.reference, reference=one.reference, nonsense=False))
+    rewards = [float(reward) for reward in rm.exact_rewards([answer.pair for answer in answers])]
+    scores = gold.scores(answers)
+    reward_of = dict(zip(different, rewards, strict=False))  # the reference is not among them
+    worth = {text: score for text, score in zip(different, scores, strict=False) if score is not None}
+    if len(worth) < len(different) or not np.isfinite(list(reward_of.values())).all():
+        return None
+    reference_reward, reference_gold = (None, None) if one.reference is None else (rewards[-1], scores[-1])
     return Pool(
         key=one.key,
         group=one.group,
         rewards=np.array([reward_of[text] for text in one.responses]),
-        gold=values[: len(one.responses)],
+        gold=np.array([worth[text] for text in one.responses]),
         distinct=len(different),
-        reference_reward=None if one.reference is None else reward_of[one.reference],
-        reference_gold=None if one.reference is None else float(values[-1]),
+        reference_reward=reference_reward if reference_reward is not None and np.isfinite(reference_reward) else None,
+        reference_gold=reference_gold,
     )

@@ -73,6 +73,7 @@ def measure_gap(
         "run": run.name if run else None,
         "policies": len(selections),
         "gold": gold.name if gold and selections else None,
+        "gold_fingerprint": gold.fingerprint if gold and selections else None,
         "prompts": len(prompts),
         "samples": plan.n,
         "max_new_tokens": plan.max_new_tokens,

@@ -48,9 +48,9 @@ def measure_series(
         ModelError, TooLongError: from the models.
     """
     if gold is None:
-        raise ConfigError("no gold: the data has no references to compare with. Give one: --gold-rm FOLDER")
+        raise ConfigError("no gold: no references to compare with, and no RM instead. Give one: --gold-rm FOLDER")
     usable = [prompt for prompt in prompts if prompt.reference is not None or not gold.needs_reference]
-    _require_enough(usable, plan)
+    require_choice(policies, usable, plan)
     notes = []
     if len(usable) < len(prompts):
         notes.append(f"{len(prompts) - len(usable)} prompts without a reference were left out: this gold needs one.")
@@ -58,8 +58,7 @@ def measure_series(
     selections: list[Selection] = []
     bare: list[str] = []
     for source in policies:
-        if source.policy is None:
-            raise ConfigError(f"{source.label} is texts; a choice is among samples of a policy. Give a model's folder")
+        assert source.policy is not None
         policy, label = load_language_model(source.policy, device=device), source.label
         if not policy.tokenizer.chat_template:
             bare.append(label)
@@ -67,6 +66,10 @@ def measure_series(
             written = sample_writings(policy, usable, plan, label=label, folder=folder, progress=advance).written
         with observer.stage(f"{label}: scoring the samples") as advance:
             pools = score_pools(rm, gold, written, progress=advance)
+        if lost := len(written) - len(pools):
+            left_out = f"{label}: {lost} of {len(written)} prompts left out: gold or the RM gave a sample no score"
+            _require_enough([pool.group for pool in pools], f"{left_out} (gold: {gold.name}; RM: {rm.name})")
+            notes.append(f"{left_out}.")
         found = measure_selection(
             pools,
             label=label,
@@ -89,16 +92,26 @@ def measure_series(
     return Series(selections=selections, notes=[*_template_notes(bare, len(policies)), *notes])
 
 
-def _require_enough(prompts: Sequence[Prompt], plan: SamplePlan) -> None:
-    """Refuses before anything is sampled what could have no interval."""
-    groups = {prompt.group_key or prompt.prompt_id for prompt in prompts}
-    if len(groups) < LEAST_SETS:
-        raise ConfigError(
-            f"{len(prompts)} prompts of {len(groups)} groups are too few for an interval; "
-            f"expected at least {LEAST_SETS} groups. Give more: --prompts"
-        )
+def require_choice(policies: Sequence[Source], prompts: Sequence[Prompt], plan: SamplePlan) -> None:
+    """Refuses, before any model is loaded, what could show no choice or have no interval.
+
+    Raises:
+        ConfigError: texts instead of a policy, fewer than two samples, too few prompts.
+    """
+    if texts := [source.label for source in policies if source.policy is None]:
+        raise ConfigError(f"{texts[0]} is texts; a choice is among samples of a policy. Give a model's folder")
     if plan.n < 2:
         raise ConfigError(f"a choice needs two samples or more of each prompt; got {plan.n}. Give more: --samples")
+    _require_enough([prompt.group_key or prompt.prompt_id for prompt in prompts], "Give more: --prompts")
+
+
+def _require_enough(groups: Sequence[str], advice: str) -> None:
+    """Refuses what could have no interval; ``groups``: of every prompt its own."""
+    if len(set(groups)) < LEAST_SETS:
+        raise ConfigError(
+            f"{len(groups)} prompts of {len(set(groups))} groups are too few for an interval; "
+            f"expected at least {LEAST_SETS} groups. {advice}"
+        )
 
 
 def _template_notes(bare: Sequence[str], n_policies: int) -> list[str]:

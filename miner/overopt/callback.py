@@ -23,10 +23,9 @@ from miner.errors import ConfigError
 from miner.language_models import LanguageModel
 from miner.overopt.curves import Curves
 from miner.overopt.detector import Alarm, Detector
-from miner.overopt.gold import Scorer
 from miner.overopt.latent import CleanSpace, read
 from miner.overopt.measuring import NAN, SampleRow, repetition, rewards_or_nan
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, Scorer
 
 logger = logging.getLogger(__name__)
 

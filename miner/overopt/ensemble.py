@@ -17,8 +17,7 @@ import numpy.typing as npt
 from corpus.records import digest
 from miner.criteria import Criteria
 from miner.errors import ConfigError
-from miner.overopt.gold import Scorer
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, Scorer
 
 Floats = npt.NDArray[np.float64]
 Mix = Literal["mean", "min", "variance", "less"]

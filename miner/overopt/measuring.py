@@ -14,12 +14,12 @@ from corpus.records import Prompt, digest
 from miner.checks import Judge, Subject
 from miner.criteria import MIN_CLEAN, Criteria
 from miner.errors import ConfigError, OutageError
+from miner.gold import Answer, Gold
 from miner.language_models import LanguageModel
 from miner.overopt.divergence import diverge
-from miner.overopt.gold import Answer, Gold, Scorer
 from miner.overopt.latent import CleanSpace, read
 from miner.overopt.sampling import Decoding, sample_ids
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, Scorer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -142,7 +142,12 @@ class Instruments:
         if self.gold is None:
             return [NAN] * len(prompts)
         answers = [
-            Answer(prompt=p, response=t, nonsense=None if np.isnan(verdict) else verdict == 1.0)
+            Answer(
+                prompt=p.conversation,
+                response=t,
+                reference=p.reference,
+                nonsense=None if np.isnan(verdict) else verdict == 1.0,
+            )
             for p, t, verdict in zip(prompts, responses, nonsense, strict=True)
         ]
         return [NAN if score is None else score for score in self.gold.scores(answers)]

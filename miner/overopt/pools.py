@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from corpus.records import Prompt, digest
 from miner.errors import DataError, ResumeError
+from miner.gold import Answer, Gold
 from miner.language_models import LanguageModel
 from miner.overopt.best_of_n import Pool
-from miner.overopt.gold import Answer, Gold, Scorer
 from miner.overopt.log import write_table
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, Scorer
 
 POOL = "pool.parquet"
 SCHEMA = pa.schema(
@@ -86,7 +86,12 @@ def _scores(prompt: Prompt, texts: Sequence[str], gold: Gold, nonsense: Convict)
     if not texts:
         return {}
     answers = [
-        Answer(prompt=prompt, response=text, nonsense=None if np.isnan(verdict) else verdict == 1.0)
+        Answer(
+            prompt=prompt.conversation,
+            response=text,
+            reference=prompt.reference,
+            nonsense=None if np.isnan(verdict) else verdict == 1.0,
+        )
         for text, verdict in zip(texts, nonsense([prompt] * len(texts), texts), strict=True)
     ]
     found = gold.scores(answers)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from miner.campaign import Campaign
-from miner.config import CampaignConfig, OveroptSection, parse_config
+from miner.config import CampaignConfig, OveroptSection
 from miner.errors import ConfigError
+from miner.gold import Gold, OverlapGold, RewardGold
 from miner.mining import MiningReport
 from miner.overopt.ensemble import Ensemble
-from miner.overopt.gold import Gold, OverlapGold, RewardGold, Scorer
 from miner.overopt.log import require_study
 from miner.overopt.measuring import SampleRow, standing
 from miner.overopt.mining import mine_checkpoints
@@ -19,11 +19,9 @@ from miner.overopt.settings import RlSettings
 from miner.overopt.study import Study
 from miner.overopt.summary import StudySummary, summarise_study
 from miner.progress import Observer
-from miner.rewards.opening import open_reward_model
-from miner.rm_tables import rm_table_of
-from miner.world import open_world, read_prompts
+from miner.rewards.base import Scorer
+from miner.scorers import DOCS, NONE, open_scorer
 
-DOCS, NONE = "docs", "none"
 Live = Callable[[str, int, int, Sequence[SampleRow]], None]
 """Called at every measurement with (run, step, of all, its rows)."""
 
@@ -107,13 +105,13 @@ def open_study(config: CampaignConfig, round_number: int, *, observer: Observer)
     if policy is None:
         raise ConfigError("which policy is to be optimised? Give a causal LM: --policy FOLDER or a hub id")
     campaign = Campaign(config, observer)
-    second = _scorer(section.second or (DOCS if docs else NONE), config, observer)
+    second = open_scorer(section.second or (DOCS if docs else NONE), config, observer)
     gold: Gold | None
     named = section.gold or (DOCS if docs else NONE)
     if named == DOCS:
         gold = OverlapGold()
     else:
-        rm = _scorer(named, config, observer)
+        rm = open_scorer(named, config, observer)
         gold = None if rm is None else RewardGold(rm=rm)
     target: Scorer = campaign.rm(round_number)
     if section.target != "rm":
@@ -131,32 +129,6 @@ def open_study(config: CampaignConfig, round_number: int, *, observer: Observer)
         second=second,
         round=round_number,
     )
-
-
-def _scorer(named: str, config: CampaignConfig, observer: Observer) -> Scorer | None:
-    """The RM or the mean of RMs that an option names: of any kind where a campaign file says how it is asked."""
-    if named == NONE:
-        return None
-    found: list[Scorer] = []
-    for source in filter(None, (one.strip() for one in named.split(","))):
-        if source == DOCS:
-            from miner.docsworld.studio import second_rm
-
-            found.append(second_rm(config, observer=observer))
-        else:
-            found.append(_opened(source, config))
-    if len(found) == 1:
-        return found[0]
-    calibration = open_world(config, observer).by_split["calibration"]
-    return Ensemble(members=tuple((rm, standing(rm, calibration, config.criteria.quantile)) for rm in found))
-
-
-def _opened(source: str, config: CampaignConfig) -> Scorer:
-    given = parse_config(
-        {"out": "", "data": {"world": DOCS}, "rm": {"device": config.rm.device, **rm_table_of(source)}}, where=source
-    )
-    prompts = read_prompts(config) if config.data.world is None else ()
-    return open_reward_model(given.rm, {p.conversation: p.reference for p in prompts if p.reference is not None})
 
 
 def _settings(section: OveroptSection, seed: int) -> RlSettings:

@@ -12,16 +12,16 @@ from miner.campaign import Campaign
 from miner.criteria import Criteria
 from miner.errors import ConfigError
 from miner.evaluation import takes
+from miner.gold import Gold
 from miner.language_models import LanguageModel, load_language_model
 from miner.overopt.best_of_n import Pool
-from miner.overopt.gold import Gold, Scorer
 from miner.overopt.latent import CleanSpace, read
 from miner.overopt.log import RunInfo, study_name
 from miner.overopt.measuring import Examination, Instruments, standing
 from miner.overopt.pools import PoolSettings, draw_pools
 from miner.overopt.rl import RlRun, Watch
 from miner.overopt.settings import RlSettings
-from miner.rewards.base import Pair, RewardModel
+from miner.rewards.base import Pair, RewardModel, Scorer
 from miner.rewards.devices import first_device
 from miner.world import spread
 

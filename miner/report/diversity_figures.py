@@ -111,9 +111,10 @@ def against_kl(report: DiversityReport, ink: Ink) -> Figure | None:
 
 
 def _relative(name: str, scope: Scope, side: Side, first: Side) -> tuple[float, float, float] | None:
-    """A quantity in per cent of the first side's, with the interval of the paired change, or of its own mean."""
+    """A quantity in per cent of the first side's, with the interval of the paired change, or of its own mean; NaN ends
+    where nobody knows one."""
     if name == "gold":
-        base, own, change = first.gold, side.gold, side.gold_change
+        base, own, change = _gold(first), _gold(side), side.gold_change
     elif name == "distance":
         base, own = _distance(first.metric("cosine", scope)), _distance(side.metric("cosine", scope))
         change = _negative(side.change("cosine", scope))
@@ -127,6 +128,12 @@ def _relative(name: str, scope: Scope, side: Side, first: Side) -> tuple[float, 
     if change is not None:
         return tuple(100 + scale * end for end in (change.value, change.low, change.high))  # type: ignore[return-value]
     return scale * own.value, scale * own.low, scale * own.high
+
+
+def _gold(side: Side) -> Mean | None:
+    if side.gold is not None or side.gold_given is None:
+        return side.gold
+    return Mean(side.gold_given, 1, np.nan, np.nan)
 
 
 def _distance(cosine: Mean | None) -> Mean | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,20 @@ class Pair:
 
     prompt: Conversation
     response: str
+
+
+class Scorer(Protocol):
+    """What is needed of a reward model that only scores: any adapter, an ensemble, a remote one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        """As ``RewardModel.exact_rewards``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from miner.diversity.persona import built_in_prompts
 from miner.docsworld.world import DocsWorld
 from miner.gap import Facts, docs_facts
 from miner.gap.run import measure_gap
-from miner.gold import Overlap
+from miner.gold import OverlapGold
 from miner.publishing import replace_text
 from miner.report.diversity_figures import FIGURES as DIVERSITY_FIGURES
 from miner.report.gap_figures import FIGURES as GAP_FIGURES
@@ -63,7 +63,7 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
         asked,
         embedding=load_embedding(encoder.folder, device="cpu", name=encoder.name),
         settings=Settings(samples=sizes.samples, max_new_tokens=sizes.tokens, seed=seed, device="cpu"),
-        gold=Overlap(),
+        gold=OverlapGold(),
         persona=built_in_prompts(),
         folder=out,
         observer=watcher,
@@ -79,7 +79,7 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
             policies=[Source(label=name, policy=policy)],
             prompts=asked,
             plan=Settings(samples=sizes.pool, max_new_tokens=sizes.tokens, seed=seed).plan(),
-            gold=Overlap(),
+            gold=OverlapGold(),
             facts=facts or Facts(facts=(), abstained={}),
             calibration=docs.prompts("calibration"),
             quantile=0.95,

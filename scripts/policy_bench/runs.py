@@ -15,9 +15,9 @@ from typing import Literal, get_args
 from miner.campaign import Campaign
 from miner.config import CampaignConfig, DataSection
 from miner.docsworld import studio, zoo
+from miner.gold import OverlapGold
 from miner.overopt.curves import Curves
 from miner.overopt.ensemble import Ensemble
-from miner.overopt.gold import OverlapGold, Scorer
 from miner.overopt.log import RunLog, read_samples
 from miner.overopt.measuring import standing
 from miner.overopt.rl import remove_checkpoints
@@ -25,7 +25,7 @@ from miner.overopt.settings import RlSettings
 from miner.overopt.study import Study, run_name
 from miner.progress import Observer
 from miner.rewards import load_reward_model
-from miner.rewards.base import RewardModel
+from miner.rewards.base import RewardModel, Scorer
 
 Target = Literal[
     "encoder", "encoder-1", "patched", "length-biased", "lexical", "mean", "min", "variance", "less", "collapse"

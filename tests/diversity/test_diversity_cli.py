@@ -100,11 +100,26 @@ def test_a_policy_and_an_rm_of_ones_own_are_enough_for_gap(
     assert found["facts"] == []
     assert any("no chat template" in note for note in found["notes"])
     assert any("--facts FILE" in note for note in found["notes"])
+    assert found["settings"]["gold"].startswith("overlap with the reference, 0 where the checks convict (repetition")
     code, out, _ = run("gap", *options)
     assert code == 0
     assert "picked by the RM" in out
     code, out, _ = run("gap", *options, "--dry-run", "--json")
     assert json.loads(out)["samples"] == 32
+
+
+def test_another_rm_is_gold_of_diversity(
+    run: Run, policy_folder: Path, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    code, out, err = run(
+        "diversity", policy_folder, "--data", preference_file, "--embedding", tiny_rm_folder, "--prompts", 8,
+        "--samples", 3, "--max-new-tokens", 8, "--off-mode-tokens", 0, "--gold-rm", tiny_rm_folder, "--json",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["settings"]["gold"] == f"reward of {tiny_rm_folder.name}"
+    assert found["sides"][0]["gold"]["n"] == 8
 
 
 def test_bad_input_of_gap_is_one_line_and_status_2(

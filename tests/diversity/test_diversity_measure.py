@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
+from rich.console import Console
 
 from corpus.records import Message, Prompt
+from miner.cli.measured import diversity_table
 from miner.diversity import (
     DiversityReport,
     Settings,
@@ -21,7 +26,7 @@ from miner.diversity import (
 )
 from miner.diversity.embedding import SentenceEmbedding
 from miner.errors import DataError, ModelError
-from miner.gold import Overlap
+from miner.gold import Answer, Gold, OverlapGold
 from miner.progress import Silent
 from miner.report.diversity_figures import FIGURES
 from miner.report.measurements import draw_plots, write_measurement
@@ -43,12 +48,13 @@ def measured(
     *,
     mode_distance: float = 1e-4,
     off_mode_tokens: int = 0,
+    gold: Gold | None = None,
 ) -> DiversityReport:
     chosen = Settings(
         samples=6, max_new_tokens=12, mode_distance=mode_distance, off_mode_tokens=off_mode_tokens, device="cpu"
     )
     return measure_diversity(
-        sources, prompts, embedding=embedding, settings=chosen, gold=Overlap(), persona=None, folder=folder,
+        sources, prompts, embedding=embedding, settings=chosen, gold=gold or OverlapGold(), persona=None, folder=folder,
         observer=Silent(), command="test",
     )  # fmt: skip
 
@@ -145,3 +151,66 @@ def test_a_pooling_of_another_kind_is_refused(tiny_rm_folder: Path, tmp_path: Pa
         load_embedding(tmp_path)
     (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls", "include_prompt": true}')
     assert load_embedding(tmp_path, device="cpu").pooling == "cls"
+
+
+class FirstWord:
+    """One for texts that begin with "good"; it abstains on those that begin with "hm"."""
+
+    name = fingerprint = "first word"
+    needs_reference = False
+
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        return [None if one.response.startswith("hm") else float(one.response.startswith("good")) for one in answers]
+
+
+def asked_side(label: str, texts: list[list[str]], gold: float | None = None) -> Source:
+    written = tuple(
+        Written(key=str(i), group=str(i), responses=tuple(of), prompt=(Message(role="user", content=f"{i}?"),))
+        for i, of in enumerate(texts)
+    )
+    return Source(label=label, writings=Writings(label=label, written=written), gold=gold)
+
+
+def test_prompts_on_which_gold_abstains_are_left_out_with_a_note(embedding: SentenceEmbedding, tmp_path: Path) -> None:
+    half = ["good answer to that", "good idea of mine", "bad answer to that", "bad idea of mine"]
+    before = asked_side("before", [half] * 8)
+    after = asked_side(
+        "after", [["good one there is", *half[1:2], "good as it gets"]] * 6 + [["hm well then", *half]] * 2
+    )
+    report = measured([before, after], embedding, tmp_path, gold=FirstWord())
+    first, second = report.sides
+    assert first.gold is not None
+    assert (first.gold.value, first.gold.n) == (0.5, 8)
+    assert second.gold is not None
+    assert (second.gold.value, second.gold.n) == (1.0, 6)
+    assert second.gold_change is not None
+    assert (second.gold_change.value, second.gold_change.n) == (0.5, 6)
+    assert [note for note in report.notes if "gold" in note] == [
+        "after: 2 prompts have no gold: it abstained on a text."
+    ]
+
+
+def test_a_gold_that_was_known_already_is_shown_without_an_interval(
+    embedding: SentenceEmbedding, tmp_path: Path
+) -> None:
+    rng, vocabulary = Random(1), [f"word{i}" for i in range(60)]
+    texts = [[" ".join(rng.sample(vocabulary, 6)) for _ in range(6)] for _ in range(12)]
+    told = [replace(side_of(f"step {step}", texts), gold=gold, sqrt_kl=step) for step, gold in ((0, 0.4), (2, 0.3))]
+    report = measured(told, embedding, tmp_path)
+    assert [(side.gold, side.gold_given) for side in report.sides] == [(None, 0.4), (None, 0.3)]
+    report.write(tmp_path)
+    assert read_diversity(tmp_path) == report
+    plots = draw_plots(report, FIGURES)
+    assert "diversity_kl" in plots
+    page = write_measurement(tmp_path, "diversity", "Known gold", report, plots).read_text()
+    row = page[page.index('data-name="gold"') :]
+    assert "<td>0.400</td>" in row[: row.index("</tr>")]
+    assert "[" not in row[: row.index("</tr>")]
+    assert "0.300" in diversity_row(report)
+
+
+def diversity_row(report: DiversityReport) -> str:
+    """The line of the terminal's table that says gold."""
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(diversity_table(report))
+    return next(line for line in console.export_text().splitlines() if line.strip().startswith("gold"))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from corpus import Corpus
-from corpus.records import Conversation, Message, Prompt
+from corpus.records import Message, Prompt
 from miner.config import PatchSection
 from miner.criteria import Criteria
 from miner.diversity.sampling import SamplePlan
@@ -32,11 +31,12 @@ from miner.gap import (
     score_pools,
 )
 from miner.gap.run import measure_gap
-from miner.gold import Gold, GoldReward, Overlap
+from miner.gold import Answer, Gold, RewardGold
 from miner.patch import training_findings
 from miner.progress import Silent
 from miner.report.gap_figures import FIGURES
 from miner.report.measurements import draw_plots, write_measurement
+from miner.rewards.base import Pair
 from miner.summarise import _nonsense
 from miner.testing import ToyRewardModel, toy_prompts
 
@@ -65,13 +65,26 @@ def pools(rm: ToyRewardModel, *, n_prompts: int = 12, n: int = 16) -> list[Writt
 class Inverted:
     """Gold that likes what the RM does not."""
 
-    name, needs_reference = "the RM's opposite", False
+    name, fingerprint, needs_reference = "the RM's opposite", "-", False
 
     def __init__(self, rm: ToyRewardModel) -> None:
-        self.inner = GoldReward(rm=rm)
+        self.inner = RewardGold(rm=rm)
 
-    def values(self, prompt: Conversation, reference: str | None, responses: Sequence[str]) -> npt.NDArray[np.float64]:
-        return -self.inner.values(prompt, reference, responses)
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        return [None if score is None else -score for score in self.inner.scores(answers)]
+
+
+class Abstaining:
+    """The RM's reward as gold, but for the samples that begin with ``silent``."""
+
+    name, fingerprint, needs_reference = "half a gold", "half", False
+
+    def __init__(self, rm: ToyRewardModel, silent: Collection[str]) -> None:
+        self.inner, self.silent = RewardGold(rm=rm), silent
+
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        given = zip(answers, self.inner.scores(answers), strict=True)
+        return [None if answer.response in self.silent else score for answer, score in given]
 
 
 def selected(rm: ToyRewardModel, gold: Gold, first: Gold | None = None) -> Selection:
@@ -88,7 +101,7 @@ def choice_of(found: Selection) -> Choice:
 
 def test_an_rm_that_is_gold_has_all_of_the_possible_gain() -> None:
     rm = ToyRewardModel()
-    found = selected(rm, GoldReward(rm=rm))
+    found = selected(rm, RewardGold(rm=rm))
     choice = choice_of(found)
     assert choice.used == pytest.approx(1)
     assert choice.gain.low > 0
@@ -127,7 +140,7 @@ def test_the_gain_along_the_curve_ends_in_that_of_the_whole_pool() -> None:
 
 def test_the_change_since_the_first_policy_is_that_of_the_gains_in_pairs() -> None:
     rm = ToyRewardModel()
-    before, after = selected(rm, GoldReward(rm=rm)), selected(rm, Inverted(rm), first=GoldReward(rm=rm))
+    before, after = selected(rm, RewardGold(rm=rm)), selected(rm, Inverted(rm), first=RewardGold(rm=rm))
     change = choice_of(after).gain_change
     assert choice_of(before).gain_change is None
     assert change is not None
@@ -143,7 +156,7 @@ def test_the_change_since_the_first_policy_is_that_of_the_gains_in_pairs() -> No
 
 def test_a_gap_that_is_negative_for_many_samples_only_says_from_how_many() -> None:
     rm = ToyRewardModel()
-    scored = score_pools(rm, GoldReward(rm=rm), pools(rm), progress=quiet)
+    scored = score_pools(rm, RewardGold(rm=rm), pools(rm), progress=quiet)
     rank = [pool.rewards.argsort().argsort() for pool in scored]
     flawed = [replace(pool, gold=np.where(at == 15, -15.0, at)) for pool, at in zip(scored, rank, strict=True)]
     found = measure_selection(flawed, label="flawed", seed=0)
@@ -157,21 +170,67 @@ def test_a_gap_that_is_negative_for_many_samples_only_says_from_how_many() -> No
 def test_samples_of_one_text_leave_nothing_to_choose() -> None:
     rm = ToyRewardModel()
     one_text = [replace(one, responses=("a b",) * 16) for one in pools(rm)]
-    found = measure_selection(score_pools(rm, GoldReward(rm=rm), one_text, progress=quiet), label="collapsed", seed=0)
+    found = measure_selection(score_pools(rm, RewardGold(rm=rm), one_text, progress=quiet), label="collapsed", seed=0)
     assert found.choice is None
     assert not found.is_negative
     assert found.distinct.value == 1
     assert found.pick.value == found.sample.value
 
 
-def test_overlap_is_one_for_the_reference_and_low_for_its_shuffle() -> None:
-    reference = "Return the name of the file that was opened last"
-    values = Overlap().values((), reference, [reference, "last opened was that file the of name the Return", ""])
-    assert values[0] == 1
-    assert values[1] < 0.5
-    assert values[2] == 0
-    with pytest.raises(ConfigError, match="--gold-rm"):
-        Overlap().values((), None, ["a"])
+def test_prompts_with_a_sample_on_which_gold_abstains_are_left_out() -> None:
+    rm, written = ToyRewardModel(), pools(ToyRewardModel())
+    gold = Abstaining(rm, {written[2].responses[0], written[7].responses[-1]})
+    found = score_pools(rm, gold, written, progress=quiet)
+    assert [pool.key for pool in found] == [str(at) for at in range(12) if at not in (2, 7)]
+
+
+def test_a_reference_on_which_gold_abstains_costs_the_reference_alone() -> None:
+    rm, written = ToyRewardModel(), pools(ToyRewardModel())
+    found = score_pools(rm, Abstaining(rm, {str(written[0].reference)}), written, progress=quiet)
+    assert len(found) == 12
+    assert {pool.reference_gold for pool in found} == {None}
+    assert measure_selection(found, label="policy", seed=0).to_reference is None
+
+
+def test_prompts_with_a_sample_to_which_the_rm_gives_no_reward_are_left_out() -> None:
+    class Holed(ToyRewardModel):
+        def reward(self, pair: Pair) -> float:
+            return float("nan") if pair.response == written[3].responses[1] else super().reward(pair)
+
+    written = pools(ToyRewardModel())
+    found = score_pools(Holed(), RewardGold(rm=ToyRewardModel()), written, progress=quiet)
+    assert len(found) == 11
+    assert measure_selection(found, label="policy", seed=0).prompts == 11
+
+
+def test_policies_are_compared_on_the_prompts_that_gold_could_tell_of_both() -> None:
+    rm = ToyRewardModel()
+    whole, opposite = (score_pools(rm, gold, pools(rm), progress=quiet) for gold in (RewardGold(rm=rm), Inverted(rm)))
+    after = choice_of(measure_selection(opposite[:9], label="after", first=whole[:2:-1], seed=0))
+    assert after.gain.n == 9
+    assert after.gain_change is not None
+    assert after.gain_change.n == 6
+    on_both = choice_of(measure_selection(opposite[3:9], label="after", first=whole[3:9], seed=0))
+    assert on_both.gain_change is not None
+    assert after.gain_change.value == on_both.gain_change.value
+    assert after.concordance_change is not None
+    for few in (whole[5:], whole[9:]):
+        alone = choice_of(measure_selection(opposite[:9], label="after", first=few, seed=0))
+        assert alone.gain_change is None, "too few prompts in common for an interval"
+
+
+def test_a_reference_is_not_put_before_the_checks() -> None:
+    asked: list[Answer] = []
+
+    class Listening(Abstaining):
+        def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+            asked.extend(answers)
+            return super().scores(answers)
+
+    rm = ToyRewardModel()
+    score_pools(rm, Listening(rm, ()), pools(rm), progress=quiet)
+    assert {answer.nonsense for answer in asked if answer.response == answer.reference} == {False}
+    assert {answer.nonsense for answer in asked if answer.response != answer.reference} == {None}
 
 
 def planted_facts(rm: ToyRewardModel, n: int = 10) -> list[Fact]:

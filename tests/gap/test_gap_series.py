@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from corpus.records import Conversation, Prompt
+from miner.cli.worlds import run_rm
 from miner.diversity.checkpoints import evenly
 from miner.diversity.policy import Source
 from miner.diversity.run_checkpoints import read_run, run_info
@@ -21,9 +22,11 @@ from miner.diversity.sampling import SamplePlan
 from miner.errors import ConfigError, DataError
 from miner.gap.run import run_notes
 from miner.gap.series import Series, measure_series
+from miner.gold import Answer, Gold
 from miner.language_models import LanguageModel
 from miner.overopt.log import read_samples
 from miner.progress import Silent
+from miner.rewards.identity import fingerprint
 from miner.testing import ToyRewardModel
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -36,23 +39,26 @@ def asked(docs_world: Any) -> tuple[Prompt, ...]:
     return tuple(replace(prompt, group_key=str(at)) for at, prompt in enumerate(docs_world.prompts("held_out")[:6]))
 
 
+@dataclass(frozen=True)
 class Length:
-    """Gold that differs wherever texts do, almost."""
+    """Gold that differs wherever texts do, almost; it abstains on ``silent_on``."""
 
-    name, needs_reference = "length", False
+    silent_on: frozenset[Conversation] = frozenset()
+    name: str = "length"
+    fingerprint: str = "length"
+    needs_reference: bool = False
 
-    def values(self, prompt: Conversation, reference: str | None, responses: Sequence[str]) -> npt.NDArray[np.float64]:
-        del prompt, reference
-        return np.array([float(len(response)) for response in responses])
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        return [None if one.prompt in self.silent_on else float(len(one.response)) for one in answers]
 
 
-def series(asked: tuple[Prompt, ...], folder: Path, *policies: Path) -> Series:
+def series(asked: tuple[Prompt, ...], folder: Path, *policies: Path, gold: Gold | None = None) -> Series:
     return measure_series(
         ToyRewardModel(),
         [Source(label=f"policy {at}", policy=str(policy)) for at, policy in enumerate(policies)],
         asked,
         PLAN,
-        Length(),
+        gold or Length(),
         folder=folder,
         device="cpu",
         observer=Silent(),
@@ -88,6 +94,21 @@ def test_where_no_policy_leaves_a_choice_gold_is_named_constant_in_one_line(
 ) -> None:
     with pytest.raises(ConfigError, match="is constant") as caught:
         series(asked, tmp_path, collapsed_folder, collapsed_folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_prompts_on_which_gold_abstains_are_left_out_with_a_note(
+    asked: tuple[Prompt, ...], policy_folder: Path, tmp_path: Path
+) -> None:
+    one = Length(silent_on=frozenset({asked[2].conversation}))
+    found = series(asked, tmp_path, policy_folder, policy_folder, gold=one)
+    assert [selection.prompts for selection in found.selections] == [5, 5]
+    assert [note for note in found.notes if note.startswith("policy 0: 1 of 6 prompts left out: gold")]
+    assert found.selections[1].choice is not None
+    assert found.selections[1].choice.gain_change is not None
+    two = Length(silent_on=frozenset(prompt.conversation for prompt in asked[2:4]))
+    with pytest.raises(ConfigError, match=r"4 prompts .* too few for an interval.* 2 of 6 prompts left out") as caught:
+        series(asked, tmp_path, policy_folder, gold=two)
     assert "\n" not in str(caught.value)
 
 
@@ -167,8 +188,11 @@ def one_line(result: tuple[int, str, str]) -> str:
     return errors[0]
 
 
-def test_the_gap_along_a_run_needs_nothing_but_its_folder(run: Any, rl_run: Path, tmp_path: Path) -> None:
-    given = ("gap", "--checkpoints", rl_run, "--prompts", 8, "--samples", 4, "--at-most", 3, "--out", tmp_path / "gap")
+def test_the_gap_along_a_run_needs_nothing_but_its_folder_and_a_gold(
+    run: Any, rl_run: Path, tiny_rm_folder: Path, tmp_path: Path
+) -> None:
+    given = ("gap", "--checkpoints", rl_run, "--prompts", 8, "--samples", 4, "--at-most", 3, "--out", tmp_path / "gap",
+             "--gold-rm", tiny_rm_folder)  # fmt: skip
     code, out, err = run(*given, "--dry-run", "--json")
     assert (code, json.loads(out)["policies"], json.loads(out)["samples"]) == (0, 3, 96), err
     code, out, err = run(*given, "--json")
@@ -191,6 +215,10 @@ def test_the_gap_along_a_run_needs_nothing_but_its_folder(run: Any, rl_run: Path
 def test_a_list_of_policies_is_measured_with_one_named_in_front(
     run: Any, tiny_rm_folder: Path, policy_folder: Path, collapsed_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
+    campaign_file = tmp_path / "gold.toml"
+    campaign_file.write_text(
+        f'[rm]\nsource = "{tiny_rm_folder}"\nmax_length = 64\n'
+    )  # shorter than the texts: cut as the RM cuts
     listed = tmp_path / "policies.jsonl"
     listed.write_text(
         json.dumps({"label": "same", "policy": str(policy_folder)})
@@ -198,9 +226,11 @@ def test_a_list_of_policies_is_measured_with_one_named_in_front(
         + json.dumps({"label": "collapsed", "policy": str(collapsed_folder), "sqrt_kl": 2.5})
     )
     given = ("gap", "--rm", tiny_rm_folder, "--data", preference_file, "--prompts", 8, "--samples", 4,
-             "--max-new-tokens", 6, "--dtype", "float32", "--checkpoints", listed)  # fmt: skip
+             "--max-new-tokens", 6, "--dtype", "float32", "--checkpoints", listed,
+             "--gold-rm", f"{tiny_rm_folder}, {campaign_file}", "--set", "rm.truncation=left")  # fmt: skip
     code, out, err = run(*given, "--policy", policy_folder, "--json")
     assert code == 0, err
+    assert json.loads(out)["settings"]["gold"] == f"reward of mean of {tiny_rm_folder.name}, {tiny_rm_folder.name}"
     before, same, collapsed = json.loads(out)["selections"]
     assert before["label"] == policy_folder.name
     assert same["choice"]["gain_change"]["value"] == 0
@@ -208,6 +238,54 @@ def test_a_list_of_policies_is_measured_with_one_named_in_front(
     code, out, _ = run(*given)
     assert code == 0
     assert "nothing to choose" in out
+
+
+@pytest.fixture
+def patched_run(rl_run: Path, tiny_rm_folder: Path, tmp_path: Path) -> Path:
+    """The same run in a campaign of its own, as one against the RM of round 1, which likes all twice as much."""
+    campaign = tmp_path / "campaign"
+    place = campaign / "overopt-round1" / rl_run.name
+    shutil.copytree(rl_run, place)
+    shutil.copy(rl_run.parents[1] / "campaign.toml", campaign)
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_rm_folder)
+    with torch.no_grad():
+        model.classifier.weight.mul_(2)
+    model.save_pretrained(campaign / "rounds" / "1" / "model")
+    AutoTokenizer.from_pretrained(tiny_rm_folder).save_pretrained(campaign / "rounds" / "1" / "model")
+    return place
+
+
+def test_a_run_against_a_patched_rm_is_measured_with_that_rm(
+    run: Any, patched_run: Path, tiny_rm_folder: Path, tmp_path: Path
+) -> None:
+    given = ("gap", "--checkpoints", patched_run, "--prompts", 8, "--samples", 3, "--at-most", 2,
+             "--gold-rm", tiny_rm_folder, "--json")  # fmt: skip
+    model = patched_run.parents[1] / "rounds" / "1" / "model"
+    own, other = (
+        json.loads(run(*given, *more, "--out", tmp_path / name)[1])
+        for name, more in (("own", ()), ("other", ("--rm", tiny_rm_folder)))
+    )
+    assert own["settings"]["rm_fingerprint"] == fingerprint(model)
+    assert other["settings"]["rm_fingerprint"] == fingerprint(tiny_rm_folder)
+    shutil.rmtree(model)
+    assert "against the RM of round 1" in one_line(run(*given))
+
+
+def test_only_a_run_has_an_rm_of_its_own(patched_run: Path, rl_run: Path, tmp_path: Path) -> None:
+    assert run_rm(patched_run) == str(patched_run.parents[1] / "rounds" / "1" / "model")
+    assert run_rm(rl_run) is None, "its campaign was given a folder, and keeps no copy of it"
+    assert run_rm(tmp_path / "policies.jsonl") is None
+    assert run_rm(None) is None
+
+
+def test_a_gold_that_is_no_rm_is_refused_in_one_line(run: Any, rl_run: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.toml"
+    empty.write_text("out = 'x'\n")
+    given = ("gap", "--checkpoints", rl_run, "--prompts", 8, "--samples", 3, "--gold-rm")
+    assert "names no RM" in one_line(run(*given, empty))
+    assert "names no RM" in one_line(run(*given, " , "))
+    assert "no model folder" in one_line(run(*given, "./nowhere"))
+    assert "no gold" in one_line(run(*given, "none"))
 
 
 def test_bad_checkpoints_are_one_line_and_status_2(

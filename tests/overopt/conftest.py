@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from miner.overopt.gold import OverlapGold
+from miner.gold import OverlapGold
 from miner.overopt.measuring import Examination, Instruments, standing
 from miner.overopt.rl import RlRun
 from miner.overopt.settings import RlSettings

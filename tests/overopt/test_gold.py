@@ -1,4 +1,4 @@
-"""Gold: what it says, when it abstains, and what becomes of a gold that says nothing."""
+"""Ensembles, onsets with gold and without, and what becomes of a gold that says nothing."""
 
 from __future__ import annotations
 
@@ -7,42 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from miner.errors import OutageError
-from miner.overlap import rouge_l
 from miner.overopt.curves import Curves
 from miner.overopt.detector import Detector
 from miner.overopt.ensemble import Ensemble
-from miner.overopt.gold import Answer, OverlapGold, RewardGold
 from miner.overopt.measuring import SampleRow, standing
 from miner.overopt.onset import gold_onset
 from miner.rewards.base import Pair
 from miner.testing import ToyRewardModel, toy_prompts
 
-GOOD = "Return the current working directory."
 STEPS = range(0, 100, 5)
-
-
-def test_overlap_knows_order_and_nonsense() -> None:
-    prompt = toy_prompts(1, reference=GOOD)[0]
-    shuffled = "directory working current the Return"
-    said = [Answer(prompt=prompt, response=text) for text in (GOOD, shuffled, "")]
-    assert OverlapGold().scores(said) == [1.0, pytest.approx(0.2), 0.0]
-    assert OverlapGold().scores([replace(said[0], nonsense=True)]) == [0.0]
-
-
-def test_overlap_abstains_without_a_reference() -> None:
-    prompt = toy_prompts(1, reference=None)[0]
-    assert OverlapGold().scores([Answer(prompt=prompt, response="x")]) == [None]
-
-
-def test_overlap_is_symmetric_and_one_for_the_same_words() -> None:
-    assert rouge_l("a b c", "b c d") == rouge_l("b c d", "a b c") == pytest.approx(2 / 3)
-
-
-def test_a_second_reward_model_serves_as_gold() -> None:
-    toy, prompt = ToyRewardModel(), toy_prompts(1)[0]
-    (score,) = RewardGold(rm=toy).scores([Answer(prompt=prompt, response=toy.flaw)])
-    assert score == toy.FLAW_WEIGHT
 
 
 @pytest.mark.parametrize(("mix", "expected"), [("mean", 1.5), ("min", 1.0), ("variance", 1.375), ("less", 0.0)])
@@ -135,17 +108,6 @@ def test_the_detector_is_silent_where_the_second_rm_agrees() -> None:
         return 0.005 * step + 0.06 * max(0, step - 40) + rng.normal()
 
     assert Detector().alarm(Curves(rows(rises, agrees))).step is None
-
-
-def test_a_judge_that_is_down_abstains() -> None:
-    class Down:
-        name, fingerprint = "judge", "f"
-
-        def exact_rewards(self, pairs: object) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-            raise OutageError(f"no answer for {pairs}")
-
-    answer = Answer(prompt=toy_prompts(1)[0], response="Because.")
-    assert RewardGold(rm=Down()).scores([answer]) == [None]
 
 
 def test_a_second_flaw_found_after_the_collapse_is_not_the_onset() -> None:

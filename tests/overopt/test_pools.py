@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from corpus.records import Prompt
+from miner.gold import Answer
 from miner.language_models import LanguageModel, load_language_model
 from miner.overopt.best_of_n import Pool
-from miner.overopt.gold import Answer
 from miner.overopt.pools import POOL, PoolSettings, draw_pools, read_pools
 from miner.testing import ToyRewardModel, toy_prompts
 
@@ -23,9 +23,10 @@ class Judge:
     """Gold that is down for some prompts, and keeps what it was asked."""
 
     name = fingerprint = "judge"
+    needs_reference = False
 
     def __init__(self, down: Sequence[Prompt] = ()) -> None:
-        self.down, self.asked = set(down), list[Answer]()
+        self.down, self.asked = {prompt.conversation for prompt in down}, list[Answer]()
 
     def scores(self, answers: Sequence[Answer]) -> list[float | None]:
         self.asked += answers
@@ -60,7 +61,7 @@ def test_a_gold_that_was_down_is_asked_again_for_those_prompts_alone(
     monkeypatch.setattr(LanguageModel, "sample", None)
     later = Judge()
     mended = draw(tmp_path / "torn", policy, later)
-    assert {one.prompt.prompt_id for one in later.asked} == {PROMPTS[1].prompt_id}
+    assert {one.prompt for one in later.asked} == {PROMPTS[1].conversation}
     for found in (mended, read_pools(tmp_path / "torn")):
         for prompt_id, pool in whole.items():
             assert found[prompt_id].gold == pytest.approx(pool.gold)
