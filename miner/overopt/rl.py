@@ -16,9 +16,9 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback, Tra
 from transformers.trainer_utils import get_last_checkpoint
 
 from corpus.records import Prompt
+from miner.gold import Floats
 from miner.language_models import load_language_model
 from miner.overopt.asked import keep_asked
-from miner.overopt.gold import Floats
 from miner.overopt.log import RunInfo, RunLog, StepRow
 from miner.overopt.measuring import Examination, SampleRow
 from miner.overopt.sampling import BrokenPolicyError
