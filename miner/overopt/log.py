@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ STEPS_SCHEMA = pa.schema(
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """What a run was made with, and how it ended: ``status`` is "running", "done" or "stopped"; ``target`` names what
-    was optimised against."""
+    was optimised against, ``names`` the policy, the gold and the second RM; runs of older versions lack them."""
 
     name: str
     method: str
@@ -62,6 +62,8 @@ class RunInfo:
     reason: str = ""
     last_good: str = ""
     target: str = ""
+    names: dict[str, str] = field(default_factory=dict)
+    code_version: str = ""
 
     def is_over(self, steps: int) -> bool:
         """Whether it was stopped, or has done so many steps."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from miner.errors import ConfigError, DataError
 from miner.overopt.accuracy import Judged, judge_run
+from miner.overopt.bands import ends_at
 from miner.overopt.best_of_n import best_of_n_kl, curves, powers
 from miner.overopt.changepoint import MIN_PROMPTS
 from miner.overopt.comparison import Comparison, compare_studies, first_round
@@ -20,7 +21,7 @@ from miner.overopt.curves import Curves
 from miner.overopt.detector import Detector
 from miner.overopt.fits import Estimate, Fit, fit
 from miner.overopt.labels import Labelled, Labels
-from miner.overopt.log import RunInfo, RunLog, measured_runs, read_samples
+from miner.overopt.log import MEASURES, RunInfo, RunLog, measured_runs, read_samples
 from miner.overopt.onset import GoldOnset, gold_onset
 from miner.overopt.pools import POOL, read_pools
 from miner.publishing import replace_text
@@ -30,7 +31,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """Means at one measured step of a run; None where it was not measured."""
+    """Means at one measured step of a run; None where it was not measured. Ends are of 95 % intervals over prompts."""
 
     step: int
     proxy: float | None
@@ -43,6 +44,10 @@ class Point:
     surprise: float | None
     latent: float | None
     nonsense: float | None
+    proxy_low: float | None = None
+    proxy_high: float | None = None
+    gold_low: float | None = None
+    gold_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +191,9 @@ def _law(whole: Curves) -> Fit | None:
 
 def _point(run: Curves, seen: Curves, at: int) -> Point:
     """Means over the prompts of ``run``, gold over those of ``seen``."""
-    names = [name for name in Point.__dataclass_fields__ if name != "step"]
+    names = [name for name in Point.__dataclass_fields__ if name in MEASURES]
     values = {name: float((seen if name == "gold" else run).mean(name)[at]) for name in names}
+    values |= ends_at(run, seen, at)
     return Point(step=int(run.steps[at]), **{k: v if np.isfinite(v) else None for k, v in values.items()})
 
 
