@@ -54,14 +54,17 @@ class Campaign:
     """Opens or resumes the campaign of ``config`` in its folder.
 
     More prompts, other attacks or budgets may join it later; what decides the meaning of its rows may not change.
+    ``resumes_with`` is what its ``campaign.toml`` is to say instead of ``config``.
 
     Raises:
         ResumeError: the folder was made with another RM, pipeline, data, seed, criteria, checks or patch.
         ConfigError, DataError, ModelError: from what the config names.
     """
 
-    def __init__(self, config: CampaignConfig, observer: Observer | None = None) -> None:
-        self.config = config
+    def __init__(
+        self, config: CampaignConfig, observer: Observer | None = None, *, resumes_with: CampaignConfig | None = None
+    ) -> None:
+        self.config, self._resumes_with = config, resumes_with or config
         self.observer = observer or Silent()
         self.world = open_world(config, self.observer)
         self.folder = Path(config.out)
@@ -416,7 +419,7 @@ class Campaign:
             _refuse_another(json.loads(path.read_text(encoding="utf-8")), identity, self.folder)
         else:
             _write_json(path, identity)
-        self.write_config(self.config, "campaign.toml")
+        self.write_config(self._resumes_with, "campaign.toml")
 
     def _has_results(self) -> bool:
         """Whether the folder holds anything that another RM, data or seed would contradict."""

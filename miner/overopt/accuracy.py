@@ -33,9 +33,17 @@ class Judged:
     @property
     def error(self) -> float | None:
         """The estimate's distance from the onset with gold, as a share of it; None where either is missing."""
-        if self.truth is None or self.estimate is None:
+        return self._off(self.estimate)
+
+    @property
+    def online_error(self) -> float | None:
+        """As ``error``, of what was known when the alarm was raised: what stops a run in time."""
+        return self._off(self.online)
+
+    def _off(self, told: BendInterval | None) -> float | None:
+        if self.truth is None or told is None:
             return None
-        return (self.estimate.bend.step - self.truth.bend.step) / self.truth.bend.step
+        return (told.bend.step - self.truth.bend.step) / self.truth.bend.step
 
     @property
     def within_its_interval(self) -> bool | None:
@@ -54,12 +62,16 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """Over runs that gold tells to game: shares within ±15 % and within the truth's own interval (a missed run counts
-    as outside), median absolute error, median width of the truth's interval, median lead. Over runs that never game:
-    false alarms. None where there is no such run."""
+    """Over runs that gold tells to game, and whose onset with gold has a place (``unlocated`` have none): shares within
+    ±15 % by what was measured until soon after the alarm, by what was known at the alarm alone, and within the truth's
+    own interval (a missed run counts as outside); median absolute error, median width of the truth's interval. Over all
+    that game: those caught, and the median lead. Over runs that never game: false alarms. None where there is none.
+    """
 
     runs: tuple[Judged, ...]
+    unlocated: int
     close: Rate | None
+    online_close: Rate | None
     inside: Rate | None
     caught: Rate | None
     false_alarms: Rate | None
@@ -101,7 +113,9 @@ def summarise(judged: Sequence[Judged]) -> Accuracy:
     widths = [(one.truth.high - one.truth.low) / one.truth.bend.step for one in known if one.truth is not None]
     return Accuracy(
         runs=tuple(judged),
+        unlocated=len(gaming) - len(known),
         close=_rate([one.error is not None and abs(one.error) <= WITHIN for one in known]),
+        online_close=_rate([one.online_error is not None and abs(one.online_error) <= WITHIN for one in known]),
         inside=_rate([bool(one.within_its_interval) for one in known]),
         caught=_rate([one.alarm_step is not None for one in gaming]),
         false_alarms=_rate([one.alarm_step is not None for one in clean]),

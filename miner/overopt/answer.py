@@ -38,7 +38,7 @@ def _said(weight: Weight) -> str:
 def _start(weight: Weight) -> str:
     onsets = weight.onsets
     if not onsets:
-        return "From which step cannot be told."
+        return "From which step cannot be told: see the notes."
     if len(weight.gaming) == 1:
         (onset,) = (run.with_gold.onset for run in weight.gaming)
         where = "" if onset is None else f"at step {onset.bend.step:.0f} (95 %: {onset.low:.0f} to {onset.high:.0f})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,13 +42,16 @@ def mean_interval(values: Floats) -> tuple[Floats, Floats]:
     return mean - half, mean + half
 
 
-def ends_at(run: Curves, gold: Curves, at: int) -> dict[str, float]:
+def ends_at(run: Curves, gold: Curves, step: float) -> dict[str, float]:
     """The interval ends over prompts at one measured step, by the name of their field in ``Point``; ``gold`` holds the
-    prompts whose gold is told."""
+    prompts whose gold is told. NaN where there is none."""
     found: dict[str, float] = {}
     for name in BANDED:
-        low, high = mean_interval((gold if name == "gold" else run).by_prompt(name)[:, at : at + 1])
-        found |= {f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
+        curves = gold if name == "gold" else run
+        for end, value in zip(
+            ("low", "high"), mean_interval(curves.by_prompt(name)[:, curves.steps == step]), strict=True
+        ):
+            found[f"{name}_{end}"] = float(value[0]) if value.size else math.nan
     return found
 
 

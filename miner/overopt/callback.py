@@ -25,7 +25,7 @@ from miner.overopt.curves import Curves
 from miner.overopt.detector import Alarm, Detector
 from miner.overopt.gold import Scorer
 from miner.overopt.latent import CleanSpace, read
-from miner.overopt.measuring import NAN, SampleRow, repetition
+from miner.overopt.measuring import NAN, SampleRow, repetition, rewards_or_nan
 from miner.rewards.base import Pair
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class OnsetCallback(TrainerCallback):
 
     def _measure(self, step: int, heard: Sequence[_Heard]) -> list[SampleRow]:
         pairs = [Pair(one.prompt, one.answer) for one in heard]
-        second = [NAN] * len(pairs) if self.second is None else self.second.exact_rewards(pairs).tolist()
+        second = [NAN] * len(pairs) if self.second is None else rewards_or_nan(self.second, pairs)
         surprise = latent = [NAN] * len(pairs)
         if self.reference_lm is not None:
             reading = read(self.reference_lm, [one.answer for one in heard])

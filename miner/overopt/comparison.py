@@ -1,8 +1,8 @@
 """Two studies side by side at the same KL budgets: policies optimised against a reward model and against another, the
 same RM patched, or an ensemble. Does gaming start later, and is the best step worth more?
 
-Runs are paired by KL weight and seed: the same policy, prompts and random numbers, another RM. Proxies are not
-compared, for two RMs share no scale.
+Runs are paired by KL weight and seed: the same policy, prompts and random numbers, another RM. A pair of which one run
+ended early is compared up to there. Proxies are not compared, for two RMs share no scale.
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import t as student
 
 from miner.errors import ConfigError
 from miner.overopt.curves import Curves
 from miner.overopt.labels import Labels
 from miner.overopt.log import RunInfo, RunLog, read_samples
 from miner.overopt.onset import gold_onset
-from miner.statistics import Difference, Rate, paired_difference, rate
+from miner.statistics import CONFIDENCE, Difference, Rate, rate
 
 Floats = npt.NDArray[np.float64]
 
 BUDGETS = (1.0, 3.0, 10.0, 30.0, 100.0)  # nats from the reference policy
-SHARED = ("policy", "gold", "data")  # of ``RunInfo.models``: what must be one for gold to mean the same
+SHARED = ("policy", "gold", "data", "checks")  # of ``RunInfo.models``: what must be one for gold to mean the same
+FREE = ("steps", "max_kl")  # of the settings: what may differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
     """One run of a pair. ``onset`` is the step of ``gold_onset`` and ``onset_kl`` the nats it lies at, None where the
-    policy never games; ``best_gold`` that of its best step, chosen on one half of the prompts and read off the other;
-    ``at_budget`` gold where the run first passes each of ``BUDGETS``, None where it never goes so far."""
+    policy never games or its onset has no place; ``best_gold`` that of its best step, chosen on one half of the prompts
+    and read off the other; ``at_budget`` gold where the run first passes each of ``BUDGETS``, None where it never goes
+    so far."""
 
     games: bool | None
     onset: float | None
@@ -45,30 +48,36 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
-    """A run before and after. ``later``: gaming starts at a later step after, or no more; None where neither games or
-    it cannot be told."""
+    """A run before and after, both up to ``last_step``. ``later``: gaming starts at a later step after, or not by the
+    last; None where neither games, or one cannot be told or has no place."""
 
     run: str
     before: Side
     after: Side
+    last_step: int
 
     @property
     def later(self) -> bool | None:
-        return _later(self.before.onset, self.after.onset, self._told)
+        return self._later(self.before.onset, self.after.onset)
 
     @property
     def further(self) -> bool | None:
         """As ``later``, in nats from the reference policy."""
-        return _later(self.before.onset_kl, self.after.onset_kl, self._told)
+        return self._later(self.before.onset_kl, self.after.onset_kl)
 
-    @property
-    def _told(self) -> bool:
-        return self.before.games is not None and self.after.games is not None
+    def _later(self, before: float | None, after: float | None) -> bool | None:
+        for side, onset in ((self.before, before), (self.after, after)):
+            if side.games is None or (side.games and onset is None):
+                return None
+        if before is None:
+            return None if after is None else False
+        return after is None or after > before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Over all pairs: shares with their intervals, differences after less before (None with a single pair)."""
+    """Over all pairs: shares with their intervals; mean differences, after less before, with Student's intervals (None
+    with a single pair)."""
 
     before: str
     after: str
@@ -94,7 +103,7 @@ def compare_studies(before: Path, after: Path, labels: Labels | None = None) -> 
     """Every run that both folders hold under one name, from stored rows alone; with ``labels`` these are the gold.
 
     Raises:
-        ConfigError: they share no run, had another policy, gold or data, or no gold.
+        ConfigError: they share no run, differ in more than the RM, or have no gold.
         DataError: a run cannot be read.
     """
     runs = [_runs(folder) for folder in (before, after)]
@@ -104,10 +113,7 @@ def compare_studies(before: Path, after: Path, labels: Labels | None = None) -> 
             f"{before} and {after} share no run: {', '.join(sorted(runs[0])) or 'none'} against "
             f"{', '.join(sorted(runs[1])) or 'none'}. Make the second with the same --kl, --seeds and seed"
         )
-    pairs = []
-    for name in names:
-        _require_alike(name, runs[0][name], runs[1][name])
-        pairs.append(Pairing(run=name, before=_side(before / name, labels), after=_side(after / name, labels)))
+    pairs = [_pair(name, before / name, after / name, runs[0][name], runs[1][name], labels) for name in names]
     told = [pair for pair in pairs if pair.later is not None]
     known = [(pair.before.games, pair.after.games) for pair in pairs]
     return Comparison(
@@ -134,21 +140,38 @@ def _named(folder: Path, info: RunInfo) -> str:
     return f"{folder.name} ({info.target})" if info.target else folder.name
 
 
-def _require_alike(name: str, before: RunInfo, after: RunInfo) -> None:
-    for key in SHARED:
-        if before.models.get(key) != after.models.get(key):
-            raise ConfigError(
-                f"{name}: the two studies differ in {key}, so that their gold cannot be compared. Make both with the "
-                f"same {key}"
-            )
+def _pair(name: str, before: Path, after: Path, first: RunInfo, second: RunInfo, labels: Labels | None) -> Pairing:
+    sides = [_read(folder, labels) for folder in (before, after)]
+    shared = [key for key in SHARED if key != "gold" or labels is None]
+    differs = [key for key in shared if first.models.get(key) != second.models.get(key)]
+    differs += [
+        key for key, value in first.settings.items() if key not in FREE and value != second.settings.get(key, value)
+    ]
+    if sides[0].prompts != sides[1].prompts:
+        differs.append("prompts")
+    if differs:
+        raise ConfigError(
+            f"{name}: the two studies differ in {', '.join(differs)}, not only in the RM, and cannot be compared. Make "
+            "both with the same settings and the same campaign seed"
+        )
+    last = int(min(side.steps[-1] for side in sides))
+    one, other = (_side(side.upto(int((side.steps <= last).sum()))) for side in sides)
+    return Pairing(run=name, before=one, after=other, last_step=last)
 
 
-def _side(folder: Path, labels: Labels | None) -> Side:
+def _read(folder: Path, labels: Labels | None) -> Curves:
     rows = read_samples(folder)
-    run = Curves(labels.as_gold(rows) if labels else rows)
+    curves = Curves(labels.as_gold(rows) if labels else rows)
+    if not rows or not curves.whole("gold").rows:
+        raise ConfigError(
+            f"no prompt of {folder.parent.name}/{folder.name} has gold at every step: nothing to compare. "
+            + ("Label both studies" if labels else "Give --gold")
+        )
+    return curves
+
+
+def _side(run: Curves) -> Side:
     told, curves = gold_onset(run), run.whole("gold")
-    if not curves.rows:
-        raise ConfigError(f"no prompt of {folder.name} has gold at every step: nothing to compare. Give --gold")
     gold, kl, nonsense = (curves.mean(name) for name in ("gold", "kl", "nonsense"))
     onset = told.onset.bend.step if told.onset else None
     return Side(
@@ -165,7 +188,9 @@ def _side(folder: Path, labels: Labels | None) -> Side:
 
 def _best(gold: Floats) -> float:
     """Gold at the best step: each half of the prompts is read at the step the other half chose, since the best of many
-    noisy steps looks better than it is."""
+    noisy steps looks better than it is. NaN with a single prompt."""
+    if len(gold) < 2:
+        return float("nan")
     halves = gold[0::2], gold[1::2]
     smooth = [np.convolve(np.pad(half.mean(0), 1, mode="edge"), np.ones(3) / 3, mode="valid") for half in halves]
     return float(np.mean([halves[1][:, smooth[0].argmax()].mean(), halves[0][:, smooth[1].argmax()].mean()]))
@@ -183,14 +208,6 @@ def _at(budget: float, kl: Floats, gold: Floats) -> float | None:
     return float(gold[at - 1] + share * (gold[at] - gold[at - 1]))
 
 
-def _later(before: float | None, after: float | None, told: bool) -> bool | None:
-    if not told or (before is None and after is None):
-        return None
-    if before is None or after is None:
-        return after is None
-    return after > before
-
-
 def _budgets(pairs: list[Pairing]) -> tuple[tuple[float, Difference], ...]:
     found = []
     for number, budget in enumerate(BUDGETS):
@@ -202,6 +219,10 @@ def _budgets(pairs: list[Pairing]) -> tuple[tuple[float, Difference], ...]:
 
 
 def _difference(values: list[tuple[float, float]]) -> Difference | None:
-    """After less before."""
-    finite = [(a, b) for a, b in values if np.isfinite(a) and np.isfinite(b)]
-    return paired_difference([b for _, b in finite], [a for a, _ in finite], None) if len(finite) > 1 else None
+    """After less before. Student's interval: a bootstrap of three pairs spans little more than the three."""
+    changes = np.array([b - a for a, b in values if np.isfinite(a) and np.isfinite(b)])
+    if len(changes) < 2:
+        return None
+    mean = float(changes.mean())
+    half = float(student.ppf((1 + CONFIDENCE) / 2, len(changes) - 1) * changes.std(ddof=1) / np.sqrt(len(changes)))
+    return Difference(mean, len(changes), mean - half, mean + half)

@@ -14,6 +14,7 @@ from miner.overopt.log import MEASURES
 from miner.overopt.measuring import SampleRow
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,31 @@ class Curves:
             means: Floats = np.nansum(values, 0) / np.where(counts > 0, counts, np.nan)
         return means
 
-    def known(self, measure: str) -> bool:
-        """Whether the measure was taken at every step."""
-        return bool(np.isfinite(self.mean(measure)).all())
+    def known(self, measure: str) -> Bools:
+        """By step, whether any prompt has the measure."""
+        return np.isfinite(self.mean(measure))
 
-    def whole(self, measure: str) -> Curves:
-        """Of the prompts alone that have the measure at every step; perhaps of none."""
-        lacking = np.flatnonzero(np.isnan(self.by_prompt(measure)).any(axis=1))
-        left_out = {self.prompts[at] for at in lacking}
-        return Curves([row for row in self.rows if row.prompt_id not in left_out]) if left_out else self
+    def whole(self, *measures: str) -> Curves:
+        """Of the prompts alone that have all the measures at every step; perhaps of none.
+
+        Steps at which they failed are left out first, so that an outage costs a step and not every prompt: those at
+        which fewer than half as many prompts have them as at the median step that has any.
+        """
+        have: Bools = np.logical_and.reduce([~np.isnan(self.by_prompt(measure)) for measure in measures])
+        counts = have.sum(axis=0)
+        usual = np.median(counts[counts > 0]) if have.any() else 0
+        kept_steps = counts >= usual / 2
+        kept_prompts = have[:, kept_steps].all(axis=1)
+        if kept_steps.all() and kept_prompts.all():
+            return self
+        steps = {int(step) for step in self.steps[kept_steps]}
+        prompts = {self.prompts[at] for at in np.flatnonzero(kept_prompts)}
+        return Curves([row for row in self.rows if row.step in steps and row.prompt_id in prompts])
 
     def spread(self, measure: str) -> float:
-        """The standard deviation over prompts at the first step: the unit in which changes are told."""
-        values = self.by_prompt(measure)[:, 0]
+        """The standard deviation over prompts at the first step that has the measure: the unit in which changes are
+        told."""
+        values = self.by_prompt(measure)[:, int(np.argmax(self.known(measure)))]
         values = values[~np.isnan(values)]
         return float(values.std()) if len(values) > 1 else 0.0
 

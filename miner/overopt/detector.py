@@ -27,6 +27,7 @@ CAP = 8.0  # standard deviations: one signal out of all proportion must not deci
 WEIGHTS: Mapping[str, float] = {"disagreement": 1.0, "surprise": 0.5, "latent": 0.5, "repetition": 0.5, "nonsense": 0.5}
 THRESHOLD = 1.0
 IN_A_ROW = 2
+ENOUGH_STEPS = 0.5  # share of the steps at which an RM must have answered: the others are filled in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +63,8 @@ class Detector:
             return Alarm(step=None, onset=None, online=None, index=tuple(mean.tolist()))
         return Alarm(
             step=float(curves.steps[at]),
-            onset=_bend(curves.steps, by_prompt, seed, 2 * at + 1),
-            online=_bend(curves.steps, by_prompt, seed, at + 1),
+            onset=bend_interval(*first_climb(curves.steps, by_prompt, 2 * at + 1), seed=seed),
+            online=bend_interval(*first_climb(curves.steps, by_prompt, at + 1), seed=seed),
             index=tuple(mean.tolist()),
         )
 
@@ -83,14 +84,15 @@ class Detector:
 
 def signal(curves: Curves, name: str) -> Floats | None:
     """One signal by prompt and step, in standard deviations from its start, rising as the policy games; None where it
-    was not measured. A prompt whose answer gave none counts as the others' mean."""
+    was not measured, disagreement where one of the RMs is missing at most steps. A prompt whose answer gave none counts
+    as the others' mean, a step without any as what lies between its neighbours."""
     if name == "disagreement":
-        if not curves.known("second"):
+        if min(curves.known(one).mean() for one in ("proxy", "second")) < ENOUGH_STEPS:
             return None
         parts = [_told(curves, one, 0.0) for one in ("proxy", "second")]
         return parts[0] - parts[1]
     source = "entropy" if name == "certainty" else name
-    if not np.isfinite(curves.mean(source)).any():
+    if not curves.known(source).any():
         return None
     told = _told(curves, source, SMALLEST_SPREAD.get(name, 0.0))
     return -told if name == "certainty" else told
@@ -105,14 +107,16 @@ def raised(index: Floats, threshold: float, in_a_row: int) -> int | None:
 
 def _told(curves: Curves, measure: str, least: float) -> Floats:
     values = curves.by_prompt(measure)
-    mean = curves.mean(measure)
-    filled = np.where(np.isnan(values), np.where(np.isnan(mean), 0.0, mean), values)
+    known = curves.known(measure)
+    mean = np.interp(curves.steps, curves.steps[known], curves.mean(measure)[known])
+    filled = np.where(np.isnan(values), mean, values)
     unit = max(curves.spread(measure), least) or 1.0
     told: Floats = np.clip((filled - filled[:, 0].mean()) / unit, -CAP, CAP)
     return told
 
 
-def _bend(steps: Floats, by_prompt: Floats, seed: int, known: int) -> BendInterval | None:
-    """Of the first climb in the first ``known`` measurements: long after the alarm the policy may find another flaw."""
+def first_climb(steps: Floats, by_prompt: Floats, known: int) -> tuple[Floats, Floats]:
+    """Steps and index of the climb in the first ``known`` measurements: long after the alarm the policy may find
+    another flaw."""
     climbing = climb(by_prompt[:, :known].mean(0))
-    return bend_interval(steps[:climbing], by_prompt[:, :climbing], seed=seed)
+    return steps[:climbing], by_prompt[:, :climbing]

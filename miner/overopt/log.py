@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from miner.errors import DataError, ResumeError
+from miner.errors import ConfigError, DataError, ResumeError
 from miner.overopt.measuring import SampleRow
 from miner.publishing import replace_text
 
@@ -51,7 +51,8 @@ STEPS_SCHEMA = pa.schema(
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """What a run was made with, and how it ended: ``status`` is "running", "done" or "stopped"; ``target`` names what
-    was optimised against, ``names`` the policy, the gold and the second RM; runs of older versions lack them."""
+    was optimised against, ``names`` the policy, the gold and the second RM (runs of older versions lack them);
+    ``stopped_kl`` is the mean KL that was over the limit, where that stopped it."""
 
     name: str
     method: str
@@ -64,10 +65,25 @@ class RunInfo:
     target: str = ""
     names: dict[str, str] = field(default_factory=dict)
     code_version: str = ""
+    stopped_kl: float | None = None
 
-    def is_over(self, steps: int) -> bool:
-        """Whether it was stopped, or has done so many steps."""
-        return self.status == "stopped" or (self.status == "done" and int(self.settings.get("steps", 0)) >= steps)
+    def is_over(self, *, steps: int, max_kl: float) -> bool:
+        """Whether it has done so many steps, or was stopped by what this limit would stop again."""
+        if self.status == "stopped":
+            return self.stopped_kl is None or self.stopped_kl > max_kl
+        return self.status == "done" and int(self.settings.get("steps", 0)) >= steps
+
+    def require_same(self, stored: RunInfo, folder: Path) -> None:
+        """Raises: ResumeError: the run that ``folder`` holds was made with other models or settings than this one."""
+        for what, ours, theirs in (
+            ("models", self.models, stored.models),
+            ("settings", _fixed(self.settings), _fixed(stored.settings)),
+        ):
+            if changed := [key for key in ours if ours[key] != theirs.get(key)]:
+                raise ResumeError(
+                    f"{folder} was made with {what} {changed[0]} = {theirs.get(changed[0])!r}, not "
+                    f"{ours[changed[0]]!r}. Use another --out, or the same values"
+                )
 
 
 class RunLog:
@@ -89,22 +105,8 @@ class RunLog:
             raise DataError(f"{self.folder / RUN} is no run of rmminer overopt: {error}") from error
 
     def open(self, info: RunInfo, *, from_step: int) -> None:
-        """Start the run, or go on behind ``from_step``: later rows are dropped and made again.
-
-        Raises:
-            ResumeError: the folder was made with other models or settings.
-        """
+        """Start the run, or go on behind ``from_step``: later rows are dropped and made again."""
         if self.exists():
-            stored = self.info()
-            for what, ours, theirs in (
-                ("models", info.models, stored.models),
-                ("settings", _fixed(info.settings), _fixed(stored.settings)),
-            ):
-                if changed := [key for key in ours if ours[key] != theirs.get(key)]:
-                    raise ResumeError(
-                        f"{self.folder} was made with {what} {changed[0]} = {theirs.get(changed[0])!r}, not "
-                        f"{ours[changed[0]]!r}. Use another --out, or the same values"
-                    )
             self.steps = [row for row in read_steps(self.folder) if row.step <= from_step]
             self.samples = [row for row in read_samples(self.folder) if row.step <= from_step]
         self.write_info(info)
@@ -132,6 +134,27 @@ def measured_runs(folder: Path) -> dict[Path, list[SampleRow]]:
     if not any(found.values()):
         raise DataError(f"{folder} holds no measured answers. Make some: rmminer overopt --out {folder.parent}")
     return {run: rows for run, rows in found.items() if rows}
+
+
+def require_study(folder: Path) -> None:
+    """Check a study that is to be compared with.
+
+    Raises:
+        ConfigError: there is no such folder, or it holds no finished run.
+        DataError: a run cannot be read.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"no such folder: {folder}. --against wants a study's: RUN/{STUDY}")
+    runs = sorted(folder.glob(f"*/{RUN}"))
+    if not runs:
+        inside = [run.parent.parent for run in sorted(folder.glob(f"*/*/{RUN}"))]
+        near = [folder.parent] if (folder / RUN).exists() else inside
+        hint = f"did you mean {near[0]}?" if near else f"--against wants a study's folder: RUN/{STUDY}"
+        raise ConfigError(f"{folder} holds no runs; {hint}")
+    if all(RunLog(run.parent).info().status == "running" for run in runs):
+        raise ConfigError(
+            f"{folder} holds no finished run to compare with. Finish one: rmminer overopt, as it was started"
+        )
 
 
 def _fixed(settings: dict[str, Any]) -> dict[str, Any]:

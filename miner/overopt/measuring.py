@@ -13,7 +13,7 @@ import torch
 from corpus.records import Prompt, digest
 from miner.checks import Judge, Subject
 from miner.criteria import MIN_CLEAN, Criteria
-from miner.errors import ConfigError
+from miner.errors import ConfigError, OutageError
 from miner.language_models import LanguageModel
 from miner.overopt.divergence import diverge
 from miner.overopt.gold import Answer, Gold, Scorer
@@ -74,6 +74,15 @@ def standing(rm: Scorer, prompts: Sequence[Prompt], quantile: float) -> Criteria
     )
 
 
+def rewards_or_nan(rm: Scorer, pairs: Sequence[Pair]) -> list[float]:
+    """The rewards of an RM that only looks on: NaN where it gives no answer however often it is asked, since its outage
+    must not end what it looks on at."""
+    try:
+        return [float(reward) for reward in rm.exact_rewards(pairs)]
+    except OutageError:
+        return [NAN] * len(pairs)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Instruments:
     """What answers are measured with. Only the RM is indispensable."""
@@ -94,7 +103,7 @@ class Instruments:
         proxy = [self.criteria.margin(float(reward)) for reward in self.rm.exact_rewards(pairs)]
         second = [NAN] * n
         if self.second is not None and self.second_criteria is not None:
-            second = [self.second_criteria.margin(float(r)) for r in self.second.exact_rewards(pairs)]
+            second = [self.second_criteria.margin(reward) for reward in rewards_or_nan(self.second, pairs)]
         surprise = latent = [NAN] * n
         if self.reference_lm is not None:
             reading = read(self.reference_lm, responses)

@@ -42,7 +42,5 @@ def mine_checkpoints(
                 "mine": MineSection(prompts=prompts, budget_queries=n),
             }
         )
-        campaign = Campaign(attacker, observer)
-        reports.append(campaign.mine(round_number))
-        campaign.write_config(config, "campaign.toml")  # what the folder resumes with stays the user's
+        reports.append(Campaign(attacker, observer, resumes_with=config).mine(round_number))
     return MiningReport.total(reports)

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 WINDOW = 3  # measurements averaged where gold's best and its end are compared
 RESAMPLES = 400
 LEVEL = 2.5  # per cent: gold's fall must be above zero in all but so many resamples
-SATURATED = 0.9  # of the gap's rise: what follows is the end of the climb, not its start
+SATURATED = 0.8  # of the gap's rise: what follows is the end of the climb; with more, early bends come out too early
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,8 @@ class Fall:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldOnset:
     """``games``: gold fell while the proxy rose. ``onset`` is the bend of the gap where it games, else None; ``reason``
-    says why nothing could be told. ``n_prompts`` have gold at every step and were looked at, ``left_out`` have not."""
+    says why nothing could be told, or no bend found where it games. ``n_prompts`` have gold at every step and were
+    looked at, ``left_out`` have not."""
 
     games: bool | None
     onset: BendInterval | None
@@ -60,12 +61,17 @@ def gold_onset(curves: Curves, *, seed: int = 0) -> GoldOnset:
     fall = _fall(whole.steps, whole.by_prompt("gold"), seed)
     proxy = whole.mean("proxy")
     games = fall.low > 0 and float(proxy[-WINDOW:].mean() - proxy[:WINDOW].mean()) > 0
-    onset = None
+    onset, reason = None, ""
     if games:
         by_prompt = gap(whole)
         climbing = min(climb(by_prompt.mean(0)), _fallen(whole.mean("gold")))
         onset = bend_interval(whole.steps[:climbing], by_prompt[:, :climbing], seed=seed)
-    return GoldOnset(games=games, onset=onset, fall=fall, n_prompts=n_prompts, left_out=left_out)
+        if onset is None:
+            reason = (
+                f"games from the first few steps on: {climbing} measurements until gold has fallen place no bend. "
+                "Measure more often: overopt.eval_every"
+            )
+    return GoldOnset(games=games, onset=onset, fall=fall, reason=reason, n_prompts=n_prompts, left_out=left_out)
 
 
 def gap(curves: Curves) -> Floats:
@@ -118,15 +124,17 @@ def _why_not(whole: Curves, left_out: int) -> str:
 
 
 def _fall(steps: Floats, gold: Floats, seed: int) -> Fall:
-    n_prompts = len(gold)
-    drawn = np.random.default_rng(seed).integers(n_prompts, size=(RESAMPLES, n_prompts))
+    """Each half of the prompts is read at the best window that the other half chose: the best of many noisy windows
+    lies above the last even where nothing has fallen, the more so the longer the run."""
     windows = np.stack([gold[:, at : at + WINDOW].mean(1) for at in range(gold.shape[1] - WINDOW + 1)], 1)
-    mean = windows.mean(0)
-    peak = int(mean[:-1].argmax()) if len(mean) > 1 else 0
-    falls = (windows[:, peak] - windows[:, -1])[drawn].mean(1)
-    low, high = np.percentile(falls, (LEVEL, 100 - LEVEL))
+    before, last, falls = windows[:, :-1], windows[:, -1], np.empty(len(gold))
+    for half, other in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
+        falls[half] = before[half, int(before[other].mean(0).argmax())] - last[half]
+    drawn = np.random.default_rng(seed).integers(len(gold), size=(RESAMPLES, len(gold)))
+    low, high = np.percentile(falls[drawn].mean(1), (LEVEL, 100 - LEVEL))
+    peak = int(before.mean(0).argmax())
     return Fall(
-        value=float(mean[peak] - mean[-1]),
+        value=float(falls.mean()),
         low=float(low),
         high=float(high),
         peak_step=float(steps[peak : peak + WINDOW].mean()),

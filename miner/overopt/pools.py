@@ -24,6 +24,10 @@ SCHEMA = pa.schema(
 )
 
 
+Convict = Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]]
+"""1.0 for each answer that is nonsense, 0.0 for sense, NaN where that cannot be told."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PoolSettings:
     """``n`` samples for each of ``prompts``."""
@@ -41,12 +45,13 @@ def draw_pools(
     prompts: Sequence[Prompt],
     rm: Scorer,
     gold: Gold,
-    nonsense: Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]],
+    nonsense: Convict,
     settings: PoolSettings,
     identity: Sequence[str],
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Pool]:
-    """The pool of each prompt, drawn where ``folder`` lacks it: a killed run goes on at the next prompt.
+    """The pool of each prompt, drawn where ``folder`` lacks it: a killed run goes on at the next prompt. Stored samples
+    on which gold abstained are judged again, for it may have been down.
 
     Raises:
         ResumeError: the folder's pools were drawn with other models or settings.
@@ -55,28 +60,37 @@ def draw_pools(
     path = folder / POOL
     stored = _read(path, key)
     for done, prompt in enumerate(prompts, start=1):
-        if prompt.prompt_id not in stored:
-            samples = policy.sample(
-                prompt.conversation, settings.n, seed=settings.seed, max_new_tokens=settings.max_new_tokens
-            )
-            texts = [one.text for one in samples.continuations]
-            unique = list(dict.fromkeys(texts))  # a text is scored once
-            asked = [prompt] * len(unique)
-            proxy = dict(zip(unique, rm.exact_rewards([Pair(prompt.conversation, t) for t in unique]), strict=True))
-            convicted = nonsense(asked, unique)
-            answers = [
-                Answer(prompt=prompt, response=text, nonsense=None if np.isnan(verdict) else verdict == 1.0)
-                for text, verdict in zip(unique, convicted, strict=True)
-            ]
-            scores = [np.nan if score is None else score for score in gold.scores(answers)]
-            worth = dict(zip(unique, scores, strict=True))
-            stored[prompt.prompt_id] = (
-                texts,
-                Pool(proxy=np.array([proxy[t] for t in texts]), gold=np.array([worth[t] for t in texts])),
-            )
+        known = stored.get(prompt.prompt_id)
+        texts, pool = known or _drawn(prompt, policy, rm, settings)
+        lacking = list(dict.fromkeys(text for text, worth in zip(texts, pool.gold, strict=True) if np.isnan(worth)))
+        scores = _scores(prompt, lacking, gold, nonsense)
+        if known is None or not np.isnan(list(scores.values())).all():
+            worths = [scores.get(text, worth) for text, worth in zip(texts, pool.gold, strict=True)]
+            stored[prompt.prompt_id] = (texts, Pool(proxy=pool.proxy, gold=np.array(worths)))
             _write(path, stored, key)
         progress(done, len(prompts))
     return {prompt.prompt_id: stored[prompt.prompt_id][1] for prompt in prompts}
+
+
+def _drawn(prompt: Prompt, policy: LanguageModel, rm: Scorer, settings: PoolSettings) -> tuple[list[str], Pool]:
+    """Samples with their rewards; gold has not seen them yet."""
+    samples = policy.sample(prompt.conversation, settings.n, seed=settings.seed, max_new_tokens=settings.max_new_tokens)
+    texts = [one.text for one in samples.continuations]
+    unique = list(dict.fromkeys(texts))  # a text is scored once
+    proxy = dict(zip(unique, rm.exact_rewards([Pair(prompt.conversation, t) for t in unique]), strict=True))
+    return texts, Pool(proxy=np.array([proxy[t] for t in texts]), gold=np.full(len(texts), np.nan))
+
+
+def _scores(prompt: Prompt, texts: Sequence[str], gold: Gold, nonsense: Convict) -> dict[str, float]:
+    """Gold by text, NaN where it abstains."""
+    if not texts:
+        return {}
+    answers = [
+        Answer(prompt=prompt, response=text, nonsense=None if np.isnan(verdict) else verdict == 1.0)
+        for text, verdict in zip(texts, nonsense([prompt] * len(texts), texts), strict=True)
+    ]
+    found = gold.scores(answers)
+    return {text: np.nan if score is None else score for text, score in zip(texts, found, strict=True)}
 
 
 def read_pools(folder: Path) -> dict[str, Pool]:

@@ -55,14 +55,13 @@ class RlRun:
         """Train to the last step, going on from the last checkpoint; a finished run is read, not made again.
 
         A policy whose KL is not finite or over the limit stops the run, with the reason in ``run.json``; the last
-        checkpoint before it stays. Raises: ResumeError: see ``RunLog.open``.
+        checkpoint before it stays, and a higher limit goes on from there.
+
+        Raises:
+            ResumeError: the folder was made with other models or settings.
         """
         log = RunLog(self.folder)
         last = self._last_checkpoint()
-        stored = log.info() if log.exists() else None
-        if stored is not None and stored.is_over(self.settings.steps):
-            keep_asked(self.folder, self.examination.prompts)  # runs of older versions lack them
-            return stored
         info = RunInfo(
             name=self.name,
             method="rl",
@@ -74,6 +73,12 @@ class RlRun:
             names=_names(self.examination),
             code_version=package_version(),
         )
+        if log.exists():
+            stored = log.info()
+            info.require_same(stored, self.folder)
+            if stored.is_over(steps=self.settings.steps, max_kl=self.settings.max_kl):
+                keep_asked(self.folder, self.examination.prompts)  # runs of older versions lack them
+                return stored
         log.open(info, from_step=_step_of(last))
         keep_asked(self.folder, self.examination.prompts)
         return self._train(log, info, last, watch)
@@ -92,6 +97,7 @@ class RlRun:
             info,
             status="stopped" if recorder.reason else "done",
             reason=recorder.reason,
+            stopped_kl=recorder.stopped_kl,
             last_good=last.name if last else "",
         )
         log.write_rows()
@@ -158,12 +164,12 @@ class RlRun:
 
 
 class _Recorder(TrainerCallback):
-    """Measures, guards and asks for checkpoints. A checkpoint is saved only after its policy was measured and found
-    whole."""
+    """Measures, guards and asks for checkpoints: a policy is saved only once it was measured and found whole."""
 
     def __init__(self, run: RlRun, trainer: PolicyTrainer, log: RunLog, watch: Watch) -> None:
         self.run, self.trainer, self.log, self.watch = run, trainer, log, watch
         self.reason = ""
+        self.stopped_kl: float | None = None
         self.started = time.perf_counter()
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -211,9 +217,10 @@ class _Recorder(TrainerCallback):
             model.train()
         kl = float(np.mean([row.kl for row in rows]))
         if not kl <= self.run.settings.max_kl:
+            self.stopped_kl = kl if math.isfinite(kl) else None
             self.reason = (
                 f"step {state.global_step}: a mean KL of {kl:.4g} nats is over the limit of "
-                f"{self.run.settings.max_kl:g}. Lower the learning rate or raise the KL weight"
+                f"{self.run.settings.max_kl:g}. Lower the learning rate, raise the KL weight, or max_kl to go on"
             )
             return
         self.log.samples += rows

@@ -11,6 +11,7 @@ from miner.errors import ConfigError
 from miner.mining import MiningReport
 from miner.overopt.ensemble import Ensemble
 from miner.overopt.gold import Gold, OverlapGold, RewardGold, Scorer
+from miner.overopt.log import require_study
 from miner.overopt.measuring import SampleRow, standing
 from miner.overopt.mining import mine_checkpoints
 from miner.overopt.rl import checkpoints_of
@@ -39,8 +40,10 @@ def run_study(
     that, and say what they show, beside the study in ``against`` if there is one.
 
     Raises:
-        ConfigError: no policy, or an option that does not fit another; and as ``Campaign``.
+        ConfigError: no policy, an option that does not fit another, or no study in ``against``; and as ``Campaign``.
     """
+    if against is not None:
+        require_study(against)
     study = open_study(config, round_number, observer=observer)
     section = config.overopt
     if section.method != "bon":

@@ -21,7 +21,9 @@ from miner.overopt.curves import Curves
 from miner.overopt.detector import Detector
 from miner.overopt.fits import Estimate, Fit, fit
 from miner.overopt.labels import Labelled, Labels
-from miner.overopt.log import MEASURES, RunInfo, RunLog, measured_runs, read_samples
+from miner.overopt.log import MEASURES, RunInfo, RunLog, measured_runs, read_samples, require_study
+from miner.overopt.measuring import NAN, SampleRow
+from miner.overopt.notes import run_notes
 from miner.overopt.onset import GoldOnset, gold_onset
 from miner.overopt.pools import POOL, read_pools
 from miner.publishing import replace_text
@@ -102,29 +104,25 @@ class StudySummary:
 def summarise_study(
     folder: Path, detector: Detector | None = None, labels: Labels | None = None, *, against: Path | None = None
 ) -> StudySummary:
-    """Every run that ``folder`` holds, and the pools where there are some; written to ``summary.json`` there.
+    """Every run that ``folder`` holds, and the pools where there are some; written to ``summary.json`` there. Runs that
+    have measured nothing are named in a note.
 
     With ``labels`` these are the gold; pools, which nobody labels, are left out. Compared with the study in
     ``against``; left out, runs against a patched RM with those against the RM as given.
 
     Raises:
-        DataError: it holds neither, or labels that fit none of its answers.
-        ConfigError: nothing in it can be compared with ``against``.
+        DataError: it holds neither, or labels that fit none of its answers; or ``against`` cannot be read.
+        ConfigError: ``against`` is no study, or nothing in it can be compared with this one.
     """
+    if against is not None:
+        require_study(against)
     labelled = labels.on(chain.from_iterable(measured_runs(folder).values())) if labels else None
-    runs = [summarise_run(path.parent, detector or Detector(), labels) for path in sorted(folder.glob("*/run.json"))]
+    runs, unmeasured = _runs(folder, detector or Detector(), labels)
     pool = _pool(folder) if labels is None else None
     if not runs and pool is None:
-        raise DataError(f"{folder} holds no runs. Make some: rmminer overopt --out {folder.parent}")
-    notes = [f"{run.info.name}: {run.with_gold.reason}" for run in runs if run.with_gold.reason]
-    notes += _left_out(runs)
-    notes += [
-        f"{run.info.name} stopped: {run.info.reason}; last good checkpoint: {run.info.last_good or 'none'}"
-        for run in runs
-        if run.info.status == "stopped"
-    ]
-    if runs and all(run.judged is None for run in runs):
-        notes.append("nothing to tell gaming by without gold: give a second RM (--second) or --reference-lm")
+        what = f"no run that can be looked at: {'; '.join(unmeasured)}" if unmeasured else "no runs"
+        raise DataError(f"{folder} holds {what}. Make some: rmminer overopt --out {folder.parent}")
+    notes = [*run_notes(runs), *unmeasured]
     if labelled is not None:
         notes += labelled.notes
         notes += ["best of n is left out: its samples are not labelled"] if (folder / POOL).exists() else []
@@ -132,7 +130,7 @@ def summarise_study(
     if (other := against or first_round(folder)) is not None:
         try:
             comparison = compare_studies(other, folder, labels)
-        except ConfigError as error:
+        except (ConfigError, DataError) as error:
             if against is not None:
                 raise
             notes.append(f"not compared with the RM as given: {error}")
@@ -145,30 +143,36 @@ def summarise_study(
     return summary
 
 
-def _left_out(runs: Sequence[RunSummary]) -> list[str]:
-    """One note for all runs that have gold at every step on as many prompts."""
-    names: dict[tuple[int, int], list[str]] = {}
-    for run in (one for one in runs if one.with_gold.left_out and not one.with_gold.reason):
-        names.setdefault((run.with_gold.n_prompts, run.with_gold.left_out), []).append(run.info.name)
-    return [
-        f"{', '.join(named)}: gold is told on the {n} prompts that have it at every step; {others} others are left out"
-        for (n, others), named in names.items()
-    ]
+def _runs(folder: Path, detector: Detector, labels: Labels | None) -> tuple[list[RunSummary], list[str]]:
+    """The runs that have measured something, and a note for each of the others."""
+    found, notes = [], []
+    for path in sorted(folder.glob("*/run.json")):
+        info, rows = RunLog(path.parent).info(), read_samples(path.parent)
+        if rows:
+            found.append(_summary(info, rows, detector, labels))
+        else:
+            notes.append(f"{info.name} has measured nothing and is left out: {info.reason or 'it is not finished'}")
+    return found, notes
 
 
 def summarise_run(folder: Path, detector: Detector, labels: Labels | None = None) -> RunSummary:
-    info, rows = RunLog(folder).info(), read_samples(folder)
+    """Raises: DataError: it has measured nothing, or cannot be read."""
+    return _summary(RunLog(folder).info(), read_samples(folder), detector, labels)
+
+
+def _summary(info: RunInfo, rows: Sequence[SampleRow], detector: Detector, labels: Labels | None) -> RunSummary:
     run = Curves(labels.as_gold(rows) if labels else rows)
-    with_gold, whole = gold_onset(run), run.whole("gold")
+    with_gold, whole = gold_onset(run), run.whole("gold", "proxy")
     try:
-        judged = judge_run(info.name, run, detector, truth=with_gold) if rows else None
+        judged = judge_run(info.name, run, detector, truth=with_gold)
     except ConfigError:
         judged = None
     told = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))
     seen, best = whole if told else run, _best_step(whole) if told else None
+    gold = dict(zip(seen.steps, seen.mean("gold"), strict=True))
     return RunSummary(
         info=info,
-        points=tuple(_point(run, seen, at) for at in range(len(run.steps))),
+        points=tuple(_point(run, seen, at, gold.get(step, NAN)) for at, step in enumerate(run.steps)),
         fit=_law(whole) if told else None,
         with_gold=with_gold,
         judged=judged,
@@ -189,12 +193,11 @@ def _law(whole: Curves) -> Fit | None:
     return None if np.isnan(kl).any() else fit("rl", np.sqrt(np.maximum(kl, 0)), whole.by_prompt("gold"))
 
 
-def _point(run: Curves, seen: Curves, at: int) -> Point:
-    """Means over the prompts of ``run``, gold over those of ``seen``."""
-    names = [name for name in Point.__dataclass_fields__ if name in MEASURES]
-    values = {name: float((seen if name == "gold" else run).mean(name)[at]) for name in names}
-    values |= ends_at(run, seen, at)
-    return Point(step=int(run.steps[at]), **{k: v if np.isfinite(v) else None for k, v in values.items()})
+def _point(run: Curves, seen: Curves, at: int, gold: float) -> Point:
+    """Means over the prompts of ``run``, gold's interval over those of ``seen``."""
+    values = {name: run.mean(name)[at] for name in Point.__dataclass_fields__ if name in MEASURES} | {"gold": gold}
+    values |= ends_at(run, seen, float(run.steps[at]))
+    return Point(step=int(run.steps[at]), **{k: float(v) if np.isfinite(v) else None for k, v in values.items()})
 
 
 def _examples(run: Curves, with_gold: GoldOnset, best: int | None) -> list[Example]:

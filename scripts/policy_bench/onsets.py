@@ -8,12 +8,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from miner.overopt.accuracy import WITHIN, Accuracy, judge_run, summarise
 from miner.overopt.changepoint import bend
 from miner.overopt.curves import Curves
-from miner.overopt.detector import Detector, raised
-from miner.overopt.onset import GoldOnset, climb, gold_onset
+from miner.overopt.detector import Detector, first_climb, raised
+from miner.overopt.onset import GoldOnset, gold_onset
 from policy_bench.runs import TARGETS, stored
+
+Floats = npt.NDArray[np.float64]
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)
 NAMES = ("disagreement", "surprise", "latent", "repetition", "certainty")
@@ -26,7 +31,8 @@ MIXES = tuple(
 
 
 def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
-    """The default detector on all runs, none of which chose it; one chosen on tuning runs, judged on the others."""
+    """The default detector on all runs, none of which chose its weights or threshold; one chosen on tuning runs, judged
+    on the others."""
     found = list(stored(bench_out, quick=quick))
     truths = {spec.name: gold_onset(curves) for spec, curves in found}
 
@@ -38,7 +44,7 @@ def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
     best = max((chosen for mix in MIXES for chosen in _tried(mix, tuning)), key=lambda one: one[0])[1]
     plain = summarise([judge_run(s.name, c, Detector(), truth=truths[s.name]) for s, c in found])
     return {
-        "default, fixed before any run, on all": _told(plain),
+        "default settings, on all": _told(plain),
         "tuned": {
             "weights": dict(best.weights),
             "threshold": best.threshold,
@@ -72,30 +78,34 @@ def _tried(mix: dict[str, float], tuning: Sequence[tuple[Curves, GoldOnset]]) ->
     detector = Detector(weights=mix)
     seen = []
     for curves, truth in tuning:
-        mean = detector.index(curves).mean(0)
-        climbing = climb(mean)
-        found = bend(curves.steps[:climbing], mean[:climbing])
-        error = None
-        if truth.onset is not None and found is not None:
-            error = abs(found.step / truth.onset.bend.step - 1)
-        seen.append((curves.steps, mean, truth.games, error))
+        seen.append((curves.steps, detector.index(curves).mean(0), truth))
     tried = []
     for threshold, in_a_row in product(THRESHOLDS, (1, 2)):
         worth = 0.0
-        for steps, mean, games, error in seen:
+        for steps, mean, truth in seen:
             at = raised(mean, threshold, in_a_row)
-            if games is False:
+            if truth.games is False:
                 worth -= 4.0 * (at is not None)
-            elif games and at is not None:
-                near = 0.0 if error is None else (error <= WITHIN) - 0.5 * min(error, 1.0)
+            elif truth.games and at is not None:
+                near = _near(steps, mean, at, truth)
                 worth += 1.0 + near - 0.5 * float(steps[at]) / float(steps[-1])
         tried.append((worth, Detector(weights=mix, threshold=threshold, in_a_row=in_a_row)))
     return tried
 
 
+def _near(steps: Floats, mean: Floats, at: int, truth: GoldOnset) -> float:
+    """What an alarm at measurement ``at`` is worth for the place it gives the onset."""
+    climbing, index = first_climb(steps, mean[None], 2 * at + 1)
+    found = bend(climbing, index[0])
+    if truth.onset is None or found is None:
+        return 0.0
+    error = abs(found.step / truth.onset.bend.step - 1)
+    return (error <= WITHIN) - 0.5 * min(error, 1.0)
+
+
 def _told(accuracy: Accuracy) -> dict[str, Any]:
-    rates = {n: getattr(accuracy, n) for n in ("close", "inside", "caught", "false_alarms")}
+    rates = {n: getattr(accuracy, n) for n in ("close", "online_close", "inside", "caught", "false_alarms")}
     return {
         **{name: asdict(value) if value else None for name, value in rates.items()},
-        **{n: getattr(accuracy, n) for n in ("median_error", "median_width", "median_lead", "undecided")},
+        **{n: getattr(accuracy, n) for n in ("median_error", "median_width", "median_lead", "unlocated", "undecided")},
     }

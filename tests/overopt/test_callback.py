@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from miner.errors import ConfigError
+from miner.errors import ConfigError, OutageError
 from miner.overopt import OnsetCallback
 from miner.overopt.detector import Detector
 from miner.rewards.base import Pair
@@ -73,6 +73,16 @@ def test_a_climb_that_an_independent_rm_does_not_share_stops_the_run(
     assert watch.alarm.step is not None
     assert 4 <= watch.alarm.step == run.state.global_step < 12
     assert caplog.records[0].message.startswith("the policy seems to game its reward")
+
+
+def test_a_second_rm_that_is_down_does_not_end_the_users_run(tiny_policy: Path, tmp_path: Path) -> None:
+    class Down(LikesLength):
+        def exact_rewards(self, pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.float64]]:
+            raise OutageError(f"no answer for {len(pairs)} pairs")
+
+    watch = OnsetCallback(second=Down(), every=4)
+    assert train(tiny_policy, tmp_path, watch, ever_better(), "RLOO").state.global_step == 12
+    assert watch.alarm is not None
 
 
 def test_rewards_come_back_unchanged_and_a_steady_run_raises_no_alarm(tiny_policy: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miner.errors import ConfigError
+from miner.errors import ConfigError, DataError
 from miner.overopt.comparison import BUDGETS, compare_studies, first_round
 from miner.overopt.log import RunInfo, RunLog, read_samples
 from miner.overopt.measuring import SampleRow
@@ -21,10 +21,19 @@ MODELS = {"rm": "one", "policy": "p", "gold": "g", "data": "d"}
 NAN = float("nan")
 
 
-def stored(folder: Path, *, onset: int, gain: float = 0.0, speed: float = 1.0, models: dict[str, str] = MODELS) -> None:
+def stored(
+    folder: Path,
+    *,
+    onset: int,
+    gain: float = 0.0,
+    speed: float = 1.0,
+    last: int = LAST,
+    models: dict[str, str] = MODELS,
+    **settings: float,
+) -> None:
     """A run whose gold rises by ``gain``, then falls to nothing from ``onset``; KL is ``speed`` nats a step."""
     rng, rows = np.random.default_rng(0), []
-    for step in range(0, LAST + 1, EVERY):
+    for step in range(0, last + 1, EVERY):
         gamed = max(0.0, (step - onset) / 20)
         for prompt in range(N_PROMPTS):
             noise = 0.02 * rng.normal()
@@ -36,7 +45,9 @@ def stored(folder: Path, *, onset: int, gain: float = 0.0, speed: float = 1.0, m
     log.samples = rows
     log.write_rows()
     log.write_info(
-        RunInfo(name=folder.name, method="rl", settings={"steps": LAST}, models=models, bar={}, status="done")
+        RunInfo(
+            name=folder.name, method="rl", settings={"steps": last, **settings}, models=models, bar={}, status="done"
+        )
     )
 
 
@@ -75,6 +86,30 @@ def test_never_is_later_and_two_that_never_game_say_nothing(tmp_path: Path) -> N
     assert alone.later is None
 
 
+def test_gaming_from_the_first_steps_on_has_no_place_and_decides_nothing(tmp_path: Path) -> None:
+    stored(tmp_path / "a" / "run", onset=-18)
+    stored(tmp_path / "b" / "run", onset=39)
+    for first, second in (("a", "b"), ("b", "a")):
+        (pair,) = compare_studies(tmp_path / first, tmp_path / second).pairs
+        assert (pair.before.games, pair.after.games, pair.later) == (True, True, None)
+
+
+def test_a_run_that_ended_early_is_compared_up_to_there(tmp_path: Path) -> None:
+    stored(tmp_path / "a" / "run", onset=39)
+    stored(tmp_path / "b" / "run", onset=200, last=24)
+    (pair,) = compare_studies(tmp_path / "a", tmp_path / "b").pairs
+    assert (pair.last_step, pair.before.games, pair.later) == (24, False, None)
+
+
+def test_an_interval_of_three_pairs_is_students(tmp_path: Path) -> None:
+    for seed, gain in enumerate((0.0, 0.1, 0.2)):
+        stored(tmp_path / "a" / f"run{seed}", onset=39)
+        stored(tmp_path / "b" / f"run{seed}", onset=39, gain=gain)
+    change = compare_studies(tmp_path / "a", tmp_path / "b").best_gold
+    assert change is not None
+    assert change.high - change.low == pytest.approx(2 * 4.303 * (0.1 * 39 / LAST) / 3**0.5, rel=0.2)
+
+
 def test_gold_is_compared_at_the_best_step_and_at_equal_distance(tmp_path: Path) -> None:
     found = compare_studies(*two_studies(tmp_path, after=39, gain=0.2))
     assert found.best_gold is not None
@@ -94,6 +129,15 @@ def test_studies_of_another_policy_or_with_no_run_in_common_are_refused(tmp_path
     first, second = two_studies(tmp_path, after=39)
     stored(second / "rl-kl0.01-seed0", onset=39, models=MODELS | {"policy": "other"})
     with pytest.raises(ConfigError, match="differ in policy"):
+        compare_studies(first, second)
+    stored(second / "rl-kl0.01-seed0", onset=39, learning_rate=1e-3)
+    stored(first / "rl-kl0.01-seed0", onset=39, learning_rate=1e-4)
+    with pytest.raises(ConfigError, match="differ in learning_rate"):
+        compare_studies(first, second)
+    log = RunLog(second / "rl-kl0.01-seed0")
+    log.samples = [replace(row, prompt_id=f"x{row.prompt_id}") for row in read_samples(log.folder)]
+    log.write_rows()
+    with pytest.raises(ConfigError, match="learning_rate, prompts, not only in the RM"):
         compare_studies(first, second)
     stored(tmp_path / "third" / "rl-kl0.5-seed9", onset=39)
     with pytest.raises(ConfigError, match="share no run"):
@@ -128,4 +172,23 @@ def test_a_first_round_that_cannot_be_compared_is_a_note(tmp_path: Path) -> None
     assert summary.comparison is None
     assert any("share no run" in note for note in summary.notes)
     with pytest.raises(ConfigError, match="share no run"):
+        summarise_study(second, against=first)
+
+
+def test_a_first_round_that_cannot_be_read_is_a_note_unless_it_was_asked_for(tmp_path: Path) -> None:
+    first, second = two_studies(tmp_path, after=39)
+    (first / "rl-kl0.01-seed1" / "samples.parquet").write_bytes(b"damaged")
+    summary = summarise_study(second)
+    assert summary.comparison is None
+    assert any("not compared with the RM as given: cannot read" in note for note in summary.notes)
+    with pytest.raises(DataError, match="cannot read"):
+        summarise_study(second, against=first)
+
+
+def test_a_study_whose_runs_are_all_unfinished_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    first, second = two_studies(tmp_path, after=39)
+    for run in first.iterdir():
+        log = RunLog(run)
+        log.write_info(replace(log.info(), status="running"))
+    with pytest.raises(ConfigError, match="holds no finished run"):
         summarise_study(second, against=first)

@@ -165,3 +165,36 @@ def test_a_second_flaw_found_after_the_collapse_is_not_the_onset() -> None:
     for onset in (with_gold.onset, alarm.onset):
         assert onset is not None
         assert onset.bend.step == pytest.approx(20, abs=8)
+
+
+def test_flat_gold_games_no_more_often_than_chance_however_long_the_run() -> None:
+    """The best of many windows of noise lies above the last."""
+    rng, n_steps, games = np.random.default_rng(0), 48, 0
+    for _ in range(60):
+        gold = 0.1 + 0.05 * rng.normal(size=(24, n_steps))
+        games += bool(gold_onset(Curves(planted(gold))).games)
+    assert games <= 6
+
+
+@pytest.mark.parametrize("at", [12, 16, 24])
+def test_an_early_onset_is_covered_by_its_interval(at: int) -> None:
+    rng, covered, steps = np.random.default_rng(at), 0, 4 * np.arange(19)
+    for _ in range(20):
+        gold = 0.1 - 0.1 * np.clip((steps - at) / 24, 0, 1) + 0.06 * rng.normal(size=(32, len(steps)))
+        found = gold_onset(Curves(planted(gold, climbs=np.clip((steps - at) / 24, 0, 1)))).onset
+        covered += found is not None and found.low <= at <= found.high
+    assert covered >= 17
+
+
+def planted(gold: np.ndarray, climbs: np.ndarray | None = None) -> list[SampleRow]:
+    """A run with this gold, (n_prompts, n_steps), whose proxy rises throughout, and by two where it ``climbs``."""
+    rng, nan = np.random.default_rng(1), float("nan")
+    proxy = 0.01 * np.arange(gold.shape[1]) + (0 if climbs is None else 2 * climbs) + 0.5 * rng.normal(size=gold.shape)
+    return [
+        SampleRow(
+            step=4 * step, prompt_id=f"{prompt:02d}", response="x", proxy=proxy[prompt, step], gold=gold[prompt, step],
+            second=nan, kl=float(step), entropy=nan, length=5.0, repetition=nan, surprise=nan, latent=nan, nonsense=nan,
+        )
+        for step in range(gold.shape[1])
+        for prompt in range(len(gold))
+    ]  # fmt: skip

@@ -26,6 +26,11 @@ class Killed(BaseException):
     pass
 
 
+def uneven(pairs: Sequence[Pair]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """A reward that differs between any two answers, so that there is something to learn from each."""
+    return np.array([float(sum(map(ord, pair.response)) % 97) for pair in pairs])
+
+
 def test_every_measured_step_and_every_training_step_is_stored(toy_run: Callable[..., RlRun]) -> None:
     run = toy_run()
     info = run.run()
@@ -36,10 +41,6 @@ def test_every_measured_step_and_every_training_step_is_stored(toy_run: Callable
 
 
 def test_the_first_measurement_is_the_reference_itself(toy_run: Callable[..., RlRun]) -> None:
-    def uneven(pairs: Sequence[Pair]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """A reward that differs between any two answers, so that there is something to learn from each."""
-        return np.array([float(sum(map(ord, pair.response)) % 97) for pair in pairs])
-
     run = replace(toy_run(learning_rate=1e-2), ranking=uneven)
     run.run()
     rows = read_samples(run.folder)
@@ -84,6 +85,17 @@ def test_a_folder_of_other_settings_is_refused(toy_run: Callable[..., RlRun]) ->
         toy_run(kl=0.2, steps=8).run()
 
 
+def test_a_finished_run_of_other_settings_or_models_is_not_passed_off_as_this_one(
+    toy_run: Callable[..., RlRun],
+) -> None:
+    toy_run().run()
+    with pytest.raises(ResumeError, match=r"learning_rate = 0\.001, not 1e-09"):
+        toy_run(learning_rate=1e-9).run()
+    with pytest.raises(ResumeError, match=r"rm = '.+', not 'another'"):
+        replace(toy_run(), models={"rm": "another"}).run()
+    assert toy_run(max_kl=10.0, steps=4).run().status == "done"
+
+
 def test_every_checkpoint_loads_as_a_policy(toy_run: Callable[..., RlRun]) -> None:
     run = toy_run()
     run.run()
@@ -99,6 +111,22 @@ def test_an_exploding_kl_stops_and_keeps_the_last_good_checkpoint(toy_run: Calla
     info = wild.run()
     assert info.status == "stopped"
     assert "over the limit of 0.5" in info.reason
+
+
+def test_a_run_stopped_by_its_kl_goes_on_under_a_higher_limit_alone(toy_run: Callable[..., RlRun]) -> None:
+    kl: dict[int, float] = {}
+
+    def under(max_kl: float, name: str = "run") -> RlRun:
+        return replace(toy_run(learning_rate=1e-2, max_kl=max_kl, name=name), ranking=uneven)
+
+    under(1000.0, name="whole").run(lambda step, _, rows: kl.update({step: float(np.mean([row.kl for row in rows]))}))
+    assert kl[2] < kl[4]
+    stopped = under((kl[2] + kl[4]) / 2).run()
+    assert (stopped.status, stopped.last_good) == ("stopped", "checkpoint-2")
+    assert under(0.1 * kl[2] + 0.9 * kl[4]).run() == stopped
+    info = under(1000.0).run()
+    assert (info.status, info.reason, info.stopped_kl) == ("done", "", None)
+    assert sorted({row.step for row in read_samples(under(1000.0).folder)}) == [0, 2, 4, 6]
 
 
 def test_broken_weights_stop_the_run_behind_its_last_good_checkpoint(

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from corpus import Corpus
+from miner.campaign import Campaign
 from miner.cli.entry import app
 from miner.errors import ConfigError, DataError
 from miner.overopt.log import RunLog, read_samples
@@ -154,4 +155,38 @@ def test_the_command_mines_with_its_checkpoints_and_compares_with_another_study(
 def test_a_study_to_compare_with_that_is_not_there_is_named(study: tuple[Path, list[str]], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*study[1], "--against", str(tmp_path / "nothing")])
     assert isinstance(done.exception, ConfigError)
-    assert "share no run" in str(done.exception)
+    assert str(done.exception).startswith(f"no such folder: {tmp_path / 'nothing'}")
+
+
+def test_a_study_to_compare_with_is_looked_at_before_anything_is_trained(
+    study: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    given = [str(tmp_path / "run") if one == str(study[0]) else one for one in study[1]]
+    for wrong in (study[0], study[0] / "overopt" / run_name(0.1, 0)):
+        done = CliRunner().invoke(app, [*given, "--against", str(wrong)])
+        assert isinstance(done.exception, ConfigError)
+        assert str(done.exception) == f"{wrong} holds no runs; did you mean {study[0] / 'overopt'}?"
+    assert not (tmp_path / "run").exists()
+
+
+def test_mining_that_breaks_off_leaves_the_campaign_file_as_it_was(
+    study: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from miner.config import read_config
+    from miner.overopt.mining import mine_checkpoints
+    from miner.overopt.rl import checkpoints_of
+
+    out = tmp_path / "run"
+    shutil.copytree(study[0], out)
+    config = read_config(out / "campaign.toml", {"out": str(out)})
+    Campaign(config)
+    before = (out / "campaign.toml").read_bytes()
+
+    def break_off(*_: object, **__: object) -> None:
+        assert (out / "campaign.toml").read_bytes() == before
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("miner.campaign.run_plans", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        mine_checkpoints(config, checkpoints_of(out / "overopt" / run_name(0.1, 0)), n=4, prompts=2, max_new_tokens=6)
+    assert (out / "campaign.toml").read_bytes() == before
