@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -126,7 +129,7 @@ def overopt(
 
     watcher = Watcher(quiet=json)
     summary = run_study(loaded, round_number, observer=watcher, live=None if json else _live, against=against)
-    say_study(summary, write_overopt_report(summary), json=json)
+    say_study(summary, write_overopt_report(summary, command=shlex.join(["rmminer", *sys.argv[1:]])), json=json)
     return None
 
 
@@ -147,15 +150,21 @@ def _live(name: str, step: int, of: int, rows: Sequence[SampleRow]) -> None:
 def _say_plan(config: CampaignConfig, *, json: bool) -> None:
     section = config.overopt
     n_runs = len(section.kl) * section.seeds if section.method != "bon" else 0
-    answers = n_runs * section.steps * section.prompts_per_step * section.samples_per_prompt
-    measured = n_runs * (section.steps // section.eval_every + 1) * section.eval_prompts * section.eval_samples
-    pooled = section.pool * section.pool_prompts if section.method != "rl" else 0
-    plan = {"runs": n_runs, "steps": section.steps, "answers": answers, "measured": measured, "pooled": pooled}
+    measurements, checkpoints = (math.ceil(section.steps / n) for n in (section.eval_every, section.checkpoint_every))
+    plan = {
+        "runs": n_runs,
+        "steps": section.steps,
+        "answers": n_runs * section.steps * section.prompts_per_step * section.samples_per_prompt,
+        "measured": n_runs * (1 + measurements) * section.eval_prompts * section.eval_samples,
+        "pooled": section.pool * section.pool_prompts if section.method != "rl" else 0,
+        "mined": n_runs * checkpoints * section.mine * section.mine_samples,
+    }
     if json:
         print_json(plan)
         return
+    mined = f"; {plan['mined']:,} queries of {n_runs * checkpoints} checkpoints as attack rl" if section.mine else ""
     out().print(
-        f"{n_runs} RL runs of {section.steps} steps: {answers:,} answers to train on, {measured:,} measured; "
-        f"{pooled:,} samples for best-of-n",
+        f"{n_runs} RL runs of {section.steps} steps: {plan['answers']:,} answers to train on, {plan['measured']:,} "
+        f"measured; {plan['pooled']:,} samples for best-of-n{mined}",
         markup=False,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,8 @@ class Labelling:
             raise ConfigError("--label-sheet writes a sheet, --labels reads filled ones: give one of the two")
         if self.prompts is not None and self.sheet is None:
             raise ConfigError("--label-prompts says how much is in a sheet: give --label-sheet FILE, too")
+        if self.against is not None and self.sheet is not None:
+            raise ConfigError("--against compares what runs show, --label-sheet only writes a sheet: leave one out")
         if self.dry_run and self.filled:
             raise ConfigError("--labels trains nothing and changes no run: leave --dry-run out")
         folder = _study_folder(config, out_folder, round_number)
@@ -60,7 +64,9 @@ class Labelling:
 
         labels = read_labels(self.filled)
         summary = summarise_study(folder, labels=labels, against=self.against)
-        say_study(summary, write_overopt_report(summary), json=self.json)
+        say_study(
+            summary, write_overopt_report(summary, command=shlex.join(["rmminer", *sys.argv[1:]])), json=self.json
+        )
 
 
 def _study_folder(config: Path | None, out_folder: str | None, round_number: int) -> Path:

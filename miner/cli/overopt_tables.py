@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from miner import safe_text
 from miner.cli.output import out, plain, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from miner.overopt.changepoint import BendInterval
@@ -19,45 +21,45 @@ if TYPE_CHECKING:
     from miner.overopt.summary import RunSummary, StudySummary
     from miner.statistics import Difference, Rate
 
+YES = {True: "yes", False: "no", None: "?"}
+
 
 def say_study(summary: StudySummary, page: Path, *, json: bool) -> None:
     """All that a study shows, and where its page is."""
+    from miner.overopt.answer import answers
+
     if json:
         print_json({**plain(summary), "report": str(page)})
         return
     console = out()
     if summary.labelled is not None:
         console.print(f"gold: {summary.labelled.text}", markup=False)
-    console.print(runs_table(summary))
-    console.print(laws_table(summary))
+    if summary.runs:
+        console.print(runs_table(summary))
+    if summary.pool is not None or any(run.fit for run in summary.runs):
+        console.print(laws_table(summary))
     if summary.comparison is not None:
         console.print(comparison_table(summary.comparison))
-    for note in summary.notes:
-        console.print(note, markup=False)
+    for line in (*(f"{one.about}: {one.text}" for one in answers(summary)), *summary.notes):
+        console.print(safe_text.terminal(line))
     console.print(f"report: {page}", markup=False)
 
 
 def runs_table(summary: StudySummary) -> Table:
-    """One row a run: whether and when it games."""
-    table = Table(
-        title="when the policy starts to game the RM", title_justify="left", box=box.SIMPLE,
-        caption="onset: step [95 %]. gold, proxy: start → best → end", caption_justify="left",
-    )  # fmt: skip
-    for column in ("run", "ended", "games", "onset (gold)", "onset (no gold)", "alarm", "gold", "proxy", "KL"):
-        table.add_column(column, no_wrap=True)
+    """Two lines a run: whether and when it games, what that costs."""
+    table = _table("when the policy starts to game the RM", "run", "games", "onset", "alarm", "gold, proxy", "nats")
+    table.caption = "onset: step [95 %], below it without gold\ngold, below it proxy: start → gold's best step → end"
     for run in summary.runs:
-        table.add_row(*map(safe_text.terminal, _cells(run)))
+        table.add_row(*(Text("\n").join(map(safe_text.terminal, lines)) for lines in _cells(run)))
     return table
 
 
 def laws_table(summary: StudySummary) -> Table:
     """α and β of every fitted law."""
-    table = Table(title="laws: d(α − β log d) for RL, d(α − βd) for best-of-n", title_justify="left", box=box.SIMPLE)
-    for column in ("run", "α [95 %]", "β [95 %]", "gold peaks at d"):
-        table.add_column(column, no_wrap=True)
+    table = _table("laws: d(α − β log d) for RL, d(α − βd) for best-of-n", "run", "α [95 %]", "β [95 %]", "peak at d")
     rows = [(run.info.name, run.fit) for run in summary.runs]
     if summary.pool is not None:
-        rows.append((f"best of n, up to {summary.pool.ns[-1]}", summary.pool.fit))
+        rows.append((f"best of {summary.pool.ns[-1]}", summary.pool.fit))
     for name, fit in rows:
         if fit is not None:
             table.add_row(safe_text.terminal(name), *_law(fit))
@@ -65,24 +67,34 @@ def laws_table(summary: StudySummary) -> Table:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """One row a pair of runs; what they show together is the caption."""
-    table = Table(
-        title=f"{safe_text.terminal(comparison.before)} → {safe_text.terminal(comparison.after)}",
-        title_justify="left", box=box.SIMPLE, caption="\n".join(told(comparison)), caption_justify="left",
-    )  # fmt: skip
-    for column in ("run", "games", "onset, step", "onset, nats", "best gold", "gold at the end", "KL at the end"):
-        table.add_column(column, no_wrap=True)
+    """Two rows a pair of runs, before and after; what the pairs show together is the caption."""
+    table = _table(f"{comparison.before} → {comparison.after}", "run", "", "games", "onset", "nats", "best gold",
+                   "end gold", "end nats")  # fmt: skip
+    table.caption = safe_text.terminal("\n".join(told(comparison)), keep_whitespace=True)
     for pair in comparison.pairs:
-        sides = (pair.before, pair.after)
-        shown = (
-            [{True: "yes", False: "no", None: "?"}[side.games] for side in sides],
-            ["never" if side.onset is None else f"{side.onset:.0f}" for side in sides],
-            ["never" if side.onset_kl is None else f"{side.onset_kl:.1f}" for side in sides],
-            [f"{side.best_gold:.3f}" for side in sides],
-            [f"{side.last_gold:.3f}" for side in sides],
-            [f"{side.last_kl:.0f}" for side in sides],
-        )
-        table.add_row(safe_text.terminal(pair.run), *(" → ".join(both) for both in shown))
+        for when, side in (("before", pair.before), ("after", pair.after)):
+            table.add_row(
+                safe_text.terminal(pair.run if when == "before" else ""),
+                when,
+                YES[side.games],
+                "never" if side.onset is None else f"{side.onset:.0f}",
+                "never" if side.onset_kl is None else f"{side.onset_kl:.1f}",
+                f"{side.best_gold:.3f}",
+                f"{side.last_gold:.3f}",
+                f"{side.last_kl:.0f}",
+            )
+    return table
+
+
+def _table(title: str, first: str, *columns: str) -> Table:
+    """Tight, for the 80 columns of a terminal; a long name in the first column goes on in the next line."""
+    table = Table(
+        title=safe_text.terminal(title), title_justify="left", caption_justify="left", box=box.SIMPLE,
+        padding=(0, 1, 0, 0), pad_edge=False,
+    )  # fmt: skip
+    table.add_column(first, overflow="fold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
     return table
 
 
@@ -94,9 +106,8 @@ def told(comparison: Comparison) -> list[str]:
     if comparison.later is not None and comparison.further is not None:
         found.append(f"gaming starts later, or never: {_rate(comparison.later)}; by nats: {_rate(comparison.further)}")
     if comparison.best_gold is not None and comparison.last_gold is not None:
-        found.append(
-            f"gold at the best step {_change(comparison.best_gold)}, at the end {_change(comparison.last_gold)}"
-        )
+        found.append(f"gold at the best step {_change(comparison.best_gold)}")
+        found.append(f"gold at the end {_change(comparison.last_gold)}")
     found += [f"gold at {budget:g} nats {_change(change)}" for budget, change in comparison.budgets]
     return found
 
@@ -109,25 +120,32 @@ def _change(one: Difference) -> str:
     return f"{one.value:+.3f} [{one.low:+.3f} to {one.high:+.3f}], n {one.n}"
 
 
-def _cells(run: RunSummary) -> list[str]:
-    games = {True: "yes", False: "no", None: "?"}[run.with_gold.games]
+def _cells(run: RunSummary) -> list[tuple[str, str]]:
+    """Per column what stands above and what below."""
     alarm = run.judged.alarm_step if run.judged else None
+    kl = run.points[-1].kl if run.points else None
     return [
-        run.info.name,
-        run.info.status,
-        games,
-        _bend(run.with_gold.onset),
-        _bend(run.judged.estimate if run.judged else None),
-        "none" if alarm is None else f"{alarm:.0f}",
-        _course(run, "gold"),
-        _course(run, "proxy"),
-        f"{run.points[-1].kl:.1f}" if run.points and run.points[-1].kl is not None else "",
+        (run.info.name, "" if run.info.status == "done" else run.info.status),
+        (YES[run.with_gold.games], ""),
+        (_bend(run.with_gold.onset), _bend(run.judged.estimate if run.judged else None)),
+        ("none" if alarm is None else f"{alarm:.0f}", ""),
+        _courses(run),
+        ("" if kl is None else f"{kl:.1f}", ""),
     ]
 
 
-def _course(run: RunSummary, name: str) -> str:
-    values = [value for value in (getattr(point, name) for point in run.points) if value is not None]
-    return f"{values[0]:.2f} → {max(values):.2f} → {values[-1]:.2f}" if values else "not known"
+def _courses(run: RunSummary) -> tuple[str, str]:
+    """Gold and proxy at the start, at gold's best step, at the end."""
+    from miner.overopt.weights import best_point
+
+    points = [run.points[0], best_point(run), run.points[-1]] if run.points else []
+    gold, proxy = ([None if point is None else getattr(point, name) for point in points] for name in ("gold", "proxy"))
+    return _course(gold), _course(proxy)
+
+
+def _course(values: Sequence[float | None]) -> str:
+    known = ["–" if value is None else f"{value:.2f}" for value in values]
+    return "→".join(known) if set(known) - {"–"} else "not known"
 
 
 def _bend(found: BendInterval | None) -> str:
@@ -135,7 +153,7 @@ def _bend(found: BendInterval | None) -> str:
 
 
 def _law(fit: Fit) -> list[str]:
-    return [_estimate(fit.alpha), _estimate(fit.beta), "none in the data" if fit.peak is None else f"{fit.peak:.2f}"]
+    return [_estimate(fit.alpha), _estimate(fit.beta), "none" if fit.peak is None else f"{fit.peak:.2f}"]
 
 
 def _estimate(one: Estimate) -> str:

@@ -25,6 +25,18 @@ def keep_asked(folder: Path, prompts: Sequence[Prompt]) -> None:
     replace_text(folder / ASKED, "".join(f"{line}\n" for line in lines))
 
 
+def asked_in(study: Path) -> dict[str, Conversation]:
+    """Those of all runs of a study.
+
+    Raises:
+        DataError: as ``read_asked``.
+    """
+    found: dict[str, Conversation] = {}
+    for path in sorted(study.glob(f"*/{ASKED}")):
+        found |= read_asked(path.parent)
+    return found
+
+
 def read_asked(folder: Path) -> dict[str, Conversation]:
     """By prompt id; none where the run has stored none.
 

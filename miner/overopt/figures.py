@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from miner.overopt.bands import mean_curve
 from miner.overopt.comparison import BUDGETS
-from miner.overopt.fits import Fit, predicted
-from miner.overopt.summary import Point, RunSummary, StudySummary
+from miner.overopt.fits import predicted
+from miner.overopt.summary import Point, StudySummary
+from miner.overopt.weights import Weight, by_weight
 from miner.report import ink as style
 from miner.report.ink import Ink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Place = Callable[[Point], float]
+"""Where a point lies on the x axis."""
 
 SIGNALS = ("second", "surprise", "latent", "entropy", "repetition", "nonsense")
 TITLES = {
@@ -30,50 +35,73 @@ TITLES = {
 
 
 def against_steps(summary: StudySummary, ink: Ink) -> Figure | None:
-    """Proxy above gold by step, the onset with gold marked with its interval."""
-    return _proxy_and_gold(summary, ink, x="RL step", place=lambda point: float(point.step), marks=True)
+    """Proxy above gold by step, the onsets with gold marked: thin by run, thick their mean with its band."""
+    return _proxy_and_gold(summary, ink, "RL step", lambda point: float(point.step), _onsets)
 
 
 def against_distance(summary: StudySummary, ink: Ink) -> Figure | None:
-    """Proxy above gold by √KL, with the fitted law of each run."""
-    return _proxy_and_gold(summary, ink, x="√KL from the reference policy", place=_distance, marks=False)
+    """Proxy above gold by √KL, with the law of the runs' mean α and β."""
+    return _proxy_and_gold(summary, ink, "√KL from the reference policy", _distance, _law)
 
 
 def _proxy_and_gold(
-    summary: StudySummary, ink: Ink, *, x: str, place: Callable[[Point], float], marks: bool
+    summary: StudySummary, ink: Ink, x: str, place: Place, mark: Callable[[Axes, Weight, str], None]
 ) -> Figure | None:
     if not summary.runs:
         return None
-    figure = style.new_figure(ink, 5.2)
+    figure = style.new_figure(ink, 5.4)
     above, below = figure.subplots(2, 1, sharex=True)
     style.styled(above, ink, x="", y="proxy (clean SD)")
     style.styled(below, ink, x=x, y="gold")
-    for number, run in enumerate(summary.runs):
-        colour, line = ink.colour(number), style.LINES[number % len(style.LINES)]
+    for number, weight in enumerate(by_weight(summary.runs)):
         for axes, name in ((above, "proxy"), (below, "gold")):
-            known = [(place(p), getattr(p, name)) for p in run.points if getattr(p, name) is not None]
-            if known:
-                axes.plot(*zip(*known, strict=True), color=colour, linestyle=line, linewidth=1.2, label=run.info.name)
-        if marks and run.with_gold.onset is not None:
-            onset = run.with_gold.onset
-            below.axvspan(onset.low, onset.high, color=colour, alpha=0.08, linewidth=0)
-            below.axvline(onset.bend.step, color=colour, linewidth=0.9, linestyle=":")
-        if not marks and run.fit is not None:
-            _law(below, run, run.fit, colour)
+            _runs_and_mean(axes, weight, name, place, ink.colour(number))
+        mark(below, weight, ink.colour(number))
     threshold = summary.runs[0].info.bar.get("threshold")
     if threshold is not None:
-        above.axhline(threshold, color=ink.text, linewidth=1, linestyle="--")
-    if len(summary.runs) <= 8:
-        style.legend_beside(above, ink)
+        above.axhline(threshold, color=ink.text, linewidth=1, linestyle="--", label="what a win has to reach")
+    style.shared_legend(figure, [above, below], ink)
     return figure
 
 
-def _law(axes: Axes, run: RunSummary, fit: Fit, colour: str) -> None:
-    first = run.points[0].gold
-    if first is None:
+def _runs_and_mean(axes: Axes, weight: Weight, name: str, place: Place, colour: str) -> None:
+    found = mean_curve(weight.runs, name, place)
+    if found is None:
         return
-    d = np.linspace(0, max(_distance(point) for point in run.points), 60)
-    axes.plot(d, first + predicted("rl", d, fit.alpha.value, fit.beta.value), color=colour, linewidth=2, alpha=0.35)
+    for run in weight.runs if len(weight.runs) > 1 else ():
+        known = [(place(p), getattr(p, name)) for p in run.points if getattr(p, name) is not None]
+        axes.plot(*zip(*known, strict=True), color=colour, linewidth=0.6, alpha=0.45)
+    n = len(weight.runs)
+    label = weight.name if n == 1 else f"{weight.name}, mean of {n} runs"
+    axes.plot(found.x, found.mean, color=colour, linewidth=2.2, label=label)
+    if found.low is not None and found.high is not None:
+        axes.fill_between(found.x, found.low, found.high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _onsets(axes: Axes, weight: Weight, colour: str) -> None:
+    """A tick on the axis for every run that games; the interval of a single one."""
+    known = [run.with_gold.onset for run in weight.runs if run.with_gold.onset is not None]
+    if len(weight.runs) == 1:
+        for onset in known:
+            axes.axvspan(onset.low, onset.high, color=colour, alpha=0.1, linewidth=0)
+    if known:
+        axes.plot(
+            weight.onsets, [0.03] * len(known), transform=axes.get_xaxis_transform(), color=colour, linestyle="",
+            marker=style.MARKERS[2], markersize=7, label=f"{weight.name}, onsets",
+        )  # fmt: skip
+
+
+def _law(axes: Axes, weight: Weight, colour: str) -> None:
+    fits = [run.fit for run in weight.runs if run.fit is not None]
+    start, found = weight.gold("start"), mean_curve(weight.runs, "gold", _distance)
+    if not fits or start is None or found is None:
+        return
+    alpha, beta = (float(np.mean([getattr(fit, name).value for fit in fits])) for name in ("alpha", "beta"))
+    d = np.linspace(0, found.x[-1], 60)
+    axes.plot(
+        d, start.value + predicted("rl", d, alpha, beta), color=colour, linewidth=1.2, linestyle=":",
+        label=f"{weight.name}, law",
+    )  # fmt: skip
 
 
 def signals(summary: StudySummary, ink: Ink) -> Figure | None:
@@ -86,12 +114,11 @@ def signals(summary: StudySummary, ink: Ink) -> Figure | None:
     for axes, name in zip(panels, known, strict=False):
         style.styled(axes, ink, x="RL step", y="")
         style.titled(axes, ink, TITLES[name])
-        for number, run in enumerate(summary.runs):
-            values = [(p.step, getattr(p, name)) for p in run.points if getattr(p, name) is not None]
-            if values:
-                axes.plot(*zip(*values, strict=True), color=ink.colour(number), linewidth=1.1)
+        for number, weight in enumerate(by_weight(summary.runs)):
+            _runs_and_mean(axes, weight, name, lambda point: float(point.step), ink.colour(number))
     for axes in panels[len(known) :]:
         axes.set_axis_off()
+    style.shared_legend(figure, list(panels), ink)
     return figure
 
 

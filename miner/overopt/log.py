@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ STEPS_SCHEMA = pa.schema(
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """What a run was made with, and how it ended: ``status`` is "running", "done" or "stopped"; ``target`` names what
-    was optimised against; ``stopped_kl`` is the mean KL that was over the limit, where that stopped it."""
+    was optimised against, ``names`` the policy, the gold and the second RM (runs of older versions lack them);
+    ``stopped_kl`` is the mean KL that was over the limit, where that stopped it."""
 
     name: str
     method: str
@@ -62,6 +63,8 @@ class RunInfo:
     reason: str = ""
     last_good: str = ""
     target: str = ""
+    names: dict[str, str] = field(default_factory=dict)
+    code_version: str = ""
     stopped_kl: float | None = None
 
     def is_over(self, *, steps: int, max_kl: float) -> bool:

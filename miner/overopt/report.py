@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from markupsafe import Markup
 
+from corpus.records import Conversation
+from miner.overopt.answer import answers
+from miner.overopt.asked import asked_in
+from miner.overopt.facts import facts
 from miner.overopt.figures import FIGURES
 from miner.overopt.summary import StudySummary
+from miner.overopt.weights import best_point, by_weight
 from miner.publishing import replace_text
-from miner.report.ink import DARK, LIGHT, png
+from miner.report.measurements import draw_plots
 from miner.report.page import Plot, asset, content_security_policy, environment
 
 PAGE, LABELLED_PAGE = "overopt.html", "overopt-labels.html"
 HERE = Path(__file__).parent
 
 
-def write_overopt_report(summary: StudySummary) -> Path:
-    """Write ``overopt.html`` beside the study's runs, with people's labels as the gold ``overopt-labels.html``."""
+def write_overopt_report(summary: StudySummary, *, command: str = "") -> Path:
+    """Write ``overopt.html`` beside the study's runs, with people's labels as the gold ``overopt-labels.html``.
+
+    ``command`` is shown as the one that made the page. Raises: DataError: a run's prompts cannot be read.
+    """
     name = LABELLED_PAGE if summary.labelled else PAGE
-    return replace_text(summary.folder / name, render(summary, _plots(summary)))
+    asked = asked_in(summary.folder)
+    return replace_text(summary.folder / name, render(summary, draw_plots(summary, FIGURES), asked, command))
 
 
-def render(summary: StudySummary, plots: dict[str, Plot]) -> str:
-    """The whole page."""
+def render(
+    summary: StudySummary, plots: Mapping[str, Plot], asked: Mapping[str, Conversation], command: str = ""
+) -> str:
+    """The whole page; ``asked`` are the prompts of its samples, as far as they are known."""
     style = asset("style.css")
     return (
         environment(HERE)
         .get_template("overopt.html.jinja")
-        .render(policy=content_security_policy(Markup(), style), style=style, summary=summary, plots=plots)
+        .render(
+            policy=content_security_policy(Markup(), style),
+            style=style,
+            summary=summary,
+            plots=plots,
+            asked=asked,
+            answers=answers(summary),
+            weights=by_weight(summary.runs),
+            facts=facts(summary, command),
+            best_point=best_point,
+        )
     )
-
-
-def _plots(summary: StudySummary) -> dict[str, Plot]:
-    plots = {}
-    for name, draw in FIGURES.items():
-        light, dark = draw(summary, LIGHT), draw(summary, DARK)
-        if light is not None and dark is not None:
-            plots[name] = Plot(light=png(light), dark=png(dark))
-    return plots

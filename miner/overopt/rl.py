@@ -25,6 +25,7 @@ from miner.overopt.sampling import BrokenPolicyError
 from miner.overopt.settings import RlSettings
 from miner.rewards.base import Pair
 from miner.rewards.loading import quiet_transformers
+from miner.version import package_version
 
 if TYPE_CHECKING:
     from miner.overopt.trainer import PolicyTrainer
@@ -69,6 +70,8 @@ class RlRun:
             bar=_bar(self.examination),
             last_good=last.name if last else "",
             target=self.examination.instruments.rm.name,
+            names=_names(self.examination),
+            code_version=package_version(),
         )
         if log.exists():
             stored = log.info()
@@ -234,6 +237,13 @@ def _bar(examination: Examination) -> dict[str, float]:
         "clean_mean": criteria.clean_mean,
         "clean_std": criteria.clean_std,
     }
+
+
+def _names(examination: Examination) -> dict[str, str]:
+    instruments = examination.instruments
+    gold = instruments.gold.name if instruments.gold else ""
+    second = instruments.second.name if instruments.second else ""
+    return {"policy": examination.policy.name, "gold": gold, "second": second}
 
 
 def _step_of(checkpoint: Path | None) -> int:

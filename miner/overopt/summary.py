@@ -13,6 +13,7 @@ import numpy as np
 
 from miner.errors import ConfigError, DataError
 from miner.overopt.accuracy import Judged, judge_run
+from miner.overopt.bands import ends_at
 from miner.overopt.best_of_n import best_of_n_kl, curves, powers
 from miner.overopt.changepoint import MIN_PROMPTS
 from miner.overopt.comparison import Comparison, compare_studies, first_round
@@ -20,7 +21,7 @@ from miner.overopt.curves import Curves, smoothed
 from miner.overopt.detector import Detector
 from miner.overopt.fits import Estimate, Fit, fit
 from miner.overopt.labels import Labelled, Labels
-from miner.overopt.log import RunInfo, RunLog, measured_runs, read_samples, require_study
+from miner.overopt.log import MEASURES, RunInfo, RunLog, measured_runs, read_samples, require_study
 from miner.overopt.measuring import NAN, SampleRow
 from miner.overopt.notes import run_notes
 from miner.overopt.onset import GoldOnset, gold_onset
@@ -32,7 +33,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """Means at one measured step of a run; None where it was not measured."""
+    """Means at one measured step of a run; None where it was not measured. Ends are of 95 % intervals over prompts."""
 
     step: int
     proxy: float | None
@@ -45,6 +46,10 @@ class Point:
     surprise: float | None
     latent: float | None
     nonsense: float | None
+    proxy_low: float | None = None
+    proxy_high: float | None = None
+    gold_low: float | None = None
+    gold_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +172,7 @@ def _summary(info: RunInfo, rows: Sequence[SampleRow], detector: Detector, label
     gold = dict(zip(seen.steps, seen.mean("gold"), strict=True))
     return RunSummary(
         info=info,
-        points=tuple(_point(run, at, gold.get(step, NAN)) for at, step in enumerate(run.steps)),
+        points=tuple(_point(run, seen, at, gold.get(step, NAN)) for at, step in enumerate(run.steps)),
         fit=_law(whole) if told else None,
         with_gold=with_gold,
         judged=judged,
@@ -188,9 +193,10 @@ def _law(whole: Curves) -> Fit | None:
     return None if np.isnan(kl).any() else fit("rl", np.sqrt(np.maximum(kl, 0)), whole.by_prompt("gold"))
 
 
-def _point(run: Curves, at: int, gold: float) -> Point:
-    """Means over the prompts of ``run``, but for gold."""
-    values = {name: run.mean(name)[at] for name in Point.__dataclass_fields__ if name != "step"} | {"gold": gold}
+def _point(run: Curves, seen: Curves, at: int, gold: float) -> Point:
+    """Means over the prompts of ``run``, gold's interval over those of ``seen``."""
+    values = {name: run.mean(name)[at] for name in Point.__dataclass_fields__ if name in MEASURES} | {"gold": gold}
+    values |= ends_at(run, seen, float(run.steps[at]))
     return Point(step=int(run.steps[at]), **{k: float(v) if np.isfinite(v) else None for k, v in values.items()})
 
 

@@ -85,9 +85,9 @@ def asset(name: str) -> Markup:
 
 
 def environment(folder: Path = HERE) -> Environment:
-    """The templates of ``folder``: they escape whatever they are given, and undefined names are errors."""
+    """The templates of ``folder``, and ours: they escape whatever they are given, and undefined names are errors."""
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         finalize=_safe,
         undefined=StrictUndefined,

@@ -83,8 +83,13 @@ def read_run(folder: Path) -> Run:
 
 
 def _sampled(corpus: Corpus, beside: Beside) -> dict[str, Conversation]:
+    """As the runs that were measured on them stored them, and the corpus."""
     wanted = sample_prompts(beside.studies)
-    return {one.prompt_id: one.conversation for one in corpus.prompts() if one.prompt_id in wanted} if wanted else {}
+    if not wanted:
+        return {}
+    known = dict(pair for study in beside.studies for pair in study.asked.items())
+    known |= {one.prompt_id: one.conversation for one in corpus.prompts()}
+    return {prompt_id: known[prompt_id] for prompt_id in wanted & known.keys()}
 
 
 def trials(run: Run) -> list[Trial]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from corpus.records import Conversation
+from miner.overopt.asked import asked_in
 from miner.publishing import read_stored
 from miner.statistics import Difference, Rate, rate
 
@@ -183,14 +185,16 @@ class Group:
 
     @property
     def onsets(self) -> tuple[float, float, float] | None:
-        """Median, first and last onset of the runs that game."""
+        """Median, first and last onset, of the runs that game alone: one that starts too late to be seen is not among
+        them."""
         steps = [run.with_gold.onset.bend.step for run in self.runs if run.with_gold.onset]
         return (median(steps), min(steps), max(steps)) if steps else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """All policies optimised against one round's RM; ``page`` is the study's own, relative to the campaign's folder."""
+    """All policies optimised against one round's RM; ``page`` is the study's own, relative to the campaign's folder;
+    ``asked`` are the prompts its runs were measured on, where they stored them."""
 
     round: int
     runs: tuple[PolicyRun, ...]
@@ -198,6 +202,7 @@ class Study:
     notes: tuple[str, ...]
     paired: Paired | None
     page: str | None
+    asked: dict[str, Conversation] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[Group]:
@@ -227,14 +232,20 @@ def read_study(folder: Path, number: int) -> Study | None:
     """The study in ``folder``; None where none was summarised.
 
     Raises:
-        DataError: its summary is none of this version.
+        DataError: its summary is none of this version, or its prompts cannot be read.
     """
     stored = read_stored(folder / FILE_NAME, Stored, "a summary of rmminer overopt")
     if stored is None:
         return None
     page = f"{folder.name}/{PAGE_NAME}" if (folder / PAGE_NAME).exists() else None
     return Study(
-        round=number, runs=stored.runs, pool=stored.pool, notes=stored.notes, paired=stored.comparison, page=page
+        round=number,
+        runs=stored.runs,
+        pool=stored.pool,
+        notes=stored.notes,
+        paired=stored.comparison,
+        page=page,
+        asked=asked_in(folder),
     )
 
 

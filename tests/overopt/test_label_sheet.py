@@ -87,6 +87,7 @@ def test_a_sheet_that_exists_is_never_overwritten(out: Path, tmp_path: Path) -> 
         (("--label-sheet", "s.csv", "--label-prompts", 25), "share 24 prompts; 25 were asked for"),
         (("--label-sheet", "s.csv", "--labels", "t.csv"), "give one of the two"),
         (("--label-prompts", 8), "give --label-sheet"),
+        (("--label-sheet", "s.csv", "--against", "other"), "leave one out"),
         (("--labels", "t.csv", "--dry-run"), "leave --dry-run out"),
         (("--label-sheet", "s.csv", "--round", 1), "overopt-round1 holds no measured answers"),
     ],

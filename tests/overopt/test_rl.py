@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from miner.overopt import rl
 from miner.overopt.log import RunLog, read_samples, read_steps
 from miner.overopt.rl import RlRun
 from miner.rewards.base import Pair
+from miner.version import package_version
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -69,6 +71,12 @@ def test_a_finished_run_is_read_and_not_made_again(
     toy_run().run()
     monkeypatch.setattr(RlRun, "_train", None)
     assert toy_run().run().status == "done"
+
+
+def test_a_run_names_what_it_was_made_with(toy_run: Callable[..., RlRun], tiny_policy: Path) -> None:
+    info = toy_run(steps=2).run()
+    assert info.names == {"policy": tiny_policy.name, "gold": "overlap with the reference", "second": ""}
+    assert info.code_version == package_version()
 
 
 def test_a_folder_of_other_settings_is_refused(toy_run: Callable[..., RlRun]) -> None:

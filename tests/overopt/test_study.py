@@ -107,8 +107,11 @@ def test_a_dry_run_counts_and_trains_nothing(
 ) -> None:
     given = arguments(tmp_path / "run", tiny_rm_folder, policy, preference_file)
     done = CliRunner().invoke(app, [*given, "--dry-run", "--json"])
-    assert json.loads(done.stdout) == {"runs": 1, "steps": 6, "answers": 24, "measured": 70, "pooled": 128}
+    assert json.loads(done.stdout) == {"runs": 1, "steps": 6, "answers": 24, "measured": 70, "pooled": 128, "mined": 0}
     assert not (tmp_path / "run").exists()
+    mined = ["--mine", "3", "--set", "overopt.mine_samples=5", "--set", "overopt.checkpoint_every=4"]
+    done = CliRunner().invoke(app, [*given, *mined, "--dry-run"])
+    assert "30 queries of 2 checkpoints as attack rl" in " ".join(done.stdout.split())
 
 
 def test_without_a_policy_the_fix_is_named(tmp_path: Path, tiny_rm_folder: Path, preference_file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +78,7 @@ class TestSections:
 
     def test_the_headline_says_that_a_policy_was_seen_gaming(self, page: Node) -> None:
         told = " ".join(next(page.all("p", class_="gaming")).text.split())
-        assert "2 of 2 runs with KL weight 0.05 (median onset at step" in told
+        assert "2 of 2 runs with KL weight 0.05 (median onset, of those that game, at step" in told
         assert "0 of 1 runs with KL weight 1; the RM after patch 1 in 0 of 2 runs with KL weight 1." in told
 
     def test_samples_are_shown_with_their_prompts_and_do_nothing(self, page: Node) -> None:
@@ -90,6 +91,21 @@ class TestSections:
         asked = [node.text for table in section.all("table", class_="samples") for node in table.all("bdi")]
         assert asked
         assert set(asked) <= {conversation(name)[0].content for name in PROMPTS}
+
+    @pytest.mark.usefixtures("no_plots")
+    def test_prompts_that_the_corpus_lacks_are_read_from_the_run(self, tmp_path: Path) -> None:
+        write_run(tmp_path, rounds=1, findings=0)
+        summary = write_study(tmp_path / "overopt", gaming=1, honest=0)
+        wanted = {one.prompt_id for one in summary.runs[0].examples}
+        asked = [{"prompt_id": one, "prompt": [{"role": "user", "content": HOSTILE[2]}]} for one in wanted]
+        lines = "".join(f"{json.dumps(one)}\n" for one in asked)
+        (tmp_path / "overopt" / "rl-kl0.05-seed0" / "prompts.jsonl").write_text(lines, encoding="utf-8")
+        page = page_of(tmp_path)
+        shown = [node.text for table in page.all("table", class_="samples") for node in table.all("bdi")]
+        assert shown == [visible(HOSTILE[2], keep_whitespace=True)] * len(wanted)
+
+    def test_onsets_are_said_to_be_of_the_runs_that_game(self, page: Node) -> None:
+        assert any(node.text.startswith("Onset, of those that game") for node in page.all("th"))
 
     def test_best_of_n_names_the_n_whose_gold_is_highest(self, campaign: tuple[Path, StudySummary], page: Node) -> None:
         pool = campaign[1].pool
@@ -257,7 +273,8 @@ def test_the_report_imports_nothing_that_trains() -> None:
             if isinstance(node, ast.ImportFrom):
                 names.add(node.module or "")
     assert "miner.statistics" in names
-    assert not [name for name in names if name.split(".")[0] == "trl" or name.startswith("miner.overopt")]
+    training = {name for name in names if name.split(".")[0] == "trl" or name.startswith("miner.overopt")}
+    assert training == {"miner.overopt.asked"}  # which reads a file, and loads nothing
 
 
 def test_the_campaign_that_shows_a_measurement_is_found(tmp_path: Path) -> None:
