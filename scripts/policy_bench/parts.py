@@ -7,19 +7,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from miner.diversity.checkpoints import evenly
+from miner.diversity.run_checkpoints import read_run
+from miner.diversity.sampling import SamplePlan
 from miner.errors import ConfigError
 from miner.evaluation import clean_outcomes
+from miner.gap.series import measure_series
+from miner.gold import JudgedGold, OverlapGold
 from miner.overopt.comparison import compare_studies
 from miner.overopt.detector import Detector
+from miner.overopt.figures import against_steps
+from miner.overopt.rl import checkpoints_of
 from miner.overopt.summary import summarise_run, summarise_study
+from miner.report.ink import LIGHT, png
 from miner.rewards.base import Pair
 from miner.statistics import rate
+from miner.world import spread
 from policy_bench.collapse import collapse
 from policy_bench.onsets import onset
 from policy_bench.runs import CHECKPOINTED, MIXES, Bench, specs, stored
 from policy_bench.speed import speed
 
-__all__ = ["best_of_n", "collapse", "compared", "curves_shown", "onset", "runs", "second_rm", "speed"]
+__all__ = ["best_of_n", "collapse", "compared", "curves_shown", "draw", "gap", "onset", "runs", "second_rm", "speed"]
 
 
 def runs(bench: Bench, seconds: float, shard: tuple[int, int]) -> dict[str, Any]:
@@ -57,6 +66,13 @@ def curves_shown(folder: Path, *, quick: bool) -> dict[str, Any]:
     return groups
 
 
+def draw(folder: Path, plots: Path) -> None:
+    """Proxy and gold of the runs against docs world's RM, for the README."""
+    figure = against_steps(summarise_study(folder / "encoder"), LIGHT)
+    if figure is not None:
+        (plots / "overopt.png").write_bytes(png(figure))
+
+
 def compared(folder: Path) -> dict[str, Any]:
     """Runs against the patched RM, and against mixes of RMs, each beside the same policy's run against docs world's."""
     found: dict[str, Any] = {}
@@ -88,3 +104,27 @@ def best_of_n(bench: Bench) -> dict[str, Any]:
     study.pools(n=128 if bench.quick else 1024, prompts=8)
     pool = summarise_study(study.folder).pool
     return asdict(pool) if pool else {}
+
+
+def gap(bench: Bench) -> dict[str, Any]:
+    """What docs world's RM's pick of 64 is worth along the first run to the collapse, near-gold told the checks'
+    verdicts."""
+    study = bench.study("collapse")
+    runs = [path.parent for path in sorted(study.folder.glob("*/run.json")) if checkpoints_of(path.parent)]
+    if not runs:
+        return {}
+    found = measure_series(
+        bench.campaign.rm(0),
+        evenly(read_run(runs[0], start=study.policy_source), 3 if bench.quick else 6),
+        spread(bench.campaign.world.by_split["held_out"], 12 if bench.quick else 64, seed=1),
+        SamplePlan(n=16 if bench.quick else 64, max_new_tokens=study.settings.max_new_tokens),
+        JudgedGold(gold=OverlapGold(), judge=bench.campaign.judge),
+        folder=bench.out / "gap",
+        device="cpu",
+        observer=bench.observer,
+    )
+    kept = [
+        asdict(one) | {"curve": [asdict(point) for point in one.curve[:: len(one.curve) - 1]]}
+        for one in found.selections
+    ]
+    return {"run": runs[0].name, "checkpoints": kept, "notes": found.notes}
