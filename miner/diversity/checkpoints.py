@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from miner.diversity.policy import Source
 from miner.diversity.writings import read_texts
 from miner.errors import ConfigError, DataError
+
+T = TypeVar("T")
 
 
 def read_checkpoints(path: Path, *, samples: int, seed: int) -> list[Source]:
@@ -34,7 +36,7 @@ def read_checkpoints(path: Path, *, samples: int, seed: int) -> list[Source]:
     return found
 
 
-def evenly(sources: Sequence[Source], at_most: int | None) -> list[Source]:
+def evenly(sources: Sequence[T], at_most: int | None) -> list[T]:
     """At most so many of them (None: all), evenly spaced, the first and the last always.
 
     Raises:

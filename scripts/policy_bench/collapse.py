@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from corpus.records import Prompt
+from miner.diversity.checkpoints import evenly
 from miner.language_models import load_language_model
 from miner.overopt.measuring import decoding
 from miner.overopt.rl import checkpoints_of
@@ -23,14 +24,16 @@ from miner.world import spread
 from policy_bench.runs import Bench
 
 SAMPLES = 64
+SHOWN = 4  # checkpoints of each run
 ASKED, REACHED = 12, 96  # prompts to pick a response on, and others to try it on
 
 
 def collapse(bench: Bench) -> dict[str, Any]:
-    """Every run to the collapse, at each of its checkpoints."""
+    """Every run to the collapse, at a few of its checkpoints."""
     study, found = bench.study("collapse"), {}
     for run in sorted(study.folder.glob("*/run.json")):
-        for step, policy in checkpoints_of(run.parent).items():
+        checkpoints = list(checkpoints_of(run.parent).items())
+        for step, policy in evenly(checkpoints, SHOWN):
             found[f"{run.parent.name}, step {step}"] = _measured(study, policy, quick=bench.quick)
     return found
 
@@ -53,25 +56,28 @@ def _measured(study: Study, place: Path, *, quick: bool) -> dict[str, Any]:
     rewards = _rewards(study, repeated, texts.ravel().tolist()).reshape(texts.shape)
     picks = rewards.argmax(1)
     best = [(float(row[at]), str(said[at])) for row, said, at in zip(rewards, texts, picks, strict=True)]
-    convicted = np.array(study.instruments.nonsense(asked, [text for _, text in best]))
-    everywhere = _everywhere(study, asked, texts)
+    over = [r >= study.criteria.threshold for r, _ in best]
+    verdicts = study.instruments.nonsense(asked, [text for _, text in best])
+    convicted = [v == 1.0 for v, wins in zip(verdicts, over, strict=True) if wins]
+    everywhere = _everywhere(study, asked, [text for _, text in best])
     return {
         "percentile": {
             "mean sample": _percentile(clean, float(rewards.mean())),
             f"best of {SAMPLES}, median prompt": _percentile(clean, float(np.median([r for r, _ in best]))),
         },
-        f"best of {SAMPLES} over the bar": asdict(rate([r >= study.criteria.threshold for r, _ in best])),
-        "of them certified nonsense": float(np.nanmean(convicted)) if not np.isnan(convicted).all() else None,
+        "mean sample certified nonsense": float(np.nanmean(study.instruments.nonsense(asked, texts[:, 0].tolist()))),
+        f"best of {SAMPLES} over the bar": asdict(rate(over)),
+        "of them certified nonsense": asdict(rate(convicted)) if convicted else None,
         "samples": [{"reward": r, "response": t} for r, t in sorted(best, reverse=True)[:4]],
         "one response on other prompts": _reach(study, others, everywhere, clean),
     }
 
 
-def _everywhere(study: Study, prompts: Sequence[Prompt], texts: npt.NDArray[Any]) -> str:
-    """Of the first few prompts' samples the response with the best mean reward over all of ``prompts``."""
-    candidates = sorted(set(texts[:4].ravel().tolist()))
-    rewards = np.array([_rewards(study, prompts, [text] * len(prompts)).mean() for text in candidates])
-    return candidates[int(rewards.argmax())]
+def _everywhere(study: Study, prompts: Sequence[Prompt], best: Sequence[str]) -> str:
+    """Of the prompts' best samples the one with the highest mean reward over all of ``prompts``."""
+    candidates = sorted(set(best))
+    rewards = [float(_rewards(study, prompts, [text] * len(prompts)).mean()) for text in candidates]
+    return candidates[int(np.argmax(rewards))]
 
 
 def _reach(study: Study, prompts: Sequence[Prompt], response: str, clean: npt.NDArray[np.float64]) -> dict[str, Any]:

@@ -115,8 +115,8 @@ def gap(bench: Bench) -> dict[str, Any]:
         return {}
     found = measure_series(
         bench.campaign.rm(0),
-        evenly(read_run(runs[0], start=study.policy_source), 3 if bench.quick else 6),
-        spread(bench.campaign.world.by_split["held_out"], 12 if bench.quick else 64, seed=1),
+        evenly(read_run(runs[0], start=study.policy_source), 3 if bench.quick else 5),
+        spread(bench.campaign.world.by_split["held_out"], 12 if bench.quick else 40, seed=1),
         SamplePlan(n=16 if bench.quick else 64, max_new_tokens=study.settings.max_new_tokens),
         JudgedGold(gold=OverlapGold(), judge=bench.campaign.judge),
         folder=bench.out / "gap",
