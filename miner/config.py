@@ -165,7 +165,8 @@ class OveroptSection(Section):
 
     ``gold`` and ``second`` are "docs" (docs world's own), an RM (folder, hub id, address, campaign file), several
     joined by commas (their mean), or "none"; left out, docs world's own where the world is that, else none. ``target``
-    is optimised instead of the RM alone: "less" is RM − ``weight`` · second, "mean", "min" and "variance" mix the two.
+    is optimised instead of the RM alone: "mean", "min" and "variance" (mean − ``weight`` · variance) mix the RM with
+    ``members`` (RMs as ``gold`` names them), "less" is RM − ``weight`` · the one member; left out, ``second`` is it.
     Every checkpoint is turned on ``mine`` train prompts as attack ``rl``, best of ``mine_samples``.
     """
 
@@ -188,6 +189,7 @@ class OveroptSection(Section):
     gold: str | None = None
     second: str | None = None
     target: Literal["rm", "less", "mean", "min", "variance"] = "rm"
+    members: tuple[str, ...] = ()
     weight: float = Field(0.5, ge=0)
     pool: int = Field(1024, ge=2)
     pool_prompts: int = Field(16, ge=1)

@@ -115,11 +115,16 @@ def open_study(config: CampaignConfig, round_number: int, *, observer: Observer)
         gold = None if rm is None else RewardGold(rm=rm)
     target: Scorer = campaign.rm(round_number)
     if section.target != "rm":
-        if second is None:
-            raise ConfigError(f"target {section.target!r} mixes the RM with an independent one: give --second")
+        others = [open_scorer(one, config, observer) for one in section.members] or [second]
+        if None in others:
+            raise ConfigError(
+                f"target {section.target!r} mixes the RM with others: give overopt.members=['RM', …], or --second"
+            )
         calibration, quantile = campaign.world.by_split["calibration"], config.criteria.quantile
-        members = tuple((one, standing(one, calibration, quantile)) for one in (target, second))
-        target = Ensemble(members=members, mix=section.target, weight=section.weight)
+        members = [(one, standing(one, calibration, quantile)) for one in (target, *others) if one is not None]
+        target = Ensemble(members=tuple(members), mix=section.target, weight=section.weight)
+    elif section.members:
+        raise ConfigError('overopt.members are mixed into the target: give overopt.target="mean", "min" or "variance"')
     return Study(
         campaign=campaign,
         policy_source=policy,

@@ -81,16 +81,16 @@ def specs(*, quick: bool) -> list[Spec]:
         return [Spec(target=target, kl=kl, seed=seed, tuning=seed < tuning) for seed in range(n)]
 
     mixed = _interleaved(
-        some("encoder", WEAK, 9, tuning=3),
-        some("encoder", STRONG, 6, tuning=1),
+        some("encoder", WEAK, 8, tuning=3),
+        some("encoder", STRONG, 3, tuning=1),
         some("patched", WEAK, 6),
         some("collapse", WEAK, 3),
-        some("lexical", WEAK, 4, tuning=1),
-        some("lexical", STRONG, 5, tuning=1),
-        some("encoder", NONE, 4, tuning=1),
+        some("lexical", WEAK, 3, tuning=1),
+        some("lexical", STRONG, 4, tuning=1),
+        some("encoder", NONE, 3, tuning=1),
         some("length-biased", WEAK, 4),
-        some("encoder-1", WEAK, 4),
-        some("encoder-1", STRONG, 3),
+        some("encoder-1", WEAK, 3),
+        some("encoder-1", STRONG, 2),
         *(some(mix, WEAK, 3) for mix in MIXES),
     )
     return mixed[:4] if quick else mixed

@@ -190,3 +190,24 @@ def test_mining_that_breaks_off_leaves_the_campaign_file_as_it_was(
     with pytest.raises(KeyboardInterrupt):
         mine_checkpoints(config, checkpoints_of(out / "overopt" / run_name(0.1, 0)), n=4, prompts=2, max_new_tokens=6)
     assert (out / "campaign.toml").read_bytes() == before
+
+
+def test_a_mix_of_several_rms_is_the_target(
+    tmp_path: Path, tiny_rm_folder: Path, policy: Path, preference_file: Path
+) -> None:
+    from miner.config import read_config
+    from miner.overopt.ensemble import Ensemble
+    from miner.overopt.studio import open_study
+    from miner.progress import Silent
+
+    given = arguments(tmp_path / "run", tiny_rm_folder, policy, preference_file)
+    asked = ["--set", 'overopt.target="variance"', "--set", f"overopt.members=['{tiny_rm_folder}','{tiny_rm_folder}']"]
+    assert CliRunner().invoke(app, [*given, *asked, "--method", "bon"]).exit_code == 0
+    config = read_config(tmp_path / "run" / "campaign.toml", {"out": str(tmp_path / "run")})
+    target = open_study(config, 0, observer=Silent()).target
+    assert isinstance(target, Ensemble)
+    assert (len(target.members), target.mix) == (3, "variance")
+    given = arguments(tmp_path / "other", tiny_rm_folder, policy, preference_file)
+    unmixed = CliRunner().invoke(app, [*given, *asked[2:]])
+    assert isinstance(unmixed.exception, ConfigError)
+    assert "mixed into the target" in str(unmixed.exception)
