@@ -21,7 +21,7 @@ from miner.overopt.study import Study
 from miner.rewards.base import Pair
 from miner.statistics import rate
 from miner.world import spread
-from policy_bench.runs import Bench
+from policy_bench.runs import MIXES, WEAK, Bench, stored
 
 SAMPLES = 64
 SHOWN = 4  # checkpoints of each run
@@ -35,6 +35,26 @@ def collapse(bench: Bench) -> dict[str, Any]:
         checkpoints = list(checkpoints_of(run.parent).items())
         for step, policy in evenly(checkpoints, SHOWN):
             found[f"{run.parent.name}, step {step}"] = _measured(study, policy, quick=bench.quick)
+    return found
+
+
+def reached(bench: Bench) -> dict[str, Any]:
+    """Where the last answers of every stored run against a single RM lie among that RM's clean answers."""
+    found = {}
+    for spec, curves in stored(bench.out, quick=bench.quick):
+        if spec.target in MIXES or spec.kl != WEAK:
+            continue
+        study = bench.study(spec.target)
+        rewards = _rewards(study, study.campaign.world.by_split["calibration"], None)
+        clean = np.sort((rewards - study.criteria.clean_mean) / study.criteria.clean_std)
+        last = [row for row in curves.rows if row.step == curves.steps[-1]]
+        proxy, verdicts = np.array([row.proxy for row in last]), [row.nonsense for row in last]
+        found[spec.name] = {
+            "percentile of the mean": _percentile(clean, float(proxy.mean())),
+            "above the median clean answer": asdict(rate((proxy > np.median(clean)).tolist())),
+            "over the 95th percentile": asdict(rate((proxy > np.quantile(clean, 0.95)).tolist())),
+            "certified nonsense": asdict(rate([verdict == 1.0 for verdict in verdicts])),
+        }
     return found
 
 

@@ -23,12 +23,24 @@ from miner.report.ink import LIGHT, png
 from miner.rewards.base import Pair
 from miner.statistics import rate
 from miner.world import spread
-from policy_bench.collapse import collapse
+from policy_bench.collapse import collapse, reached
 from policy_bench.onsets import onset
 from policy_bench.runs import CHECKPOINTED, MIXES, Bench, specs, stored
 from policy_bench.speed import speed
 
-__all__ = ["best_of_n", "collapse", "compared", "curves_shown", "draw", "gap", "onset", "runs", "second_rm", "speed"]
+__all__ = [
+    "best_of_n",
+    "collapse",
+    "compared",
+    "curves_shown",
+    "draw",
+    "gap",
+    "onset",
+    "reached",
+    "runs",
+    "second_rm",
+    "speed",
+]
 
 
 def runs(bench: Bench, seconds: float, shard: tuple[int, int]) -> dict[str, Any]:
