@@ -199,7 +199,7 @@ def test_a_spent_ceiling_stops_cleanly_and_a_new_allowance_goes_on(
     relay: Faulty, preference_file: Path, tmp_path: Path, whole: dict[str, Any]
 ) -> None:
     out, runs = tmp_path / "run", 0
-    given = config(relay.url, preference_file, out, max_requests=200)
+    given = config(relay.url, preference_file, out, max_requests=150)
     while True:
         runs += 1
         assert runs < 20
@@ -207,7 +207,7 @@ def test_a_spent_ceiling_stops_cleanly_and_a_new_allowance_goes_on(
         with contextlib.suppress(SpentError):
             Campaign(given).mine(0)
             break
-        assert len(relay.seen) == 200
+        assert len(relay.seen) == 150
     assert runs > 1
     assert errors(out) == []
     assert rows(out) == whole
