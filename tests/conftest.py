@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from vocabularies import train_wordpiece
 
 settings.register_profile("shared-machine", deadline=None)  # a slow machine is no failure
 settings.load_profile("shared-machine")
@@ -56,17 +57,14 @@ def preference_file(docs_world: Any, tmp_path_factory: pytest.TempPathFactory) -
 def tiny_rm_folder(docs_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer BERT with random weights and a head scaled so that rewards spread."""
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    backend.train_from_iterator(
-        docs_world.sentences("train"),
-        trainers.WordPieceTrainer(vocab_size=800, special_tokens=special, show_progress=False),
-    )
+    train_wordpiece(backend, docs_world.sentences("train"), special, size=800)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

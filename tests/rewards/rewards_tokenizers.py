@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
+from vocabularies import train_wordpiece
 
 SENTENCES = [
     "Return the file descriptor of the given directory, following symbolic links.",
@@ -52,10 +53,7 @@ def wordpiece(specials: list[str]) -> Tokenizer:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=500, special_tokens=specials, initial_alphabet=ALPHABET, show_progress=False
-    )
-    tokenizer.train_from_iterator(SENTENCES * 3, trainer)
+    train_wordpiece(tokenizer, SENTENCES, specials, size=500, alphabet=ALPHABET)
     vocabulary = tokenizer.get_vocab()
     vocabulary |= {piece: len(vocabulary) + n for n, piece in enumerate(("[unused1]", "[unused2]"))}
     tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
