@@ -61,10 +61,7 @@ def diversity(
             show_default=False,
         ),
     ] = None,
-    at_most: Annotated[
-        int | None,
-        typer.Option(help="Checkpoints to measure, evenly spaced, first and last always.", min=2, show_default=False),
-    ] = None,
+    at_most: o.AtMost = None,
     embedding: Annotated[
         str | None, typer.Option(help="Sentence embedding: folder or hub id. MiniLM unless named.", show_default=False)
     ] = None,
@@ -76,9 +73,7 @@ def diversity(
     reference_lm: o.ReferenceLm = None,
     prompts: Annotated[int, typer.Option(help="Prompts to ask.", min=1)] = 64,
     samples: Annotated[int, typer.Option(help="Samples of each prompt.", min=1)] = 16,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(help="Longest response, in tokens. 48, or the run's.", min=1, show_default=False)
-    ] = None,
+    max_new_tokens: o.MaxNewTokens = None,
     temperature: Annotated[float, typer.Option(help="Of the samples; entropies are at 1.")] = 1.0,
     mode_distance: Annotated[float, typer.Option(help="Cosine distance at which modes are cut.", min=0, max=2)] = 0.6,
     off_mode_tokens: Annotated[int, typer.Option(help="Words forced in the attractor test; 0: none.", min=0)] = 5,

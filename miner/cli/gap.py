@@ -49,10 +49,7 @@ def gap(
             show_default=False,
         ),
     ] = None,
-    at_most: Annotated[
-        int | None,
-        typer.Option(help="Checkpoints to measure, evenly spaced, first and last always.", min=2, show_default=False),
-    ] = None,
+    at_most: o.AtMost = None,
     folder: Annotated[
         str,
         typer.Option(
@@ -68,9 +65,7 @@ def gap(
     ] = None,
     prompts: Annotated[int, typer.Option(help="Prompts to ask (0: facts alone).", min=0)] = 64,
     samples: Annotated[int, typer.Option(help="Samples of each prompt to choose from.", min=2)] = 64,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(help="Longest response, in tokens. 48, or the run's.", min=1, show_default=False)
-    ] = None,
+    max_new_tokens: o.MaxNewTokens = None,
     temperature: Annotated[float, typer.Option(help="Of the samples.")] = 1.0,
     seed: o.Seed = None,
     device: o.Device = None,

@@ -19,6 +19,13 @@ Seed = Annotated[int | None, typer.Option(help="Seed of every random choice.", s
 Rm = Annotated[str | None, typer.Option(help="Reward model: folder, hub id, or http(s) address.", show_default=False)]
 Data = Annotated[str | None, typer.Option(help="Preference data, or 'docs'.", show_default=False)]
 Policy = Annotated[str | None, typer.Option(help="Policy for best_of_n: folder or hub id.", show_default=False)]
+AtMost = Annotated[
+    int | None,
+    typer.Option(help="Checkpoints to measure, evenly spaced, first and last always.", min=2, show_default=False),
+]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(help="Longest response, in tokens. 48, or the run's.", min=1, show_default=False)
+]
 GoldRm = Annotated[
     str | None,
     typer.Option(

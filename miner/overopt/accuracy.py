@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,11 +79,6 @@ class Accuracy:
     median_width: float | None
     median_lead: float | None
     undecided: int
-
-
-def judge_runs(runs: Mapping[str, Curves], detector: Detector, *, seed: int = 0) -> Accuracy:
-    """The detector on every run, beside gold."""
-    return summarise([judge_run(name, curves, detector, seed=seed) for name, curves in runs.items()])
 
 
 def judge_run(

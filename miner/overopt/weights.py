@@ -15,8 +15,6 @@ from miner.statistics import Rate, rate
 if TYPE_CHECKING:
     from miner.overopt.summary import Point, RunSummary
 
-MOMENTS = ("start", "best", "end")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
@@ -82,7 +80,8 @@ class Weight:
         return max((run.points[-1].step for run in self.runs if run.points), default=0)
 
     def gold(self, moment: str) -> Spread | None:
-        """The mean over runs of gold at one of ``MOMENTS``; the best step is chosen on the prompts it is read off."""
+        """The mean over runs of gold at the "start", the "best" step or the "end"; the best is chosen on the prompts it
+        is read off."""
         points = [_at(run, moment) for run in self.runs]
         values = [point.gold for point in points if point is not None and point.gold is not None]
         if not values:

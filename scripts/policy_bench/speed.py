@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def speed(bench: Bench) -> dict[str, Any]:
             n = sum(way() for _ in range(4))
             if turn:
                 tokens[name].append(n / (time.process_time() - started))
-    steps = {"ours": [], "plain TRL": []}  # type: ignore[var-annotated]
+    steps: dict[str, list[float]] = {"ours": [], "plain TRL": []}
     for _ in range(2 if bench.quick else 3):
         for name in steps:
             steps[name].append(_steps_per_minute(bench, plain=name == "plain TRL"))
@@ -73,24 +74,21 @@ def _steps_per_minute(bench: Bench, *, plain: bool, steps: int = 8) -> float:
     from miner.overopt.trainer import PolicyTrainer
 
     study = bench.study("encoder")
-    own = PolicyTrainer._generate_single_turn
     times: list[float] = []
 
     def timed(self: Any, *rest: Any, **named: Any) -> Any:
         times.append(time.process_time())
         return RLOOTrainer.training_step(self, *rest, **named)
 
-    PolicyTrainer.training_step = timed  # type: ignore[method-assign]
-    if plain:
-        PolicyTrainer._generate_single_turn = RLOOTrainer._generate_single_turn  # type: ignore[method-assign]
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            quiet = replace(
-                study.settings, steps=steps, eval_every=64, checkpoint_every=64, eval_prompts=8, min_new_tokens=0,
-                max_new_tokens=32,
-            )  # fmt: skip
-            replace(study, settings=quiet, place=Path(scratch)).run(kl=0.01, seed=0)
-    finally:
-        PolicyTrainer._generate_single_turn = own  # type: ignore[method-assign]
-        del PolicyTrainer.training_step
+    generation = (RLOOTrainer if plain else PolicyTrainer)._generate_single_turn
+    with (
+        patch.object(PolicyTrainer, "training_step", timed),
+        patch.object(PolicyTrainer, "_generate_single_turn", generation),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        quiet = replace(
+            study.settings, steps=steps, eval_every=64, checkpoint_every=64, eval_prompts=8, min_new_tokens=0,
+            max_new_tokens=32,
+        )  # fmt: skip
+        replace(study, settings=quiet, place=Path(scratch)).run(kl=0.01, seed=0)
     return 60 * (len(times) - 3) / (times[-1] - times[2])
