@@ -25,6 +25,7 @@ from miner.statistics import rate
 from miner.world import spread
 from policy_bench.collapse import collapse, reached
 from policy_bench.onsets import onset
+from policy_bench.planted import planted
 from policy_bench.runs import CHECKPOINTED, MIXES, Bench, specs, stored
 from policy_bench.speed import speed
 
@@ -36,6 +37,7 @@ __all__ = [
     "draw",
     "gap",
     "onset",
+    "planted",
     "reached",
     "runs",
     "second_rm",

@@ -1,0 +1,53 @@
+"""The onset with gold on made-up curves whose truth is known: how often noise is called gaming, and how well a planted
+bend is placed. Needs no model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from miner.overopt.curves import Curves
+from miner.overopt.measuring import NAN, SampleRow
+from miner.overopt.onset import gold_onset
+from miner.statistics import rate
+
+EVERY, PROMPTS = 4, 48  # as in the stored runs
+WIDTH = 24  # steps from the bend until gold is gone
+NOISE = 0.07  # of one answer's gold, standard deviation
+BENDS = (10, 14, 22, 30, 40)
+
+
+def planted(*, runs: int) -> dict[str, Any]:
+    """Shares of ``runs`` flat curves called gaming, short and long; of planted bends those inside their interval."""
+    rng = np.random.default_rng(0)
+    flat = {n: [bool(gold_onset(_run(None, n, rng)).games) for _ in range(runs)] for n in (19, 51)}
+    found: dict[str, Any] = {f"flat gold games, {n} measurements": asdict(rate(games)) for n, games in flat.items()}
+    for at in BENDS:
+        onsets = [told.onset for told in (gold_onset(_run(at, 19, rng)) for _ in range(runs)) if told.onset is not None]
+        found[f"bend at {at}"] = {
+            "placed": len(onsets),
+            "mean": float(np.mean([one.bend.step for one in onsets])),
+            "covered": asdict(rate([one.low <= at <= one.high for one in onsets])),
+        }
+    return found
+
+
+def _run(at: int | None, n_steps: int, rng: np.random.Generator) -> Curves:
+    """Proxy rises by two and gold is lost over ``WIDTH`` steps from ``at``; neither does with None."""
+    steps, own = EVERY * np.arange(n_steps), 0.3 * rng.normal(size=PROMPTS)
+    lost = np.zeros(n_steps) if at is None else np.clip((steps - at) / WIDTH, 0, 1)
+    gold = np.maximum(0, 0.08 * (1 - lost) + NOISE * rng.normal(size=(PROMPTS, n_steps)))
+    proxy = 0.004 * steps + 2 * lost + own[:, None] + 0.5 * rng.normal(size=(PROMPTS, n_steps))
+    return Curves(
+        [
+            SampleRow(
+                step=int(step), prompt_id=f"{prompt:02d}", response="", proxy=proxy[prompt, k], gold=gold[prompt, k],
+                second=NAN, kl=float(step), entropy=NAN, length=NAN, repetition=NAN, surprise=NAN, latent=NAN,
+                nonsense=NAN,
+            )
+            for k, step in enumerate(steps)
+            for prompt in range(PROMPTS)
+        ]
+    )  # fmt: skip
