@@ -152,6 +152,20 @@ def resampled_means(values: Floats, *, groups: Sequence[Hashable] | None = None,
     return _resampled_means(sums, counts, seed)
 
 
+def student_interval(values: Floats) -> tuple[Floats, Floats]:
+    """Student's interval of each column's mean over the rows that are not NaN: for a few runs, of which a bootstrap
+    would span little more than the runs themselves.
+
+    ``values`` has shape (n, n_columns); each end (n_columns,), NaN where fewer than two rows are known.
+    """
+    n = np.isfinite(values).sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.nansum(values, 0) / n
+        deviation = np.sqrt(np.nansum((values - mean) ** 2, 0) / (n - 1))
+        half = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(n)
+    return mean - half, mean + half
+
+
 def median_cost(costs: Sequence[float], budget: int) -> MedianCost:
     """The median of ``costs``, those without a find given as infinite; the interval is that of order statistics.
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from miner.overopt.curves import Curves
+from miner.statistics import student_interval
 
 if TYPE_CHECKING:
     from miner.overopt.summary import Point, RunSummary
@@ -32,16 +32,6 @@ class Band:
     high: Floats | None
 
 
-def mean_interval(values: Floats) -> tuple[Floats, Floats]:
-    """Ends of the 95 % interval of each column's mean (Student's t over rows); NaN where fewer than two are known."""
-    n = np.isfinite(values).sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.nansum(values, 0) / n
-        deviation = np.sqrt(np.nansum((values - mean) ** 2, 0) / (n - 1))
-        half = stats.t.ppf(0.975, np.maximum(n - 1, 1)) * deviation / np.sqrt(n)
-    return mean - half, mean + half
-
-
 def ends_at(run: Curves, gold: Curves, step: float) -> dict[str, float]:
     """The interval ends over prompts at one measured step, by the name of their field in ``Point``; ``gold`` holds the
     prompts whose gold is told. NaN where there is none."""
@@ -49,7 +39,7 @@ def ends_at(run: Curves, gold: Curves, step: float) -> dict[str, float]:
     for name in BANDED:
         curves = gold if name == "gold" else run
         for end, value in zip(
-            ("low", "high"), mean_interval(curves.by_prompt(name)[:, curves.steps == step]), strict=True
+            ("low", "high"), student_interval(curves.by_prompt(name)[:, curves.steps == step]), strict=True
         ):
             found[f"{name}_{end}"] = float(value[0]) if value.size else math.nan
     return found
@@ -72,7 +62,7 @@ def mean_curve(runs: Sequence[RunSummary], name: str, place: Callable[[Point], f
     curves = np.array([_read(points, name, at, x) for points, at in zip(known, places, strict=True)])
     low = high = None
     if len(known) >= ENOUGH:
-        low, high = mean_interval(curves)
+        low, high = student_interval(curves)
     elif len(known) == 1 and getattr(known[0][0], f"{name}_low", None) is not None:
         low, high = (_read(known[0], f"{name}_{end}", places[0], x) for end in ("low", "high"))
     return Band(x=x, mean=curves.mean(0), low=low, high=high)

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
 
 from miner.errors import ConfigError
 from miner.overopt.curves import Curves, smoothed
 from miner.overopt.labels import Labels
 from miner.overopt.log import RunInfo, RunLog, read_samples
 from miner.overopt.onset import gold_onset
-from miner.statistics import CONFIDENCE, Difference, Rate, rate
+from miner.statistics import Difference, Rate, rate, student_interval
 
 Floats = npt.NDArray[np.float64]
 
@@ -223,6 +222,5 @@ def _difference(values: list[tuple[float, float]]) -> Difference | None:
     changes = np.array([b - a for a, b in values if np.isfinite(a) and np.isfinite(b)])
     if len(changes) < 2:
         return None
-    mean = float(changes.mean())
-    half = float(student.ppf((1 + CONFIDENCE) / 2, len(changes) - 1) * changes.std(ddof=1) / np.sqrt(len(changes)))
-    return Difference(mean, len(changes), mean - half, mean + half)
+    low, high = (float(end[0]) for end in student_interval(changes[:, None]))
+    return Difference(float(changes.mean()), len(changes), low, high)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miner.overopt.bands import ENOUGH, mean_interval
-from miner.statistics import Rate, rate
+from miner.overopt.bands import ENOUGH
+from miner.statistics import Rate, rate, student_interval
 
 if TYPE_CHECKING:
     from miner.overopt.summary import Point, RunSummary
@@ -86,7 +86,7 @@ class Weight:
         values = [point.gold for point in points if point is not None and point.gold is not None]
         if not values:
             return None
-        low, high = (float(end[0]) for end in mean_interval(np.array(values)[:, None]))
+        low, high = (float(end[0]) for end in student_interval(np.array(values)[:, None]))
         enough = len(values) >= ENOUGH
         return Spread(
             value=sum(values) / len(values), low=low if enough else None, high=high if enough else None, n=len(values)

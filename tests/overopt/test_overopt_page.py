@@ -19,7 +19,7 @@ from rich.table import Table
 from miner.cli.overopt_tables import comparison_table, laws_table, runs_table
 from miner.overopt.answer import answers
 from miner.overopt.asked import ASKED
-from miner.overopt.bands import mean_curve, mean_interval
+from miner.overopt.bands import mean_curve
 from miner.overopt.best_of_n import Pool
 from miner.overopt.figures import against_distance, against_steps
 from miner.overopt.log import RUN, RunInfo, RunLog
@@ -29,6 +29,7 @@ from miner.overopt.report import write_overopt_report
 from miner.overopt.summary import StudySummary, summarise_study
 from miner.overopt.weights import by_weight
 from miner.report.ink import LIGHT
+from miner.statistics import student_interval
 
 NAMES = {"policy": "tiny-policy", "gold": "reward of tiny-gold", "second": "tiny-second"}
 HOSTILE = "<script>alert(1)</script>\u202e"
@@ -161,7 +162,7 @@ class TestPage:
 
 class TestBands:
     def test_the_interval_of_a_mean_is_students(self) -> None:
-        low, high = mean_interval(np.array([[1.0, 5, math.nan], [2, math.nan, math.nan], [3, math.nan, math.nan]]))
+        low, high = student_interval(np.array([[1.0, 5, math.nan], [2, math.nan, math.nan], [3, math.nan, math.nan]]))
         assert (low[0], high[0]) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
         assert np.isnan([*low[1:], *high[1:]]).all()
 
@@ -173,7 +174,7 @@ class TestBands:
         assert band.x.tolist() == [point.step for point in runs[0].points[:5]]
         by_run = np.array([[point.gold for point in run.points[:5]] for run in runs], dtype=np.float64)
         assert band.mean == pytest.approx(by_run.mean(0))
-        assert band.low == pytest.approx(mean_interval(by_run)[0])
+        assert band.low == pytest.approx(student_interval(by_run)[0])
 
     def test_a_single_runs_band_is_over_prompts_and_two_runs_have_none(self, study: StudySummary) -> None:
         one = mean_curve(study.runs[:1], "gold", lambda point: float(point.step))
