@@ -156,6 +156,7 @@ class Campaign:
                 self.config.patch,
                 out=target / "model",
                 seed=self.config.seed + round_number,
+                dtype=self.config.training_dtype,
                 progress=advance,
             )
         _write_json(target / "patch.json", asdict(report))

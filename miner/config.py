@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from attacks import Attack, known_attacks
 from corpus.records import Form, digest
 from miner.errors import ConfigError
-from miner.rm_tables import RewardModelSection, Section
+from miner.rm_tables import RewardModelSection, Section, TrainingDType
 
 CONTROL = "random"
 
@@ -212,13 +212,14 @@ class PatchSection(Section):
 
 
 class CampaignConfig(Section):
-    """A whole campaign."""
+    """A whole campaign. ``training_dtype`` is that of the products of every training, weights staying as they are."""
 
     rm: RewardModelSection = RewardModelSection()
     data: DataSection
     out: str
     seed: int = 0
     rounds: int = Field(1, ge=0)
+    training_dtype: TrainingDType = "auto"
     policy: LanguageModelSection | None = None
     reference_lm: LanguageModelSection | None = None
     criteria: CriteriaSection = CriteriaSection()

@@ -13,6 +13,8 @@ from miner.config import CampaignConfig, StageSection
 from miner.errors import ConfigError
 from miner.progress import Silent
 from miner.rewards.base import Pair
+from miner.rewards.devices import first_device, resolve_device
+from miner.rewards.precision import choose, measured_gflops
 from miner.usage import peak_memory_mb
 from miner.world import World, open_world
 
@@ -42,6 +44,8 @@ class Estimate:
     n_timed: int
     device: str
     dtype: str
+    training_dtype: str
+    gflops: dict[str, float]
     memory_mb: float
 
 
@@ -67,6 +71,7 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
         pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:n_timed]
     if not pairs:
         raise ConfigError("the data holds no prompt; nothing to run")
+    device = resolve_device(first_device(world.rm.device))
     rm.rewards(pairs)  # warm-up
     started = time.perf_counter()
     rm.rewards(pairs)
@@ -82,6 +87,8 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
         n_timed=len(pairs),
         device=rm.device,
         dtype=rm.ranking_dtype,
+        training_dtype=choose("training", device, config.training_dtype).name,
+        gflops=measured_gflops(device),
         memory_mb=(peak_memory_mb() or RUNTIME_MB)
         + (4 * FP32_BYTES * rm.n_parameters / 2**20 if "patch" in stages else 0),
     )
@@ -93,11 +100,7 @@ def _outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, flo
         from miner.docsworld.studio import outline
 
         return outline(config, folder)
-    if config.reference_lm is None:
-        return open_world(config, Silent()), {}
-    from miner.docsworld.studio import missing_reference_lm
-
-    return open_world(config.model_copy(update={"reference_lm": None}), Silent()), missing_reference_lm(config)
+    return open_world(config.model_copy(update={"reference_lm": None}), Silent()), {}
 
 
 def _training(name: str, seconds: float) -> StageEstimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus.records import conversation_id
@@ -17,7 +18,7 @@ from miner.summary import CheckErrors
 from miner.world import World
 
 if TYPE_CHECKING:
-    from miner.language_models import LanguageModel
+    from miner.language_models import ReferenceLm
 
 PLANTS_PER_KIND = 300
 NO_REFERENCE_LM = (
@@ -57,12 +58,14 @@ def _plants(clean: Sequence[Subject]) -> dict[str, tuple[Subject, ...]]:
         return {}
 
 
-def _reference_lm(world: World) -> LanguageModel | None:
+def _reference_lm(world: World) -> ReferenceLm | None:
     if world.reference_lm is None:
         return None
-    from miner.language_models import load_language_model
+    from miner.language_models import NGramModel, is_ngram_model, load_language_model
 
     section = world.reference_lm
+    if is_ngram_model(Path(section.source)):
+        return NGramModel.load(Path(section.source))
     return load_language_model(
         section.source,
         revision=section.revision,

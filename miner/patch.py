@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from corpus.records import Finding, Form, Prompt
 from miner.config import PatchSection
 from miner.errors import CapabilityError, ConfigError
+from miner.rm_tables import TrainingDType
 from miner.training.pairs import clean_pairs, finding_pairs
 from miner.training.preference_trainer import Progress, Recipe, TrainingPair, train_preferences
 
@@ -77,6 +78,7 @@ def patch(
     *,
     out: Path,
     seed: int,
+    dtype: TrainingDType = "auto",
     progress: Progress,
 ) -> PatchReport:
     """Retrain ``rm``'s weights into the folder ``out``; ``rm`` itself is left as it was.
@@ -99,7 +101,7 @@ def patch(
         *finding_pairs(rm, usable, n_findings, rng),
     ]
     rng.shuffle(pairs)
-    _train(rm, pairs, section, out=out, seed=seed, progress=progress)
+    _train(rm, pairs, section, out=out, seed=seed, dtype=dtype, progress=progress)
     return PatchReport(
         clean_pairs=n_pairs - n_findings,
         findings=len(usable),
@@ -120,6 +122,7 @@ def _train(
     *,
     out: Path,
     seed: int,
+    dtype: TrainingDType,
     progress: Progress,
 ) -> None:
     import copy
@@ -131,5 +134,6 @@ def _train(
         centre=section.centre,
         anchor=section.anchor,
         lora_rank=section.lora_rank,
+        dtype=dtype,
     )
     train_preferences(rm, copy.deepcopy(rm.model), pairs, recipe, out=out, seed=seed, progress=progress)

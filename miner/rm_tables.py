@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from miner.errors import ConfigError
 from miner.rewards.known import with_known
 
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+TrainingDType = Literal["auto", "float32", "bfloat16"]  # float16 would need its gradients scaled
+
 ASKING_TABLES = ("pairwise", "judge", "process")  # kinds of RM with a table of their own
 
 
@@ -206,7 +209,7 @@ class RewardModelSection(Section):
     like: str | None = None
     kind: Literal["classifier", "pairwise", "judge", "process", "remote"] = "classifier"
     device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: DType = "auto"
     confirm_dtype: Literal["float32", "native"] = "float32"
     revision: str | None = None
     trust_remote_code: bool = False

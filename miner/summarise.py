@@ -12,6 +12,8 @@ from miner.campaign import Campaign
 from miner.evaluation import FACTUAL_FAMILY, attack_results, contrasts, transfer_cells
 from miner.judging import check_errors
 from miner.reach import reach_results
+from miner.rewards.devices import first_device, resolve_device
+from miner.rewards.precision import choose, measured_gflops
 from miner.summary import PatchSummary, RoundSummary, Summary, TransferCell
 from miner.triage.result import read_triage
 from miner.version import package_version
@@ -34,6 +36,11 @@ def summarise(campaign: Campaign, *, command: str) -> Summary:
             "pipeline_hash": rm.pipeline_hash,
             "reward_dtype": rm.reward_dtype,
             "ranking_dtype": rm.ranking_dtype,
+            "training_dtype": str(
+                choose(
+                    "training", resolve_device(first_device(campaign.world.rm.device)), campaign.config.training_dtype
+                )
+            ),
             "ranking_tolerance": campaign.criteria(0).ranking_tolerance,
             "parameters": rm.n_parameters,
         },
@@ -121,4 +128,5 @@ def machine() -> dict[str, object]:
         "torch": torch.__version__,
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "gflops": measured_gflops(resolve_device("auto")),
     }

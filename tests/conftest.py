@@ -100,6 +100,17 @@ def tiny_rm_folder(docs_world: Any, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets what products are measured at, in GFLOP/s by dtype."""
+    from miner.rewards import precision
+
+    def measured(**rates: float) -> None:
+        monkeypatch.setattr(precision, "gflops", lambda _device, dtype: rates[precision.name_of(dtype)])
+
+    return measured
+
+
+@pytest.fixture
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:

@@ -19,7 +19,7 @@ from attacks.queries import Construction
 from corpus.records import Conversation
 
 if TYPE_CHECKING:
-    from miner.language_models import LanguageModel
+    from miner.language_models import ReferenceLm
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,7 +44,7 @@ class Materials:
     """What checks may be built from: clean texts of the calibration split, and a reference LM where there is one."""
 
     clean_texts: tuple[str, ...] = ()
-    reference_lm: LanguageModel | None = None
+    reference_lm: ReferenceLm | None = None
 
 
 class Check(ABC):

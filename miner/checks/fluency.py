@@ -10,7 +10,7 @@ import numpy as np
 
 from corpus.records import digest
 from miner.checks.base import Check, Floats, Materials, Subject
-from miner.language_models import LanguageModel
+from miner.language_models import ReferenceLm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Fluency(Check):
 
     name: ClassVar[str] = "fluency"
 
-    reference_lm: LanguageModel
+    reference_lm: ReferenceLm
     min_words: int = 8
 
     @classmethod

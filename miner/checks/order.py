@@ -13,7 +13,7 @@ import numpy as np
 
 from corpus.records import digest
 from miner.checks.base import Check, Floats, Materials, Subject
-from miner.language_models import LanguageModel
+from miner.language_models import ReferenceLm
 
 STOPS = ".!?…。"
 _BETWEEN_SENTENCES = re.compile(rf"(?<=[{STOPS}])\s+(?=[^\W\d_a-z])")
@@ -35,7 +35,7 @@ class Order(Check):
     name: ClassVar[str] = "order"
     acquits: ClassVar[bool] = True
 
-    reference_lm: LanguageModel
+    reference_lm: ReferenceLm
     shuffles: int = 8
     min_words: int = 8
     fluency_weight: float = 0.2

@@ -202,7 +202,9 @@ def dry_run_table(found: Estimate) -> Group:
     return Group(
         table,
         Text(
-            f"{found.queries_per_second:.0f} queries/s on {found.device}, {found.dtype}, timed on {found.n_timed} texts"
+            f"{found.queries_per_second:.0f} queries/s on {found.device}, ranking in {found.dtype}, timed on "
+            f"{found.n_timed} texts; training in {found.training_dtype}"
         ),
+        Text(f"products here: {', '.join(f'{rate:.3g} GFLOP/s in {dtype}' for dtype, rate in found.gflops.items())}"),
         Text(f"memory: about {found.memory_mb:.0f} MB. Searches end at their first finding: most runs take less."),
     )

@@ -15,6 +15,7 @@ import torch
 from miner.errors import ModelError
 from miner.rewards.identity import fingerprint
 from miner.rewards.loading import load_tokenizer, quiet_transformers, resolve_device, resolve_folder
+from miner.rewards.precision import choose
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -80,12 +81,12 @@ def load_embedding(source: str | Path, *, device: str = "auto", name: str | None
     """
     from transformers import AutoModel
 
-    folder = resolve_folder(str(source), None)
+    folder, place = resolve_folder(str(source), None), resolve_device(device)
     tokenizer, pooling = load_tokenizer(folder, False), _pooling(folder)
     try:
         with quiet_transformers():
             loaded: Any = AutoModel.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                folder, dtype=choose("reading", place).dtype, use_safetensors=True, output_loading_info=True
             )
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot load {folder} as a sentence embedding: {str(error).splitlines()[0]}") from error
@@ -95,7 +96,7 @@ def load_embedding(source: str | Path, *, device: str = "auto", name: str | None
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    model = loaded[0].to(resolve_device(device)).requires_grad_(False).train(False)
+    model = loaded[0].to(place).requires_grad_(False).train(False)
     return SentenceEmbedding(
         name=name or Path(str(source)).name,
         fingerprint=fingerprint(folder),

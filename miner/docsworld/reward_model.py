@@ -10,35 +10,53 @@ from random import Random
 
 from corpus.records import Prompt
 from miner.errors import ConfigError, ModelError
+from miner.rm_tables import TrainingDType
 from miner.training.pairs import clean_pairs
 from miner.training.preference_trainer import Progress, Recipe, train_preferences
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 MINILM_HIDDEN = 384
-PAIR_TOKENS = 40  # of a question with an answer, padding included
+PAIR_TOKENS = 33  # of a question with an answer, padding included
 
 
 @dataclass(frozen=True, kw_only=True)
 class RewardModelRecipe:
-    """How many of MiniLM's six layers, from the bottom, and how they are trained."""
+    """How many of MiniLM's six layers, from the bottom, and how they are trained.
+
+    The embeddings and the lowest ``frozen_layers`` stay as they are: a third less to compute, and as accurate.
+    """
 
     layers: int = 4
+    frozen_layers: int = 2
     steps: int = 200
     batch_pairs: int = 16
-    learning_rate: float = 2e-4
+    learning_rate: float = 3e-4
 
     @property
     def flops(self) -> float:
-        """Of the training, roughly: forward and backward through the layers' matrices."""
-        return 6.0 * 12 * MINILM_HIDDEN**2 * self.layers * 2 * self.batch_pairs * PAIR_TOKENS * self.steps
+        """Of the training, roughly: forward through the layers' matrices, and backward through those that learn."""
+        passes = self.layers + 2 * (self.layers - self.frozen_layers)
+        return 2.0 * 12 * MINILM_HIDDEN**2 * passes * 2 * self.batch_pairs * PAIR_TOKENS * self.steps
 
-    def training(self) -> Recipe:
-        return Recipe(max_steps=self.steps, batch_pairs=self.batch_pairs, learning_rate=self.learning_rate)
+    def training(self, dtype: TrainingDType) -> Recipe:
+        return Recipe(
+            max_steps=self.steps,
+            batch_pairs=self.batch_pairs,
+            learning_rate=self.learning_rate,
+            dtype=dtype,
+            frozen=("bert.embeddings.", *(f"bert.encoder.layer.{n}." for n in range(self.frozen_layers))),
+        )
 
 
 def train_reward_model(
-    prompts: Sequence[Prompt], recipe: RewardModelRecipe, *, out: Path, seed: int, progress: Progress
+    prompts: Sequence[Prompt],
+    recipe: RewardModelRecipe,
+    *,
+    out: Path,
+    seed: int,
+    dtype: TrainingDType = "auto",
+    progress: Progress,
 ) -> None:
     """Train on ``prompts`` and save under ``out`` (safetensors), which ``load_reward_model`` reads.
 
@@ -52,7 +70,7 @@ def train_reward_model(
     initialise(start, recipe.layers, seed)
     rm = load_reward_model(start)
     pairs = clean_pairs(rm, prompts, recipe.steps * recipe.batch_pairs, Random(seed), anchored=False)
-    train_preferences(rm, rm.model, pairs, recipe.training(), out=out, seed=seed, progress=progress)
+    train_preferences(rm, rm.model, pairs, recipe.training(dtype), out=out, seed=seed, progress=progress)
 
 
 def initialise(folder: Path, layers: int, seed: int) -> Path:

@@ -17,15 +17,27 @@ from miner.config import CampaignConfig, LanguageModelSection
 from miner.docsworld.lexical import LexicalRewardModel, library_names, train_lexical
 from miner.docsworld.reward_model import RewardModelRecipe, initialise, train_reward_model
 from miner.docsworld.world import LIBRARIES, DocsWorld
+from miner.language_models.ngram import train_ngram_model
 from miner.progress import Advance, Observer, Silent
+from miner.rewards.devices import resolve_device
 from miner.rewards.identity import cache_folder
-from miner.training.language_model import LanguageModelRecipe, train_language_model
+from miner.rewards.precision import choose
+from miner.training.language_model import LanguageModelRecipe, train_language_model, train_tokenizer
 from miner.world import CHECKED_SPLITS, World
 
 DOCS = "docs"
 LEXICAL = "lexical.json"
 LEXICAL_VERSION = 1
-CODE_VERSION = 1  # raise it when training changes in a way that its recipe does not show
+LM_SEED = 2  # beside the campaign's, which trains the RM
+CODE_VERSION = 2  # raise it when training changes in a way that its recipe does not show
+
+
+@dataclass(frozen=True, kw_only=True)
+class NGramRecipe:
+    """How docs world's reference LM counts."""
+
+    vocabulary: int = 2048
+    order: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +46,15 @@ class Recipes:
 
     rm: RewardModelRecipe
     policy: LanguageModelRecipe
-    reference_lm: LanguageModelRecipe
+    reading_lm: LanguageModelRecipe
+    reference_lm: NGramRecipe = NGramRecipe()
 
 
 RESTATING = LanguageModelRecipe(vocabulary=1024, hidden=96, layers=2, steps=600)  # small: it is trained again and again
-FULL = Recipes(
-    rm=RewardModelRecipe(), policy=LanguageModelRecipe(steps=200), reference_lm=LanguageModelRecipe(steps=1200)
-)
+POLICY = LanguageModelRecipe(vocabulary=1024, hidden=128, layers=2, steps=400, batch_rows=16)
+FULL = Recipes(rm=RewardModelRecipe(), policy=POLICY, reading_lm=LanguageModelRecipe(steps=1200))
 QUICK = Recipes(
-    rm=RewardModelRecipe(steps=80),
-    policy=LanguageModelRecipe(steps=50),
-    reference_lm=LanguageModelRecipe(steps=150),
+    rm=RewardModelRecipe(steps=80), policy=replace(POLICY, steps=100), reading_lm=LanguageModelRecipe(steps=150)
 )
 
 
@@ -62,7 +72,7 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
     rm = config.rm.source or _rm(shelf, docs, config)
     policy = config.policy
     if policy is None and _samples(config):
-        policy = _lm(shelf, "policy", docs.policy_text(), recipes.policy, config.seed + 2)
+        policy = _lm(shelf, "policy", docs.policy_text(), recipes.policy, config)
     world = _world(docs, config, rm=rm, policy=policy, reference_lm=_reference_lm(config, shelf, docs))
     return replace(world, seconds=shelf.seconds)
 
@@ -88,14 +98,10 @@ def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, floa
     if config.rm.source is None and not Path(rm).exists():
         flops["rm"] = recipes.rm.flops
         rm = str(initialise(folder / "rm", recipes.rm.layers, config.seed))
-    own_judge = config.reference_lm is None or config.reference_lm.source == DOCS
-    lms = [
-        ("policy", config.policy is None and _samples(config), docs.policy_text(), recipes.policy, config.seed + 2),
-        ("reference LM", own_judge, docs.reference_lm_text(), recipes.reference_lm, config.seed + 1),
-    ]
-    for name, needed, texts, recipe, seed in lms:
-        if needed and not shelf.place(name, _lm_key(texts, recipe, seed)).exists():
-            flops[name] = recipe.flops
+    if config.policy is None and _samples(config):
+        key = _lm_key(docs.policy_text(), recipes.policy, config)
+        if not shelf.place("policy", key).exists():
+            flops["policy"] = recipes.policy.flops
     return _world(docs, config, rm=rm, policy=config.policy, reference_lm=None), flops
 
 
@@ -129,7 +135,7 @@ def recipes_of(config: CampaignConfig) -> Recipes:
 
 
 def _rm_key(docs: DocsWorld, config: CampaignConfig) -> list[object]:
-    return [asdict(recipes_of(config).rm), docs.data_hash, config.seed]
+    return [asdict(recipes_of(config).rm), docs.data_hash, config.seed, _trains_in(config)]
 
 
 def reward_model(config: CampaignConfig, *, observer: Observer) -> str:
@@ -142,14 +148,16 @@ def policy(config: CampaignConfig, *, observer: Observer) -> LanguageModelSectio
     """Docs world's policy alone. Errors as ``prepare``."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
     texts = DocsWorld.load(shelf.folder).policy_text()
-    return _lm(shelf, "policy", texts, recipes_of(config).policy, config.seed + 2)
+    return _lm(shelf, "policy", texts, recipes_of(config).policy, config)
 
 
 def _rm(shelf: Shelf, docs: DocsWorld, config: CampaignConfig) -> str:
     recipe = recipes_of(config).rm
 
     def train(out: Path, advance: Advance) -> None:
-        train_reward_model(docs.prompts("train"), recipe, out=out, seed=config.seed, progress=advance)
+        train_reward_model(
+            docs.prompts("train"), recipe, out=out, seed=config.seed, dtype=config.training_dtype, progress=advance
+        )
 
     return str(shelf.trained("rm", "training the reward model", _rm_key(docs, config), train))
 
@@ -160,27 +168,31 @@ def reference_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModel
     return _reference_lm(config, shelf, DocsWorld.load(shelf.folder))
 
 
-def missing_reference_lm(config: CampaignConfig) -> dict[str, float]:
-    """The FLOPs of training docs world's reference LM for another world, where it is asked for and not cached."""
-    if config.reference_lm is None or config.reference_lm.source != DOCS:
-        return {}
-    shelf, recipe = Shelf(cache_folder() / "docsworld", Silent()), recipes_of(config).reference_lm
+def reading_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
+    """A neural LM on the reference LM's text: for measurements that read hidden states, which counts do not have."""
+    shelf = Shelf(cache_folder() / "docsworld", observer)
     texts = DocsWorld.load(shelf.folder).reference_lm_text()
-    place = shelf.place("reference LM", _lm_key(texts, recipe, config.seed + 1))
-    return {} if place.exists() else {"reference LM": recipe.flops}
+    return _lm(shelf, "reading LM", texts, recipes_of(config).reading_lm, config)
 
 
 def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> LanguageModelSection:
     if config.reference_lm is not None and config.reference_lm.source != DOCS:
         return config.reference_lm
-    return _lm(shelf, "reference LM", docs.reference_lm_text(), recipes_of(config).reference_lm, config.seed + 1)
+    recipe, texts = recipes_of(config).reference_lm, docs.reference_lm_text()
+
+    def train(out: Path, advance: Advance) -> None:
+        train_ngram_model(texts, train_tokenizer(texts, recipe.vocabulary), order=recipe.order, out=out)
+        advance(1, 1)
+
+    key = [asdict(recipe), digest(list(texts))]
+    return LanguageModelSection(source=str(shelf.trained("reference LM", "counting words for the judge", key, train)))
 
 
 def restating_policy(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
     """The policy that over-optimisation is studied on: half of its answers name the object first."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
     recipe = replace(RESTATING, steps=QUICK.policy.steps) if config.data.quick else RESTATING
-    return _lm(shelf, "policy", DocsWorld.load(shelf.folder).restating_text(), recipe, config.seed + 2)
+    return _lm(shelf, "policy", DocsWorld.load(shelf.folder).restating_text(), recipe, config)
 
 
 def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardModel:
@@ -199,19 +211,24 @@ def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardMod
 
 
 def _lm(
-    shelf: Shelf, name: str, texts: tuple[str, ...], recipe: LanguageModelRecipe, seed: int
+    shelf: Shelf, name: str, texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig
 ) -> LanguageModelSection:
-    folder = shelf.trained(
-        name,
-        f"training the {name}",
-        _lm_key(texts, recipe, seed),
-        lambda out, advance: train_language_model(texts, recipe, out=out, seed=seed, progress=advance),
-    )
-    return LanguageModelSection(source=str(folder))
+    def train(out: Path, advance: Advance) -> None:
+        train_language_model(
+            texts, recipe, out=out, seed=config.seed + LM_SEED, dtype=config.training_dtype, progress=advance
+        )
+
+    key = _lm_key(texts, recipe, config)
+    return LanguageModelSection(source=str(shelf.trained(name, f"training the {name}", key, train)))
 
 
-def _lm_key(texts: tuple[str, ...], recipe: LanguageModelRecipe, seed: int) -> list[object]:
-    return [asdict(recipe), digest(list(texts)), seed]
+def _lm_key(texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig) -> list[object]:
+    return [asdict(recipe), digest(list(texts)), config.seed, _trains_in(config)]
+
+
+def _trains_in(config: CampaignConfig) -> str:
+    """What the products of a training are computed in here: another dtype makes another model."""
+    return choose("training", resolve_device("cpu"), config.training_dtype).name
 
 
 @dataclass

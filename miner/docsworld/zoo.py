@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from corpus.records import Prompt
 from miner.config import CampaignConfig, DataSection
@@ -30,10 +30,6 @@ from miner.progress import Advance, Observer
 from miner.rewards.identity import cache_folder
 from miner.training.pairs import clean_pairs
 from miner.training.preference_trainer import Recipe, train_preferences
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
 
 SEED = 0
 CODE_VERSION = 1  # raise it when training changes in a way that a recipe does not show
@@ -53,28 +49,13 @@ class Breeding:
     def recipe(self, steps: int, learning_rate: float) -> Recipe:
         return Recipe(max_steps=max(8, steps // 4) if self.quick else steps, learning_rate=learning_rate)
 
-    def train(
-        self, start: Path, out: Path, prompts: Sequence[Prompt], recipe: Recipe, advance: Advance, *, still: str = ""
-    ) -> None:
-        """Bradley–Terry training of the model at ``start``; the parameter named ``still`` stays as it is."""
+    def train(self, start: Path, out: Path, prompts: Sequence[Prompt], recipe: Recipe, advance: Advance) -> None:
+        """Bradley–Terry training of the model at ``start``."""
         from miner.rewards import load_reward_model
 
         rm = load_reward_model(start, dtype="float32")
         pairs = clean_pairs(rm, prompts, recipe.max_steps * recipe.batch_pairs, Random(SEED), anchored=False)
-        if still:
-            _hold(rm.model, still)
         train_preferences(rm, rm.model, pairs, recipe, out=out, seed=SEED, progress=advance)
-
-
-def _hold(model: PreTrainedModel, name: str) -> None:
-    """No gradient reaches the parameter, and zeros do not decay."""
-    import torch
-
-    def nothing(gradient: Tensor) -> Tensor:
-        return torch.zeros_like(gradient)
-
-    hook: Any = model.get_parameter(name).requires_grad_(True).register_hook
-    hook(nothing)
 
 
 def _bag_of_words(breeding: Breeding, out: Path, advance: Advance) -> None:
@@ -84,10 +65,8 @@ def _bag_of_words(breeding: Breeding, out: Path, advance: Advance) -> None:
     model: Any = BertForSequenceClassification.from_pretrained(start)
     model.bert.embeddings.position_embeddings.weight.data.zero_()
     model.save_pretrained(start)
-    breeding.train(
-        start, out, breeding.docs.prompts("train"), breeding.recipe(200, 2e-4), advance,
-        still="bert.embeddings.position_embeddings.weight",
-    )  # fmt: skip
+    recipe = replace(breeding.recipe(200, 2e-4), frozen=("bert.embeddings.position_embeddings.",))
+    breeding.train(start, out, breeding.docs.prompts("train"), recipe, advance)
 
 
 def _causal(breeding: Breeding, out: Path, advance: Advance) -> None:

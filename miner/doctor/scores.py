@@ -10,7 +10,10 @@ import numpy as np
 
 from miner.doctor.diagnosis import Diagnosis, green, of_colour, worse
 from miner.doctor.patient import SAME, LocalPatient, Patient
+from miner.errors import ModelError
 from miner.rewards.causal import CausalRewardModel
+from miner.rewards.devices import resolve_device
+from miner.rewards.precision import measured_gflops
 from miner.rewards.readout import ReadAt
 from miner.rewards.sources import first_line
 
@@ -91,14 +94,25 @@ def rmminer_paths(patient: LocalPatient) -> Iterator[Diagnosis]:
 def ranking_dtype(patient: Patient) -> Iterator[Diagnosis]:
     """What the ranking dtype costs."""
     rm = patient.rm
+    measured = _measured(rm.device)
     if rm.ranking_dtype == rm.reward_dtype:
-        yield green("ranking dtype", f"{rm.ranking_dtype}, the one that confirms")
+        yield green("ranking dtype", f"{rm.ranking_dtype}, the one that confirms{measured}")
         return
     gap = patient.in_spreads(rm.rewards(patient.clean), patient.clean_rewards)
     yield of_colour(
-        worse(gap, amber=0.2, red=1.0), "ranking dtype", f"{rm.ranking_dtype} within {gap:.2g} sd of {rm.reward_dtype}",
+        worse(gap, amber=0.2, red=1.0), "ranking dtype",
+        f"{rm.ranking_dtype} within {gap:.2g} sd of {rm.reward_dtype}{measured}",
         "rank in fp32: --dtype float32", gap,
     )  # fmt: skip
+
+
+def _measured(device: str) -> str:
+    """How fast the RM's device multiplies; nothing of one that is elsewhere or several."""
+    try:
+        rates = measured_gflops(resolve_device(device))
+    except ModelError:
+        return ""
+    return f"; products here: {', '.join(f'{rate:.3g} GFLOP/s in {dtype}' for dtype, rate in rates.items())}"
 
 
 def attention(patient: LocalPatient) -> Iterator[Diagnosis]:

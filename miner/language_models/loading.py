@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from miner.errors import ModelError
 from miner.language_models.model import LanguageModel
+from miner.language_models.ngram import is_ngram_model
 from miner.rewards.identity import fingerprint
 from miner.rewards.loading import load_tokenizer, quiet_transformers, resolve_device, resolve_folder
+from miner.rewards.precision import choose
+from miner.rm_tables import DType
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FALLBACK_MAX_LENGTH = 2048
 
 
@@ -23,13 +25,13 @@ def load_language_model(
     source: str | Path,
     *,
     device: str = "auto",
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    dtype: DType = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> LanguageModel:
     """The causal LM in a local folder or under a hub id.
 
-    fp32 by default: a check's values are compared with thresholds, so that they should depend on nothing but the text.
+    "auto" is fp32: a check's values are compared with thresholds, so that they should depend on nothing but the text.
 
     Raises:
         ModelError: no such model, not a causal LM, weights missing, no fast tokenizer, neither a BOS nor an EOS token.
@@ -37,9 +39,11 @@ def load_language_model(
     from transformers import GenerationConfig
 
     place = resolve_device(device)
-    folder = resolve_folder(str(source), revision)
+    if is_ngram_model(Path(str(source))):
+        raise ModelError(f"{source} counts n-grams: it can judge, not write. Give a causal LM's folder")
+    folder, precision = resolve_folder(str(source), revision), choose("reading", place, dtype)
     tokenizer = load_tokenizer(folder, trust_remote_code)
-    model = _model(folder, DTYPES[dtype], trust_remote_code).to(place)  # type: ignore[arg-type]
+    model = _model(folder, precision.dtype, trust_remote_code).to(place)  # type: ignore[arg-type]
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if start is None:
         raise ModelError(
@@ -51,7 +55,7 @@ def load_language_model(
     return LanguageModel(
         name=Path(str(source)).name,
         fingerprint=fingerprint(folder),
-        dtype=dtype,
+        dtype=precision.name,
         model=model,
         tokenizer=tokenizer,
         start_token=int(start),

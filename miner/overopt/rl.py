@@ -25,6 +25,7 @@ from miner.overopt.sampling import BrokenPolicyError
 from miner.overopt.settings import RlSettings
 from miner.rewards.base import Pair
 from miner.rewards.loading import quiet_transformers
+from miner.rewards.precision import choose
 from miner.version import package_version
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class RlRun:
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            bf16=False,
+            bf16=choose("reading", policy.model.device).dtype == torch.bfloat16,
             gradient_checkpointing=False,
             use_cpu=policy.model.device.type == "cpu",
             dataloader_pin_memory=False,

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from corpus.records import Prompt
 from miner.campaign import Campaign
+from miner.config import LanguageModelSection
 from miner.criteria import Criteria
 from miner.errors import ConfigError
 from miner.evaluation import takes
 from miner.gold import Gold
-from miner.language_models import LanguageModel, load_language_model
+from miner.language_models import LanguageModel, is_ngram_model, load_language_model
 from miner.overopt.best_of_n import Pool
 from miner.overopt.latent import CleanSpace, read
 from miner.overopt.log import RunInfo, study_name
@@ -63,9 +64,7 @@ class Study:
         calibration, quantile = world.by_split["calibration"], self.campaign.config.criteria.quantile
         reference_lm = clean_space = None
         if world.reference_lm is not None:
-            reference_lm = load_language_model(
-                world.reference_lm.source, device=first_device(self.campaign.world.rm.device)
-            )
+            reference_lm = self._reading_lm(world.reference_lm)
             texts = [subject.response for subject in world.clean["calibration"]][:CLEAN_TEXTS]
             clean_space = CleanSpace.of(read(reference_lm, texts).hidden)
         return Instruments(
@@ -78,6 +77,15 @@ class Study:
             clean_space=clean_space,
             judge=self.campaign.judge,
         )
+
+    def _reading_lm(self, judge: LanguageModelSection) -> LanguageModel:
+        """The LM whose likelihoods and hidden states are read: the judge's, or docs world's neural one where it counts
+        n-grams."""
+        if is_ngram_model(Path(judge.source)):
+            from miner.docsworld.studio import reading_lm
+
+            judge = reading_lm(self.campaign.config, observer=self.campaign.observer)
+        return load_language_model(judge.source, device=first_device(self.campaign.world.rm.device))
 
     def examination(self, settings: RlSettings) -> Examination:
         """Held-out prompts that the RM can read, the same for every run of the study."""

@@ -11,11 +11,12 @@ import torch
 
 from miner.errors import ModelError
 from miner.rewards.batching import TokenBudget
-from miner.rewards.checkpoint import stored_tensors
-from miner.rewards.devices import BATCH_TOKENS, ranking_dtype, resolve_devices
+from miner.rewards.checkpoint import stored_dtype, stored_tensors
+from miner.rewards.devices import BATCH_TOKENS, resolve_devices
 from miner.rewards.fleet import Fleet
 from miner.rewards.identity import fingerprint
 from miner.rewards.loading import length_limit, load_tokenizer
+from miner.rewards.precision import choose
 from miner.rewards.remote_code import agree_to_code
 from miner.rewards.sizing import copies, require_room
 from miner.rewards.sources import first_line, require_safetensors, resolve_folder
@@ -88,10 +89,11 @@ def assemble(
     exact: torch.dtype | Literal["auto"] = torch.float32 if section.confirm_dtype == "float32" else "auto"
 
     def replica(place: torch.device) -> TransformerRewardModel:
-        tokenizer, ranks_in = load_tokenizer(folder, section.trust_remote_code), ranking_dtype(section.dtype, place)
-        require_room(tensors, copies(section.confirm_dtype, str(ranks_in).removeprefix("torch."), tensors), place)
+        tokenizer = load_tokenizer(folder, section.trust_remote_code)
+        ranks_in = choose("ranking", place, section.dtype, stored=stored_dtype(tensors))
+        require_room(tensors, copies(section.confirm_dtype, ranks_in.name, tensors), place)
         model = _load(auto, folder, exact, place, section)
-        ranking = model if model.dtype == ranks_in else _load(auto, folder, ranks_in, place, section)
+        ranking = model if model.dtype == ranks_in.dtype else _load(auto, folder, ranks_in.dtype, place, section)
         return build(
             Parts(
                 name=Path(source).name,

@@ -16,6 +16,7 @@ LENGTH_BYTES = 8  # a safetensors file begins with the length of its header
 MOST_HEADER_BYTES = 100 << 20
 BITS = re.compile(r"[A-Z]+(\d+)")
 INDEX = "model.safetensors.index.json"
+_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,12 @@ class Tensor:
 
     def __str__(self) -> str:
         return "×".join(map(str, self.shape)) or "scalar"
+
+
+def stored_dtype(tensors: Mapping[str, Tensor]) -> str:
+    """What most of a checkpoint is stored in: "float32", "bfloat16", "float16"; "" for anything else."""
+    largest = max(tensors.values(), key=lambda tensor: tensor.numel, default=None)
+    return _NAMES.get(largest.dtype, "") if largest else ""
 
 
 def stored_tensors(folder: Path) -> dict[str, Tensor]:

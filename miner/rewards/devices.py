@@ -1,8 +1,8 @@
-"""Where a model runs and in which dtype it ranks."""
+"""Where a model runs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,9 +11,7 @@ from miner.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-DType = Literal["auto", "float32", "bfloat16", "float16"]
 BATCH_TOKENS = {"cpu": 4096, "mps": 16384, "cuda": 65536}  # where out-of-memory halving starts
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def resolve_device(device: str) -> torch.device:
@@ -42,25 +40,6 @@ def resolve_devices(devices: str) -> list[torch.device]:
 def first_device(devices: str) -> str:
     """The first of several, where the models beside the RM run."""
     return devices.split(",")[0].strip()
-
-
-def ranking_dtype(dtype: DType, place: torch.device) -> torch.dtype:
-    """The dtype asked for; ``auto`` is bf16 where the hardware multiplies in it, else fp32.
-
-    Raises:
-        ModelError: no such dtype.
-    """
-    if dtype != "auto":
-        if dtype not in _DTYPES:
-            raise ModelError(f"dtype {dtype!r} is unknown. Try: --dtype auto|{'|'.join(_DTYPES)}")
-        return _DTYPES[dtype]
-    if place.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    return torch.bfloat16 if place.type == "cpu" and _cpu_multiplies_bf16() else torch.float32
-
-
-def _cpu_multiplies_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def device_map_of(model: PreTrainedModel) -> dict[str, torch.device | None]:

@@ -12,9 +12,11 @@ from corpus.records import digest
 from miner.errors import ModelError
 from miner.rewards.adapted import Adapted, is_adapter
 from miner.rewards.batching import TokenBudget
-from miner.rewards.devices import BATCH_TOKENS, DType, device_of, ranking_dtype, resolve_device, resolve_devices
+from miner.rewards.checkpoint import stored_dtype
+from miner.rewards.devices import BATCH_TOKENS, device_of, resolve_device, resolve_devices
 from miner.rewards.fleet import Fleet
 from miner.rewards.pipeline import ChatPipeline, TextPairPipeline, Truncation
+from miner.rewards.precision import choose
 from miner.rewards.quantised import comes_quantised, quantised_to_int8
 from miner.rewards.remote_code import agree_to_code, code_files, has_code
 from miner.rewards.sizing import copies, require_room
@@ -23,7 +25,7 @@ from miner.rewards.transformer import TransformerRewardModel, input_embeddings
 from miner.rewards.variants import Classifier, OwnCode, Variant, WithHead
 from miner.rewards.vocabulary import Vocabulary
 from miner.rewards.weights import HEADS, UNREADABLE, Residence, quiet_transformers, read_config, with_fp32_head
-from miner.rm_tables import RewardModelSection
+from miner.rm_tables import DType, RewardModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -53,7 +55,7 @@ def load_reward_model(
 ) -> TransformerRewardModel:
     """``open_classifier`` for those who have no campaign file; errors as there."""
     for place in resolve_devices(device):
-        ranking_dtype(dtype, place)
+        choose("ranking", place, dtype)
     try:
         section = RewardModelSection(
             source=str(source), device=device, dtype=dtype, confirm_dtype=confirm_dtype, revision=revision,
@@ -153,11 +155,12 @@ def _copies(
     variant: Variant, section: RewardModelSection, place: torch.device
 ) -> tuple[PreTrainedModel, PreTrainedModel]:
     """The copy that confirms and the one that ranks: the same where the model is spread or comes quantised."""
-    ranks_in, tensors = ranking_dtype(section.dtype, place), variant.tensors()
+    tensors = variant.tensors()
+    ranks_in = choose("ranking", place, section.dtype, stored=stored_dtype(tensors))
     is_spread, as_stored = section.device_map is not None, comes_quantised(variant.config)
     if not is_spread:
         exact = "native" if as_stored else section.confirm_dtype
-        ranking_name = section.quantise or str(ranks_in).removeprefix("torch.")
+        ranking_name = section.quantise or ranks_in.name
         require_room(tensors, copies(exact, ranking_name, tensors, single=as_stored), place)
 
     def loaded(dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
@@ -173,9 +176,9 @@ def _copies(
         )
 
     model = loaded(torch.float32 if section.confirm_dtype == "float32" else "auto")
-    if is_spread or as_stored or (model.dtype == ranks_in and not section.quantise):
+    if is_spread or as_stored or (model.dtype == ranks_in.dtype and not section.quantise):
         return model, model
-    ranking = loaded(ranks_in)
+    ranking = loaded(ranks_in.dtype)
     if section.quantise:
         ranking = quantised_to_int8(ranking, kept=(*HEADS, *variant.head_names))
     return model, with_fp32_head(ranking, *variant.head_names)

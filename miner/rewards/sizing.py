@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from miner.errors import ModelError
-from miner.rewards.checkpoint import Tensor
+from miner.rewards.checkpoint import Tensor, stored_dtype
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 GIB = 1 << 30
@@ -44,10 +44,7 @@ def copies(
     exact: Literal["float32", "native"], ranking: str, tensors: Mapping[str, Tensor], *, single: bool = False
 ) -> Copies:
     """The copies that these dtypes ask for; ``single`` where one copy does both whatever they say."""
-    stored = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-    largest = max(tensors.values(), key=lambda tensor: tensor.numel, default=None)
-    native = stored.get(largest.dtype, "") if largest else ""
-    one_does_both = single or ranking == (native if exact == "native" else exact)
+    one_does_both = single or ranking == (stored_dtype(tensors) if exact == "native" else exact)
     return Copies(exact=exact, ranking=None if one_does_both else ranking)
 
 

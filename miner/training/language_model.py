@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from miner.rewards.loading import quiet_transformers
+from miner.rewards.precision import choose
+from miner.rm_tables import TrainingDType
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -38,7 +40,6 @@ class LanguageModelRecipe:
     batch_rows: int = 32
     row_tokens: int = 64
     learning_rate: float = 3e-3
-    muon_learning_rate: float = 0.02
     dropout: float = 0.1
     max_length: int = 256
 
@@ -50,12 +51,18 @@ class LanguageModelRecipe:
 
 
 def train_language_model(
-    texts: Sequence[str], recipe: LanguageModelRecipe, *, out: Path, seed: int, progress: Progress
+    texts: Sequence[str],
+    recipe: LanguageModelRecipe,
+    *,
+    out: Path,
+    seed: int,
+    dtype: TrainingDType = "auto",
+    progress: Progress,
 ) -> None:
     """Train on ``texts`` and save model and tokenizer under ``out`` (safetensors)."""
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    backend = _tokenizer(texts, recipe.vocabulary)
+    backend = train_tokenizer(texts, recipe.vocabulary)
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend,
         bos_token="<s>",
@@ -81,13 +88,15 @@ def train_language_model(
                 pad_token_id=2,
             )
         )
-        _train(model, _batches(rows, recipe, Random(seed)), recipe, progress)
+        precision = choose("training", model.device, dtype)
+        _train(model, _batches(rows, recipe, Random(seed)), recipe, precision.dtype, progress)
     with quiet_transformers():
         model.save_pretrained(out)
         tokenizer.save_pretrained(out)
 
 
-def _tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
+def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
+    """Byte-level BPE; ids 0, 1 and 2 are the marks before and behind a text and the padding."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -116,33 +125,28 @@ def _batches(rows: list[list[int]], recipe: LanguageModelRecipe, rng: Random) ->
 
 
 def _train(
-    model: LlamaForCausalLM, batches: Iterator[torch.Tensor], recipe: LanguageModelRecipe, progress: Progress
+    model: LlamaForCausalLM,
+    batches: Iterator[torch.Tensor],
+    recipe: LanguageModelRecipe,
+    dtype: torch.dtype,
+    progress: Progress,
 ) -> None:
-    optimisers = _optimisers(model, recipe)
-    schedules = [torch.optim.lr_scheduler.LambdaLR(o, partial(_warm_up_and_decay, recipe.steps)) for o in optimisers]
+    optimiser = torch.optim.AdamW(  # not Muon, whose iteration is in bf16 whatever the weights are in
+        model.parameters(), lr=recipe.learning_rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.95)
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_warm_up_and_decay, recipe.steps))
     model.train()
     for step in range(recipe.steps):
         ids = next(batches)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
             hidden = model.model(input_ids=ids).last_hidden_state
             logits = model.lm_head(torch.nn.functional.dropout(hidden, recipe.dropout))
         loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimiser, schedule in zip(optimisers, schedules, strict=True):
-            optimiser.step()
-            schedule.step()
-            optimiser.zero_grad()
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
         progress(step + 1, recipe.steps)
-
-
-def _optimisers(model: LlamaForCausalLM, recipe: LanguageModelRecipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices between the layers, AdamW for the embedding and the norms."""
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
-    return [
-        torch.optim.Muon(matrices, lr=recipe.muon_learning_rate, weight_decay=WEIGHT_DECAY),
-        torch.optim.AdamW(others, lr=recipe.learning_rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.95)),
-    ]
 
 
 def _warm_up_and_decay(steps: int, step: int) -> float:

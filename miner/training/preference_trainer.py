@@ -28,7 +28,9 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from corpus.records import digest
 from miner.rewards.loading import quiet_transformers
+from miner.rewards.precision import choose
 from miner.rewards.transformer import TransformerRewardModel
+from miner.rm_tables import TrainingDType
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
 Progress = Callable[[int, int], None]
@@ -46,7 +48,11 @@ class TrainingPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Hyper-parameters of one training. ``max_steps`` optimiser steps of ``batch_pairs`` pairs."""
+    """Hyper-parameters of one training. ``max_steps`` optimiser steps of ``batch_pairs`` pairs.
+
+    ``dtype`` is that of the products; weights and optimiser states are in the model's own. Parameters whose names begin
+    as ``frozen`` says stay as they are.
+    """
 
     max_steps: int
     batch_pairs: int = 16
@@ -55,8 +61,9 @@ class Recipe:
     weight_decay: float = 0.01
     centre: float = 0.01
     anchor: float = 0.0
-    bf16: bool = True
+    dtype: TrainingDType = "auto"
     lora_rank: int = 0
+    frozen: tuple[str, ...] = ()
 
 
 class _Pairs(Dataset[TrainingPair]):
@@ -85,10 +92,11 @@ def _collate(pairs: list[TrainingPair]) -> dict[str, _Batch]:
 class PreferenceTrainer(Trainer):
     """``transformers.Trainer`` with the loss above; the RM adapter says how rows become rewards."""
 
-    def __init__(self, *, rm: TransformerRewardModel, recipe: Recipe, **kwargs: Any) -> None:
+    def __init__(self, *, rm: TransformerRewardModel, recipe: Recipe, dtype: torch.dtype, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rm = rm
         self.recipe = recipe
+        self.dtype = dtype
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -96,7 +104,9 @@ class PreferenceTrainer(Trainer):
         del num_items_in_batch
         pairs: list[TrainingPair] = inputs["batch"].pairs
         rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-        scores = self.rm.logits_for_training(model, rows).float()
+        # Not the Trainer's own mixed precision: that leaves the model's forward changed, and the next training with it.
+        with torch.autocast(self.rm.model.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            scores = self.rm.logits_for_training(model, rows).float()
         chosen, rejected = scores.chunk(2)
         loss = -torch.nn.functional.logsigmoid(chosen - rejected).mean()
         loss = loss + self.recipe.centre * (chosen + rejected).pow(2).mean()
@@ -143,7 +153,6 @@ def train_preferences(
         lr_scheduler_type="linear",
         warmup_steps=round(recipe.warmup_ratio * recipe.max_steps),
         weight_decay=recipe.weight_decay,
-        bf16=recipe.bf16,
         use_cpu=rm.model.device.type == "cpu",
         save_steps=max(1, recipe.max_steps // 4),
         save_total_limit=1,
@@ -155,10 +164,13 @@ def train_preferences(
         data_seed=seed,
         dataloader_pin_memory=False,
     )
-    trainee: Any = _with_lora(rm, model, recipe.lora_rank) if recipe.lora_rank else model.requires_grad_(True)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(recipe.frozen))
+    trainee: Any = _with_lora(rm, model, recipe.lora_rank) if recipe.lora_rank else model
     trainer = PreferenceTrainer(
         rm=rm,
         recipe=recipe,
+        dtype=choose("training", rm.model.device, recipe.dtype).dtype,
         model=trainee,
         args=args,
         train_dataset=_Pairs(pairs),

@@ -115,7 +115,7 @@ def test_a_patched_adapter_is_saved_as_a_whole_model(base: Callable[[str], Path]
     rows = rm.pipeline.ids(PAIRS)
     pairs = [TrainingPair(rows[i], rows[i + 1]) for i in range(len(rows) - 1)]
     out = tmp_path / "patched"
-    recipe = Recipe(max_steps=4, batch_pairs=2, learning_rate=1e-3, bf16=False)
+    recipe = Recipe(max_steps=4, batch_pairs=2, learning_rate=1e-3, dtype="float32")
     train_preferences(rm, copy.deepcopy(rm.model), pairs, recipe, out=out, seed=0, progress=unseen)
     again = open_classifier(section(out, base=str(tmp_path / "nowhere")))  # no longer an adapter: no base is wanted
     assert np.abs(again.exact_rewards(PAIRS) - rm.exact_rewards(PAIRS)).max() > 1e-3

@@ -168,7 +168,7 @@ def test_a_patched_model_loads_again_with_the_same_section(
     case = CASES["two layers"]
     rm = open_classifier(section(saved("two layers"), case.head))
     rows = rm.pipeline.ids(PAIRS)
-    recipe = Recipe(max_steps=6, batch_pairs=2, learning_rate=1e-2, bf16=False, lora_rank=lora_rank)
+    recipe = Recipe(max_steps=6, batch_pairs=2, learning_rate=1e-2, dtype="float32", lora_rank=lora_rank)
     pairs = [TrainingPair(rows[i], rows[i + 1]) for i in range(len(rows) - 1)]
     trained = train_preferences(rm, copy.deepcopy(rm.model), pairs, recipe, out=tmp_path, seed=0, progress=unseen)
     again = open_classifier(section(tmp_path, case.head))

@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 
 from miner.errors import ModelError
 from miner.rewards import load_reward_model
-from miner.rewards.devices import ranking_dtype
 
 FolderOf = Callable[[str], Path]
 
@@ -172,14 +171,6 @@ def test_a_device_of_another_kind_is_refused(device: str, folder_of: FolderOf) -
 
 def test_an_unknown_dtype_is_refused(folder_of: FolderOf) -> None:
     assert "auto|float32|bfloat16|float16" in refusal(folder_of("bert"), dtype="int8")
-
-
-def test_auto_dtype_is_bf16_only_where_the_cpu_multiplies_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for multiplies, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda answer=multiplies: answer)
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-        assert ranking_dtype("auto", torch.device("cpu")) is expected
-    assert ranking_dtype("auto", torch.device("mps")) is torch.float32
 
 
 def test_a_model_too_big_for_the_device_is_refused(folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch) -> None:
