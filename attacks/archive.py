@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from attacks.base import Attack, Goal
-from attacks.climb import Scored, draw_seed, step
+from attacks.climb import Scored, step
 from attacks.gcg import draw_edits
 from attacks.mutate import crossover, mutate
-from attacks.queries import Likelihoods, Query, Score, Search, Swaps, Words, ask
+from attacks.queries import Likelihoods, Query, Score, Search, Swaps, Words, ask, draw_seed
 
 if TYPE_CHECKING:
     from ribs.archives import GridArchive

@@ -15,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack, Range
-from attacks.climb import Scored, draw_seed
-from attacks.queries import QUERIES_PER_GRADIENT, Answers, Attribute, Score, Search, Share, Tasks, Words, ask
+from attacks.climb import Scored
+from attacks.queries import QUERIES_PER_GRADIENT, Answers, Attribute, Score, Search, Share, Tasks, Words, ask, draw_seed
 
 
 @dataclass(frozen=True, kw_only=True)

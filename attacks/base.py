@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from attacks.queries import Query, Search
-from corpus.records import digest
 
 Goal = Literal["first", "many", "together"]
 """When an attempt is done: at its first finding; never before its budget, for findings that differ; when one text is a
@@ -64,9 +61,3 @@ class Attack(ABC):
     def params(self) -> dict[str, Any]:
         """The hyper-parameters, as stored with every attempt."""
         return dataclasses.asdict(self)
-
-    @classmethod
-    def source_digest(cls) -> str:
-        """Digest of the attack's own source file and of all of ours: other code, other attempts."""
-        files = [Path(inspect.getfile(cls)), *sorted(Path(__file__).parent.glob("*.py"))]
-        return digest([file.read_text(encoding="utf-8") for file in files])

@@ -12,8 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack
-from attacks.climb import draw_seed
-from attacks.queries import Sample, Score, Search, ask
+from attacks.queries import Sample, Score, Search, ask, draw_seed
 
 
 @dataclass(frozen=True, kw_only=True)

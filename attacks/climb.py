@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from attacks.queries import Query, RandomSwaps, Score, Search, Swap, Words, ask
+from attacks.queries import Query, RandomSwaps, Score, Search, Swap, Words, ask, draw_seed
 
 Rewards = npt.NDArray[np.float64]
 Proposal = Generator[Query[Any], Any, Sequence[Swap]]
@@ -97,7 +97,3 @@ def apply_all(text: str, swaps: Sequence[Swap]) -> str:
         if swap.end <= free:
             text, free = swap.apply(text), swap.start
     return text
-
-
-def draw_seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**31))

@@ -15,8 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack
-from attacks.climb import draw_seed
-from attacks.queries import Answers, Construction, Score, Search, Task, Tasks, Words, ask
+from attacks.queries import Answers, Construction, Score, Search, Task, Tasks, Words, ask, draw_seed
 
 MIN_SHUFFLED_WORDS = 8
 Claimed = tuple[str, Construction | None]

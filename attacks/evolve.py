@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from attacks.base import Attack
-from attacks.climb import draw_seed
 from attacks.mutate import crossover, mutate
-from attacks.queries import Likelihoods, Score, Search, Seeds, Words, ask
+from attacks.queries import Likelihoods, Score, Search, Seeds, Words, ask, draw_seed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -229,3 +229,8 @@ def ask(query: Query[AnswerT_co]) -> Generator[Query[Any], Any, AnswerT_co]:
     """``answer = yield from ask(query)``, typed."""
     answer: AnswerT_co = yield query
     return answer
+
+
+def draw_seed(rng: np.random.Generator) -> int:
+    """The ``seed`` of a query, from the search's own generator."""
+    return int(rng.integers(2**31))

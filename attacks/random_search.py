@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack, Range
-from attacks.climb import Proposal, climb, draw_seed
-from attacks.queries import RandomSwaps, Search, ask
+from attacks.climb import Proposal, climb
+from attacks.queries import RandomSwaps, Search, ask, draw_seed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack, Range
-from attacks.climb import Scored, draw_seed
-from attacks.queries import QUERIES_PER_GRADIENT, Relax, Score, Search, Words, ask
+from attacks.climb import Scored
+from attacks.queries import QUERIES_PER_GRADIENT, Relax, Score, Search, Words, ask, draw_seed
 
 
 @dataclass(frozen=True, kw_only=True)

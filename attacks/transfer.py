@@ -14,9 +14,9 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack, Range
-from attacks.climb import Scored, draw_seed, step
+from attacks.climb import Scored, step
 from attacks.mutate import crossover
-from attacks.queries import RandomSwaps, Score, Search, Seeds, ask
+from attacks.queries import RandomSwaps, Score, Search, Seeds, ask, draw_seed
 
 
 @dataclass(frozen=True, kw_only=True)

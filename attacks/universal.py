@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from attacks.base import Attack, Goal, Range
-from attacks.climb import Rewards, Scored, apply_all, draw_seed, step
+from attacks.climb import Rewards, Scored, apply_all, step
 from attacks.gcg import draw_edits
 from attacks.queries import (
     QUERIES_PER_GRADIENT,
@@ -32,6 +32,7 @@ from attacks.queries import (
     Term,
     Words,
     ask,
+    draw_seed,
 )
 
 ENOUGH = 0.5  # of a lead, in standard deviations of the references' rewards

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SchemaVersionError,
     )
     from corpus.export import ExportFormat, ExportReport
+    from corpus.following import Follower
     from corpus.importing import ImportReport
     from corpus.stats import CorpusStats
     from corpus.store import Corpus
@@ -40,6 +41,7 @@ _MODULE_OF = {
     "ExportError": "corpus.errors",
     "ExportFormat": "corpus.export",
     "ExportReport": "corpus.export",
+    "Follower": "corpus.following",
     "ImportReport": "corpus.importing",
     "ImportRowsError": "corpus.errors",
     "InvalidRecordError": "corpus.errors",
@@ -61,6 +63,7 @@ __all__ = [
     "ExportError",
     "ExportFormat",
     "ExportReport",
+    "Follower",
     "ImportReport",
     "ImportRowsError",
     "InvalidRecordError",

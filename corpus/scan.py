@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +27,25 @@ def scan(folder: Path, spec: TableSpec, columns: tuple[str, ...] | None = None) 
     """
     wanted = columns or tuple(spec.schema.names)
     read = tuple(dict.fromkeys((*wanted, *spec.key)))
+    segments = read_segments(folder, spec, read)
+    return first_published(list(segments.values()), spec, read).select(list(wanted))
+
+
+def read_segments(
+    folder: Path, spec: TableSpec, columns: tuple[str, ...], *, known: Collection[str] = ()
+) -> dict[str, pa.Table]:
+    """Segments by name, oldest first, that together hold every row published before the call that is in none of those
+    ``known``. Errors as ``scan``."""
     segments: dict[str, pa.Table] = {}
     for _ in range(_MAX_ATTEMPTS):
-        names = stable_listing(folder)
+        names = [name for name in stable_listing(folder) if name not in known]
         try:
             for name in names:
                 if name not in segments:
-                    segments[name] = read_segment(folder / name, spec, read)
+                    segments[name] = read_segment(folder / name, spec, columns)
         except FileNotFoundError:
             continue  # compacted away since it was listed; what replaced it is there now
-        return first_published([segments[name] for name in names], spec, read).select(list(wanted))
+        return {name: segments[name] for name in names}
     raise CorpusReadError(f"segments in {folder} vanish as fast as they are listed; is something else deleting them?")
 
 

@@ -143,5 +143,5 @@ def _digest(content: bytes) -> str:
 def _damage(path: Path, what: str) -> DamagedSegmentError:
     return DamagedSegmentError(
         f"damaged segment {path}: {what}. Restore it from a copy, "
-        "or set it aside with: rmminer corpus verify --set-aside"
+        "or set it aside with: rmminer corpus verify --quarantine"
     )

@@ -11,6 +11,7 @@ import pyarrow as pa
 from corpus.compaction import CompactionReport, compact_table
 from corpus.errors import CorpusReadError
 from corpus.export import TRAINING_SPLITS, ExportFormat, ExportReport, export_findings
+from corpus.following import Follower, R
 from corpus.importing import ImportReport, import_rows
 from corpus.records import Attempt, Finding, Prompt, ScoredQuery, Split
 from corpus.rows import record_of
@@ -71,6 +72,11 @@ class Corpus:
         """The attempts already stored: what a resumed campaign skips."""
         ids = scan(self.path / "attempts", TABLES["attempts"], ("attempt_id",))
         return frozenset(ids.column("attempt_id").to_pylist())
+
+    def follow(self, kind: type[R]) -> Follower[R]:
+        """A reader of these records as they come in: every call of its ``news`` gives those added since the last."""
+        (spec,) = (spec for spec in TABLES.values() if spec.record is kind)
+        return Follower(self.path / spec.name, spec)
 
     def query(self, sql: str) -> pa.Table:
         """The rows of an SQL SELECT over the views findings, attempts, prompts and queries (DuckDB, in memory)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -124,15 +124,17 @@ def plan_of(
 
 
 def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: CampaignConfig, observer: Observer, *,
-              title: str) -> MiningReport:  # fmt: skip
+              title: str, known: Container[str] | None = None) -> MiningReport:  # fmt: skip
     """Make the attempts that are not stored yet, each stored with its findings as it ends.
+
+    ``known`` are the ids of those stored, where the caller has read them already.
 
     Raises:
         CapabilityError: an attack needs what this RM or campaign does not offer; nothing has run.
         CorpusWriteError: the store refused; what was acknowledged before is intact.
     """
-    known = corpus.attempt_ids()
-    fresh = [plan for plan in plans if plan.attempt_id not in known]
+    stored = corpus.attempt_ids() if known is None else known
+    fresh = [plan for plan in plans if plan.attempt_id not in stored]
     made: list[Result] = []
     n_lost = len(driver.oracle.rm.lost_devices)
     with (

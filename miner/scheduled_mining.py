@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from corpus import Follower
 from corpus.records import Attempt, Finding, Prompt, digest
 from miner.attempts import Plan
 from miner.config import ScheduleSection
@@ -38,7 +40,7 @@ def mine_scheduled(
         seed=int(digest([campaign.config.seed, round_number, section.seed])[:8], 16),
     )
     older = [f for f in campaign.findings() if f.split == "train" and f.round < round_number]
-    reports = []
+    reports, stored = [], _Stored.of(campaign)
     while choices := scheduler.choose():
         driver.oracle.seeds = pool_of(training_findings([*older, *scheduler.found], campaign.config.patch))
         criteria_hash = campaign.criteria_hash(driver)
@@ -59,23 +61,43 @@ def mine_scheduled(
         ]
         title = f"round {round_number}: mining, generation {scheduler.generation + 1}"
         with campaign.usage.timed(f"attack {round_number}"):
-            reports.append(run_plans(driver, plans, campaign.corpus, campaign.config, campaign.observer, title=title))
-        scheduler.learn(_made(campaign, plans, choices))
+            reports.append(
+                run_plans(
+                    driver, plans, campaign.corpus, campaign.config, campaign.observer, title=title,
+                    known=stored.attempts,
+                )
+            )  # fmt: skip
+        stored.catch_up()
+        scheduler.learn([stored.made(plan, choice) for plan, choice in zip(plans, choices, strict=True)])
     return MiningReport.total(reports)
 
 
-def _made(
-    campaign: Campaign, plans: Sequence[Plan], choices: Sequence[Choice]
-) -> list[tuple[Choice, Attempt, list[Finding]]]:
-    wanted = {plan.attempt_id: choice for plan, choice in zip(plans, choices, strict=True)}
-    findings: dict[str, list[Finding]] = {}
-    for finding in sorted(campaign.findings(), key=lambda one: one.finding_id):
-        findings.setdefault(finding.attempt_id, []).append(finding)
-    return [
-        (wanted[attempt.attempt_id], attempt, findings.get(attempt.attempt_id, []))
-        for attempt in campaign.corpus.attempts()
-        if attempt.attempt_id in wanted
-    ]
+@dataclass(slots=True)
+class _Stored:
+    """What the corpus holds of a campaign; every segment is read once, however many generations there are."""
+
+    campaign_id: str
+    new_attempts: Follower[Attempt]
+    new_findings: Follower[Finding]
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    findings: dict[str, list[Finding]] = field(default_factory=dict)  # by attempt
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> _Stored:
+        corpus = campaign.corpus
+        stored = cls(campaign.campaign_id, corpus.follow(Attempt), corpus.follow(Finding))
+        stored.catch_up()
+        return stored
+
+    def catch_up(self) -> None:
+        self.attempts.update((one.attempt_id, one) for one in self.new_attempts.news())
+        for one in self.new_findings.news():
+            if one.campaign_id == self.campaign_id:
+                self.findings.setdefault(one.attempt_id, []).append(one)
+
+    def made(self, plan: Plan, choice: Choice) -> tuple[Choice, Attempt, list[Finding]]:
+        found = sorted(self.findings.get(plan.attempt_id, []), key=lambda one: one.finding_id)
+        return choice, self.attempts[plan.attempt_id], found
 
 
 def _reference_rewards(campaign: Campaign, round_number: int, prompts: Sequence[Prompt]) -> dict[str, float]:

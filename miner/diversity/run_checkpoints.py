@@ -60,7 +60,7 @@ def read_run(folder: Path, *, start: str) -> list[Source]:
     if began is not None and fingerprint(resolve_folder(start, None)) != began:
         raise ConfigError(
             f"{start} is not the policy that {info.name} started from (fingerprint {began[:12]}). "
-            "Give that one: --policy FOLDER"
+            "Give that one: rmminer gap --policy FOLDER or rmminer diversity FOLDER"
         )
     sqrt_kl = {step: math.sqrt(max(kl, 0.0)) for step, kl in _by_step(folder, "kl").items()} | {0: 0.0}
     gold = _by_step(folder, "gold")

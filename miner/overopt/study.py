@@ -155,7 +155,8 @@ class Study:
             fits = [p for p in fits if takes(self.target, [Pair(p.conversation, p.reference or "")])]
         if not fits:
             raise ConfigError(
-                f"no prompt leaves room for {self.settings.max_new_tokens} new tokens. Lower --max-new-tokens"
+                f"no prompt leaves room for {self.settings.max_new_tokens} new tokens. "
+                f"Try: --set overopt.max_new_tokens={max(1, self.settings.max_new_tokens // 2)}"
             )
         return tuple(fits)
 

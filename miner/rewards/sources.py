@@ -21,7 +21,10 @@ def resolve_folder(source: str, revision: str | None) -> Path:
     folder = Path(source).expanduser()
     if folder.is_dir():
         if revision is not None:
-            raise ModelError(f"{source} is a folder on this machine and has no revisions. Drop --revision {revision}")
+            raise ModelError(
+                f"{source} is a folder on this machine and has no revisions; got revision {revision!r}. "
+                "Take it out of the campaign file: rm.revision, policy.revision or reference_lm.revision"
+            )
         return folder
     if folder.exists() or source.count("/") != 1 or source.startswith((".", "/", "~")):
         raise ModelError(

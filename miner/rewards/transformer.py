@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -32,7 +33,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 GRADIENT_MEMORY = 4  # tokens of a forward pass that one token of a backward pass takes the memory of
 TRAINING_PARTS, MIN_TRAINING_ROWS = 4, 8  # forward passes of a training batch, and rows of the smallest
+LENGTHS_KEPT = 1 << 16  # of the texts scored last
 TRIED_PER_WANTED = 16  # behind a word's first piece most tokens do not survive
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    reward: float
+    n_tokens: int
 
 
 @dataclass(kw_only=True, eq=False)
@@ -83,6 +91,7 @@ class TransformerRewardModel(RewardModel):
             token for token in {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()} if token
         )
         self._all_tokens: tuple[str, ...] | None = None
+        self._lengths: dict[Pair, int] = {}  # in tokens, as the scoring found them
 
     @abstractmethod
     def head_identity(self) -> list[object]:
@@ -114,39 +123,50 @@ class TransformerRewardModel(RewardModel):
         return tuple(self.fleet.lost) if self.fleet else ()
 
     def reward(self, pair: Pair) -> float:
-        return self._spread([pair], lambda rm, pairs: [rm._reward(pairs[0])])[0]
+        return float(self._scored([pair], lambda rm, part: rm._rewards_alone(part))[0])
 
     def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
-        return np.array(self._spread(pairs, lambda rm, part: rm._exact_rewards(part).tolist()), dtype=np.float64)
+        return self._scored(pairs, lambda rm, part: rm._exact_rewards(part))
 
     def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
-        return np.array(self._spread(pairs, lambda rm, part: rm._ranking_rewards(part).tolist()), dtype=np.float64)
+        return self._scored(pairs, lambda rm, part: rm._batched(rm.ranking_model, part))
+
+    def _scored(
+        self, pairs: Sequence[Pair], work: Callable[[TransformerRewardModel, Sequence[Pair]], list[_Scored]]
+    ) -> npt.NDArray[np.float64]:
+        """The rewards; how long the texts were is remembered."""
+        scored = self._spread(pairs, work)
+        self._lengths.update((pair, one.n_tokens) for pair, one in zip(pairs, scored, strict=True))
+        for oldest in list(islice(self._lengths, max(0, len(self._lengths) - LENGTHS_KEPT))):
+            del self._lengths[oldest]
+        return np.array([one.reward for one in scored], dtype=np.float64)
 
     def _spread(
         self, items: Sequence[T], work: Callable[[TransformerRewardModel, Sequence[T]], Sequence[R]]
     ) -> Sequence[R]:
         return self.fleet.spread(items, work) if self.fleet else work(self, items)
 
-    def _reward(self, pair: Pair) -> float:
-        rows = self.pipeline.ids([pair])
-        values = self.budget.run([len(rows[0][0])], lambda _: self._values(self.model, rows, None))
-        return float(values[0])
+    def _rewards_alone(self, pairs: Sequence[Pair]) -> list[_Scored]:
+        """Each in a batch of its own."""
+        scored = []
+        for pair in pairs:
+            rows = self.pipeline.ids([pair])
+            values = self.budget.run([len(rows[0][0])], lambda _, rows=rows: self._values(self.model, rows, None))
+            scored += _with_lengths(values, rows)
+        return scored
 
-    def _exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+    def _exact_rewards(self, pairs: Sequence[Pair]) -> list[_Scored]:
         if self.reward_dtype != "float32":  # padding alone moves a bf16 reward by more than is promised
-            return np.array([self._reward(pair) for pair in pairs], dtype=np.float64)
-        return self._batched(self.model, self.pipeline.ids(pairs), [pair.prompt for pair in pairs])
+            return self._rewards_alone(pairs)
+        return self._batched(self.model, pairs)
 
-    def _ranking_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
-        return self._batched(self.ranking_model, self.pipeline.ids(pairs), [pair.prompt for pair in pairs])
+    def _batched(self, model: PreTrainedModel, pairs: Sequence[Pair]) -> list[_Scored]:
+        rows, groups = self.pipeline.ids(pairs), [pair.prompt for pair in pairs]
 
-    def _batched(
-        self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable]
-    ) -> npt.NDArray[np.float64]:
         def forward(batch: list[int]) -> npt.NDArray[np.float64]:
             return self._values(model, [rows[i] for i in batch], [groups[i] for i in batch])
 
-        return self.budget.run(self._burdens(rows, groups), forward, self._order(rows, groups))
+        return _with_lengths(self.budget.run(self._burdens(rows, groups), forward, self._order(rows, groups)), rows)
 
     def _values(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None
@@ -203,7 +223,11 @@ class TransformerRewardModel(RewardModel):
         return self.lengths([pair])[0]
 
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
-        return [len(ids) for ids, _ in self.pipeline.ids(pairs)]
+        """Of texts that were scored lately as the scoring found them, of others by the tokenizer."""
+        known = {pair: self._lengths[pair] for pair in pairs if pair in self._lengths}
+        others = list(dict.fromkeys(pair for pair in pairs if pair not in known))
+        known.update((pair, len(ids)) for pair, (ids, _) in zip(others, self.pipeline.ids(others), strict=True))
+        return [known[pair] for pair in pairs]
 
     def swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
         self._require_gradients()
@@ -280,6 +304,10 @@ class TransformerRewardModel(RewardModel):
         if self._all_tokens is None:
             self._all_tokens = swap_search.lone_tokens(self.pipeline, self.vocabulary)
         return self._all_tokens
+
+
+def _with_lengths(values: npt.NDArray[np.float64], rows: Sequence[Row]) -> list[_Scored]:
+    return [_Scored(value, len(ids)) for value, (ids, _) in zip(values.tolist(), rows, strict=True)]
 
 
 def input_embeddings(model: PreTrainedModel) -> torch.nn.Module | None:

@@ -127,10 +127,15 @@ class Batcher:
 
     def _answers(self, batch: Sequence[_Job]) -> list[Scored]:
         unique = list(dict.fromkeys(pair for job in batch for pair in job.pairs))
-        n_tokens = dict(zip(unique, self._lengths(batch, unique), strict=True))
         reward_of: dict[Pair, float] = {}
-        if batch[0].precision != "lengths":
-            reward_of = dict(zip(unique, self._rewards(batch[0].precision, unique), strict=True))
+        try:
+            if batch[0].precision != "lengths":
+                reward_of = dict(zip(unique, self._rewards(batch[0].precision, unique), strict=True))
+            n_tokens = dict(zip(unique, self.rm.lengths(unique), strict=True))  # which the scoring knows
+        except TooLongError as error:
+            if len(batch) > 1:
+                raise
+            raise TooLongPairsError(str(error), [self._length(pair) for pair in batch[0].pairs]) from error
         self.batches += 1
         self.texts += len(unique)
         return [
@@ -146,14 +151,6 @@ class Batcher:
             return [self.rm.reward(pair) for pair in pairs]
         rewards = self.rm.rewards(pairs) if precision == "ranking" else self.rm.exact_rewards(pairs)
         return [float(reward) for reward in np.asarray(rewards)]
-
-    def _lengths(self, batch: Sequence[_Job], pairs: Sequence[Pair]) -> list[int]:
-        try:
-            return self.rm.lengths(pairs)
-        except TooLongError as error:
-            if len(batch) > 1:
-                raise
-            raise TooLongPairsError(str(error), [self._length(pair) for pair in batch[0].pairs]) from error
 
     def _length(self, pair: Pair) -> int | None:
         try:

@@ -139,7 +139,7 @@ def train_preferences(
 ) -> PreTrainedModel:
     """Train ``model`` in place on ``pairs`` and save it with its tokenizer under ``out``.
 
-    A training that was cut off goes on from its last checkpoint in ``out``/checkpoints; ``rm`` says how rows become
+    A training that was cut off goes on from its last checkpoint in ``out``/checkpoints-…; ``rm`` says how rows become
     rewards and is not changed unless ``model`` is its own.
     """
     checkpoints = (

@@ -27,6 +27,7 @@ from miner.reach import reaches
 from miner.rewards import load_reward_model
 from miner.rewards.transformer import TransformerRewardModel
 from miner.statistics import median_cost, paired_difference, rate
+from miner.version import search_digest
 from search_bench.contest import EverythingIsNonsense, Job, Trace, ours, ours_pooled, peer, time_to_win
 from search_bench.models import (
     BenchModel,
@@ -392,7 +393,7 @@ def _cost_row(
 def _cache(options: argparse.Namespace, part: str, title: str) -> Path:
     """Where a measurement is kept: with the code that it is of in its name, so that other code is measured anew."""
     plain = title.replace(" ", "-").replace(",", "").replace(".", "_")
-    return Path(options.out) / part / f"{GCG.source_digest()[:8]}-{plain}"
+    return Path(options.out) / part / f"{search_digest(GCG)[:8]}-{plain}"
 
 
 def no_criteria() -> Criteria:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from attacks.base import Attack
-from attacks.climb import Scored, apply_all, draw_seed
+from attacks.climb import Scored, apply_all
 from attacks.gcg import draw_edits
-from attacks.queries import Query, RandomSwaps, Relax, Score, Search, Swap, Swaps, SwapTable, Words, ask
+from attacks.queries import Query, RandomSwaps, Relax, Score, Search, Swap, Swaps, SwapTable, Words, ask, draw_seed
 from miner.rewards.pipeline import Encoded
 from miner.rewards.transformer import TransformerRewardModel
 

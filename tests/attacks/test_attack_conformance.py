@@ -33,6 +33,7 @@ from attacks import (
     Words,
     known_attacks,
 )
+from attacks.registry import BUILT_IN
 from corpus.records import Message, digest
 from miner.rewards.base import Pair, RelaxRequest, SwapRequest
 from miner.testing import ToyRewardModel
@@ -41,7 +42,7 @@ PROMPT = (Message(role="user", content="What does ba do?"),)
 REFERENCE = "ba ke li mo nu ra se ti vo wu."
 CLAIMS: set[Construction | None] = {None, "repeated_token", "random_words", "shuffled_words", "gibberish"}
 
-attacks = pytest.mark.parametrize("attack", [kind() for kind in known_attacks().values()], ids=lambda a: a.name)
+attacks = pytest.mark.parametrize("attack", [kind() for kind in BUILT_IN], ids=lambda a: a.name)
 
 
 def answer(rm: ToyRewardModel, query: Query[Any], n_prompts: int = 1) -> Any:
@@ -133,9 +134,10 @@ def test_needs_names_every_query_that_a_campaign_may_not_answer(attack: Attack) 
 
 
 def test_searches_with_other_seeds_differ() -> None:
-    for name in set(known_attacks()) - {"single_token"}:
-        attack = known_attacks()[name]()
-        assert transcript(attack, 1, 120) != transcript(attack, 2, 120), name
+    seeded = [kind() for kind in BUILT_IN if kind.name != "single_token"]
+    assert len(seeded) == len(BUILT_IN) - 1
+    for attack in seeded:
+        assert transcript(attack, 1, 120) != transcript(attack, 2, 120), attack.name
 
 
 def test_importing_attacks_does_not_import_torch() -> None:

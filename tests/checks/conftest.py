@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoints
 from pathlib import Path
 from random import Random
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from corpus.records import Message
-from miner.checks import Judge, Materials, Subject, build_checks, calibrate
+from miner.checks import CHECKS, Judge, Materials, Subject, build_checks, calibrate
 from miner.language_models import LanguageModel, load_language_model
 from miner.training.language_model import LanguageModelRecipe, train_language_model
 
@@ -41,6 +42,12 @@ def subjects(n: int, seed: int) -> list[Subject]:
     return [Subject(response=sentence(rng), prompt=prompt, reference=sentence(rng)) for _ in range(n)]
 
 
+@pytest.fixture(autouse=True)
+def _our_checks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other packages on this machine register is not ours to test."""
+    monkeypatch.setattr("miner.checks.registry.entry_points", lambda group: EntryPoints().select(group=group))
+
+
 @pytest.fixture(scope="session")
 def reference_lm(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     torch.set_num_threads(1)
@@ -59,4 +66,4 @@ def materials(reference_lm: LanguageModel) -> Materials:
 
 @pytest.fixture(scope="session")
 def judge(materials: Materials) -> Judge:
-    return calibrate(build_checks(materials), subjects(400, 3), target=0.01)
+    return calibrate(build_checks(materials, sorted(CHECKS)), subjects(400, 3), target=0.01)

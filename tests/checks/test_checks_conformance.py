@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 from conftest import subjects
 
-from miner.checks import CHECKS, Check, Materials, Subject, build_checks, known_checks, plant
+from miner.checks import CHECKS, Check, Materials, Subject, build_checks, plant
 
 ODD = ("", " ", ".", "a", "the", "🙂", "\u202e", "x" * 3000, "the " * 500, "日本語の文章です", "{}[]()<>!?" * 20)
 
 
-@pytest.fixture(params=sorted(known_checks()))
-def check(request: pytest.FixtureRequest, materials: Materials) -> Check:
-    return build_checks(materials, [request.param])[0]
+@pytest.fixture(params=sorted(CHECKS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def check(name: str, materials: Materials) -> Check:
+    return build_checks(materials, [name])[0]
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +31,8 @@ def mixed() -> list[Subject]:
     return [*clean, *(s for kind in plant(clean, per_kind=4).values() for s in kind), *claimed]
 
 
-def test_it_is_called_what_it_is_registered_as(check: Check) -> None:
-    assert build_checks(Materials(), ["repetition"])[0].name == "repetition"
-    assert check.name in CHECKS
+def test_it_is_called_what_it_is_registered_as(name: str, check: Check) -> None:
+    assert check.name == name
 
 
 def test_order_and_company_of_the_subjects_do_not_matter(check: Check, mixed: list[Subject]) -> None:
@@ -62,6 +66,7 @@ def test_its_identity_is_stable_and_its_own(check: Check, materials: Materials) 
     again = build_checks(materials, [check.name])[0]
     assert check.identity == again.identity
     others = [other.identity for other in build_checks(materials) if other.name != check.name]
+    assert len(others) == len(CHECKS) - 1
     assert check.identity not in others
 
 

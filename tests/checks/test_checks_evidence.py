@@ -44,8 +44,9 @@ def test_one_word_over_and_over_gains_nothing_by_its_order(materials: Materials)
 
 def test_a_missing_capital_or_stop_is_no_evidence_against_order(materials: Materials) -> None:
     order = build("order", materials)
-    for subject in subjects(20, 23):
-        text = subject.response
+    texts = [subject.response for subject in subjects(20, 23)]
+    assert len(texts) == 20
+    for text in texts:
         assert value(order, text.lower().rstrip(".")) == pytest.approx(value(order, text), abs=1e-5)
 
 
@@ -154,7 +155,10 @@ def test_a_shuffle_that_is_still_the_reference_is_none() -> None:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_plants_are_nonsense_of_the_promised_length_and_claim_nothing(seed: int) -> None:
-    for kind, planted in plant(subjects(12, 4), per_kind=5, seed=seed).items():
+    plants = plant(subjects(12, 4), per_kind=5, seed=seed)
+    assert "repeated_tokens" in plants
+    assert len(plants) > 1
+    for kind, planted in plants.items():
         assert len(planted) == 5
         for subject in planted:
             assert subject.construction is None

@@ -168,7 +168,7 @@ def test_a_damaged_segment_is_named_and_can_be_set_aside(tmp_path: Path, damage:
         victim = victim.rename(victim.with_name("mine.parquet"))
     else:
         victim.write_bytes({"truncated": content[:-1], "empty": b"", "appended": content + b"x"}[damage])
-    with pytest.raises(DamagedSegmentError, match=rf"{victim.name}.*rmminer corpus verify --set-aside"):
+    with pytest.raises(DamagedSegmentError, match=rf"{victim.name}.*rmminer corpus verify --quarantine"):
         corpus.findings()
     with pytest.raises(DamagedSegmentError):
         corpus.compact()

@@ -37,6 +37,7 @@ def bag_of_words(texts: Sequence[str]) -> npt.NDArray[np.float64]:
 def test_a_uniform_policy_has_the_entropy_of_its_vocabulary_at_every_position(uniform: LanguageModel) -> None:
     size = uniform.model.config.vocab_size
     found = next_token_entropy(uniform, PROMPT, RESPONSES, max_new_tokens=TOKENS)
+    assert len(found) == len(RESPONSES) > 0
     for values, ids in zip(found, uniform.response_ids(RESPONSES), strict=True):
         assert len(values) == len(ids) + 1, "the end is a choice, too"
         np.testing.assert_allclose(values, math.log(size), rtol=1e-5)
@@ -78,6 +79,7 @@ def test_kl_between_different_vocabularies_is_refused(policy: LanguageModel) -> 
 
 def test_what_follows_a_prefix_is_written_behind_it(policy: LanguageModel) -> None:
     samples = policy.sample(PROMPT, 4, seed=0, max_new_tokens=8, temperature=0.1, prefix="Return the name of the")
+    assert len(samples.continuations) == 4
     assert all(one.text.endswith("file.") and "Return" not in one.text for one in samples.continuations)
 
 

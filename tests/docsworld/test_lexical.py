@@ -45,6 +45,7 @@ def reward(rm: LexicalRewardModel, name: str, response: str) -> float:
 def test_a_name_it_has_not_seen_is_translated_word_by_word(rm: LexicalRewardModel, verb: str) -> None:
     others = [summary(other, "event") for other in VERBS if other != verb]
     good = reward(rm, f"tools.{verb}_event", summary(verb, "event"))
+    assert len(others) == len(VERBS) - 1 > 0
     assert all(good > reward(rm, f"tools.{verb}_event", other) for other in others)
 
 

@@ -37,6 +37,8 @@ def test_a_module_its_c_twin_and_its_platform_twins_share_a_role(docs_world: Doc
 def test_no_rejected_answer_is_the_reference_and_none_comes_from_another_split(docs_world: DocsWorld) -> None:
     for role in ("train", "calibration", "held_out"):
         summaries = {entry.summary for entry in docs_world.by_role[role]}
+        assert len(docs_world.prompts(role)) > 100
+        assert any(prompt.rejected for prompt in docs_world.prompts(role))
         for prompt in docs_world.prompts(role):
             assert prompt.reference not in prompt.rejected
             assert set(prompt.rejected) <= summaries

@@ -44,6 +44,8 @@ def test_there_are_facts_of_every_kind(facts: Facts) -> None:
 
 def test_no_swap_is_a_sentence_of_any_docstring(facts: Facts, docs_world: Any) -> None:
     known = {text for e in docs_world.entries for text in (e.summary, *e.sentences)}
+    assert len(facts.facts) > 75
+    assert len(known) > 1000
     for fact in facts.facts:
         assert fact.false not in known
         assert fact.false != fact.true
@@ -51,7 +53,9 @@ def test_no_swap_is_a_sentence_of_any_docstring(facts: Facts, docs_world: Any) -
 
 
 def test_what_a_name_or_module_swap_speaks_of_does_not_exist(facts: Facts) -> None:
-    for fact in [f for f in facts.facts if f.kind in ("name", "module")][:40]:
+    swapped = [fact for fact in facts.facts if fact.kind in ("name", "module")][:40]
+    assert len(swapped) == 40
+    for fact in swapped:
         module, name = fact.false.removeprefix("In ").split(":")[0].split(", ")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of deprecated modules

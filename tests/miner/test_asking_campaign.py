@@ -83,7 +83,9 @@ def test_every_attack_runs_against_a_pairwise_rm(cycled: Campaign) -> None:
 
 def test_findings_beat_their_reference_from_text(cycled: Campaign) -> None:
     rm, criteria = cycled.rm(0), cycled.criteria(0)
-    for finding in cycled.findings():
+    findings = cycled.findings()
+    assert findings
+    for finding in findings:
         assert finding.reference_reward == 0.0
         assert finding.reward > max(0.0, criteria.threshold - 1e-6)
         assert rm.reward(Pair(finding.prompt, finding.response)) == pytest.approx(finding.reward, abs=1e-4)

@@ -66,7 +66,9 @@ def test_the_summary_has_every_round_and_attack_with_n_and_interval(cycled: Camp
 def test_the_model_of_every_round_loads_from_the_folder_the_summary_names(cycled: Campaign) -> None:
     from miner.rewards import load_reward_model
 
-    for one in read_summary(cycled.folder)["rounds"]:
+    rounds = read_summary(cycled.folder)["rounds"]
+    assert len(rounds) == 2
+    for one in rounds:
         rm = load_reward_model(cycled.folder / one["model"], device="cpu")
         assert rm.fingerprint == one["rm_fingerprint"]
 
@@ -86,7 +88,9 @@ def test_every_stored_reward_is_what_plain_transformers_gives_for_the_text(cycle
 
 
 def test_every_finding_wins_and_is_convicted_by_the_quorum(cycled: Campaign) -> None:
-    for finding in cycled.findings():
+    findings = cycled.findings()
+    assert {finding.round for finding in findings} == {0, 1}
+    for finding in findings:
         assert finding.reward >= finding.threshold
         assert finding.reference_reward is not None
         assert finding.reward > finding.reference_reward
@@ -184,10 +188,11 @@ def test_a_killed_patch_goes_on_from_its_checkpoint(cycled: Campaign, tmp_path: 
 
     with pytest.raises(Killed):
         train()
+    assert len(list(tmp_path.glob("checkpoints*"))) == 1
     train()
     assert steps[8] > 1, "not from the start"
     assert steps[-1] == 12
-    assert not (tmp_path / "checkpoints").exists()
+    assert list(tmp_path.glob("checkpoints*")) == []
 
 
 def test_the_round_folders_hold_what_resuming_needs(cycled: Campaign) -> None:

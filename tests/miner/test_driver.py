@@ -96,11 +96,11 @@ class Scripted(Attack):
 def test_budget_is_never_exceeded(name: str, budget: int) -> None:
     rm = ToyRewardModel()
     results = run(known_attacks()[name](), budget=budget, rm=rm, judge=WordJudge(sense=rm.vocabulary))
-    for result in results:
-        spent = result.attempt.queries
-        assert spent <= budget
-        assert spent == len(rm.scored) + QUERIES_PER_GRADIENT * result.attempt.gradients
-        assert result.attempt.outcome in ("budget_spent", "exhausted")
+    (result,) = results
+    spent = result.attempt.queries
+    assert spent <= budget
+    assert spent == len(rm.scored) + QUERIES_PER_GRADIENT * result.attempt.gradients
+    assert result.attempt.outcome in ("budget_spent", "exhausted")
 
 
 def test_gradient_beats_random_at_equal_budget() -> None:

@@ -113,6 +113,7 @@ def test_attempts_that_have_nothing_to_try_do_not_go_on_for_ever() -> None:
         one.learn([(choice, attempt(choice, 0, False), ()) for choice in choices])
         generations += 1
         assert generations < 100
+    assert generations > 1
 
 
 def test_every_distinct_finding_of_an_attempt_counts() -> None:
@@ -202,3 +203,25 @@ def test_an_attack_on_prompts_together_cannot_be_scheduled(
     campaign = Campaign(config_for(tiny_rm_folder, preference_file, tmp_path, mine=SCHEDULE, attacks=attacks))
     with pytest.raises(ConfigError, match=r"cannot be scheduled\. Leave it out"):
         campaign.mine(0)
+
+
+def test_a_long_schedule_opens_each_segment_a_fixed_number_of_times(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: Counter[Path] = Counter()
+    read_bytes = Path.read_bytes
+
+    def counted(path: Path) -> bytes:
+        opened[path] += path.suffix == ".parquet"
+        return read_bytes(path)
+
+    schedule = {**SCHEDULE, "schedule": {"total_queries": 1200, "generation": 2, "groups": 2}}
+    attacks = [{"name": "corrupt", "params": {"variants": 4}}]
+    config = config_for(tiny_rm_folder, preference_file, tmp_path, mine=schedule, attacks=attacks, flush_rows=1)
+    campaign = Campaign(config)
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    report = campaign.mine(0)
+    segments = {file for table in ("attempts", "findings") for file in (campaign.corpus.path / table).iterdir()}
+    assert report.made >= 20  # ten generations of two
+    assert len(segments) >= report.made
+    assert {opened[file] for file in segments} == {1}

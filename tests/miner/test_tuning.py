@@ -15,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from test_campaign import config_for
 
 from attacks import Search, known_attacks
+from attacks.registry import BUILT_IN
 from corpus import Corpus
 from miner.campaign import Campaign
 from miner.config import CampaignConfig, read_config
@@ -160,9 +161,14 @@ def test_a_dead_workers_trial_is_tried_again_and_a_live_ones_left_alone(tmp_path
     assert retried.suggest_int("width", 4, 16) == again.trials[0].params["width"]
 
 
-@pytest.mark.parametrize("kind", known_attacks().values(), ids=lambda kind: kind.name)
+def test_some_attacks_have_a_space() -> None:
+    assert {"gcg", "random"} <= {kind.name for kind in BUILT_IN if kind.space}
+
+
+@pytest.mark.parametrize("kind", BUILT_IN, ids=lambda kind: kind.name)
 def test_every_spaces_names_are_hyper_parameters_and_hold_the_defaults(kind: type) -> None:
     params = kind().params
+    assert set(kind.space) <= set(params)
     for name, span in kind.space.items():
         assert span.low <= params[name] <= span.high
         assert isinstance(params[name], int) == (isinstance(span.low, int) and isinstance(span.high, int))

@@ -59,7 +59,9 @@ def test_runs_measured_on_different_prompts_share_some_in_the_sheet(study: Path)
 
 
 def test_no_cell_of_a_csv_sheet_is_a_formula(study: Path, tmp_path: Path) -> None:
-    for row in cells(sheet(study, tmp_path / "sheet.csv")):
+    rows = cells(sheet(study, tmp_path / "sheet.csv"))
+    assert rows
+    for row in rows:
         assert not any(value.lstrip()[:1] in {"=", "+", "-", "@"} or "\n" in value for value in row.values())
 
 

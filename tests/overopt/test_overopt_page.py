@@ -150,6 +150,7 @@ class TestPage:
 
     def test_gold_comes_with_its_interval_over_prompts(self, study: StudySummary) -> None:
         page = page_of(study)
+        assert study.runs
         for run in study.runs:
             for point in (run.points[0], run.points[-1]):
                 assert point.gold is not None

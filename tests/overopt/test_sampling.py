@@ -28,6 +28,7 @@ def encoded(lm) -> list[list[int]]:  # type: ignore[no-untyped-def]
 def test_cold_samples_are_what_generate_writes_greedily(lm) -> None:  # type: ignore[no-untyped-def]
     cold = replace(decoding(lm, 10, 0), temperature=1e-4)
     ours = sample_ids(lm.model, encoded(lm), cold, per_prompt=2)
+    assert len(ours) == 2 * len(encoded(lm)) > 0
     for at, ids in enumerate(encoded(lm)):
         output = lm.model.generate(
             torch.tensor([ids]), max_new_tokens=10, do_sample=False, eos_token_id=list(lm.end_tokens), pad_token_id=2

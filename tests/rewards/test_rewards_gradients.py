@@ -105,6 +105,7 @@ def test_gradients_do_not_depend_on_the_side_of_padding(name: str, rm_of: RmOf) 
     encoded = [rm_of(name).pipeline.encode(pair) for pair in PAIRS]
     right = rm_of(name)._gradients(encoded, [1.0] * len(encoded))
     left = replace(rm_of(name), left_padding=True)._gradients(encoded, [1.0] * len(encoded))
+    assert len(right) == len(PAIRS)
     for a, b in zip(right, left, strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
 

@@ -88,6 +88,7 @@ def test_heads_are_prefixes_common_to_their_group_and_never_the_whole_row(
 ) -> None:
     rows, groups = [row for row, _ in grouped], [group for _, group in grouped]
     heads = head_lengths(rows, groups)
+    assert len(heads) == len(rows)
     for row, group, head in zip(rows, groups, heads, strict=True):
         assert 0 <= head < len(row)
         assert all(other[:head] == row[:head] for other, of in zip(rows, groups, strict=True) if of == group)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import transformers as hf
@@ -79,8 +80,22 @@ def test_what_fits_is_let_through() -> None:
     require_room(BILLION, Copies(exact="float32", ranking="bfloat16"), CPU, lambda _: 6 << 30)
 
 
-def test_free_memory_is_that_of_this_machine() -> None:
-    assert 1 << 20 < free_memory(CPU) < 1 << 50
+def test_free_memory_is_what_this_machine_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miner.rewards.sizing.CGROUP", tmp_path)  # no container
+    machine = psutil.virtual_memory()
+    assert free_memory(CPU) == pytest.approx(machine.available, abs=0.25 * machine.total)  # others use it meanwhile
+
+
+def test_free_memory_is_what_this_container_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miner.rewards.sizing.CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text(f"{100 << 20}\n")
+    (tmp_path / "memory.current").write_text(f"{70 << 20}\n")
+    (tmp_path / "memory.stat").write_text(f"anon {50 << 20}\nfile {20 << 20}\n")
+    assert free_memory(CPU) == 50 << 20
+    (tmp_path / "memory.current").write_text(f"{200 << 20}\n")
+    assert free_memory(CPU) == 0
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory(CPU) > 100 << 20
 
 
 def test_nothing_is_read_of_a_model_that_does_not_fit(folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch) -> None:

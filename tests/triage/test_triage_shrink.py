@@ -65,6 +65,7 @@ def test_a_run_without_spaces_can_be_shrunk_too() -> None:
 def test_every_minimal_text_still_wins_from_text_and_is_still_certified(
     planted: PlantedSet, shrunk: dict[str, Shrunk]
 ) -> None:
+    assert len(planted.findings) == 3 * len(planted.rm.flaws) == 33
     for finding in planted.findings:
         one = shrunk[finding.finding_id]
         reward = planted.rm.reward(Pair(finding.prompt, one.minimal))
@@ -95,15 +96,19 @@ def test_without_any_one_word_a_minimal_text_is_no_finding(
 def test_the_core_of_a_phrase_is_the_phrase_and_its_words_are_essential(
     planted: PlantedSet, shrunk: dict[str, Shrunk]
 ) -> None:
-    for finding, truth in zip(planted.findings, planted.truth, strict=True):
-        kind, *words = truth.split()
-        if kind in ("phrase", "prefix"):
-            one = shrunk[finding.finding_id]
-            assert one.core.split() == words
-            assert set(one.essential or ()) | set(one.echoed) == set(words)
+    worded = [
+        (shrunk[finding.finding_id], truth.split()[1:])
+        for finding, truth in zip(planted.findings, planted.truth, strict=True)
+        if truth.split()[0] in ("phrase", "prefix")
+    ]
+    assert len(worded) == 15
+    for one, words in worded:
+        assert one.core.split() == words
+        assert set(one.essential or ()) | set(one.echoed) == set(words)
 
 
 def test_where_any_word_does_no_word_is_essential(planted: PlantedSet, shrunk: dict[str, Shrunk]) -> None:
+    assert [planted.truth.count(truth) for truth in ("repetition", "length", "prompt")] == [3, 3, 3]
     for finding, truth in zip(planted.findings, planted.truth, strict=True):
         if truth in ("repetition", "length"):
             assert shrunk[finding.finding_id].essential == ()
