@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from corpus.durable import remove_stale_temporaries, sync_folder, write_error
+from corpus.durable import remove_stale_temporaries, retried, sync, write_error
 from corpus.scan import first_published, stable_listing
 from corpus.schema import TableSpec
 from corpus.segments import publish_segment, read_segment
@@ -99,8 +99,9 @@ def _merge(folder: Path, spec: TableSpec, names: list[str]) -> Path | None:
     merged = publish_segment(folder, _stored(rows, spec))
     try:
         for name in names:
-            (folder / name).unlink(missing_ok=True)
-        sync_folder(folder)
+            with suppress(FileNotFoundError):
+                retried((folder / name).unlink)
+        sync(folder)
     except OSError as error:
         raise write_error(folder, error) from error
     return merged

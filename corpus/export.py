@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from corpus.card import dataset_card
-from corpus.durable import write_error
+from corpus.durable import publish_folder, write_error
 from corpus.errors import ExportError
 from corpus.formats import csv_bytes, jsonl_bytes, pair_of, parquet_bytes, plain_row
 from corpus.records import Split
@@ -21,6 +18,7 @@ from corpus.records import Split
 ExportFormat = Literal["trl", "jsonl", "csv", "datasets"]
 
 TRAINING_SPLITS: tuple[Split, ...] = ("train",)
+_EXISTS = "{out} exists already; name a new folder, or delete it first"
 _SUFFIX: dict[ExportFormat, str] = {"trl": "jsonl", "jsonl": "jsonl", "csv": "csv", "datasets": "parquet"}
 
 
@@ -46,7 +44,7 @@ def export_findings(
     if fmt not in _SUFFIX:
         raise ExportError(f"no export format {fmt!r}; there are: {', '.join(get_args(ExportFormat))}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ExportError(f"{out} exists already; name a new folder, or delete it first")
+        raise ExportError(_EXISTS.format(out=out))
     rows = findings.to_pylist()
     chosen = [row for row in rows if row["split"] in splits]
     usable = [row for row in chosen if fmt != "trl" or row["reference"] is not None]
@@ -83,13 +81,14 @@ def _nothing(rows: list[Any], chosen: list[Any], splits: Sequence[Split]) -> str
 
 
 def _write_folder(out: Path, files: dict[str, bytes]) -> None:
-    staging = out.with_name(f".{out.name}.tmp-{secrets.token_hex(8)}")
-    try:
+    def fill(folder: Path) -> None:
         for name, content in files.items():
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            (staging / name).write_bytes(content)
-        os.rename(staging, out)
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+
+    try:
+        first = publish_folder(out, fill)
     except OSError as error:
         raise write_error(out, error) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    if not first:
+        raise ExportError(_EXISTS.format(out=out))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from corpus.durable import make_folder, sync_folder, write_error
+from corpus.durable import make_folder, sync, write_error
 from corpus.errors import DamagedSegmentError, SchemaVersionError
 from corpus.scan import stable_listing
 from corpus.schema import TABLES
@@ -80,8 +80,8 @@ def _move(path: Path, folder: Path) -> Path:
             number += 1
             target = folder / f"{path.name}.{number}"
         path.rename(target)
-        sync_folder(folder)
-        sync_folder(path.parent)
+        sync(folder)
+        sync(path.parent)
     except OSError as error:
         raise write_error(folder, error) from error
     return target

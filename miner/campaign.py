@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from attacks import Seeds, known_attacks
 from corpus import Corpus
+from corpus.durable import publish_folder
 from corpus.records import Attempt, Finding, Prompt, Split, digest
 from miner.attempts import Plan
 from miner.checks import Judge
@@ -25,12 +26,12 @@ from miner.criteria import Criteria, clean_criteria
 from miner.driver import Driver
 from miner.errors import ConfigError, ResumeError
 from miner.evaluation import CleanOutcomes, clean_outcomes, require_prompts
+from miner.files import replace_text
 from miner.judging import NO_REFERENCE_LM, build_judge
 from miner.mining import MiningReport, require_budgets, run_plans, stage_plans
 from miner.oracle import Oracle
 from miner.patch import EXPORT, PatchReport, patch, trainable, training_findings
 from miner.progress import Observer, Silent
-from miner.publishing import replace_text
 from miner.reach import Reach, chosen_for_reach, reaches, read_reaches, write_reaches
 from miner.rewards.base import RewardModel
 from miner.rewards.devices import first_device
@@ -458,10 +459,7 @@ def _refuse_another(stored: dict[str, Any], identity: dict[str, str], folder: Pa
 def _keep(model: Path, folder: Path) -> None:
     """The built-in world's RM inside the run, so that the run can be moved without its user's cache."""
     if not folder.exists():
-        partial = folder.with_name(".model.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(model, partial)
-        partial.rename(folder)
+        publish_folder(folder, lambda partial: shutil.copytree(model, partial, dirs_exist_ok=True))
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from corpus.records import Finding, Prompt, digest
 from miner.criteria import Criteria
 from miner.evaluation import takes
-from miner.publishing import replace_text
+from miner.files import replace_text
 from miner.rewards.base import Pair, RewardModel
 from miner.statistics import Rate, rate
 from miner.summary import ReachResult

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from corpus.duplicates import near_duplicates
 from corpus.records import Finding, digest
-from miner.publishing import replace_text
+from miner.files import replace_text
 
 LARGEST_POOL = 512
 

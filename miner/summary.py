@@ -13,7 +13,7 @@ from typing import Any
 
 from corpus.records import Form, Split
 from miner.errors import DataError
-from miner.publishing import replace_text
+from miner.files import replace_text
 from miner.statistics import Difference, Rate, SurvivalCurve
 from miner.triage.result import TriageResult
 

@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from pydantic import TypeAdapter, ValidationError
 
-from miner.publishing import replace_text
+from miner.files import replace_text
 
 FOLDER_NAME = "usage"
 
@@ -85,7 +86,8 @@ def peak_memory_mb() -> float | None:
     """Peak resident memory of this process; None where the platform does not say."""
     try:
         import resource
-    except ImportError:
-        return None
+    except ImportError:  # Windows
+        peak_bytes = getattr(psutil.Process().memory_info(), "peak_wset", None)
+        return None if peak_bytes is None else round(peak_bytes / 2**20, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from miner.benchmark.report import BenchReport
 from miner.config import CONTROL
-from miner.publishing import replace_text
+from miner.files import replace_text
 from miner.report import ink as style
 from miner.report.ink import DARK, LIGHT, Ink, png
 from miner.report.page import Plot, environment, page_assets

@@ -10,7 +10,7 @@ from pathlib import Path
 from corpus.records import Form
 from miner.benchmark.suite import Suite
 from miner.config import CONTROL
-from miner.publishing import replace_text
+from miner.files import replace_text
 from miner.statistics import Difference, MedianCost, Rate, SurvivalCurve
 from miner.summary import AttackResult, ReachResult
 

@@ -146,15 +146,23 @@ def verify(
 def _linked(corpus: Corpus) -> Iterator[Corpus]:
     """The corpus once more in a scratch folder beside it, of hard links: what is done to it is not done to the corpus.
 
-    Segments are never written to, only published and deleted, so links to them are as good as copies.
+    Segments are never written to, only published and deleted, so links to them are as good as copies; where the file
+    system has none, they are copies.
     """
     from corpus import Corpus
 
     with tempfile.TemporaryDirectory(dir=corpus.path.resolve().parent, prefix=".dry-run-") as scratch:
         copy = Path(scratch) / "corpus"
         if corpus.exists():
-            shutil.copytree(corpus.path, copy, copy_function=os.link)
+            shutil.copytree(corpus.path, copy, copy_function=_linked_or_copied)
         yield Corpus(copy)
+
+
+def _linked_or_copied(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except (AttributeError, OSError):
+        shutil.copyfile(source, target)
 
 
 def _corpus(folder: Path) -> Corpus:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.diversity.writings import Scope
-from miner.publishing import read_stored, replace_text
+from miner.files import read_stored, replace_text
 from miner.statistics import Difference, Mean, Rate
 
 FILE_NAME = "diversity.json"

@@ -10,9 +10,9 @@ from pathlib import Path
 from corpus.records import Prompt, digest
 from miner.diversity.writings import Writings, Written
 from miner.errors import ConfigError
+from miner.files import replace_text
 from miner.language_models import LanguageModel
 from miner.progress import Advance
-from miner.publishing import replace_text
 
 CODE_VERSION = 1  # raise it when the same request would be sampled otherwise
 

@@ -31,7 +31,7 @@ from scipy.optimize import minimize
 
 from corpus.records import Prompt, digest
 from miner.docsworld.harvest import sentences
-from miner.publishing import replace_text
+from miner.files import replace_text
 from miner.rewards.base import Pair
 
 Floats = npt.NDArray[np.float64]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from attacks import PolicyQuery
+from corpus.durable import publish_folder
 from corpus.records import Split, digest
 from miner.checks import Subject
 from miner.config import CampaignConfig, LanguageModelSection
@@ -244,7 +243,7 @@ class Shelf:
         target = self.place(name, recipe)
         if not target.exists():
             with self.timed(name), self.observer.stage(title) as advance:
-                self._publish(target, lambda partial: train(partial, advance))
+                publish_folder(target, lambda partial: train(partial, advance))
         return target
 
     def place(self, name: str, recipe: object) -> Path:
@@ -257,16 +256,6 @@ class Shelf:
         started = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - started
-
-    def _publish(self, target: Path, make: Callable[[Path], None]) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            make(partial)
-            if not target.exists():
-                partial.rename(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 _SPLITS: tuple[Split, ...] = ("train", "calibration", "held_out")

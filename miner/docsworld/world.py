@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ from typing import Literal
 from corpus.records import Message, Prompt
 from miner.docsworld import harvest
 from miner.errors import ConfigError
+from miner.files import replace_bytes
 
 Role = Literal["train", "reference_lm", "calibration", "held_out"]
 
@@ -68,13 +70,13 @@ class DocsWorld:
         """
         path = cache / f"docstrings-{_interpreter()}.jsonl"
         if not path.exists():
-            cache.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
-            try:
-                harvest.harvest(partial)
-            except RuntimeError as error:
-                raise ConfigError(str(error)) from error
-            partial.replace(path)
+            with tempfile.TemporaryDirectory() as scratch:
+                harvested = Path(scratch) / path.name
+                try:
+                    harvest.harvest(harvested)
+                except RuntimeError as error:
+                    raise ConfigError(str(error)) from error
+                replace_bytes(path, harvested.read_bytes())
         data_hash = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
         return cls(tuple(harvest.load(path)), data_hash)
 

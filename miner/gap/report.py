@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from miner.files import read_stored, replace_text
 from miner.gap.selection import Turn
-from miner.publishing import read_stored, replace_text
 from miner.statistics import Difference, Mean, Rate
 
 FILE_NAME = "gap.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from corpus.records import Conversation, Message, Prompt
 from miner.errors import DataError
-from miner.publishing import replace_text
+from miner.files import replace_text
 
 ASKED = "prompts.jsonl"
 

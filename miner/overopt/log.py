@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from miner.errors import ConfigError, DataError, ResumeError
+from miner.files import replace_table, replace_text
 from miner.overopt.measuring import SampleRow
-from miner.publishing import replace_text
 
 STUDY = "overopt"
 RUN, STEPS, SAMPLES = "run.json", "steps.parquet", "samples.parquet"
@@ -115,8 +114,8 @@ class RunLog:
         replace_text(self.folder / RUN, json.dumps(dataclasses.asdict(info), indent=1) + "\n")
 
     def write_rows(self) -> None:
-        write_table(self.folder / STEPS, _table(self.steps, STEPS_SCHEMA))
-        write_table(self.folder / SAMPLES, samples_table(self.samples))
+        replace_table(self.folder / STEPS, _table(self.steps, STEPS_SCHEMA))
+        replace_table(self.folder / SAMPLES, samples_table(self.samples))
 
 
 def study_name(round_number: int) -> str:
@@ -189,10 +188,3 @@ def samples_table(rows: Sequence[SampleRow]) -> pa.Table:
 
 def _table(rows: Sequence[StepRow], schema: pa.Schema) -> pa.Table:
     return pa.table({name: [getattr(row, name) for row in rows] for name in schema.names}, schema=schema)
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    pq.write_table(table, partial, compression="zstd", compression_level=15, write_page_checksum=True)
-    os.replace(partial, path)

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from corpus.records import Prompt, digest
 from miner.errors import DataError, ResumeError
+from miner.files import replace_table
 from miner.gold import Answer, Gold
 from miner.language_models import LanguageModel
 from miner.overopt.best_of_n import Pool
-from miner.overopt.log import write_table
 from miner.rewards.base import Pair, Scorer
 
 POOL = "pool.parquet"
@@ -131,4 +131,4 @@ def _write(path: Path, pools: dict[str, tuple[list[str], Pool]], key: str) -> No
         "proxy": np.concatenate([pool.proxy for _, pool in pools.values()]).astype(np.float32),
         "gold": np.concatenate([pool.gold for _, pool in pools.values()]).astype(np.float32),
     }
-    write_table(path, pa.table(columns, schema=SCHEMA).replace_schema_metadata({"key": key}))
+    replace_table(path, pa.table(columns, schema=SCHEMA).replace_schema_metadata({"key": key}))

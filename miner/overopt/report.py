@@ -8,13 +8,13 @@ from pathlib import Path
 from markupsafe import Markup
 
 from corpus.records import Conversation
+from miner.files import replace_text
 from miner.overopt.answer import answers
 from miner.overopt.asked import asked_in
 from miner.overopt.facts import facts
 from miner.overopt.figures import FIGURES
 from miner.overopt.summary import StudySummary
 from miner.overopt.weights import best_point, by_weight
-from miner.publishing import replace_text
 from miner.report.measurements import draw_plots
 from miner.report.page import Plot, asset, content_security_policy, environment
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from miner.errors import ConfigError, DataError
+from miner.files import replace_text
 from miner.overopt.accuracy import Judged, judge_run
 from miner.overopt.bands import ends_at
 from miner.overopt.best_of_n import best_of_n_kl, curves, powers
@@ -26,7 +27,6 @@ from miner.overopt.measuring import NAN, SampleRow
 from miner.overopt.notes import run_notes
 from miner.overopt.onset import GoldOnset, gold_onset
 from miner.overopt.pools import POOL, read_pools
-from miner.publishing import replace_text
 
 SHOWN = 3
 

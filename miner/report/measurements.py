@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from miner.files import replace_bytes, replace_text
 from miner.report.ink import DARK, LIGHT, Ink, png
 from miner.report.page import Plot, asset, content_security_policy, environment
 
@@ -28,9 +28,8 @@ def draw_plots(report: Any, figures: Mapping[str, Callable[[Any, Ink], Figure | 
 
 def write_measurement(folder: Path, name: str, title: str, report: Any, plots: Mapping[str, Plot]) -> Path:
     """``folder/<name>.html``, self-contained, and the light plots under ``folder/plots``."""
-    (folder / "plots").mkdir(parents=True, exist_ok=True)
     for plot_name, plot in plots.items():
-        _replace(folder / "plots" / f"{plot_name}.png", plot.light)
+        replace_bytes(folder / "plots" / f"{plot_name}.png", plot.light)
     style = asset("style.css")
     page = (
         environment()
@@ -45,12 +44,4 @@ def write_measurement(folder: Path, name: str, title: str, report: Any, plots: M
             **{name: report},
         )
     )
-    path = folder / f"{name}.html"
-    _replace(path, page.encode())
-    return path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    return replace_text(folder / f"{name}.html", page)

@@ -14,8 +14,8 @@ from statistics import median
 from typing import Any
 
 from corpus.records import Conversation
+from miner.files import read_stored
 from miner.overopt.asked import asked_in
-from miner.publishing import read_stored
 from miner.statistics import Difference, Rate, rate
 
 FOLDER = re.compile(r"overopt(?:-round(\d+))?")  # one per RM: as given, and after so many patches

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.records import Finding
+from miner.files import replace_bytes, replace_text
 from miner.report.attribution import Attribution, AttributionResults, Progress, attribute_findings
 from miner.report.diversity_figures import FIGURES as DIVERSITY_FIGURES
 from miner.report.figures import FIGURES
@@ -55,7 +55,7 @@ def write_report(
     attributed = _attributions(run, shown, attribution, progress)
     plots = _plots(run)
     page = run_folder / PAGE_NAME
-    _replace(page, render(run, plots, shown, attributed).encode())
+    replace_text(page, render(run, plots, shown, attributed))
     return ReportFiles(
         html=page,
         plots=_write_plots(run_folder / PLOTS_FOLDER, plots),
@@ -93,14 +93,8 @@ def _write_plots(folder: Path, plots: dict[str, Plot]) -> dict[str, Path]:
     for name in (*FIGURES, *STUDY_FIGURES, *DIVERSITY_FIGURES, *GAP_FIGURES):
         path = folder / f"{name}.png"
         if name in plots:
-            _replace(path, plots[name].light)
+            replace_bytes(path, plots[name].light)
             written[name] = path
         else:
             path.unlink(missing_ok=True)
     return written
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from corpus.records import digest
+from miner.files import replace_text
 
 IDENTITY_SUFFIXES = (".safetensors", ".model", ".tiktoken", ".jinja", ".py")
 IDENTITY_NAMES = (
@@ -81,8 +81,4 @@ def _read_known() -> dict[str, str]:
 
 
 def _write_known(new: dict[str, str]) -> None:
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as partial:
-        json.dump({**_read_known(), **new}, partial)
-    os.replace(partial.name, folder / "digests.json")
+    replace_text(cache_folder() / "digests.json", json.dumps({**_read_known(), **new}))

@@ -23,6 +23,7 @@ from miner.serving import requests as r
 from miner.serving.batcher import Batcher, BusyError, TooLongPairsError
 
 IDLE_S = 120.0
+WAKE_S = 0.5
 GRACE_S = 10.0
 
 
@@ -113,7 +114,8 @@ def serve(server: RewardServer, ready: Callable[[], None]) -> None:
         signal.signal(number, lambda *_: ended.set())
     server.start()
     ready()
-    ended.wait()
+    while not ended.wait(WAKE_S):  # on Windows no signal ends a wait without a limit
+        pass
     server.close()
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from corpus.records import Form, Split
-from miner.publishing import read_stored, replace_text
+from miner.files import read_stored, replace_text
 from miner.statistics import Rate
 
 FOLDER_NAME = "triage"

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from miner.errors import DataError
-from miner.publishing import replace_text
+from miner.files import replace_text
 from miner.statistics import Difference, Rate
 
 FILE_NAME = "tuning.json"

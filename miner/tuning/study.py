@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from attacks import Range
 
 if TYPE_CHECKING:
@@ -30,14 +32,14 @@ def open_study(folder: Path, name: str, defaults: Mapping[str, Any], seed: int) 
     """
     import optuna
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    journal = (folder / JOURNAL_NAME).absolute()  # the lock is a link to it: a relative one would dangle
+    journal = folder / JOURNAL_NAME
     heal(journal)
     known = journal.exists()
     study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(journal))),
+        storage=JournalStorage(JournalFileBackend(str(journal), JournalFileOpenLock(str(journal)))),
         study_name=name,
         load_if_exists=True,
         direction="minimize",
@@ -52,12 +54,15 @@ def open_study(folder: Path, name: str, defaults: Mapping[str, Any], seed: int) 
 
 
 def heal(journal: Path) -> None:
-    """Cut off what follows the journal's last line break, under the journal's own lock."""
-    from optuna.storages.journal import JournalFileSymlinkLock
+    """Cut off what follows the journal's last line break, under the journal's own lock.
+
+    That is a file made exclusively: symbolic links, Optuna's default, are not to be had on every system.
+    """
+    from optuna.storages.journal import JournalFileOpenLock
 
     if not journal.exists():
         return
-    lock = JournalFileSymlinkLock(str(journal))
+    lock = JournalFileOpenLock(str(journal))
     lock.acquire()
     try:
         content = journal.read_bytes()
@@ -117,10 +122,4 @@ def _is_gone(worker: str) -> bool:
     host, _, process = worker.rpartition(":")
     if host != socket.gethostname() or not process.isdecimal():
         return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return int(process) == os.getpid()
+    return int(process) == os.getpid() or not psutil.pid_exists(int(process))

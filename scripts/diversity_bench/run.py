@@ -15,10 +15,10 @@ from miner.config import CampaignConfig, DataSection
 from miner.diversity import DiversityReport, Settings, Source, load_embedding, measure_diversity
 from miner.diversity.persona import built_in_prompts
 from miner.docsworld.world import DocsWorld
+from miner.files import replace_text
 from miner.gap import Facts, docs_facts
 from miner.gap.run import measure_gap
 from miner.gold import OverlapGold
-from miner.publishing import replace_text
 from miner.report.diversity_figures import FIGURES as DIVERSITY_FIGURES
 from miner.report.gap_figures import FIGURES as GAP_FIGURES
 from miner.report.measurements import draw_plots, write_measurement

@@ -6,7 +6,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from miner.overopt.log import RUN, SAMPLES, read_samples, samples_table, write_table
+from miner.files import replace_table
+from miner.overopt.log import RUN, SAMPLES, read_samples, samples_table
 from miner.overopt.study import run_name
 from policy_bench.runs import specs
 
@@ -29,4 +30,4 @@ def keep(runs: Path, results: Path) -> None:
             number = order[row.prompt_id]
             response = row.response if number < ANSWERS_KEPT else ""
             short.append(replace(row, prompt_id=f"{number:03d}", response=response))
-        write_table(target / SAMPLES, samples_table(short))
+        replace_table(target / SAMPLES, samples_table(short))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ from search_bench.models import (
 from search_bench.variants import PLAIN, Variant, momentum
 
 NEVER = float("inf")
+PROC = Path("/proc/self")
 RESPONSE_TOKENS, N_CANDIDATES, TOPK = 32, 512, 256
 WIDER = {"width": 64, "k": 16}  # one prompt alone leaves a batch half empty
 OUR_K = 24  # per position: 32 positions give at least 512 candidates
@@ -305,7 +307,8 @@ def _step_cost(rm: TransformerRewardModel, prompts: Sequence[Prompt], n_words: i
     driver = Driver(oracle=Oracle(rm=rm), criteria=no_criteria(), judge=EverythingIsNonsense(), in_flight=len(prompts))  # type: ignore[arg-type]
     plans = [_plan(driver, attack, [prompt], at, budget) for at, prompt in enumerate(prompts)]
     list(driver.run(plans[:1]))  # warm
-    Path("/proc/self/clear_refs").write_text("5")
+    if PROC.exists():
+        (PROC / "clear_refs").write_text("5")
     before, started = _memory_mb("VmRSS"), time.perf_counter()
     results = list(driver.run(plans))
     seconds = time.perf_counter() - started
@@ -319,7 +322,10 @@ def _step_cost(rm: TransformerRewardModel, prompts: Sequence[Prompt], n_words: i
 
 
 def _memory_mb(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    """NaN where there is no Linux to ask."""
+    if not PROC.exists():
+        return math.nan
+    lines = (PROC / "status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 

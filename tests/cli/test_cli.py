@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -193,6 +194,21 @@ def test_dry_runs_of_the_corpus_say_what_would_come_of_it_and_change_nothing(
     assert state() == before
     assert not (tmp_path / "pairs").exists()
     assert not (tmp_path / "new").exists()
+
+
+def test_a_dry_run_needs_no_hard_links(mined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from miner.cli.corpus_verbs import app
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    before = {path: path.stat().st_mtime_ns for path in mined.rglob("*.*")}
+    done = CliRunner().invoke(app, ["compact", str(mined), "--dry-run", "--json"])
+    assert json.loads(done.stdout)["segments_before"] >= 1
+    assert {path: path.stat().st_mtime_ns for path in mined.rglob("*.*")} == before
 
 
 def test_mining_again_resumes_and_an_export_loads_as_preference_pairs(

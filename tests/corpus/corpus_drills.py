@@ -6,10 +6,12 @@ starts: ``corpus_drills.py ROLE FOLDER ARGUMENTS``.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
 import random
+import stat
 import subprocess
 import sys
 import time
@@ -97,12 +99,15 @@ class Kills:
     temporary_files_left: int
 
 
-def kills(folder: Path, n: int, seed: int, longest_s: float = 0.3) -> Kills:
-    """SIGKILLs a process that writes (and now and then compacts), at a random moment, ``n`` times."""
+def kills(folder: Path, n: int, seed: int, longest_s: float = 0.3, *, hard_links: bool = True) -> Kills:
+    """SIGKILLs a process that writes (and now and then compacts), at a random moment, ``n`` times.
+
+    Without ``hard_links`` it has none, as on exFAT and many FUSE file systems, which sync no folders either.
+    """
     rng = random.Random(seed)
     acknowledged: set[int] = set()
     for round_number in range(n):
-        with _start("writer", folder, str(round_number * 1_000_000)) as writer:
+        with _start("writer", folder, str(round_number * 1_000_000), str(hard_links)) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"ready\n"
             time.sleep(rng.uniform(0, longest_s))
@@ -147,6 +152,20 @@ def _write_until_killed(folder: Path, first: int) -> None:
             os.write(1, "".join(f"{number}\n" for number in batch).encode())
         if start % 25 == 0:
             corpus.compact()
+
+
+def _without_hard_links() -> None:
+    real = os.fsync
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def files_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    os.link, os.fsync = refused, files_only  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +321,8 @@ def _environment() -> dict[str, str]:
 
 def _play(role: str, folder: Path, arguments: list[str]) -> None:
     if role == "writer":
+        if arguments[1] == "False":
+            _without_hard_links()
         _write_until_killed(folder, int(arguments[0]))
     elif role == "batch":
         _write_batches(folder, *map(int, arguments))

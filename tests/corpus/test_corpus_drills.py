@@ -18,8 +18,9 @@ def test_page_checksums_alone_would_not_do(tmp_path: Path) -> None:
     assert result.detected < result.n
 
 
-def test_a_killed_writer_loses_nothing_acknowledged_and_leaves_nothing_torn(tmp_path: Path) -> None:
-    result = corpus_drills.kills(tmp_path / "corpus", n=8, seed=3)
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_a_killed_writer_loses_nothing_acknowledged_and_leaves_nothing_torn(tmp_path: Path, hard_links: bool) -> None:
+    result = corpus_drills.kills(tmp_path / "corpus", n=8, seed=3, hard_links=hard_links)
     assert result.acknowledged_rows > 0
     assert (result.lost_rows, result.damaged_segments, result.found_without_finding) == (0, 0, 0)
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
+from file_hammer import ended, two_at_once
 
 from corpus.records import Finding
 from miner.campaign import Campaign
-from miner.config import CampaignConfig
+from miner.config import CampaignConfig, read_config
 from miner.errors import ConfigError, ResumeError
 from miner.patch import patch, training_findings
 from miner.rewards import Pair
 from miner.summarise import summarise
 from miner.summary import read_summary
-from miner.usage import Usage
+from miner.usage import Usage, peak_memory_mb
 
 TOLERANCE = 1e-4
 
@@ -232,3 +236,39 @@ def test_an_interrupted_stage_counts_workers_add_up_and_a_damaged_count_is_left_
     assert first.seconds["patch"] == second.seconds["patch"] == 5.0
     (tmp_path / "usage" / f"{first.name}.json").write_text("[]", encoding="utf-8")
     assert second.seconds == {"patch": 3.0}
+
+
+def test_peak_memory_is_told_on_windows_and_nothing_where_no_one_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (peak_memory_mb() or 0) > 50
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_memory_mb() is None
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda _: SimpleNamespace(peak_wset=3 << 20))
+    assert peak_memory_mb() == 3.0
+
+
+def test_two_processes_that_open_one_campaign_disturb_neither_each_other_nor_what_it_says(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    config = config_for(tiny_rm_folder, preference_file, folder)
+    (tmp_path / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
+    openers, budgets = two_at_once("open", tmp_path / "config.json", 12), set()
+    while any(opener.poll() is None for opener in openers):
+        if (folder / "campaign.toml").exists():
+            budgets.add(read_config(folder / "campaign.toml").mine.budget_queries)
+    ended(openers)
+    assert budgets == {80, 90}
+    assert {entry.name for entry in folder.iterdir()} == {"campaign.toml", "identity.json", "usage"}
+
+
+def test_opening_a_campaign_again_writes_neither_its_config_nor_its_identity(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+) -> None:
+    config = config_for(tiny_rm_folder, preference_file, tmp_path)
+    files = tmp_path / "campaign.toml", tmp_path / "identity.json"
+
+    def versions() -> list[tuple[int, int]]:
+        Campaign(config)
+        return [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files]
+
+    assert versions() == versions()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -145,12 +147,22 @@ def test_a_torn_last_line_stops_optuna_and_is_healed(tmp_path: Path) -> None:
     assert journal.read_bytes().endswith(b"\n")
 
 
+def test_a_study_needs_no_symbolic_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "a required privilege is not held by the client")  # Windows
+
+    monkeypatch.setattr(os, "symlink", refused)
+    for _ in range(2):
+        open_study(tmp_path, "study", {"width": 8}, seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == [JOURNAL_NAME]
+
+
 def test_a_dead_workers_trial_is_tried_again_and_a_live_ones_left_alone(tmp_path: Path) -> None:
     study = open_study(tmp_path, "study", {"width": 8}, seed=0)
     ended = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
     )
-    host = os.uname().nodename
+    host = socket.gethostname()
     for process in (int(ended.stdout), os.getppid()):
         trial = study.ask()
         trial.set_user_attr(WORKER, f"{host}:{process}")

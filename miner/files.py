@@ -1,0 +1,54 @@
+"""Files that several processes may be reading and writing: each is replaced in one step, never half written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from corpus.durable import remove_stale_temporaries, replace_file
+from miner.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+
+def replace_bytes(path: Path, content: bytes) -> Path:
+    """``content`` as the whole content of ``path``, its folder made where it lacks; see ``replace_file``."""
+    remove_stale_temporaries(path.parent)
+    replace_file(path, content)
+    return path
+
+
+def replace_text(path: Path, text: str) -> Path:
+    """``text`` as the whole content of ``path``, in UTF-8 and with the line breaks it has."""
+    return replace_bytes(path, text.encode("utf-8"))
+
+
+def replace_table(path: Path, table: pa.Table) -> Path:
+    """``table`` as a Parquet file whose pages carry checksums."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=15, write_page_checksum=True)
+    return replace_bytes(path, sink.getvalue().to_pybytes())
+
+
+def read_stored(path: Path, kind: type[T], what: str) -> T | None:
+    """The dataclass ``kind`` that the JSON file holds; None where there is no file.
+
+    Raises:
+        DataError: it cannot be read, or is not ``what`` of this version.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    if not path.exists():
+        return None
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise DataError(f"{path} is not {what} of this version: {error.errors()[0]['msg']}") from error
