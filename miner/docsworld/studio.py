@@ -53,7 +53,7 @@ RESTATING = LanguageModelRecipe(vocabulary=1024, hidden=96, layers=2, steps=600)
 POLICY = LanguageModelRecipe(vocabulary=1024, hidden=128, layers=2, steps=400, batch_rows=16)
 FULL = Recipes(rm=RewardModelRecipe(), policy=POLICY, reading_lm=LanguageModelRecipe(steps=1200))
 QUICK = Recipes(
-    rm=RewardModelRecipe(steps=80), policy=replace(POLICY, steps=100), reading_lm=LanguageModelRecipe(steps=150)
+    rm=RewardModelRecipe(steps=64), policy=replace(POLICY, steps=100), reading_lm=LanguageModelRecipe(steps=150)
 )
 
 
