@@ -99,7 +99,7 @@ def _is_package(module: str) -> bool:
 @cache
 def _tree(module: str) -> ast.Module:
     spec = _spec(module)
-    source = getattr(spec.loader, "get_source", lambda _: None)(module) if spec else None
+    source: str | None = getattr(spec.loader, "get_source", lambda _: None)(module) if spec else None
     file = getattr(sys.modules.get(module), "__file__", None)  # a script, or a module loaded from a path
     if source is None and file:
         source = Path(file).read_text(encoding="utf-8")

@@ -123,7 +123,7 @@ class TransformerRewardModel(RewardModel):
         return tuple(self.fleet.lost) if self.fleet else ()
 
     def reward(self, pair: Pair) -> float:
-        return float(self._scored([pair], lambda rm, part: rm._rewards_alone(part))[0])
+        return float(self._scored([pair], lambda rm, part: [rm._scored_alone(one) for one in part])[0])
 
     def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         return self._scored(pairs, lambda rm, part: rm._exact_rewards(part))
@@ -146,18 +146,15 @@ class TransformerRewardModel(RewardModel):
     ) -> Sequence[R]:
         return self.fleet.spread(items, work) if self.fleet else work(self, items)
 
-    def _rewards_alone(self, pairs: Sequence[Pair]) -> list[_Scored]:
-        """Each in a batch of its own."""
-        scored = []
-        for pair in pairs:
-            rows = self.pipeline.ids([pair])
-            values = self.budget.run([len(rows[0][0])], lambda _, rows=rows: self._values(self.model, rows, None))
-            scored += _with_lengths(values, rows)
-        return scored
+    def _scored_alone(self, pair: Pair) -> _Scored:
+        """In a batch of its own."""
+        rows = self.pipeline.ids([pair])
+        values = self.budget.run([len(rows[0][0])], lambda _: self._values(self.model, rows, None))
+        return _with_lengths(values, rows)[0]
 
     def _exact_rewards(self, pairs: Sequence[Pair]) -> list[_Scored]:
         if self.reward_dtype != "float32":  # padding alone moves a bf16 reward by more than is promised
-            return self._rewards_alone(pairs)
+            return [self._scored_alone(pair) for pair in pairs]
         return self._batched(self.model, pairs)
 
     def _batched(self, model: PreTrainedModel, pairs: Sequence[Pair]) -> list[_Scored]:
