@@ -159,7 +159,7 @@ class Watcher:
             self.console.print(line)
 
     def _clock(self) -> str:
-        return _minutes(time.monotonic() - self._started)
+        return _clock_time(time.monotonic() - self._started)
 
 
 _RUNNING: ContextVar[Watcher | None] = ContextVar("watcher of the verb that runs", default=None)
@@ -187,10 +187,10 @@ class _Stage:
 
     def so_far(self) -> str:
         spent = time.monotonic() - self.began
-        return f"{self._count() or 'at work'}, {_minutes(spent)} so far{self._left()}"
+        return f"{self._count() or 'at work'}, {_clock_time(spent)} so far{self._left()}"
 
     def at_the_end(self) -> str:
-        spent = _minutes(time.monotonic() - self.began)
+        spent = _clock_time(time.monotonic() - self.began)
         return f"{count} in {spent}" if (count := self._count()) else spent
 
     def _count(self) -> str:
@@ -201,7 +201,7 @@ class _Stage:
             return ""
         since, done_by_then = self.first
         left = (time.monotonic() - since) * (self.total - self.done) / (self.done - done_by_then)
-        return f", {_minutes(left)} left"
+        return f", {_clock_time(left)} left"
 
 
 class _Ticker:
@@ -232,6 +232,6 @@ def _columns() -> tuple[ProgressColumn, ...]:
     )
 
 
-def _minutes(seconds: float) -> str:
+def _clock_time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -159,3 +159,28 @@ def test_characters_that_the_console_lacks_are_spelled_out(
     wrong = run("report", "語", PYTHONIOENCODING=encoding)
     assert wrong.returncode == 2
     assert "\\u8a9e is not a run's folder" in wrong.stderr
+
+
+def test_whatever_takes_long_is_a_stage_of_its_own(run: Run, mining: list[str], tmp_path: Path) -> None:
+    done = run("evaluate", *mining[1:], "--set", "evaluate.reach=4")
+    assert done.returncode == 0, done.stderr
+    ended = re.findall(r"^\[\d+:\d\d\] (.*): done, (.*)$", done.stderr, re.MULTILINE)
+    assert [name for name, _ in ended] == [
+        "reading the data",
+        "round 0: loading the reward model, hashing its weights",
+        "round 0: rewards of clean answers",
+        "calibrating the checks",
+        "round 0: attacking held-out prompts",
+        "round 0: clean accuracy",
+        "round 0: reach of the findings",
+        "measuring the checks",
+        "figures of every round",
+        "which findings win in which round",
+        "evaluate",
+    ]
+    of_all = {name: re.match(r"(\d+) of (\d+) in ", how_far) for name, how_far in ended}
+    without = {"reading the data", "round 0: loading the reward model, hashing its weights", "evaluate"}
+    assert {name for name, counted in of_all.items() if counted is None} == without
+    assert all(counted[1] == counted[2] != "0" for counted in of_all.values() if counted)
+    report = run("report", tmp_path / "run", "--no-attribution")
+    assert "] writing the report: done" in report.stderr
