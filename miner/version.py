@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from attacks import Attack
 from corpus.records import digest
+
+if TYPE_CHECKING:
+    from attacks import Attack
 
 _SEARCH_CODE = ("driver.py", "attempts.py", "oracle.py")
 
