@@ -48,10 +48,7 @@ def say_error(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """``value`` as one JSON document on stdout: ASCII, so that mined text stays data in any terminal."""
-    try:
-        print(json.dumps(plain(value), indent=1, allow_nan=False), flush=True)
-    except BrokenPipeError:
-        out().on_broken_pipe()  # as rich ends where a table's reader goes away
+    print(json.dumps(plain(value), indent=1, allow_nan=False), flush=True)  # a reader that is gone is met here
 
 
 def plain(value: Any) -> Any:

@@ -54,7 +54,7 @@ def run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
     def call(*arguments: object, code: str = COMMAND[2], **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True, text=True, env=environment | more, cwd=folder, timeout=300,
+            capture_output=True, text=True, env=environment | more, cwd=folder, timeout=900,
         )  # fmt: skip
 
     return call
@@ -135,7 +135,7 @@ def test_a_reader_of_the_progress_that_goes_away_costs_the_run_nothing(
         assert process.stderr.readline()
         process.stderr.close()
         told = process.stdout.read()
-        assert process.wait(300) == 0
+        assert process.wait(900) == 0
     assert json.loads(told)["found"] > 0
 
 
@@ -143,19 +143,21 @@ def test_a_reader_of_the_progress_that_goes_away_costs_the_run_nothing(
 def test_a_closed_stderr_costs_the_run_nothing(environment: dict[str, str], given: list[str], folder: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", '"$@" 2>&-', "sh", *COMMAND, "mine", *given, "--out", str(folder), "--json"],
-        stdout=subprocess.PIPE, text=True, env=environment, timeout=300,
+        stdout=subprocess.PIPE, text=True, env=environment, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0
     assert json.loads(done.stdout)["skipped"] == 8
 
 
-@pytest.mark.parametrize("arguments", [("rms",), ("rms", "--json")])
+@pytest.mark.usefixtures("mined")
+@pytest.mark.parametrize("form", [(), ("--json",)])
 def test_a_reader_of_the_results_that_goes_away_gets_no_traceback(
-    environment: dict[str, str], arguments: tuple[str, ...]
+    environment: dict[str, str], folder: Path, form: tuple[str, ...]
 ) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*COMMAND, *arguments, "--quiet"], stdout=write, stderr=subprocess.PIPE, env=environment)
+    command = [*COMMAND, "corpus", "verify", str(folder), "--quiet", *form]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment)
     os.close(write)
     assert done.returncode == 1
     assert done.stderr == b""
