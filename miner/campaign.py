@@ -135,7 +135,7 @@ class Campaign:
             driver.oracle.seeds = self._seed_pool(0, prompts[0].split, newest=0, name="tuning")
         plans, store = self._plans(stage, [section], prompts, 0, driver), Corpus(self.folder / "tuning")
         with self.usage.timed("tune"):
-            run_plans(driver, plans, store, self.config, _NotesOnly(self.observer), title="")
+            run_plans(driver, plans, store, self.config, _WithoutStages(self.observer), title="")
         stored = {attempt.attempt_id: attempt for attempt in store.attempts()}
         return [stored[plan.attempt_id] for plan in plans]
 
@@ -190,9 +190,9 @@ class Campaign:
     def rm(self, round_number: int) -> RewardModel:
         """The RM after ``round_number`` patches."""
         if round_number not in self._rms:
-            self._rms = {
-                round_number: self._opened(self.model_source(round_number))
-            }  # one at a time: they can be large
+            source = self.model_source(round_number)
+            with self.observer.stage(f"round {round_number}: loading the reward model, hashing its weights"):
+                self._rms = {round_number: self._opened(source)}  # one at a time: they can be large
         return self._rms[round_number]
 
     def _opened(self, source: str) -> RewardModel:
@@ -213,9 +213,11 @@ class Campaign:
     def criteria(self, round_number: int) -> Criteria:
         """What winning means against the RM of ``round_number``: its own clean references set the bar."""
         if round_number not in self._criteria:
-            with self.usage.timed("criteria"):
+            rm, prompts = self.rm(round_number), self.world.by_split["calibration"]
+            title = f"round {round_number}: rewards of clean answers"
+            with self.usage.timed("criteria"), self.observer.stage(title) as advance:
                 self._criteria[round_number] = clean_criteria(
-                    self.rm(round_number), self.world.by_split["calibration"], quantile=self.config.criteria.quantile
+                    rm, prompts, quantile=self.config.criteria.quantile, progress=advance
                 )
         return self._criteria[round_number]
 
@@ -236,12 +238,13 @@ class Campaign:
             return None
         from miner.language_models import load_language_model
 
-        return load_language_model(
-            section.source,
-            revision=section.revision,
-            trust_remote_code=section.trust_remote_code,
-            device=first_device(self.world.rm.device),
-        )
+        with self.observer.stage("loading the policy"):
+            return load_language_model(
+                section.source,
+                revision=section.revision,
+                trust_remote_code=section.trust_remote_code,
+                device=first_device(self.world.rm.device),
+            )
 
     def driver(self, round_number: int) -> Driver:
         by_split = self.world.by_split
@@ -269,8 +272,9 @@ class Campaign:
         path = self.round_folder(round_number) / "clean.json"
         if path.exists():
             return CleanOutcomes.read(path)
-        with self.usage.timed("accuracy"):
-            outcomes = clean_outcomes(self.rm(round_number), self.world.by_split["held_out"])
+        rm = self.rm(round_number)
+        with self.usage.timed("accuracy"), self.observer.stage(f"round {round_number}: clean accuracy") as advance:
+            outcomes = clean_outcomes(rm, self.world.by_split["held_out"], advance)
         if outcomes is not None:
             _write_json(path, asdict(outcomes))
         return outcomes
@@ -333,14 +337,15 @@ class Campaign:
         start either.
         """
         fresh = {name for name, attack in known_attacks().items() if Seeds not in attack.needs}
-        known = [
-            f
-            for f in self.findings()
-            if f.split == "train" and f.round <= newest and (f.round < round_number or f.attack in fresh)
-        ]
-        if split == "train":
-            known = training_findings(known, self.config.patch)
-        pool = seed_pool(self.round_folder(round_number) / f"seeds-{name or split}.json", known)
+        with self.observer.stage(f"round {round_number}: choosing texts to start from"):
+            known = [
+                f
+                for f in self.findings()
+                if f.split == "train" and f.round <= newest and (f.round < round_number or f.attack in fresh)
+            ]
+            if split == "train":
+                known = training_findings(known, self.config.patch)
+            pool = seed_pool(self.round_folder(round_number) / f"seeds-{name or split}.json", known)
         if not pool:
             self.observer.note("no findings on train prompts yet to start from: mine first")
         return pool
@@ -351,9 +356,10 @@ class Campaign:
         chosen = chosen_for_reach(findings, self.config.evaluate.reach)
         path = self.round_folder(round_number) / "reach.json"
         known = {one.finding_id: one for one in read_reaches(path, prompts)}
-        with self.usage.timed("reach"):
-            fresh = [finding for finding in chosen if finding.finding_id not in known]
-            found = [*known.values(), *reaches(self.rm(round_number), self.criteria(round_number), fresh, prompts)]
+        fresh = [finding for finding in chosen if finding.finding_id not in known]
+        rm, criteria = self.rm(round_number), self.criteria(round_number)
+        with self.usage.timed("reach"), self.observer.stage(f"round {round_number}: reach of the findings") as advance:
+            found = [*known.values(), *reaches(rm, criteria, fresh, prompts, advance)]
         wanted = {finding.finding_id for finding in chosen}
         write_reaches(path, [one for one in found if one.finding_id in wanted], prompts)
 
@@ -431,11 +437,14 @@ class Campaign:
         return replace_text(self.folder / name, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
 
 
-class _NotesOnly(Silent):
-    """Passes notes on and keeps the rest to itself."""
+class _WithoutStages(Silent):
+    """Passes findings and notes on, and keeps to itself where it is."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
+
+    def found(self, finding: Finding) -> None:
+        self._observer.found(finding)
 
     def note(self, text: str) -> None:
         self._observer.note(text)

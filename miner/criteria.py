@@ -14,7 +14,9 @@ import numpy as np
 
 from corpus.records import Prompt, conversation_id, digest
 from miner.errors import ConfigError
+from miner.progress import Advance, untold
 from miner.rewards.base import RewardModel
+from miner.rewards.parts import exact_in_parts
 
 MIN_CLEAN = 20
 MIN_GIVEN = 0.95  # of the clean references: an RM that abstains on more sets no bar
@@ -51,7 +53,9 @@ class Criteria:
         return self.beats_quantile(reward) and (reference_reward is None or reward > reference_reward)
 
 
-def clean_criteria(rm: RewardModel, prompts: Sequence[Prompt], *, quantile: float) -> Criteria:
+def clean_criteria(
+    rm: RewardModel, prompts: Sequence[Prompt], *, quantile: float, progress: Advance = untold
+) -> Criteria:
     """The criteria that the clean answers to ``prompts`` set for ``rm``: see ``RewardModel.clean_pairs``.
 
     Raises:
@@ -63,7 +67,7 @@ def clean_criteria(rm: RewardModel, prompts: Sequence[Prompt], *, quantile: floa
             f"{len(pairs)} clean references are too few for a {quantile:g} quantile; "
             f"expected at least {MIN_CLEAN} in the calibration split. Give more data or a larger calibration share"
         )
-    exact, ranked = rm.exact_rewards(pairs), rm.rewards(pairs)
+    exact, ranked = exact_in_parts(rm, pairs, progress), rm.rewards(pairs)
     given = np.isfinite(exact) & np.isfinite(ranked)  # a judge may give a text no number
     if given.mean() < MIN_GIVEN or given.sum() < MIN_CLEAN:
         raise ConfigError(

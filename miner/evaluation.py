@@ -14,7 +14,9 @@ from corpus.records import Attempt, Finding, Form, Prompt, digest
 from miner.config import CONTROL
 from miner.criteria import Criteria
 from miner.errors import ConfigError, ModelError, TooLongError
+from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
+from miner.rewards.parts import exact_in_parts
 from miner.statistics import Difference, Rate, paired_difference, rate, survival
 from miner.summary import AttackResult, Contrast, FormCount, TransferCell
 
@@ -43,7 +45,7 @@ class CleanOutcomes:
         )
 
 
-def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt]) -> CleanOutcomes | None:
+def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt], progress: Advance = untold) -> CleanOutcomes | None:
     """Preference of every reference over each of its rejected answers; None where no prompt has both.
 
     Left out are pairs of which the RM leaves one without a reward, and what is too long for one that cannot truncate.
@@ -60,7 +62,7 @@ def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt]) -> CleanOutcomes 
         texts += answers
     if not rows:
         return None
-    rewards = rm.exact_rewards(texts)
+    rewards = exact_in_parts(rm, texts, progress)
     rows = [row for row in rows if np.isfinite(rewards[[row[0], row[1]]]).all()]
     if not rows:
         return None
@@ -176,9 +178,11 @@ def takes(rm: RewardModel, pairs: Sequence[Pair]) -> bool:
     return True
 
 
-def still_wins(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding]) -> list[bool]:
+def still_wins(
+    rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], progress: Advance = untold
+) -> list[bool]:
     """Whether each finding, scored again from text, wins against ``rm``."""
-    rewards = rm.exact_rewards([Pair(f.prompt, f.response) for f in findings])
+    rewards = exact_in_parts(rm, [Pair(f.prompt, f.response) for f in findings], progress)
     references = _reference_rewards(rm, findings)
     return [criteria.wins(float(r), ref) for r, ref in zip(rewards, references, strict=True)]
 

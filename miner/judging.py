@@ -85,8 +85,8 @@ def check_errors(judge: Judge, world: World, *, progress: Advance) -> dict[str, 
         clean,
         _plants(clean),
         groups=[group_of[conversation_id(subject.prompt)] for subject in clean],
+        progress=progress,
     )
-    progress(1, 1)
     calibrated = {one.check.name: one for one in judge.checks}
     return {
         name: CheckErrors(

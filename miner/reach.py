@@ -15,6 +15,7 @@ from corpus.records import Finding, Prompt, digest
 from miner.criteria import Criteria
 from miner.evaluation import takes
 from miner.files import replace_text
+from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.statistics import Rate, rate
 from miner.summary import ReachResult
@@ -36,7 +37,13 @@ class Reach:
     groups: tuple[str, ...]
 
 
-def reaches(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], prompts: Sequence[Prompt]) -> list[Reach]:
+def reaches(
+    rm: RewardModel,
+    criteria: Criteria,
+    findings: Sequence[Finding],
+    prompts: Sequence[Prompt],
+    progress: Advance = untold,
+) -> list[Reach]:
     """Each different response of ``findings`` on all of ``prompts`` but those it was found on, and those with which it
     is too long for the RM."""
     if not findings:
@@ -51,7 +58,8 @@ def reaches(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], pr
     bars = rm.exact_rewards([Pair(p.conversation, str(p.reference)) for p in with_reference]) if with_reference else ()
     reference_of = {p.prompt_id: float(bar) for p, bar in zip(with_reference, bars, strict=True)}
     found = []
-    for key, finding in first.items():
+    for done, (key, finding) in enumerate(first.items()):
+        progress(done, len(first))
         others = [
             prompt
             for prompt in prompts
@@ -72,6 +80,7 @@ def reaches(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], pr
                 groups=tuple(prompt.group_key for prompt in others),
             )
         )
+    progress(len(first), len(first))
     return found
 
 

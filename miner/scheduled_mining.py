@@ -16,6 +16,7 @@ from miner.evaluation import takes
 from miner.mining import MiningReport, plan_of, run_plans
 from miner.patch import training_findings
 from miner.rewards.base import Pair
+from miner.rewards.parts import exact_in_parts
 from miner.scheduling import Choice, Scheduler, difficulty_groups, require_schedulable
 from miner.seeding import pool_of
 
@@ -104,6 +105,7 @@ def _reference_rewards(campaign: Campaign, round_number: int, prompts: Sequence[
     rm = campaign.rm(round_number)
     pairs = {p.prompt_id: Pair(p.conversation, p.reference) for p in prompts if p.reference is not None}
     short = {prompt_id: pair for prompt_id, pair in pairs.items() if takes(rm, [pair])}
-    rewards = rm.exact_rewards(list(short.values())) if short else ()
+    with campaign.observer.stage(f"round {round_number}: how hard each prompt is") as advance:
+        rewards = exact_in_parts(rm, list(short.values()), advance)
     given = zip(short, rewards, strict=True)  # a judge may give none
     return {prompt_id: float(reward) for prompt_id, reward in given if np.isfinite(reward)}

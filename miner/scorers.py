@@ -35,13 +35,19 @@ def open_scorer(named: str, config: CampaignConfig, observer: Observer) -> Score
 
             found.append(second_rm(config, observer=observer))
         else:
-            found.append(_opened(source, config))
+            with observer.stage(f"loading {source}, hashing its weights"):
+                found.append(_opened(source, config))
     if not found:
         raise ConfigError(f"{named!r} names no RM; expected a folder, hub id, address or campaign file, or 'none'")
     if len(found) == 1:
         return found[0]
-    calibration = read_split(config, "calibration")
-    return Ensemble(members=tuple((rm, standing(rm, calibration, config.criteria.quantile)) for rm in found))
+    members = []
+    with observer.stage("rewards of clean answers by every RM of the mean") as advance:
+        calibration = read_split(config, "calibration")
+        for rm in found:
+            members.append((rm, standing(rm, calibration, config.criteria.quantile)))
+            advance(len(members), len(found))
+    return Ensemble(members=tuple(members))
 
 
 def _opened(source: str, config: CampaignConfig) -> Scorer:

@@ -24,9 +24,12 @@ def summarise(campaign: Campaign, *, command: str) -> Summary:
     rm = campaign.rm(0)
     with campaign.observer.stage("measuring the checks") as advance:
         checks = check_errors(campaign.judge, campaign.world, progress=advance)
-    rounds = [
-        _round(campaign, number) for number in campaign.rounds_present() if campaign.attempts_of(number, "held_out")
-    ]
+    rounds = []
+    with campaign.observer.stage("figures of every round") as advance:
+        present = campaign.rounds_present()
+        for number in present:
+            rounds += [_round(campaign, number)] if campaign.attempts_of(number, "held_out") else []
+            advance(number + 1, len(present))
     return Summary(
         world=campaign.world.name,
         data_hash=campaign.world.data_hash,
@@ -114,8 +117,11 @@ def _relative(source: str, folder: Path) -> str:
 def _transfer(campaign: Campaign) -> list[TransferCell]:
     findings = _nonsense(campaign)
     cells: list[TransferCell] = []
-    for number in campaign.rounds_present():
-        cells += transfer_cells(campaign.rm(number), campaign.criteria(number), number, findings)
+    present = campaign.rounds_present()
+    with campaign.observer.stage("which findings win in which round") as advance:
+        for number in present:
+            cells += transfer_cells(campaign.rm(number), campaign.criteria(number), number, findings)
+            advance(number + 1, len(present))
     return cells
 
 

@@ -123,10 +123,12 @@ def _read(config: CampaignConfig, source: str) -> PreferenceData:
 
 
 def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World:
-    read = _read(config, source)
+    with observer.stage("reading the data"):
+        read = _read(config, source)
+        data_hash = digest([[p.prompt_id, p.reference, list(p.rejected)] for p in read.prompts])
     return World(
         name=Path(source).name,
-        data_hash=digest([[p.prompt_id, p.reference, list(p.rejected)] for p in read.prompts]),
+        data_hash=data_hash,
         prompts=read.prompts,
         clean={split: clean_subjects(read.prompts, split) for split in CHECKED_SPLITS},
         rm=config.rm,

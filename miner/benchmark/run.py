@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -23,7 +24,7 @@ from miner.criteria import Criteria
 from miner.doctor.behaviour import TRIVIAL
 from miner.errors import CapabilityError, ConfigError, ModelError, RmMinerError, TooLongError
 from miner.evaluation import attack_results, still_wins, takes
-from miner.progress import Observer
+from miner.progress import Advance, Observer, untold
 from miner.reach import reach_results
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.batching import release_memory
@@ -85,13 +86,18 @@ def bench(
     """
     if not attack and not findings:
         raise ConfigError("nothing to do: without the suite, give a corpus that holds findings (--replay CORPUS)")
-    configs = {name: suite_config(name, table, out, suite, settings) for name, table in models.items()}
+    configs: dict[str, CampaignConfig] = {}
+    with observer.stage("hashing the weights of every RM") as advance:
+        for name, table in models.items():
+            configs[name] = suite_config(name, table, out, suite, settings)
+            advance(len(configs), len(models))
     if attack:
         observer.note(f"at most {suite.queries} queries for each of {len(models)} RMs; an attempt ends at its find")
     results: list[_Measured] = []
     for name, config in configs.items():
         try:
-            results.append(_measure(name, config, observer, findings, attack=attack))
+            with observer.stage(f"RM {len(results) + 1} of {len(configs)}, {name}"):
+                results.append(_measure(name, config, observer, findings, attack=attack))
         except RmMinerError as error:
             if len(configs) == 1:
                 raise
@@ -138,12 +144,16 @@ def _measure(
     single = [attempt for attempt in attempts if len(attempt.prompt_ids) == 1]
     reach = reach_results(campaign.reaches(0)) if attack else []
     costs, rm, outcomes = break_costs(single), campaign.rm(0), campaign.clean_outcomes(0)
-    replayed = replay(rm, campaign.criteria(0), findings)
+    criteria = campaign.criteria(0)
+    with observer.stage("replaying stored findings") if findings else nullcontext(untold) as advance:
+        replayed = replay(rm, criteria, findings, advance)
+    with observer.stage("rewards of trivial answers") as advance:
+        trivial = _trivial(rm, campaign, advance)
     row = BenchRow(
         model=name,
         rm_fingerprint=rm.fingerprint,
         clean_accuracy=outcomes.accuracy() if outcomes else None,
-        trivial=_trivial(rm, campaign),
+        trivial=trivial,
         broken=rate([math.isfinite(cost) for cost in costs.values()]) if costs else None,
         cost=median_cost(list(costs.values()), config.evaluate.budget_queries) if costs else None,
         survival=_survival(costs, config.evaluate.budget_queries) if costs else None,
@@ -199,12 +209,12 @@ class Replay:
     not_scored: int
 
 
-def replay(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding]) -> Replay:
+def replay(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], progress: Advance = untold) -> Replay:
     """How many of ``findings`` win against ``rm``."""
     taken = _taken(rm, findings)
     if not taken:
         return Replay(None, (), len(findings))
-    wins = still_wins(rm, criteria, taken)
+    wins = still_wins(rm, criteria, taken, progress)
     by_form = []
     for form in sorted({finding.form for finding in taken}):
         mine = [(won, finding) for won, finding in zip(wins, taken, strict=True) if finding.form == form]
@@ -244,15 +254,17 @@ def _rate_of(wins: Sequence[bool], findings: Sequence[Finding]) -> Rate:
     return rate(wins, groups=[finding.prompt_id for finding in findings])
 
 
-def _trivial(rm: RewardModel, campaign: Campaign) -> Rate | None:
+def _trivial(rm: RewardModel, campaign: Campaign, progress: Advance) -> Rate | None:
     n = min(campaign.config.evaluate.prompts, len(campaign.world.by_split["held_out"]))
     beaten = []
-    for prompt in campaign.world.sample("held_out", n, seed=campaign.config.seed) if n else ():
+    prompts = campaign.world.sample("held_out", n, seed=campaign.config.seed) if n else ()
+    for done, prompt in enumerate(prompts, start=1):
         if prompt.reference is not None:
             pairs = [Pair(prompt.conversation, text) for text in (prompt.reference, *TRIVIAL.values())]
             if takes(rm, pairs):
                 good, *others = rm.exact_rewards(pairs)
                 beaten.append(bool(np.max(others) > good))
+        progress(done, len(prompts))
     return rate(beaten) if beaten else None
 
 

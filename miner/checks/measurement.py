@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from miner.checks.base import Subject
 from miner.checks.verdict import Certificate, Judge
+from miner.progress import Advance, untold
 from miner.statistics import Rate, rate
 
 VERDICT = "verdict"
@@ -30,13 +31,18 @@ def measure(
     plants: Mapping[str, Sequence[Subject]],
     *,
     groups: Sequence[Hashable] | None = None,
+    progress: Advance = untold,
 ) -> dict[str, ErrorRates]:
     """Error rates by check, and under ``"verdict"`` the judge's own. ``groups``: one per clean subject, for intervals.
 
     Give clean text other than the calibration's: on that the false alarms are the target by design.
     """
     on_clean = judge.certify(clean)
-    on_plants = {kind: judge.certify(subjects) for kind, subjects in plants.items()}
+    progress(1, 1 + len(plants))
+    on_plants: dict[str, list[Certificate]] = {}
+    for kind, subjects in plants.items():
+        on_plants[kind] = judge.certify(subjects)
+        progress(1 + len(on_plants), 1 + len(plants))
     names = [*(calibrated.check.name for calibrated in judge.checks), VERDICT]
     return {
         name: ErrorRates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +12,9 @@ import typer
 
 from miner.cli import options as o
 from miner.cli.corpus_verbs import existing_corpus
-from miner.cli.output import Watcher, out, plain, print_json, say_error
+from miner.cli.output import out, plain, print_json, say_error
 from miner.cli.tables import bench_table, dry_run_table
+from miner.cli.watcher import running
 
 if TYPE_CHECKING:
     from corpus.records import Finding
@@ -57,7 +59,9 @@ def bench(
     from miner.config import parse_config
 
     _refuse_suites_own(settings or [])
-    watcher, found = Watcher(quiet=json), _findings(replay or [])
+    watcher = running()
+    with watcher.stage("reading the findings to replay") if replay else nullcontext():
+        found = _findings(replay or [])
     shared = o.given_values(
         stage="evaluate", data=data, reference_lm=reference_lm, seed=seed, device=device, dtype=dtype, settings=settings
     )
@@ -131,7 +135,11 @@ def _findings(corpora: list[Path]) -> list[Finding]:
 def _dry_run(configs: dict[str, CampaignConfig], *, json: bool) -> None:
     from miner.estimate import estimate
 
-    found = {name: estimate(config, ("evaluate",)) for name, config in configs.items()}
+    found = {}
+    with running().stage("timing the reward models") as advance:
+        for name, config in configs.items():
+            found[name] = estimate(config, ("evaluate",))
+            advance(len(found), len(configs))
     if json:
         print_json([{"model": name, **plain(one)} for name, one in found.items()])
         return

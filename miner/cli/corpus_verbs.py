@@ -15,6 +15,8 @@ import typer
 
 from miner.cli import options as o
 from miner.cli.output import clipped, out, print_json
+from miner.cli.verb import verb
+from miner.cli.watcher import running
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,9 +31,11 @@ ROWS_SHOWN = 100
 
 
 @app.command()
+@verb
 def stats(folder: Folder, json: o.Json = False) -> None:
     """Counts by attack, family, form, round and split, and groups of near-duplicates."""
-    found = existing_corpus(folder).stats()
+    with running().stage("counting"):
+        found = existing_corpus(folder).stats()
     if json:
         print_json(found.as_dict())
         return
@@ -46,13 +50,15 @@ def stats(folder: Folder, json: o.Json = False) -> None:
 
 
 @app.command()
+@verb
 def query(
     folder: Folder,
     sql: Annotated[str, typer.Argument(help="SELECT over findings, attempts, prompts, queries (DuckDB).")],
     json: o.Json = False,
 ) -> None:
     """The rows of an SQL query."""
-    rows = existing_corpus(folder).query(sql)
+    with running().stage("asking the corpus"):
+        rows = existing_corpus(folder).query(sql)
     if json:
         print_json(rows.to_pylist())
         return
@@ -62,6 +68,7 @@ def query(
 
 
 @app.command()
+@verb
 def export(
     folder: Folder,
     target: Annotated[Path, typer.Argument(help="A new folder.")],
@@ -74,12 +81,9 @@ def export(
     """Findings for training or sharing, with a dataset card; loads with datasets.load_dataset."""
     chosen: Any = split or ["train"]
     corpus = existing_corpus(folder)
-    if dry_run:
-        with tempfile.TemporaryDirectory() as scratch:
-            report = corpus.export(fmt, Path(scratch) / "out", splits=chosen, margin=margin)  # type: ignore[arg-type]
-        report = replace(report, path=target)
-    else:
-        report = corpus.export(fmt, target, splits=chosen, margin=margin)  # type: ignore[arg-type]
+    with running().stage("exporting"), tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch) / "out" if dry_run else target
+        report = replace(corpus.export(fmt, place, splits=chosen, margin=margin), path=target)  # type: ignore[arg-type]
     if json:
         print_json(report)
         return
@@ -89,6 +93,7 @@ def export(
 
 
 @app.command(name="import")
+@verb
 def import_(
     folder: Folder,
     source: Annotated[Path, typer.Argument(help="Another corpus or run, or JSONL as export --format jsonl writes it.")],
@@ -96,7 +101,8 @@ def import_(
     dry_run: DryRun = False,
 ) -> None:
     """Add another corpus' rows; those already here stay as they are."""
-    with _linked(_corpus(folder)) if dry_run else nullcontext(_corpus(folder)) as corpus:
+    within = _linked(_corpus(folder)) if dry_run else nullcontext(_corpus(folder))
+    with running().stage("importing"), within as corpus:
         report = corpus.import_from(_corpus_path(source))
     if json:
         print_json(report)
@@ -105,9 +111,11 @@ def import_(
 
 
 @app.command()
+@verb
 def compact(folder: Folder, json: o.Json = False, dry_run: DryRun = False) -> None:
     """Merge small segments; safe while others read and write."""
-    with _linked(existing_corpus(folder)) if dry_run else nullcontext(existing_corpus(folder)) as corpus:
+    within = _linked(existing_corpus(folder)) if dry_run else nullcontext(existing_corpus(folder))
+    with running().stage("merging segments"), within as corpus:
         report = corpus.compact()
     if json:
         print_json(report)
@@ -120,6 +128,7 @@ def compact(folder: Folder, json: o.Json = False, dry_run: DryRun = False) -> No
 
 
 @app.command()
+@verb
 def verify(
     folder: Folder,
     quarantine: Annotated[bool, typer.Option(help="Set damaged segments aside, under damaged/.")] = False,
@@ -127,7 +136,8 @@ def verify(
 ) -> None:
     """Check every byte; exit status 2 if a segment is damaged."""
     corpus = existing_corpus(folder)
-    reports = corpus.verify()
+    with running().stage("checking every byte"):
+        reports = corpus.verify()
     bad = [report for report in reports if not report.ok]
     moved = corpus.quarantine(bad) if quarantine else []
     if json:

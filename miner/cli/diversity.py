@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from miner.cli import options as o
-from miner.cli.output import Watcher, out, print_json
+from miner.cli.output import out, print_json
+from miner.cli.watcher import running
 from miner.cli.worlds import (
     checkpoint_config,
     checkpoint_sources,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from corpus.records import Prompt
     from miner.config import CampaignConfig
     from miner.diversity import Settings, Source
+    from miner.progress import Observer
 
 Texts = Annotated[
     list[Path] | None, typer.Option("--texts", help="JSONL of texts, with their prompts if any; repeat for more.")
@@ -89,7 +91,7 @@ def diversity(
     from miner.diversity.persona import BUILT_IN, built_in_prompts, read_persona
     from miner.report.diversity_figures import FIGURES
 
-    watcher = Watcher(quiet=json)
+    watcher = running()
     wanted, run = list(policies or []), checkpoints if checkpoints is not None and checkpoints.is_dir() else None
     start = wanted.pop(0) if run is not None and wanted else None
     no_rm = None if data in (None, "docs") else "none"  # a campaign needs one; here none takes part
@@ -126,10 +128,12 @@ def diversity(
     )  # fmt: skip
     along = evenly(along, at_most)
     sources = [*along, *before, *sources] if run is not None else [*before, *sources, *along]
+    with watcher.stage("loading the sentence embedding"):
+        encoding = load_embedding(encoder.folder, device=chosen.device, name=encoder.name)
     report = measure_diversity(
         _labelled(sources),
         asked,
-        embedding=load_embedding(encoder.folder, device=chosen.device, name=encoder.name),
+        embedding=encoding,
         settings=chosen,
         gold=gold_of(gold_rm, asked, loaded, watcher),
         persona=people,
@@ -141,10 +145,9 @@ def diversity(
     from miner.cli.measured import diversity_table, say_where_shown
     from miner.report.measurements import draw_plots, write_measurement
 
-    page = write_measurement(
-        place, "diversity", "Diversity of " + " and ".join(s.label for s in report.sides[:4]), report,
-        draw_plots(report, FIGURES),
-    )  # fmt: skip
+    title = "Diversity of " + " and ".join(s.label for s in report.sides[:4])
+    with watcher.stage("writing the report"):
+        page = write_measurement(place, "diversity", title, report, draw_plots(report, FIGURES))
     if json:
         print_json(report)
     else:
@@ -169,7 +172,7 @@ def _texts(files: list[Path], corpora: list[Path], settings: Settings) -> list[S
     return found
 
 
-def _policies(wanted: list[str], config: CampaignConfig, watcher: Watcher) -> list[Source]:
+def _policies(wanted: list[str], config: CampaignConfig, watcher: Observer) -> list[Source]:
     from miner.diversity import Source
 
     return [

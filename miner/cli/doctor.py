@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from miner.cli import options as o
-from miner.cli.output import Watcher, out, plain, print_json
+from miner.cli.output import out, plain, print_json
 from miner.cli.tables import doctor_table
+from miner.cli.watcher import running
 from miner.errors import CapabilityError
 
 if TYPE_CHECKING:
@@ -35,14 +36,15 @@ def doctor(
     from miner.doctor import examine
     from miner.rm_tables import rm_table_of
 
-    watcher = Watcher(quiet=json)
+    watcher = running()
     given = o.given_values(stage="mine", data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings)
     loaded = parse_config({"out": "", "rm": rm_table_of(model)}, given, where=model)
     if loaded.rm.kind == "remote":
         raise CapabilityError(
             f"{model} shows its scores alone, and the doctor examines weights and tokenizer. Run it where the RM is"
         )
-    chosen, texts = _prompts(loaded, prompts)
+    with watcher.stage("reading the prompts"):
+        chosen, texts = _prompts(loaded, prompts)
     with watcher.stage(f"examining {Path(model).name}") as advance:
         report = examine(loaded.rm, chosen, texts=texts, owned=data is not None, progress=advance)
     if json:

@@ -12,24 +12,24 @@ from miner.cli.bench import bench
 from miner.cli.diversity import diversity
 from miner.cli.doctor import doctor
 from miner.cli.gap import gap
-from miner.cli.output import say_error
+from miner.cli.output import say_error, spell_out_what_is_lacking
 from miner.cli.overopt import overopt
 from miner.cli.rms import rms
 from miner.cli.serve import serve
 from miner.cli.triage import triage
+from miner.cli.verb import Quiet, verb
 from miner.errors import RmMinerError
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="rmminer",
-    help="Finds out how a reward model can be fooled, and whether patching it helped.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (
+for one in (
     stages.demo,
     doctor,
     rms,
@@ -46,12 +46,19 @@ for verb in (
     stages.report,
     serve,
 ):
-    app.command()(verb)
+    app.command()(verb(one))
 app.add_typer(corpus_verbs.app, name="corpus", help="Look into, share and look after a corpus.")
+
+
+@app.callback()
+def _before_any_verb(quiet: Quiet = False) -> None:
+    """Finds out how a reward model can be fooled, and whether patching it helped."""
+    del quiet  # the verb looks it up
 
 
 def main() -> None:
     """Run a verb. Exit status: 0 done, 2 bad input (one line says what to do), 130 interrupted."""
+    spell_out_what_is_lacking()
     try:
         app(standalone_mode=True)
     except (RmMinerError, CorpusError) as error:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from miner.cli import options as o
-from miner.cli.output import Watcher, out, print_json
+from miner.cli.output import out, print_json
+from miner.cli.watcher import running
 from miner.cli.worlds import (
     checkpoint_config,
     checkpoint_sources,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from miner.diversity.sampling import SamplePlan
     from miner.gap import Facts
     from miner.overopt.log import RunInfo
+    from miner.progress import Observer
     from miner.rewards.base import RewardModel
 
 
@@ -82,7 +84,7 @@ def gap(
     from miner.gap.series import require_choice
     from miner.report.gap_figures import FIGURES
 
-    watcher = Watcher(quiet=json)
+    watcher = running()
     given = o.given_values(
         stage="mine", rm=rm, data=data, policy=policy, reference_lm=reference_lm, seed=seed, device=device, dtype=dtype,
         settings=settings,
@@ -126,7 +128,8 @@ def gap(
     from miner.report.measurements import draw_plots, write_measurement
 
     title = f"What {report.settings['rm']} is still good for"
-    page = write_measurement(Path(folder), "gap", title, report, draw_plots(report, FIGURES))
+    with watcher.stage("writing the report"):
+        page = write_measurement(Path(folder), "gap", title, report, draw_plots(report, FIGURES))
     if json:
         print_json(report)
     else:
@@ -136,17 +139,19 @@ def gap(
     return None
 
 
-def _reward_model(config: CampaignConfig, kept: str | None, watcher: Watcher) -> RewardModel:
+def _reward_model(config: CampaignConfig, kept: str | None, watcher: Observer) -> RewardModel:
     """The RM that the config describes; ``kept``: the folder of the one to take instead of its source."""
     from miner.rewards.opening import open_reward_model
     from miner.world import read_prompts
 
     prompts = read_prompts(config) if config.data.world is None else ()
     references = {p.conversation: p.reference for p in prompts if p.reference is not None}
-    return open_reward_model(config.rm, references, source=kept or config.rm.source or docs_rm(config, watcher))
+    source = kept or config.rm.source or docs_rm(config, watcher)
+    with watcher.stage("loading the reward model, hashing its weights"):
+        return open_reward_model(config.rm, references, source=source)
 
 
-def _policy(source: str | None, config: CampaignConfig, watcher: Watcher) -> Source:
+def _policy(source: str | None, config: CampaignConfig, watcher: Observer) -> Source:
     from miner.diversity import Source
     from miner.errors import ConfigError
 
@@ -158,7 +163,7 @@ def _policy(source: str | None, config: CampaignConfig, watcher: Watcher) -> Sou
 
 
 def _checkpoints(
-    place: Path, at_most: int | None, policy: str | None, config: CampaignConfig, watcher: Watcher, plan: SamplePlan
+    place: Path, at_most: int | None, policy: str | None, config: CampaignConfig, watcher: Observer, plan: SamplePlan
 ) -> list[Source]:
     """The checkpoints at a place, a policy named beside a list in front of it."""
     from miner.diversity.checkpoints import evenly
@@ -177,16 +182,14 @@ def _run(place: Path | None) -> RunInfo | None:
     return run_info(place)
 
 
-def _own_facts(config: CampaignConfig, watcher: Watcher) -> Facts:
+def _own_facts(config: CampaignConfig, watcher: Observer) -> Facts:
     """Docs world's facts on prompts that its RM has not seen; other data proves none."""
     from miner.gap import Facts, docs_facts
 
     if config.data.world != "docs":
         return Facts(facts=(), abstained={})
-    with watcher.stage("proving facts") as advance:
-        found = docs_facts(docs_pairs("held_out", "calibration"), seed=config.seed)
-        advance(1, 1)
-    return found
+    with watcher.stage("proving facts"):
+        return docs_facts(docs_pairs("held_out", "calibration"), seed=config.seed)
 
 
 def _dry_run(n_policies: int, asked: tuple[Prompt, ...], plan: SamplePlan, *, json: bool) -> None:

@@ -47,7 +47,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any campaign key: --set patch.steps=80 (TOML values).", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout, nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Results as JSON, alone on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, with time and memory; run nothing.")]
 Round = Annotated[int, typer.Option("--round", help="Which RM: 0 is the one given, n the one after n patches.")]
 

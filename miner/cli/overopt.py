@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from miner.cli import options as o
-from miner.cli.output import Watcher, err, out, print_json
+from miner.cli.output import out, print_json
 from miner.cli.overopt_tables import say_study
+from miner.cli.watcher import running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,9 +128,10 @@ def overopt(
     from miner.overopt.report import write_overopt_report
     from miner.overopt.studio import run_study
 
-    watcher = Watcher(quiet=json)
-    summary = run_study(loaded, round_number, observer=watcher, live=None if json else _live, against=against)
-    say_study(summary, write_overopt_report(summary, command=shlex.join(["rmminer", *sys.argv[1:]])), json=json)
+    summary = run_study(loaded, round_number, observer=running(), live=_live, against=against)
+    with running().stage("writing the report"):
+        page = write_overopt_report(summary, command=shlex.join(["rmminer", *sys.argv[1:]]))
+    say_study(summary, page, json=json)
     return None
 
 
@@ -144,7 +146,7 @@ def _live(name: str, step: int, of: int, rows: Sequence[SampleRow]) -> None:
     curves = Curves(rows)
     shown = {key: float(curves.mean(key)[0]) for key in ("proxy", "gold", "kl", "entropy")}
     known = "  ".join(f"{key} {value:.2f}" for key, value in shown.items() if value == value)
-    err().print(f"{name}  step {step}/{of}  {known}", markup=False)
+    running().note(f"{name}  step {step}/{of}  {known}")
 
 
 def _say_plan(config: CampaignConfig, *, json: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from miner.cli.options import load_config
 from miner.cli.output import out, print_json
 from miner.cli.overopt_tables import say_study
+from miner.cli.watcher import running
 from miner.errors import ConfigError
 
 
@@ -62,11 +63,13 @@ class Labelling:
         from miner.overopt.report import write_overopt_report
         from miner.overopt.summary import summarise_study
 
+        watcher = running()
         labels = read_labels(self.filled)
-        summary = summarise_study(folder, labels=labels, against=self.against)
-        say_study(
-            summary, write_overopt_report(summary, command=shlex.join(["rmminer", *sys.argv[1:]])), json=self.json
-        )
+        with watcher.stage("looking for the onset in every run"):
+            summary = summarise_study(folder, labels=labels, against=self.against)
+        with watcher.stage("writing the report"):
+            page = write_overopt_report(summary, command=shlex.join(["rmminer", *sys.argv[1:]]))
+        say_study(summary, page, json=self.json)
 
 
 def _study_folder(config: Path | None, out_folder: str | None, round_number: int) -> Path:

@@ -9,6 +9,7 @@ import typer
 
 from miner.cli import options as o
 from miner.cli.output import err, print_json
+from miner.cli.watcher import running
 
 if TYPE_CHECKING:
     from corpus.records import Conversation
@@ -55,10 +56,13 @@ def serve(
         )
     given = o.given_values(stage="mine", data=data or "docs", device=device, dtype=dtype, settings=settings)
     loaded = parse_config({"out": "", "rm": rm_table_of(model)}, given, where=model)
-    rm = open_reward_model(loaded.rm, {} if data is None else _references(loaded))
+    watcher = running()
+    with watcher.stage("loading the reward model, hashing its weights"):
+        rm = open_reward_model(loaded.rm, {} if data is None else _references(loaded))
     server = RewardServer(rm=rm, host=host, port=port, key=key, max_request_mb=max_request_mb)
 
     def ready() -> None:
+        watcher.rest()
         if json:
             print_json({"url": server.url, "model": rm.name, "fingerprint": rm.fingerprint, "device": rm.device})
         else:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from miner.cli import options as o
-from miner.cli.output import Watcher, out, print_json
+from miner.cli.output import out, print_json
 from miner.cli.tables import dry_run_table, summary_table, tuning_table
+from miner.cli.watcher import running
 
 if TYPE_CHECKING:
     from miner.campaign import Campaign
@@ -77,7 +78,7 @@ def mine(
     )
     if dry_run:
         return _dry_run(loaded, ("mine",), json=json)
-    campaign = _open(loaded, json=json)
+    campaign = _open(loaded)
     report = campaign.mine(round_number)
     _tell(json, report, f"{report.found} findings in {report.made} attempts ({report.skipped} were stored before, "
                         f"{report.errors} ended in an error). Corpus: {campaign.corpus.path}")  # fmt: skip
@@ -103,7 +104,7 @@ def patch(
     )
     if dry_run:
         return _dry_run(loaded, ("patch",), json=json)
-    campaign = _open(loaded, json=json)
+    campaign = _open(loaded)
     report = campaign.patch(round_number)
     folder = campaign.round_folder(round_number + 1) / "model"
     _tell(json, {"model": str(folder), "report": report},
@@ -152,7 +153,7 @@ def evaluate(
     )
     if dry_run:
         return _dry_run(loaded, ("evaluate",), json=json)
-    campaign = _open(loaded, json=json)
+    campaign = _open(loaded)
     campaign.evaluate(round_number)
     return _summarise(campaign, json=json)
 
@@ -238,7 +239,7 @@ def tune(
     )
     if dry_run:
         return _dry_run(loaded, ("tune",), json=json)
-    campaign = _open(loaded, json=json)
+    campaign = _open(loaded)
     from miner.tuning import tune as tune_attack
 
     found = tune_attack(campaign, attack)
@@ -266,7 +267,7 @@ def report(
         return _tell(json, {"rounds": len(stored.rounds), "findings": len(stored.findings), "shown": shown},
                      f"{run / 'report.html'}: {len(stored.rounds)} rounds, {shown} of {len(stored.findings)} findings"
                      )  # fmt: skip
-    campaign = _open(stored_config(run), json=json)
+    campaign = _open(stored_config(run))
     files = _write_report(campaign, max_findings=max_findings, attribution=attribution)
     return _tell(json, files, f"report: {files.html}")
 
@@ -274,15 +275,15 @@ def report(
 def _cycle_and_report(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:
     if dry_run:
         return _dry_run(config, ("evaluate", *("mine", "patch", "evaluate") * config.rounds), json=json)
-    campaign = _open(config, json=json)
+    campaign = _open(config)
     campaign.cycle()
     return _summarise(campaign, json=json, report=True)
 
 
-def _open(config: CampaignConfig, *, json: bool) -> Campaign:
+def _open(config: CampaignConfig) -> Campaign:
     from miner.campaign import Campaign
 
-    return Campaign(config, Watcher(quiet=json))
+    return Campaign(config, running())
 
 
 def _summarise(campaign: Campaign, *, json: bool, report: bool = False) -> None:
@@ -327,7 +328,8 @@ def stored_config(run: Path) -> CampaignConfig:
 def _dry_run(config: CampaignConfig, stages: tuple[str, ...], *, json: bool) -> None:
     from miner.estimate import estimate
 
-    found = estimate(config, stages)
+    with running().stage("timing the reward model"):
+        found = estimate(config, stages)
     if json:
         print_json(found)
     else:

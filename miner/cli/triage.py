@@ -14,9 +14,10 @@ from rich.text import Text
 from corpus.records import Split
 from miner import safe_text
 from miner.cli import options as o
-from miner.cli.output import Watcher, clipped, err, out, print_json
+from miner.cli.output import clipped, out, print_json
 from miner.cli.stages import stored_config
 from miner.cli.tables import percent
+from miner.cli.watcher import running
 
 if TYPE_CHECKING:
     from corpus.records import Finding
@@ -71,9 +72,9 @@ def triage(
         else:
             out().print(_forecast(len(findings), most), markup=False)
         return
-    if not json:
-        err().print(_forecast(len(findings), most), markup=False)
-    result = triage_run(Campaign(config, Watcher(quiet=json)), settings)
+    watcher = running()
+    watcher.note(_forecast(len(findings), most))
+    result = triage_run(Campaign(config, watcher), settings)
     if json:
         print_json(result)
     else:

@@ -35,10 +35,12 @@ def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out")
     Raises:
         DataError, ConfigError: from the data; or ``n`` were asked for and the split holds none.
     """
+    from miner.cli.watcher import running
     from miner.errors import ConfigError
     from miner.world import read_split, spread
 
-    pool = read_split(config, split)
+    with running().stage(f"reading the prompts, {split} split"):
+        pool = read_split(config, split)
     if n is None:
         return pool
     if not pool:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from miner.errors import ModelError
+from miner.progress import Advance, untold
 from miner.rewards.identity import fingerprint
 from miner.rewards.loading import load_tokenizer, quiet_transformers, resolve_device, resolve_folder
 from miner.rewards.precision import choose
@@ -46,10 +47,13 @@ class SentenceEmbedding:
     pooling: Pooling
     max_length: int
 
-    def embed(self, texts: Sequence[str]) -> Floats:
+    def embed(self, texts: Sequence[str], progress: Advance = untold) -> Floats:
         """Unit vectors, shape (n_texts, n_dimensions): the same for the same text whatever stands beside it."""
         order = sorted(set(texts), key=len)
-        parts = [self._batch(order[i : i + BATCH_TEXTS]) for i in range(0, len(order), BATCH_TEXTS)]
+        parts = []
+        for start in range(0, len(order), BATCH_TEXTS):
+            parts.append(self._batch(order[start : start + BATCH_TEXTS]))
+            progress(min(start + BATCH_TEXTS, len(order)), len(order))
         if not parts:
             return np.zeros((0, int(self.model.config.hidden_size)))
         at = {text: i for i, text in enumerate(order)}

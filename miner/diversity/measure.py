@@ -21,7 +21,7 @@ from miner.diversity.writings import LEAST_SETS, Writings
 from miner.errors import ConfigError
 from miner.gold import Answer, Gold
 from miner.language_models import load_language_model
-from miner.progress import Observer
+from miner.progress import Advance, Observer
 from miner.statistics import Difference, Mean, mean, paired_difference
 from miner.summarise import machine
 from miner.version import package_version
@@ -59,31 +59,37 @@ def measure_diversity(
             assert source.writings is not None
             read.append(Reading(source=source, writings=source.writings))
             continue
-        policy = load_language_model(source.policy, device=settings.device)
+        with observer.stage(f"{source.label}: loading the policy"):
+            policy = load_language_model(source.policy, device=settings.device)
         read.append(read_policy(source, policy, first_policy, prompts, embedding, settings, persona, folder, observer))
         first_policy = first_policy or (policy if len(read) == 1 else None)
-    sides = [one.writings for one in read]
-    sizes = sizes_for(sides, settings.samples, seed=settings.seed)
+    written = [one.writings for one in read]
+    sizes = sizes_for(written, settings.samples, seed=settings.seed)
     with observer.stage("embedding the texts") as advance:
-        texts = sorted({text for side in sides for text in side.texts})
-        vectors = dict(zip(texts, embedding.embed(texts), strict=True))
-        advance(1, 1)
+        texts = sorted({text for side in written for text in side.texts})
+        vectors = dict(zip(texts, embedding.embed(texts, advance), strict=True))
     lost: list[str] = []
-    if gold is not None:
-        for one in read:
-            one.gold, abstained = _gold(one.writings, gold)
-            if abstained:
-                lost.append(f"{one.source.label}: {abstained} prompts have no gold: it abstained on a text.")
-    values = []
     for one in read:
-        of_sets = set_values(one.writings, vectors, sizes, mode_distance=settings.mode_distance, seed=settings.seed)
-        values.append([*one.overall, *of_sets])
-    points = _plane([[vectors[text] for text in _shown(side)] for side in sides])
+        if gold is None:
+            break
+        with observer.stage(f"{one.source.label}: gold of the texts") as advance:
+            one.gold, abstained = _gold(one.writings, gold, advance)
+        if abstained:
+            lost.append(f"{one.source.label}: {abstained} prompts have no gold: it abstained on a text.")
+    values = []
+    with observer.stage("measuring how varied the texts are") as advance:
+        for one in read:
+            of_sets = set_values(one.writings, vectors, sizes, mode_distance=settings.mode_distance, seed=settings.seed)
+            values.append([*one.overall, *of_sets])
+            advance(len(values), len(read))
+    points = _plane([[vectors[text] for text in _shown(side)] for side in written])
+    sides: list[Side] = []
+    with observer.stage("comparing with the first") as advance:
+        for one, own, at in zip(read, values, points, strict=True):
+            sides.append(_side(one, read[0], own, values[0], at, settings.seed))
+            advance(len(sides), len(read))
     return DiversityReport(
-        sides=[
-            _side(one, read[0], own, values[0], at, settings.seed)
-            for one, own, at in zip(read, values, points, strict=True)
-        ],
+        sides=sides,
         settings={
             **asdict(settings),
             "set_within": sizes.within,
@@ -152,17 +158,18 @@ def _paired(ours: dict[str, float], theirs: dict[str, float], groups: dict[str, 
     return paired_difference([ours[k] for k in keys], [theirs[k] for k in keys], [groups[k] for k in keys], seed)
 
 
-def _gold(writings: Writings, gold: Gold) -> tuple[dict[str, float], int]:
+def _gold(writings: Writings, gold: Gold, progress: Advance) -> tuple[dict[str, float], int]:
     """The mean gold of each prompt's responses, where it has a prompt and what the gold needs; and on how many more
     prompts gold abstained, on one text or on all."""
     found: dict[str, float] = {}
     asked = [w for w in writings.written if w.prompt and (w.reference is not None or not gold.needs_reference)]
-    for one in asked:
+    for done, one in enumerate(asked, start=1):
         different = list(dict.fromkeys(one.responses))
         answers = [Answer(prompt=one.prompt, response=text, reference=one.reference) for text in different]
         worth = {text: s for text, s in zip(different, gold.scores(answers), strict=True) if s is not None}
         if len(worth) == len(different):
             found[one.key] = float(np.mean([worth[text] for text in one.responses]))
+        progress(done, len(asked))
     return found, len(asked) - len(found)
 
 

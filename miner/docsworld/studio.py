@@ -64,8 +64,7 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
         ConfigError, ModelError: no docstrings (``-OO``); MiniLM is not installed, or is not the expected one.
     """
     shelf = Shelf(cache_folder() / "docsworld", observer)
-    with shelf.timed("harvest"):
-        docs = DocsWorld.load(shelf.folder)
+    docs = shelf.docs()
     recipes = recipes_of(config)
 
     rm = config.rm.source or _rm(shelf, docs, config)
@@ -79,7 +78,7 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
 def prepare_to_judge(config: CampaignConfig, *, observer: Observer) -> World:
     """Docs world with its reference LM, and the RM and policy that the config names, if any. Errors as ``prepare``."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
-    docs = DocsWorld.load(shelf.folder)
+    docs = shelf.docs()
     reference_lm = _reference_lm(config, shelf, docs)
     return _world(docs, config, rm=config.rm.source, policy=config.policy, reference_lm=reference_lm)
 
@@ -91,7 +90,7 @@ def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, floa
     ``prepare``.
     """
     shelf = Shelf(cache_folder() / "docsworld", Silent())
-    docs, recipes = DocsWorld.load(shelf.folder), recipes_of(config)
+    docs, recipes = shelf.docs(), recipes_of(config)
     flops: dict[str, float] = {}
     rm = config.rm.source or str(shelf.place("rm", _rm_key(docs, config)))
     if config.rm.source is None and not Path(rm).exists():
@@ -140,13 +139,13 @@ def _rm_key(docs: DocsWorld, config: CampaignConfig) -> list[object]:
 def reward_model(config: CampaignConfig, *, observer: Observer) -> str:
     """The folder of docs world's RM alone. Errors as ``prepare``."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
-    return _rm(shelf, DocsWorld.load(shelf.folder), config)
+    return _rm(shelf, shelf.docs(), config)
 
 
 def policy(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
     """Docs world's policy alone. Errors as ``prepare``."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
-    texts = DocsWorld.load(shelf.folder).policy_text()
+    texts = shelf.docs().policy_text()
     return _lm(shelf, "policy", texts, recipes_of(config).policy, config)
 
 
@@ -164,20 +163,22 @@ def _rm(shelf: Shelf, docs: DocsWorld, config: CampaignConfig) -> str:
 def reference_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
     """Docs world's reference LM for another world's checks (``reference_lm.source = "docs"``)."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
-    return _reference_lm(config, shelf, DocsWorld.load(shelf.folder))
+    return _reference_lm(config, shelf, shelf.docs())
 
 
 def reading_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
     """A neural LM on the reference LM's text: for measurements that read hidden states, which counts do not have."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
-    texts = DocsWorld.load(shelf.folder).reference_lm_text()
+    texts = shelf.docs().reference_lm_text()
     return _lm(shelf, "reading LM", texts, recipes_of(config).reading_lm, config)
 
 
 def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> LanguageModelSection:
     if config.reference_lm is not None and config.reference_lm.source != DOCS:
         return config.reference_lm
-    recipe, texts = recipes_of(config).reference_lm, docs.reference_lm_text()
+    recipe = recipes_of(config).reference_lm
+    with shelf.observer.stage("gathering English for the reference LM") as advance:
+        texts = docs.reference_lm_text(advance)
 
     def train(out: Path, advance: Advance) -> None:
         train_ngram_model(texts, train_tokenizer(texts, recipe.vocabulary), order=recipe.order, out=out)
@@ -191,13 +192,13 @@ def restating_policy(config: CampaignConfig, *, observer: Observer) -> LanguageM
     """The policy that over-optimisation is studied on: half of its answers name the object first."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
     recipe = replace(RESTATING, steps=QUICK.policy.steps) if config.data.quick else RESTATING
-    return _lm(shelf, "policy", DocsWorld.load(shelf.folder).restating_text(), recipe, config)
+    return _lm(shelf, "policy", shelf.docs().restating_text(), recipe, config)
 
 
 def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardModel:
     """Docs world's independent RM, trained where the cache lacks it."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
-    docs = DocsWorld.load(shelf.folder)
+    docs = shelf.docs()
 
     def train(out: Path, advance: Advance) -> None:
         out.mkdir(parents=True, exist_ok=True)
@@ -237,6 +238,11 @@ class Shelf:
     folder: Path
     observer: Observer
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def docs(self) -> DocsWorld:
+        """What the interpreter's docstrings give, harvested on first use."""
+        with self.timed("harvest"), self.observer.stage("harvesting docstrings"):
+            return DocsWorld.load(self.folder)
 
     def trained(self, name: str, title: str, recipe: object, train: Callable[[Path, Advance], None]) -> Path:
         """The model of this recipe; ``train`` fills a folder that takes its place when it is whole."""

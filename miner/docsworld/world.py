@@ -31,6 +31,7 @@ from corpus.records import Message, Prompt
 from miner.docsworld import harvest
 from miner.errors import ConfigError
 from miner.files import replace_bytes
+from miner.progress import Advance, untold
 
 Role = Literal["train", "reference_lm", "calibration", "held_out"]
 
@@ -125,12 +126,15 @@ class DocsWorld:
     def _policy_entries(self) -> list[harvest.DocEntry]:
         return [e for e in self.by_role["train"] if _unit(f"lm|{group_of(e.module)}") < 0.5]
 
-    def reference_lm_text(self) -> tuple[str, ...]:
+    def reference_lm_text(self, progress: Advance = untold) -> tuple[str, ...]:
         """Sentences disjoint from the policy's: the other half of train, the reference_lm role, the language reference,
         and the docstrings of ``LIBRARIES``, less what calibration, held-out or the policy's text holds too."""
         half = [e for e in self.by_role["train"] if _unit(f"lm|{group_of(e.module)}") >= 0.5]
         own = [text for e in (*half, *self.by_role["reference_lm"]) for text in (e.summary, *e.sentences)]
-        theirs = [text for package in LIBRARIES for text in harvest.package_sentences(package)]
+        theirs: list[str] = []
+        for done, package in enumerate(LIBRARIES, start=1):
+            theirs += harvest.package_sentences(package)
+            progress(done, len(LIBRARIES))
         texts = dict.fromkeys((*own, *_language_reference(), *theirs))
         others = {text for role in ("calibration", "held_out") for text in self.sentences(role)}
         others |= {text for e in self._policy_entries() for text in (e.summary, *e.sentences)}

@@ -181,7 +181,7 @@ def _bred(kinds: Sequence[str], *, quick: bool, observer: Observer) -> dict[str,
     config = CampaignConfig.model_validate({"out": "", "seed": SEED, "data": {"world": DOCS, "quick": quick}})
     world = prepare(config, observer=observer)
     encoder, shelf = Path(str(world.rm.source)), Shelf(cache_folder() / "docsworld", observer)
-    breeding = Breeding(docs=DocsWorld.load(shelf.folder), encoder=encoder, quick=quick, observer=observer)
+    breeding = Breeding(docs=shelf.docs(), encoder=encoder, quick=quick, observer=observer)
     found = {"encoder": encoder}
     for kind in kinds:
         if (make := KINDS[kind]) is not None:

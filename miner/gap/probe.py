@@ -12,7 +12,9 @@ from miner.evaluation import FACTUAL_FAMILY, takes
 from miner.forms import form_of
 from miner.gap.facts import Fact
 from miner.gap.report import FactRate, SwapExample
+from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
+from miner.rewards.parts import exact_in_parts
 from miner.statistics import rate
 from miner.version import package_version
 
@@ -34,11 +36,11 @@ class Judged:
         return self.true_reward > self.false_reward
 
 
-def judge_facts(rm: RewardModel, facts: Sequence[Fact]) -> list[Judged]:
+def judge_facts(rm: RewardModel, facts: Sequence[Fact], progress: Advance = untold) -> list[Judged]:
     """Every fact that ``rm`` can read, with both rewards."""
     pairs = [(Pair(f.prompt.conversation, f.true), Pair(f.prompt.conversation, f.false)) for f in facts]
     readable = [i for i, both in enumerate(pairs) if takes(rm, both)]
-    rewards = rm.exact_rewards([pair for i in readable for pair in pairs[i]]) if readable else ()
+    rewards = exact_in_parts(rm, [pair for i in readable for pair in pairs[i]], progress)
     return [
         Judged(fact=facts[i], true_reward=float(rewards[2 * at]), false_reward=float(rewards[2 * at + 1]))
         for at, i in enumerate(readable)

@@ -19,7 +19,7 @@ from miner.gap.probe import Judged, fact_rates, factual_findings, judge_facts
 from miner.gap.report import GapReport, Selection
 from miner.gap.series import measure_series
 from miner.gold import Gold
-from miner.progress import Observer
+from miner.progress import Advance, Observer
 from miner.rewards.base import RewardModel
 from miner.summarise import machine
 from miner.version import package_version
@@ -62,10 +62,10 @@ def measure_gap(
         series = measure_series(rm, policies, prompts, plan, gold, folder=folder, device=device, observer=observer)
         selections, notes = series.selections, [*notes, *series.notes]
     with observer.stage("scoring facts and their swaps") as advance:
-        judged = judge_facts(rm, facts.facts)
-        advance(1, 1)
+        judged = judge_facts(rm, facts.facts, advance)
     notes += _fact_notes(facts.facts, judged)
-    attempts, findings = _store(rm, judged, calibration, quantile, plan.seed, folder, notes)
+    with observer.stage("findings among the swaps") as advance:
+        attempts, findings = _store(rm, judged, calibration, quantile, plan.seed, folder, notes, advance)
     settings: dict[str, Any] = {
         "rm": rm.name,
         "rm_fingerprint": rm.fingerprint,
@@ -127,6 +127,7 @@ def _store(
     seed: int,
     folder: Path,
     notes: list[str],
+    progress: Advance,
 ) -> tuple[int, int]:
     """How many facts were tried and how many findings stored; none where too few references set a bar."""
     if not judged:
@@ -134,7 +135,7 @@ def _store(
     if sum(prompt.reference is not None for prompt in calibration) < MIN_CLEAN:
         notes.append(f"Fewer than {MIN_CLEAN} calibration references: no bar, so no swap could become a finding.")
         return 0, 0
-    criteria = clean_criteria(rm, calibration, quantile=quantile)
+    criteria = clean_criteria(rm, calibration, quantile=quantile, progress=progress)
     campaign = digest(["gap", rm.fingerprint, rm.pipeline_hash, criteria.data_hash, seed])
     rows = factual_findings(rm, judged, criteria, campaign_id=campaign, seed=seed)
     by_id = {one.fact.prompt.prompt_id: one.fact.prompt for one in judged if one.fact.prompt.split == "held_out"}

@@ -59,7 +59,9 @@ def measure_series(
     bare: list[str] = []
     for source in policies:
         assert source.policy is not None
-        policy, label = load_language_model(source.policy, device=device), source.label
+        label = source.label
+        with observer.stage(f"{label}: loading the policy"):
+            policy = load_language_model(source.policy, device=device)
         if not policy.tokenizer.chat_template:
             bare.append(label)
         with observer.stage(f"{label}: sampling") as advance:
@@ -70,14 +72,15 @@ def measure_series(
             left_out = f"{label}: {lost} of {len(written)} prompts left out: gold or the RM gave a sample no score"
             _require_enough([pool.group for pool in pools], f"{left_out} (gold: {gold.name}; RM: {rm.name})")
             notes.append(f"{left_out}.")
-        found = measure_selection(
-            pools,
-            label=label,
-            fingerprint=policy.fingerprint,
-            sqrt_kl=source.sqrt_kl,
-            first=first,
-            seed=plan.seed,
-        )
+        with observer.stage(f"{label}: what the choice is worth"):
+            found = measure_selection(
+                pools,
+                label=label,
+                fingerprint=policy.fingerprint,
+                sqrt_kl=source.sqrt_kl,
+                first=first,
+                seed=plan.seed,
+            )
         selections.append(found)
         if found.choice is None:
             notes.append(_nothing_note(found))

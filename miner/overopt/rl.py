@@ -36,7 +36,7 @@ CHECKPOINTS = "checkpoints"
 OPTIMISER_FILES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin")
 
 Watch = Callable[[int, int, Sequence[SampleRow]], None]
-"""Called at every measured step with (step, of all, its rows)."""
+"""Called after every step with (step, of all, its rows); of one that was not measured there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +185,8 @@ class _Recorder(TrainerCallback):
         last = step >= settings.steps
         if step % settings.eval_every == 0 or last:
             self._measure(state)
+        else:
+            self.watch(step, settings.steps, ())
         if not self.reason and (step % settings.checkpoint_every == 0 or last):
             control.should_save = True
         if self.reason:

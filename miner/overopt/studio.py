@@ -44,6 +44,9 @@ def run_study(
         require_study(against)
     study = open_study(config, round_number, observer=observer)
     section = config.overopt
+    if section.method != "bon" or study.gold is not None:
+        with observer.stage("loading the policy and what measures it"):
+            study.examination(study.settings)
     if section.method != "bon":
         for kl in section.kl:
             for seed in range(config.seed, config.seed + section.seeds):
@@ -55,7 +58,8 @@ def run_study(
             study.pools(n=section.pool, prompts=section.pool_prompts, progress=advance)
     if section.mine:
         _mine(config, study, observer)
-    return summarise_study(study.folder, against=against)
+    with observer.stage("looking for the onset in every run"):
+        return summarise_study(study.folder, against=against)
 
 
 def _mine(config: CampaignConfig, study: Study, observer: Observer) -> None:
@@ -86,7 +90,7 @@ def _train(study: Study, kl: float, seed: int, observer: Observer, live: Live | 
 
         def watch(step: int, of: int, rows: Sequence[SampleRow]) -> None:
             advance(step, of)
-            if live is not None:
+            if live is not None and rows:
                 live(f"kl {kl:g} seed {seed}", step, of, rows)
 
         info = study.run(kl=kl, seed=seed, watch=watch)

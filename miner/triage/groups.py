@@ -31,7 +31,8 @@ def group_results(
 ) -> tuple[GroupResult, ...]:
     """The groups, largest first, each with its representative; the largest with that text's reach."""
     rarity = Rarity.of(p.reference for p in campaign.world.by_split["calibration"] if p.reference is not None)
-    groups = grouped([cause_of(one) for one in shrunk.values()], rarity)
+    with campaign.observer.stage("grouping findings by cause"):
+        groups = grouped([cause_of(one) for one in shrunk.values()], rarity)
     reach = _reach(campaign, [_shown(one, shrunk, findings) for one in groups[: settings.reach_groups]], settings)
     results = []
     for group in groups:
@@ -67,11 +68,12 @@ def _shown(group: Group, shrunk: Mapping[str, Shrunk], findings: Mapping[str, Fi
 def _reach(campaign: Campaign, shown: Sequence[Finding], settings: TriageSettings) -> dict[str, Rate]:
     """Of how many other prompts of its split each text wins on, against the RM that it fooled."""
     found: dict[str, Rate] = {}
-    with campaign.observer.stage("reach of the largest groups"):
+    with campaign.observer.stage("reach of the largest groups") as advance:
         for number, split in sorted({(finding.round, finding.split) for finding in shown}):
             mine = [finding for finding in shown if (finding.round, finding.split) == (number, split)]
             pool = campaign.world.by_split[split]
             prompts = spread(pool, min(settings.reach_prompts, len(pool)), seed=campaign.config.seed)
             for one in reaches(campaign.rm(number), campaign.criteria(number), mine, prompts):
                 found[one.finding_id] = rate(one.wins, groups=one.groups)
+            advance(len(found), len(shown))
     return found

@@ -73,13 +73,15 @@ def shrunk_of_round(campaign: Campaign, number: int, mine: Sequence[Finding], se
     by_id = {finding.finding_id: finding for finding in left}
     with campaign.observer.stage(f"round {number}: shrinking") as advance:
         for done, part in enumerate(chunks(left, PUBLISHED_AT_ONCE)):
-            found = list(shrink(part, trials, max_queries=settings.max_queries))
+            found = []
+            for one in shrink(part, trials, max_queries=settings.max_queries):
+                found.append(one)
+                advance(done * PUBLISHED_AT_ONCE + len(found), len(left))
             if settings.attribution:
                 found = [with_top_words(rm, by_id[one.finding_id], one) for one in found]
             fresh = {key_of[one.finding_id]: one for one in found}
             rows.publish(fresh)
             stored |= fresh
-            advance(min(len(left), (done + 1) * PUBLISHED_AT_ONCE), len(left))
     return [stored[key_of[finding.finding_id]] for finding in mine]
 
 
@@ -117,11 +119,14 @@ def placed_in_domain(campaign: Campaign, number: int, mine: Sequence[Finding]) -
             f"no distances in round {number}: {len(fit)} references to fit a domain to and {len(other)} others to "
             f"compare with; at least {MIN_CLEAN} of each are needed"
         )
-    with campaign.observer.stage(f"round {number}: distances to clean text"):
+    with campaign.observer.stage(f"round {number}: distances to clean text") as advance:
         try:
             domain = Domain.of(rm.latents([_pair(prompt) for prompt in fit]))
+            advance(1, 3)
             clean = domain.distances(rm.latents([_pair(prompt) for prompt in other]))
+            advance(2, 3)
             found = domain.distances(rm.latents([Pair(f.prompt, f.response) for f in mine]))
+            advance(3, 3)
         except (CapabilityError, ValueError) as error:
             return f"no distances in round {number}: {error}"
     groups = [f.prompt_id for f in mine], [prompt.prompt_id for prompt in other]

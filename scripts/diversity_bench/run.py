@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diversity_bench.rejection import rejection_rounds
-from miner.cli.output import Watcher
+from miner.cli.watcher import Watcher
 from miner.cli.worlds import docs_pairs, docs_policy, docs_rm, embedding_folder
 from miner.config import CampaignConfig, DataSection
 from miner.diversity import DiversityReport, Settings, Source, load_embedding, measure_diversity

@@ -119,7 +119,9 @@ def test_a_run_stopped_by_its_kl_goes_on_under_a_higher_limit_alone(toy_run: Cal
     def under(max_kl: float, name: str = "run") -> RlRun:
         return replace(toy_run(learning_rate=1e-2, max_kl=max_kl, name=name), ranking=uneven)
 
-    under(1000.0, name="whole").run(lambda step, _, rows: kl.update({step: float(np.mean([row.kl for row in rows]))}))
+    under(1000.0, name="whole").run(
+        lambda step, _, rows: kl.update({step: float(np.mean([row.kl for row in rows]))} if rows else {})
+    )
     assert kl[2] < kl[4]
     stopped = under((kl[2] + kl[4]) / 2).run()
     assert (stopped.status, stopped.last_good) == ("stopped", "checkpoint-2")
