@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
 from miner.cli.watcher import Watcher
-from miner.version import package_version
 
 SUBJECTS = ("out_folder", "run", "model", "models", "config", "folder")  # what a verb may be about: the first given
 
@@ -25,7 +25,7 @@ def verb(run: Callable[..., None]) -> Callable[..., None]:
         names = ctx.command_path.split(" ")[1:]
         about = next((given[name] for name in SUBJECTS if given.get(name)), None)
         about = ", ".join(about) if isinstance(about, list) else about
-        first_line = f"rmminer {package_version()} {' '.join(names)}" + (f": opening {about}" if about else "")
+        first_line = f"rmminer {version('rmminer')} {' '.join(names)}" + (f": opening {about}" if about else "")
         watcher = Watcher(quiet=quiet or ctx.find_root().params.get("quiet", False))
         with watcher.verb(" ".join(names), first_line):
             run(**given)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 GRADIENT_MEMORY = 4  # tokens of a forward pass that one token of a backward pass takes the memory of
-TRAINING_PARTS, MIN_TRAINING_ROWS = 4, 8  # forward passes of a training batch, and rows of the smallest
 LENGTHS_KEPT = 1 << 16  # of the texts scored last
 TRIED_PER_WANTED = 16  # behind a word's first piece most tokens do not survive
 
@@ -173,16 +172,8 @@ class TransformerRewardModel(RewardModel):
         return values
 
     def logits_for_training(self, model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
-        """Rewards of tokenised rows by ``model``, differentiable in its weights: shape (n_rows,).
-
-        Rows of like lengths run together: a batch padded to its longest row computes on padding for nearly half its
-        time.
-        """
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-        size = max(MIN_TRAINING_ROWS, -(-len(rows) // TRAINING_PARTS))
-        parts = [order[start : start + size] for start in range(0, len(rows), size)]
-        values = torch.cat([self._logits(model, [rows[i] for i in part]) for part in parts])
-        return values[torch.tensor(order, device=values.device).argsort()]
+        """Rewards of tokenised rows by ``model``, differentiable in its weights: shape (n_rows,)."""
+        return self._logits(model, rows)
 
     def embedding_rows(self) -> torch.Tensor:
         """What the ranking model's embedding puts out for every token, fp32: (n_tokens, hidden)."""

@@ -7,9 +7,11 @@ loss = −log σ(chosen − rejected)                         Bradley–Terry
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from miner.rm_tables import TrainingDType
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
 Progress = Callable[[int, int], None]
+FORWARD_PASSES, MIN_ROWS = 4, 8  # of a batch, and rows of the smallest
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class PreferenceTrainer(Trainer):
         rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
         # Not the Trainer's own mixed precision: that leaves the model's forward changed, and the next training with it.
         with torch.autocast(self.rm.model.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            scores = self.rm.logits_for_training(model, rows).float()
+            scores = scored_by_length(partial(self.rm.logits_for_training, model), rows).float()
         chosen, rejected = scores.chunk(2)
         loss = -torch.nn.functional.logsigmoid(chosen - rejected).mean()
         loss = loss + self.recipe.centre * (chosen + rejected).pow(2).mean()
@@ -116,6 +119,18 @@ class PreferenceTrainer(Trainer):
             target = torch.tensor([b or 0.0 for b in before], device=scores.device)
             loss = loss + self.recipe.anchor * ((scores - target).pow(2) * kept).sum() / kept.sum().clamp(min=1)
         return (loss, {"scores": scores}) if return_outputs else loss
+
+
+def scored_by_length(score: Callable[[Sequence[Row]], torch.Tensor], rows: Sequence[Row]) -> torch.Tensor:
+    """``score`` of the rows, in their order, shape (n_rows,); those of like lengths go through it together.
+
+    A batch padded to its longest row computes on padding for nearly half its time.
+    """
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
+    size = max(MIN_ROWS, math.ceil(len(rows) / FORWARD_PASSES))
+    parts = [order[start : start + size] for start in range(0, len(rows), size)]
+    values = torch.cat([score([rows[i] for i in part]) for part in parts])
+    return values[torch.tensor(order, device=values.device).argsort()]
 
 
 class _Report(TrainerCallback):
