@@ -25,6 +25,7 @@ class ToyRewardModel(RewardModel):
     name = "toy"
     reward_dtype = "float64"
     ranking_dtype = "float64"
+    device = "cpu"
 
     def __init__(self, *, seed: int = 0, gives_gradients: bool = True) -> None:
         self.seed = seed

@@ -18,7 +18,15 @@ def policy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     out = Path(tmp_path_factory.mktemp("policy"))
     recipe = LanguageModelRecipe(
-        vocabulary=300, hidden=32, layers=2, heads=2, steps=120, batch_rows=4, row_tokens=32, max_length=96
+        vocabulary=300,
+        hidden=32,
+        layers=2,
+        heads=2,
+        steps=120,
+        batch_rows=4,
+        row_tokens=32,
+        max_length=96,
+        learning_rate=1e-2,
     )
     texts = [f"What does `{name}` do? {answer}" for name, answer in zip("abc", ANSWERS, strict=True)] * 30
     train_language_model(texts, recipe, out=out, seed=0, progress=lambda _done, _total: None)
