@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from miner.cli.watcher import running
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -35,7 +37,6 @@ def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out")
     Raises:
         DataError, ConfigError: from the data; or ``n`` were asked for and the split holds none.
     """
-    from miner.cli.watcher import running
     from miner.errors import ConfigError
     from miner.world import read_split, spread
 
