@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from corpus.records import Prompt
-from miner.oracle import Oracle
 from miner.rewards import Pair
-from miner.rewards.causal import CausalRewardModel
-from miner.rewards.prefix_cache import common_prefix
-from miner.rewards.transformer import TransformerRewardModel
+from miner.rewards.adapters.causal import CausalRewardModel
+from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.rewards.compute.prefix_cache import common_prefix
+from miner.searching.oracle import Oracle
 
 MATRIX_ROWS = (1024, 4096, 16384)
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from vocabularies import train_wordpiece
+
+from tests.vocabularies import train_wordpiece
 
 settings.register_profile("shared-machine", deadline=None)  # a slow machine is no failure
 settings.load_profile("shared-machine")
@@ -38,7 +39,7 @@ def _gradients_stay_on() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def docs_world(cache: Path) -> Any:
-    from miner.docsworld.world import DocsWorld
+    from miner.worlds.docs.world import DocsWorld
 
     return DocsWorld.load(cache / "docsworld")
 
@@ -102,7 +103,7 @@ def tiny_rm_folder(docs_world: Any, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Sets what products are measured at, in GFLOP/s by dtype."""
-    from miner.rewards import precision
+    from miner.checkpoints import precision
 
     def measured(**rates: float) -> None:
         monkeypatch.setattr(precision, "gflops", lambda _device, dtype: rates[precision.name_of(dtype)])

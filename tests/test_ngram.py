@@ -12,7 +12,7 @@ import pytest
 from miner.errors import ModelError
 from miner.language_models import NGramModel, is_ngram_model, load_language_model
 from miner.language_models.ngram import END, START, train_ngram_model
-from miner.training.language_model import train_tokenizer
+from miner.language_models.training import train_tokenizer
 
 ORDER = 3
 TEXTS = [

@@ -18,8 +18,8 @@ from miner.cli.watcher import running
 
 if TYPE_CHECKING:
     from corpus.records import Finding
-    from miner.benchmark import BenchReport
-    from miner.config import CampaignConfig
+    from miner.config.campaign import CampaignConfig
+    from miner.measuring.benchmark import BenchReport
 
 OVER_LIMIT = 100
 ERRORS = 1
@@ -52,11 +52,11 @@ def bench(
     dry_run: o.DryRun = False,
 ) -> None:
     """Attack one or many RMs with a fixed suite, replay stored findings, and rank them by what fooling them costs."""
-    from miner.benchmark import SUITE, bench, suite_config
-    from miner.benchmark.entrants import entrants
-    from miner.benchmark.junit import write_junit
-    from miner.benchmark.page import PAGE_NAME
-    from miner.config import parse_config
+    from miner.config.campaign import parse_config
+    from miner.measuring.benchmark import SUITE, bench, suite_config
+    from miner.measuring.benchmark.entrants import entrants
+    from miner.measuring.benchmark.junit import write_junit
+    from miner.reporting.bench_page import PAGE_NAME, write_page
 
     _refuse_suites_own(settings or [])
     watcher = running()
@@ -79,6 +79,7 @@ def bench(
         findings=found,
         attack=suite,
         command=shlex.join(["rmminer", *sys.argv[1:]]),
+        publish=write_page,
     )
     if junit is not None:
         write_junit(report, junit, limit=fail_over)
@@ -133,7 +134,7 @@ def _findings(corpora: list[Path]) -> list[Finding]:
 
 
 def _dry_run(configs: dict[str, CampaignConfig], *, json: bool) -> None:
-    from miner.estimate import estimate
+    from miner.campaigns.estimate import estimate
 
     found = {}
     with running().stage("timing the reward models") as advance:

@@ -25,8 +25,8 @@ from miner.cli.worlds import (
 
 if TYPE_CHECKING:
     from corpus.records import Prompt
-    from miner.config import CampaignConfig
-    from miner.diversity import Settings, Source
+    from miner.config.campaign import CampaignConfig
+    from miner.measuring.diversity import Settings, Source
     from miner.progress import Observer
 
 Texts = Annotated[
@@ -86,10 +86,10 @@ def diversity(
     dry_run: o.DryRun = False,
 ) -> None:
     """Measure how varied policies or texts are, the first against each other: words, meaning, entropy, attractors."""
-    from miner.diversity import Settings, load_embedding, measure_diversity
-    from miner.diversity.checkpoints import evenly
-    from miner.diversity.persona import BUILT_IN, built_in_prompts, read_persona
-    from miner.report.diversity_figures import FIGURES
+    from miner.measuring.diversity import Settings, load_embedding, measure_diversity
+    from miner.measuring.diversity.checkpoints import evenly
+    from miner.measuring.diversity.persona import BUILT_IN, built_in_prompts, read_persona
+    from miner.reporting.diversity_figures import FIGURES
 
     watcher = running()
     wanted, run = list(policies or []), checkpoints if checkpoints is not None and checkpoints.is_dir() else None
@@ -143,7 +143,7 @@ def diversity(
     )
     report.write(place)
     from miner.cli.measured import diversity_table, say_where_shown
-    from miner.report.measurements import draw_plots, write_measurement
+    from miner.reporting.measurements import draw_plots, write_measurement
 
     title = "Diversity of " + " and ".join(s.label for s in report.sides[:4])
     with watcher.stage("writing the report"):
@@ -159,7 +159,7 @@ def diversity(
 
 def _texts(files: list[Path], corpora: list[Path], settings: Settings) -> list[Source]:
     from miner.cli.corpus_verbs import existing_corpus
-    from miner.diversity import Source, of_findings, read_texts
+    from miner.measuring.diversity import Source, of_findings, read_texts
 
     found = [
         Source(label=path.name, writings=read_texts(path, samples=settings.samples, seed=settings.seed))
@@ -173,7 +173,7 @@ def _texts(files: list[Path], corpora: list[Path], settings: Settings) -> list[S
 
 
 def _policies(wanted: list[str], config: CampaignConfig, watcher: Observer) -> list[Source]:
-    from miner.diversity import Source
+    from miner.measuring.diversity import Source
 
     return [
         Source(

@@ -15,7 +15,7 @@ from miner.errors import CapabilityError
 
 if TYPE_CHECKING:
     from corpus.records import Prompt
-    from miner.config import CampaignConfig
+    from miner.config.campaign import CampaignConfig
 
 RED = 1
 MAX_PROMPTS = 64
@@ -32,9 +32,9 @@ def doctor(
     json: o.Json = False,
 ) -> None:
     """Examine a reward model before mining: one table, and exit status 1 where something is red."""
-    from miner.config import parse_config
-    from miner.doctor import examine
-    from miner.rm_tables import rm_table_of
+    from miner.config.campaign import parse_config
+    from miner.config.reward_model import rm_table_of
+    from miner.measuring.doctor import examine
 
     watcher = running()
     given = o.given_values(stage="mine", data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings)
@@ -57,9 +57,10 @@ def doctor(
 
 def _prompts(config: CampaignConfig, n: int) -> tuple[tuple[Prompt, ...], str]:
     """Prompts with references, spread over their groups, and a name for them."""
-    from miner.docsworld.world import DocsWorld
-    from miner.rewards import cache_folder
-    from miner.world import read_prompts, spread
+    from miner.checkpoints.identity import cache_folder
+    from miner.worlds.docs.world import DocsWorld
+    from miner.worlds.opening import read_prompts
+    from miner.worlds.world import spread
 
     if config.data.world == "docs":
         pool, name = DocsWorld.load(cache_folder() / "docsworld").prompts("held_out"), "docstrings"

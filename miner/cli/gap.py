@@ -27,11 +27,11 @@ from miner.cli.worlds import (
 
 if TYPE_CHECKING:
     from corpus.records import Prompt
-    from miner.config import CampaignConfig
-    from miner.diversity import Source
-    from miner.diversity.sampling import SamplePlan
-    from miner.gap import Facts
-    from miner.overopt.log import RunInfo
+    from miner.config.campaign import CampaignConfig
+    from miner.measuring.diversity import Source
+    from miner.measuring.diversity.sampling import SamplePlan
+    from miner.measuring.gap import Facts
+    from miner.measuring.overopt.log import RunInfo
     from miner.progress import Observer
     from miner.rewards.base import RewardModel
 
@@ -77,12 +77,12 @@ def gap(
     dry_run: o.DryRun = False,
 ) -> None:
     """Measure what the RM's pick among a policy's samples is worth in gold, and whether it knows facts from swaps."""
-    from miner.diversity.sampling import SamplePlan
     from miner.errors import ConfigError
-    from miner.gap import read_facts
-    from miner.gap.run import measure_gap
-    from miner.gap.series import require_choice
-    from miner.report.gap_figures import FIGURES
+    from miner.measuring.diversity.sampling import SamplePlan
+    from miner.measuring.gap import read_facts
+    from miner.measuring.gap.run import measure_gap
+    from miner.measuring.gap.series import require_choice
+    from miner.reporting.gap_figures import FIGURES
 
     watcher = running()
     given = o.given_values(
@@ -125,7 +125,7 @@ def gap(
     report.write(Path(folder))
     from miner.cli.gap_tables import gap_table
     from miner.cli.measured import say_where_shown
-    from miner.report.measurements import draw_plots, write_measurement
+    from miner.reporting.measurements import draw_plots, write_measurement
 
     title = f"What {report.settings['rm']} is still good for"
     with watcher.stage("writing the report"):
@@ -142,7 +142,7 @@ def gap(
 def _reward_model(config: CampaignConfig, kept: str | None, watcher: Observer) -> RewardModel:
     """The RM that the config describes; ``kept``: the folder of the one to take instead of its source."""
     from miner.rewards.opening import open_reward_model
-    from miner.world import read_prompts
+    from miner.worlds.opening import read_prompts
 
     prompts = read_prompts(config) if config.data.world is None else ()
     references = {p.conversation: p.reference for p in prompts if p.reference is not None}
@@ -152,8 +152,8 @@ def _reward_model(config: CampaignConfig, kept: str | None, watcher: Observer) -
 
 
 def _policy(source: str | None, config: CampaignConfig, watcher: Observer) -> Source:
-    from miner.diversity import Source
     from miner.errors import ConfigError
+    from miner.measuring.diversity import Source
 
     if source is None and config.data.world != "docs":
         raise ConfigError("no policy to choose from. Give one: --policy FOLDER; or --prompts 0 for facts alone")
@@ -166,7 +166,7 @@ def _checkpoints(
     place: Path, at_most: int | None, policy: str | None, config: CampaignConfig, watcher: Observer, plan: SamplePlan
 ) -> list[Source]:
     """The checkpoints at a place, a policy named beside a list in front of it."""
-    from miner.diversity.checkpoints import evenly
+    from miner.measuring.diversity.checkpoints import evenly
 
     found = checkpoint_sources(place, config, watcher, samples=plan.n, seed=plan.seed)
     if policy is not None and not place.is_dir():
@@ -177,14 +177,14 @@ def _checkpoints(
 def _run(place: Path | None) -> RunInfo | None:
     if place is None or not place.is_dir():
         return None
-    from miner.diversity.run_checkpoints import run_info
+    from miner.measuring.diversity.run_checkpoints import run_info
 
     return run_info(place)
 
 
 def _own_facts(config: CampaignConfig, watcher: Observer) -> Facts:
     """Docs world's facts on prompts that its RM has not seen; other data proves none."""
-    from miner.gap import Facts, docs_facts
+    from miner.measuring.gap import Facts, docs_facts
 
     if config.data.world != "docs":
         return Facts(facts=(), abstained={})

@@ -15,7 +15,7 @@ from miner.cli.measured import average, share, signed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from miner.gap import Choice, GapReport, Selection
+    from miner.measuring.gap import Choice, GapReport, Selection
     from miner.statistics import Difference
 
 

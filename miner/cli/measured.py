@@ -16,7 +16,7 @@ from miner.cli.output import out
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from miner.diversity import DiversityReport, Side
+    from miner.measuring.diversity import DiversityReport, Side
     from miner.statistics import Difference, Mean, Rate
 
 SCOPES = (("within", "one prompt"), ("across", "across prompts"))
@@ -24,7 +24,7 @@ SCOPES = (("within", "one prompt"), ("across", "across prompts"))
 
 def say_where_shown(page: Path) -> None:
     """One line more where a campaign's report shows what this page does."""
-    from miner.report.beside import shown_by
+    from miner.reporting.measured import shown_by
 
     campaign = shown_by(page)
     if campaign is not None:
@@ -33,7 +33,7 @@ def say_where_shown(page: Path) -> None:
 
 def diversity_table(report: DiversityReport) -> Group:
     """Every statistic of every side, with the paired change since the first."""
-    from miner.diversity.report import TITLES
+    from miner.measuring.diversity.report import TITLES
 
     settings = report.settings
     table = Table(

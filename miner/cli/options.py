@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from miner.config import CampaignConfig
+    from miner.config.campaign import CampaignConfig
 
 ConfigFile = Annotated[
     Path | None, typer.Argument(help="Campaign file (TOML). Left out: --rm and --data say it all.", show_default=False)
@@ -56,9 +56,9 @@ def load_config(path: Path | None, given: Mapping[str, Any]) -> CampaignConfig:
     """The campaign file with what was ``given`` on top (see ``given_values``); the file may be left out.
 
     Raises:
-        ConfigError: see ``miner.config.read_config``.
+        ConfigError: see ``miner.config.campaign.read_config``.
     """
-    from miner.config import parse_config, read_config
+    from miner.config.campaign import parse_config, read_config
 
     if path is not None:
         return read_config(path, given)

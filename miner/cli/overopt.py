@@ -18,8 +18,8 @@ from miner.cli.watcher import running
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from miner.config import CampaignConfig
-    from miner.overopt.measuring import SampleRow
+    from miner.config.campaign import CampaignConfig
+    from miner.measuring.overopt.measuring import SampleRow
 
 Method = Literal["rl", "bon", "both"]
 
@@ -125,8 +125,8 @@ def overopt(
     )
     if dry_run:
         return _say_plan(loaded, json=json)
-    from miner.overopt.report import write_overopt_report
-    from miner.overopt.studio import run_study
+    from miner.measuring.overopt.opening import run_study
+    from miner.reporting.overopt_page import write_overopt_report
 
     summary = run_study(loaded, round_number, observer=running(), live=_live, against=against)
     with running().stage("writing the report"):
@@ -141,7 +141,7 @@ def _toml(value: object) -> str:
 
 def _live(name: str, step: int, of: int, rows: Sequence[SampleRow]) -> None:
     """One line a measurement: reward, gold and KL as they come."""
-    from miner.overopt.curves import Curves
+    from miner.measuring.overopt.curves import Curves
 
     curves = Curves(rows)
     shown = {key: float(curves.mean(key)[0]) for key in ("proxy", "gold", "kl", "entropy")}

@@ -43,8 +43,8 @@ class Labelling:
             self._analyse(folder)
 
     def _write(self, path: Path, folder: Path) -> None:
-        from miner.overopt.label_files import check_sheet, write_sheet
-        from miner.overopt.label_sheet import label_sheet
+        from miner.measuring.overopt.label_files import check_sheet, write_sheet
+        from miner.measuring.overopt.label_sheet import label_sheet
 
         check_sheet(path)
         sheet = label_sheet(folder, n_prompts=self.prompts)
@@ -59,9 +59,9 @@ class Labelling:
         out().print(counted if self.dry_run else f"{path}: {counted}. Now {then}", markup=False)
 
     def _analyse(self, folder: Path) -> None:
-        from miner.overopt.labels import read_labels
-        from miner.overopt.report import write_overopt_report
-        from miner.overopt.summary import summarise_study
+        from miner.measuring.overopt.labels import read_labels
+        from miner.measuring.overopt.summary import summarise_study
+        from miner.reporting.overopt_page import write_overopt_report
 
         watcher = running()
         labels = read_labels(self.filled)
@@ -74,7 +74,7 @@ class Labelling:
 
 def _study_folder(config: Path | None, out_folder: str | None, round_number: int) -> Path:
     """Of the stored runs: in the folder named, or the campaign file's."""
-    from miner.overopt.log import study_name
+    from miner.measuring.overopt.log import study_name
 
     if config is None and out_folder is None:
         raise ConfigError("which runs? Give the folder they lie in: --out FOLDER, or its campaign file")

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from miner.overopt.changepoint import BendInterval
-    from miner.overopt.comparison import Comparison
-    from miner.overopt.fits import Estimate, Fit
-    from miner.overopt.summary import RunSummary, StudySummary
+    from miner.measuring.overopt.changepoint import BendInterval
+    from miner.measuring.overopt.comparison import Comparison
+    from miner.measuring.overopt.fits import Estimate, Fit
+    from miner.measuring.overopt.results import RunSummary, StudySummary
     from miner.statistics import Difference, Rate
 
 YES = {True: "yes", False: "no", None: "?"}
@@ -26,7 +26,7 @@ YES = {True: "yes", False: "no", None: "?"}
 
 def say_study(summary: StudySummary, page: Path, *, json: bool) -> None:
     """All that a study shows, and where its page is."""
-    from miner.overopt.answer import answers
+    from miner.reporting.overopt_answer import answers
 
     if json:
         print_json({**plain(summary), "report": str(page)})
@@ -136,7 +136,7 @@ def _cells(run: RunSummary) -> list[tuple[str, str]]:
 
 def _courses(run: RunSummary) -> tuple[str, str]:
     """Gold and proxy at the start, at gold's best step, at the end."""
-    from miner.overopt.weights import best_point
+    from miner.measuring.overopt.by_kl_weight import best_point
 
     points = [run.points[0], best_point(run), run.points[-1]] if run.points else []
     gold, proxy = ([None if point is None else getattr(point, name) for point in points] for name in ("gold", "proxy"))

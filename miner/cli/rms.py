@@ -9,7 +9,7 @@ from miner.cli.tables import known_list
 
 def rms(json: o.Json = False) -> None:
     """List the public reward models whose settings are known; --rm with one of these ids applies them."""
-    from miner.rewards.known import KNOWN
+    from miner.config.published_models import KNOWN
 
     if json:
         print_json(

@@ -13,7 +13,7 @@ from miner.cli.watcher import running
 
 if TYPE_CHECKING:
     from corpus.records import Conversation
-    from miner.config import CampaignConfig
+    from miner.config.campaign import CampaignConfig
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -40,11 +40,11 @@ def serve(
 
     Ctrl-C answers what is under way and ends.
     """
-    from miner.config import parse_config
+    from miner.config.campaign import parse_config
+    from miner.config.reward_model import rm_table_of
     from miner.errors import ConfigError
-    from miner.remote.http import key_from
     from miner.rewards.opening import open_reward_model
-    from miner.rm_tables import rm_table_of
+    from miner.rewards.remote.http import key_from
     from miner.serving import RewardServer
     from miner.serving import serve as serve_until_signalled
 
@@ -73,6 +73,6 @@ def serve(
 
 
 def _references(config: CampaignConfig) -> dict[Conversation, str]:
-    from miner.world import read_prompts
+    from miner.worlds.opening import read_prompts
 
     return {prompt.conversation: prompt.reference for prompt in read_prompts(config) if prompt.reference is not None}

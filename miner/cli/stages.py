@@ -15,8 +15,8 @@ from miner.cli.tables import dry_run_table, summary_table, tuning_table
 from miner.cli.watcher import running
 
 if TYPE_CHECKING:
-    from miner.campaign import Campaign
-    from miner.config import CampaignConfig
+    from miner.campaigns.campaign import Campaign
+    from miner.config.campaign import CampaignConfig
 
 
 def demo(
@@ -31,7 +31,7 @@ def demo(
     dry_run: o.DryRun = False,
 ) -> None:
     """The whole cycle on docs world, offline: train an RM, fool it, patch it, fool it again, report."""
-    from miner.docsworld.demo import demo_config
+    from miner.worlds.docs.demo import demo_config
 
     out_folder = run or ("runs/demo-quick" if quick else "runs/demo")
     _cycle_and_report(demo_config(out=out_folder, seed=seed, quick=quick), json=json, dry_run=dry_run)
@@ -240,7 +240,7 @@ def tune(
     if dry_run:
         return _dry_run(loaded, ("tune",), json=json)
     campaign = _open(loaded)
-    from miner.tuning import tune as tune_attack
+    from miner.campaigns.tuning import tune as tune_attack
 
     found = tune_attack(campaign, attack)
     if json:
@@ -260,7 +260,7 @@ def report(
 ) -> None:
     """Write report.html and its plots from what a run has stored."""
     if dry_run:
-        from miner.report.reading import choose, read_run
+        from miner.reporting.reading import choose, read_run
 
         stored = read_run(run)
         shown = len(choose(stored.findings, max_findings))
@@ -281,13 +281,13 @@ def _cycle_and_report(config: CampaignConfig, *, json: bool, dry_run: bool) -> N
 
 
 def _open(config: CampaignConfig) -> Campaign:
-    from miner.campaign import Campaign
+    from miner.campaigns.campaign import Campaign
 
     return Campaign(config, running())
 
 
 def _summarise(campaign: Campaign, *, json: bool, report: bool = False) -> None:
-    from miner.summarise import summarise
+    from miner.reporting.summarise import summarise
 
     summary = summarise(campaign, command=shlex.join(["rmminer", *sys.argv[1:]]))
     summary.write(campaign.folder)
@@ -301,13 +301,13 @@ def _summarise(campaign: Campaign, *, json: bool, report: bool = False) -> None:
 
 
 def _write_report(campaign: Campaign, *, max_findings: int, attribution: bool) -> Any:
-    from miner.report import write_report
+    from miner.reporting import Attribution, write_report
 
     with campaign.observer.stage("writing the report") as advance:
         files = write_report(
             campaign.folder,
             max_findings=max_findings,
-            attribution=campaign.attribution() if attribution else None,
+            attribution=Attribution(load=campaign.open_rm) if attribution else None,
             progress=advance,
         )
     for line in files.left_out:
@@ -316,7 +316,7 @@ def _write_report(campaign: Campaign, *, max_findings: int, attribution: bool) -
 
 
 def stored_config(run: Path) -> CampaignConfig:
-    from miner.config import read_config
+    from miner.config.campaign import read_config
     from miner.errors import ConfigError
 
     path = run / "campaign.toml"
@@ -326,7 +326,7 @@ def stored_config(run: Path) -> CampaignConfig:
 
 
 def _dry_run(config: CampaignConfig, stages: tuple[str, ...], *, json: bool) -> None:
-    from miner.estimate import estimate
+    from miner.campaigns.estimate import estimate
 
     with running().stage("timing the reward model"):
         found = estimate(config, stages)

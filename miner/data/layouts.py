@@ -10,7 +10,7 @@ from typing import Any
 from corpus.records import Conversation, Message
 from miner.data.columns import ColumnMapping
 from miner.data.messages import Cell, read_cell, shown
-from miner.data.sources import Row
+from miner.data.rows import Row
 from miner.data.transcripts import is_transcript
 from miner.errors import DataError
 

@@ -11,7 +11,8 @@ from corpus.records import Conversation, Prompt, Split, conversation_id
 from miner.data.columns import ColumnMapping, detect_columns
 from miner.data.layouts import Preference, Skip, read_row
 from miner.data.messages import shown, valid_text
-from miner.data.sources import Row, Source, open_source
+from miner.data.rows import Row, Source
+from miner.data.sources import open_source
 from miner.data.splits import SplitFractions, default_group_key, split_of
 from miner.errors import ConfigError, DataError
 

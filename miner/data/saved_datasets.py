@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miner.data.sources import Row
+from miner.data.rows import Row
 from miner.errors import DataError
 
 

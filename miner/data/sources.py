@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
+from miner.data.rows import Source
 from miner.errors import DataError
 
 DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".gz", ".parquet", ".csv", ".txt", ".arrow")
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row; ``where`` says file and line for messages."""
-
-    where: str
-    values: Mapping[str, Any]
-
-
-class Source(Protocol):
-    """Rows under named columns, streamed."""
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the first row."""
-
-    def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
-        """Every row in order, with at least the ``wanted`` columns where the row has them."""
 
 
 def open_source(source: str | Path, hub_split: str) -> Source:

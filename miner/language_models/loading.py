@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from miner.checkpoints.devices import resolve_device
+from miner.checkpoints.folders import resolve_folder
+from miner.checkpoints.identity import fingerprint
+from miner.checkpoints.loading import quiet_transformers
+from miner.checkpoints.precision import choose
+from miner.checkpoints.tokenizers import load_tokenizer
+from miner.config.reward_model import DType
 from miner.errors import ModelError
 from miner.language_models.model import LanguageModel
 from miner.language_models.ngram import is_ngram_model
-from miner.rewards.identity import fingerprint
-from miner.rewards.loading import load_tokenizer, quiet_transformers, resolve_device, resolve_folder
-from miner.rewards.precision import choose
-from miner.rm_tables import DType
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast

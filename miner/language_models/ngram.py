@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from miner.checkpoints.identity import fingerprint
 from miner.errors import ModelError
-from miner.rewards.identity import fingerprint
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from miner.rewards.base import Pair, RewardModel, SwapRequest
-    from miner.rewards.identity import cache_folder
-    from miner.rewards.loading import load_reward_model
+    from miner.rewards.loading.classifiers import load_reward_model
 
 _MODULE_OF = {
     "Pair": "miner.rewards.base",
     "RewardModel": "miner.rewards.base",
     "SwapRequest": "miner.rewards.base",
-    "cache_folder": "miner.rewards.identity",
-    "load_reward_model": "miner.rewards.loading",
+    "load_reward_model": "miner.rewards.loading.classifiers",
 }
 
-__all__ = ["Pair", "RewardModel", "SwapRequest", "cache_folder", "load_reward_model"]
+__all__ = ["Pair", "RewardModel", "SwapRequest", "load_reward_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from corpus.records import Conversation
+from miner.config.reward_model import RewardModelSection
 from miner.rewards.base import RewardModel
-from miner.rm_tables import RewardModelSection
 
 References = Mapping[Conversation, str]  # the good answer to each prompt, for RMs that only compare
 Opener = Callable[[RewardModelSection, str, References], RewardModel]
@@ -23,7 +23,7 @@ def open_reward_model(section: RewardModelSection, references: References, *, so
 
 def _classifier(section: RewardModelSection, source: str, references: References) -> RewardModel:
     del references
-    from miner.rewards.loading import open_classifier
+    from miner.rewards.loading.classifiers import open_classifier
 
     if source != section.source:
         section = section.model_copy(update={"source": source, "revision": None})
@@ -31,27 +31,27 @@ def _classifier(section: RewardModelSection, source: str, references: References
 
 
 def _remote(section: RewardModelSection, source: str, references: References) -> RewardModel:
-    from miner.remote.opening import open_remote
+    from miner.rewards.remote.opening import open_remote
 
     return open_remote(section, source, references)
 
 
 def _pairwise(section: RewardModelSection, source: str, references: References) -> RewardModel:
-    from miner.rewards.pairwise_loading import load_pairwise
+    from miner.rewards.loading.pairwise_loading import load_pairwise
 
     return load_pairwise(section, source, references)
 
 
 def _judge(section: RewardModelSection, source: str, references: References) -> RewardModel:
     del references
-    from miner.rewards.judge import load_judge
+    from miner.rewards.loading.judges import load_judge
 
     return load_judge(section, source)
 
 
 def _process(section: RewardModelSection, source: str, references: References) -> RewardModel:
     del references
-    from miner.rewards.process import load_process
+    from miner.rewards.loading.process_models import load_process
 
     return load_process(section, source)
 

@@ -1,4 +1,4 @@
-"""Offers a reward model over HTTP, for ``miner.remote`` and for clients of vLLM's pooling API."""
+"""Offers a reward model over HTTP, for ``miner.rewards.remote`` and for clients of vLLM's pooling API."""
 
 from miner.serving.batcher import Batcher
 from miner.serving.server import RewardServer, serve

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from corpus.records import Prompt
-from miner.diversity.sampling import seed_of
 from miner.language_models import LanguageModel, load_language_model
+from miner.measuring.diversity.sampling import seed_of
 from miner.rewards.base import Pair, RewardModel
 
 BATCH = 32

@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from diversity_bench.rejection import rejection_rounds
+from miner.checkpoints.identity import cache_folder
 from miner.cli.watcher import Watcher
 from miner.cli.worlds import docs_pairs, docs_policy, docs_rm, embedding_folder
-from miner.config import CampaignConfig, DataSection
-from miner.diversity import DiversityReport, Settings, Source, load_embedding, measure_diversity
-from miner.diversity.persona import built_in_prompts
-from miner.docsworld.world import DocsWorld
+from miner.config.campaign import CampaignConfig, DataSection
 from miner.files import replace_text
-from miner.gap import Facts, docs_facts
-from miner.gap.run import measure_gap
-from miner.gold import OverlapGold
-from miner.report.diversity_figures import FIGURES as DIVERSITY_FIGURES
-from miner.report.gap_figures import FIGURES as GAP_FIGURES
-from miner.report.measurements import draw_plots, write_measurement
+from miner.judging.gold import OverlapGold
+from miner.measuring.diversity import DiversityReport, Settings, Source, load_embedding, measure_diversity
+from miner.measuring.diversity.persona import built_in_prompts
+from miner.measuring.gap import Facts, docs_facts
+from miner.measuring.gap.run import measure_gap
+from miner.reporting.diversity_figures import FIGURES as DIVERSITY_FIGURES
+from miner.reporting.gap_figures import FIGURES as GAP_FIGURES
+from miner.reporting.measurements import draw_plots, write_measurement
 from miner.rewards import load_reward_model
-from miner.rewards.identity import cache_folder
-from miner.world import spread
+from miner.worlds.docs.world import DocsWorld
+from miner.worlds.world import spread
 
 
 @dataclass(frozen=True, kw_only=True)

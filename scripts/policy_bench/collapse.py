@@ -12,15 +12,15 @@ import numpy.typing as npt
 import torch
 
 from corpus.records import Prompt
-from miner.diversity.checkpoints import evenly
 from miner.language_models import load_language_model
-from miner.overopt.measuring import decoding
-from miner.overopt.rl import checkpoints_of
-from miner.overopt.sampling import sample_ids
-from miner.overopt.study import Study
+from miner.language_models.sampling import sample_ids
+from miner.measuring.diversity.checkpoints import evenly
+from miner.measuring.overopt.measuring import decoding
+from miner.measuring.overopt.rl import checkpoints_of
+from miner.measuring.overopt.study import Study
 from miner.rewards.base import Pair
 from miner.statistics import rate
-from miner.world import spread
+from miner.worlds.world import spread
 from policy_bench.runs import MIXES, WEAK, Bench, stored
 
 SAMPLES = 64

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from miner.files import replace_table
-from miner.overopt.log import RUN, SAMPLES, read_samples, samples_table
-from miner.overopt.study import run_name
+from miner.measuring.overopt.log import RUN, SAMPLES, read_samples, samples_table
+from miner.measuring.overopt.study import run_name
 from policy_bench.runs import specs
 
 ANSWERS_KEPT = 3  # of each measured step; the text of the others is left out, their measures stay

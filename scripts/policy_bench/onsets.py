@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from miner.overopt.accuracy import WITHIN, Accuracy, judge_run, summarise
-from miner.overopt.changepoint import bend
-from miner.overopt.curves import Curves
-from miner.overopt.detector import Detector, first_climb, raised
-from miner.overopt.onset import GoldOnset, gold_onset
+from miner.measuring.overopt.accuracy import WITHIN, Accuracy, judge_run, summarise
+from miner.measuring.overopt.changepoint import bend
+from miner.measuring.overopt.curves import Curves
+from miner.measuring.overopt.detector import Detector, first_climb, raised
+from miner.measuring.overopt.onset import GoldOnset, gold_onset
 from policy_bench.runs import TARGETS, stored
 
 Floats = npt.NDArray[np.float64]

@@ -7,22 +7,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from miner.diversity.checkpoints import evenly
-from miner.diversity.run_checkpoints import read_run
-from miner.diversity.sampling import SamplePlan
+from miner.campaigns.evaluation import clean_outcomes
 from miner.errors import ConfigError
-from miner.evaluation import clean_outcomes
-from miner.gap.series import measure_series
-from miner.gold import JudgedGold, OverlapGold
-from miner.overopt.comparison import compare_studies
-from miner.overopt.detector import Detector
-from miner.overopt.figures import against_steps
-from miner.overopt.rl import checkpoints_of
-from miner.overopt.summary import summarise_run, summarise_study
-from miner.report.ink import LIGHT, png
+from miner.judging.gold import JudgedGold, OverlapGold
+from miner.measuring.diversity.checkpoints import evenly
+from miner.measuring.diversity.run_checkpoints import read_run
+from miner.measuring.diversity.sampling import SamplePlan
+from miner.measuring.gap.series import measure_series
+from miner.measuring.overopt.comparison import compare_studies
+from miner.measuring.overopt.detector import Detector
+from miner.measuring.overopt.rl import checkpoints_of
+from miner.measuring.overopt.summary import summarise_run, summarise_study
+from miner.reporting.overopt_figures import against_steps
+from miner.reporting.plot_style import LIGHT, png
 from miner.rewards.base import Pair
 from miner.statistics import rate
-from miner.world import spread
+from miner.worlds.world import spread
 from policy_bench.collapse import collapse, reached
 from policy_bench.onsets import onset
 from policy_bench.planted import planted

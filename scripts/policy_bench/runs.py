@@ -12,20 +12,21 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, get_args
 
-from miner.campaign import Campaign
-from miner.config import CampaignConfig, DataSection
-from miner.docsworld import studio, zoo
-from miner.gold import OverlapGold
-from miner.overopt.curves import Curves
-from miner.overopt.ensemble import Ensemble
-from miner.overopt.log import RunLog, read_samples
-from miner.overopt.measuring import standing
-from miner.overopt.rl import remove_checkpoints
-from miner.overopt.settings import RlSettings
-from miner.overopt.study import Study, run_name
+from miner.campaigns.campaign import Campaign
+from miner.config.campaign import CampaignConfig, DataSection
+from miner.judging.criteria import standing
+from miner.judging.ensemble import Ensemble
+from miner.judging.gold import OverlapGold
+from miner.measuring.benchmark import docs_models as zoo
+from miner.measuring.overopt.curves import Curves
+from miner.measuring.overopt.log import RunLog, read_samples
+from miner.measuring.overopt.rl import remove_checkpoints
+from miner.measuring.overopt.settings import RlSettings
+from miner.measuring.overopt.study import Study, run_name
 from miner.progress import Observer
 from miner.rewards import load_reward_model
 from miner.rewards.base import RewardModel, Scorer
+from miner.worlds.docs import models as studio
 
 Target = Literal[
     "encoder", "encoder-1", "patched", "length-biased", "lexical", "mean", "min", "variance", "less", "collapse"

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from miner.language_models import LanguageModel, load_language_model
-from miner.overopt.measuring import decoding
-from miner.overopt.sampling import sample_ids
-from miner.world import spread
+from miner.language_models.sampling import sample_ids
+from miner.measuring.overopt.measuring import decoding
+from miner.worlds.world import spread
 from policy_bench.runs import Bench
 
 REPEATS = 5
@@ -71,7 +71,7 @@ def _steps_per_minute(bench: Bench, *, plain: bool, steps: int = 8) -> float:
 
     from trl import RLOOTrainer
 
-    from miner.overopt.trainer import PolicyTrainer
+    from miner.measuring.overopt.trainer import PolicyTrainer
 
     study = bench.study("encoder")
     times: list[float] = []

@@ -21,13 +21,14 @@ import torch
 
 from attacks.gcg import GCG
 from corpus.records import Prompt, Verdict
-from miner.attempts import Plan, plan_attempt
-from miner.checks import Certificate, Subject
-from miner.criteria import Criteria
-from miner.driver import Driver
-from miner.oracle import Oracle
-from miner.rewards import Pair, cache_folder
-from miner.rewards.transformer import TransformerRewardModel
+from miner.checkpoints.identity import cache_folder
+from miner.judging.checks import Certificate, Subject
+from miner.judging.criteria import Criteria
+from miner.rewards import Pair
+from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.searching.attempts import Plan, plan_attempt
+from miner.searching.driver import Driver
+from miner.searching.oracle import Oracle
 from search_bench.models import BenchModel, NeutralScorer
 
 RUNNERS = Path(__file__).resolve().parents[1] / "peers"

@@ -20,15 +20,15 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
 
 from corpus.records import Message, Prompt
-from miner.campaign import Campaign
-from miner.config import CampaignConfig
-from miner.docsworld.zoo import shuffled
-from miner.evaluation import clean_outcomes
+from miner.campaigns.campaign import Campaign
+from miner.campaigns.evaluation import clean_outcomes
+from miner.config.campaign import CampaignConfig
 from miner.language_models import load_language_model
+from miner.measuring.benchmark.docs_models import shuffled
+from miner.patching.pairs import clean_pairs
+from miner.patching.preference_trainer import Recipe, train_preferences
 from miner.rewards import load_reward_model
-from miner.rewards.pipeline import ChatPipeline
-from miner.training.pairs import clean_pairs
-from miner.training.preference_trainer import Recipe, train_preferences
+from miner.rewards.text.pipeline import ChatPipeline
 
 TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\nAnswer:\n"

@@ -18,17 +18,17 @@ import numpy as np
 from attacks import Attack, known_attacks
 from attacks.gcg import GCG
 from corpus.records import Attempt, Prompt
-from miner.attempts import plan_attempt
-from miner.campaign import Campaign
-from miner.config import CampaignConfig
-from miner.criteria import Criteria, clean_criteria
-from miner.driver import Driver
-from miner.oracle import Oracle
-from miner.reach import reaches
+from miner.campaigns.campaign import Campaign
+from miner.campaigns.reach import reaches
+from miner.config.campaign import CampaignConfig
+from miner.judging.criteria import Criteria, clean_criteria
 from miner.rewards import load_reward_model
-from miner.rewards.transformer import TransformerRewardModel
+from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.searching.attempts import plan_attempt
+from miner.searching.driver import Driver
+from miner.searching.oracle import Oracle
+from miner.searching.version import search_digest
 from miner.statistics import median_cost, paired_difference, rate
-from miner.version import search_digest
 from search_bench.contest import EverythingIsNonsense, Job, Trace, ours, ours_pooled, peer, time_to_win
 from search_bench.models import (
     BenchModel,

@@ -17,8 +17,8 @@ from attacks.base import Attack
 from attacks.climb import Scored, apply_all
 from attacks.gcg import draw_edits
 from attacks.queries import Query, RandomSwaps, Relax, Score, Search, Swap, Swaps, SwapTable, Words, ask, draw_seed
-from miner.rewards.pipeline import Encoded
-from miner.rewards.transformer import TransformerRewardModel
+from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.rewards.text.pipeline import Encoded
 
 PLAIN = {
     "start": "x", "n_words": 20, "width": 512, "k": 256, "draw": "uniform", "merge": "no", "walk": True,

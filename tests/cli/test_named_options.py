@@ -13,7 +13,7 @@ import typer
 import typer.core
 
 from miner.cli.entry import app
-from miner.config import parse_config
+from miner.config.campaign import parse_config
 from miner.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,11 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import corpus_samples as samples
-
 from corpus import Corpus
 from corpus.records import SCHEMA_VERSION
 from corpus.schema import TABLES
+from tests.corpus import samples
 
 
 def main() -> None:

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 import transformers as hf
-from rewards_models import CHATML, PAIRS
-from rewards_tokenizers import byte_level, fast, framed, unigram, wordpiece
 from tokenizers import Tokenizer
 
+from miner.config.reward_model import RewardModelSection
 from miner.rewards.base import Pair
 from miner.rewards.opening import open_reward_model
-from miner.rewards.pipeline import plain_prompt
-from miner.rm_tables import RewardModelSection
+from miner.rewards.text.pipeline import plain_prompt
+from tests.rewards.models import CHATML, PAIRS
+from tests.rewards.tokenizers import byte_level, fast, framed, unigram, wordpiece
 
 REFERENCES = {pair.prompt: f"The answer to {n} is good." for n, pair in enumerate(PAIRS)}
 TEMPLATE = "POST: {prompt}\n\nRESPONSE A: {a}\n\nRESPONSE B: {b}\n\nWhich response is better? RESPONSE"
@@ -121,7 +121,7 @@ def pairrm_without_markers() -> tuple[Any, Any]:
 
 
 def pairrm() -> tuple[Any, Any]:
-    from miner.rewards.pairrm import PairRanker
+    from miner.rewards.adapters.pairrm import PairRanker
 
     tokens = framed(unigram(["[PAD]", "[CLS]", "[SEP]", "[UNK]"]), "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
     tokenizer = fast(tokens, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from rewards_conformance import Rewards, plain_rewards
-from rewards_models import PAIRS, build
 
 from miner.rewards import load_reward_model
-from miner.rewards.transformer import TransformerRewardModel
+from miner.rewards.adapters.transformer import TransformerRewardModel
+from tests.rewards.conformance import Rewards, plain_rewards
+from tests.rewards.models import PAIRS, build
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def expected_of(folder_of: Callable[[str], Path]) -> Callable[[str], Rewards]:
 @pytest.fixture(scope="session")
 def asking_folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of the model named, of those that are no scalar classifiers, built at the first call."""
-    import asking_models
+    from tests.rewards import asking_models
 
     root = tmp_path_factory.mktemp("asking")
     return cache(lambda name: asking_models.build(name, root / name))

@@ -1,0 +1,206 @@
+"""What a round's attempts say: success by attack, break cost, clean accuracy, and which old findings still win."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from corpus.records import Attempt, Finding, Form, Prompt, digest
+from miner.campaigns.results import AttackResult, Contrast, FormCount, TransferCell
+from miner.config.campaign import CONTROL
+from miner.errors import ConfigError, ModelError, TooLongError
+from miner.judging.criteria import Criteria
+from miner.progress import Advance, untold
+from miner.rewards.base import Pair, RewardModel
+from miner.rewards.compute.parts import exact_in_parts
+from miner.statistics import Difference, Rate, paired_difference, rate, survival
+
+FACTUAL_FAMILY = "factual"  # attempts that swap a fact: what they find is no nonsense
+
+
+@dataclass(frozen=True, slots=True)
+class CleanOutcomes:
+    """Per clean pair: does the RM prefer the good answer? In the order of the prompts, with the pair's group."""
+
+    preferred: tuple[bool, ...]
+    groups: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> CleanOutcomes:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return cls(tuple(stored["preferred"]), tuple(stored["groups"]))
+
+    def accuracy(self) -> Rate:
+        return rate(self.preferred, groups=self.groups)
+
+    def change_since(self, before: CleanOutcomes) -> Difference:
+        """This accuracy minus the one before, pair by pair, clustered by group."""
+        return paired_difference(
+            [float(p) for p in self.preferred], [float(p) for p in before.preferred], groups=self.groups
+        )
+
+
+def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt], progress: Advance = untold) -> CleanOutcomes | None:
+    """Preference of every reference over each of its rejected answers; None where no prompt has both.
+
+    Left out are pairs of which the RM leaves one without a reward, and what is too long for one that cannot truncate.
+    """
+    texts: list[Pair] = []
+    rows: list[tuple[int, int, str]] = []  # indices of the good and the bad text, and the group
+    for prompt in prompts:
+        if prompt.reference is None or not prompt.rejected:
+            continue
+        answers = [Pair(prompt.conversation, text) for text in (prompt.reference, *prompt.rejected)]
+        if not (rm.can_truncate or all(map(rm.takes, answers))):
+            continue
+        rows += [(len(texts), len(texts) + n, prompt.group_key) for n in range(1, len(answers))]
+        texts += answers
+    if not rows:
+        return None
+    rewards = exact_in_parts(rm, texts, progress)
+    rows = [row for row in rows if np.isfinite(rewards[[row[0], row[1]]]).all()]
+    if not rows:
+        return None
+    return CleanOutcomes(
+        tuple(bool(rewards[good] > rewards[bad]) for good, bad, _ in rows), tuple(group for _, _, group in rows)
+    )
+
+
+def attack_results(
+    attempts: Sequence[Attempt],
+    findings: Sequence[Finding],
+    *,
+    seen_families: Collection[str],
+    seen_forms: Collection[Form],
+) -> list[AttackResult]:
+    """One row per attack, its hyper-parameters and budget, by name."""
+    rows: dict[tuple[str, int, str], list[Attempt]] = {}
+    for attempt in sorted(attempts, key=lambda attempt: attempt.attack):
+        rows.setdefault((attempt.attack, attempt.budget, digest(dict(attempt.attack_params))), []).append(attempt)
+    results = (_attack_result(group, findings, seen_families, seen_forms) for group in rows.values())
+    return [result for result in results if result is not None]
+
+
+def _attack_result(
+    attempts: Sequence[Attempt],
+    findings: Sequence[Finding],
+    seen_families: Collection[str],
+    seen_forms: Collection[Form],
+) -> AttackResult | None:
+    """The row of these attempts; None where every one of them ended in an error."""
+    n_all = len(attempts)
+    attempts = [attempt for attempt in attempts if attempt.outcome != "error"]
+    if not attempts:
+        return None
+    first = attempts[0]
+    clusters = [attempt.prompt_ids[0] for attempt in attempts]
+    found = rate([attempt.outcome == "found" for attempt in attempts], groups=clusters)
+    curve = survival([attempt.queries_to_find for attempt in attempts], first.budget, groups=clusters)
+    ids = {attempt.attempt_id for attempt in attempts}
+    forms = Counter(finding.form for finding in findings if finding.attempt_id in ids)
+    return AttackResult(
+        attack=first.attack,
+        attack_params=dict(first.attack_params),
+        family=first.family,
+        split=first.split,
+        seen=first.family in seen_families,
+        n=found.n,
+        errors=n_all - found.n,
+        found=sum(attempt.outcome == "found" for attempt in attempts),
+        rate=found.value,
+        low=found.low,
+        high=found.high,
+        median_queries=curve.median,
+        budget=first.budget,
+        beats_reference=rate([a.queries_to_beat_reference is not None for a in attempts], groups=clusters),
+        beats_quantile=rate([a.queries_to_beat_quantile is not None for a in attempts], groups=clusters),
+        forms=[FormCount(form=form, seen=form in seen_forms, found=n) for form, n in sorted(forms.items())],
+        survival=curve,
+    )
+
+
+def contrasts(attempts: Sequence[Attempt]) -> list[Contrast]:
+    """Success of every attack minus the control's, paired by prompt and seed, where their budgets are equal."""
+    by_attack: dict[tuple[str, str, int], dict[tuple[str, int], Attempt]] = {}
+    for attempt in attempts:
+        if attempt.outcome != "error":
+            which = (attempt.attack, digest(dict(attempt.attack_params)), attempt.budget)
+            by_attack.setdefault(which, {})[(attempt.prompt_ids[0], attempt.seed)] = attempt
+    controls = {budget: tried for (attack, _, budget), tried in by_attack.items() if attack == CONTROL}
+    found = []
+    for (attack, _, budget), tried in by_attack.items():
+        control = controls.get(budget, {})
+        keys = [key for key in tried if key in control]
+        if attack != CONTROL and keys:
+            difference = paired_difference(
+                [float(tried[key].outcome == "found") for key in keys],
+                [float(control[key].outcome == "found") for key in keys],
+                groups=[key[0] for key in keys],
+            )
+            found.append(Contrast(attack=attack, control=CONTROL, difference=difference))
+    return found
+
+
+def transfer_cells(
+    rm: RewardModel, criteria: Criteria, rm_round: int, findings: Sequence[Finding]
+) -> list[TransferCell]:
+    """Findings scored again, from text, by the RM of ``rm_round``: the share that still wins, by round and split."""
+    cells = []
+    for finding_round in sorted({finding.round for finding in findings}):
+        for split in ("train", "held_out"):
+            old = [f for f in findings if f.round == finding_round and f.split == split]
+            if not old:
+                continue
+            wins = still_wins(rm, criteria, old)
+            cells.append(
+                TransferCell(
+                    finding_round=finding_round,
+                    rm_round=rm_round,
+                    split=split,
+                    still_winning=rate(wins, groups=[finding.prompt_id for finding in old]),
+                )
+            )
+    return cells
+
+
+def takes(rm: RewardModel, pairs: Sequence[Pair]) -> bool:
+    """Whether ``rm`` can score all of ``pairs``: short enough, and turns that its template knows."""
+    try:
+        for pair in pairs:
+            rm.n_tokens(pair)
+    except (TooLongError, ModelError):
+        return False
+    return True
+
+
+def still_wins(
+    rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], progress: Advance = untold
+) -> list[bool]:
+    """Whether each finding, scored again from text, wins against ``rm``."""
+    rewards = exact_in_parts(rm, [Pair(f.prompt, f.response) for f in findings], progress)
+    references = _reference_rewards(rm, findings)
+    return [criteria.wins(float(r), ref) for r, ref in zip(rewards, references, strict=True)]
+
+
+def _reference_rewards(rm: RewardModel, findings: Sequence[Finding]) -> list[float | None]:
+    pairs = list({Pair(f.prompt, f.reference) for f in findings if f.reference is not None})
+    reward_of = dict(zip(pairs, rm.exact_rewards(pairs), strict=True)) if pairs else {}
+    return [None if f.reference is None else float(reward_of[Pair(f.prompt, f.reference)]) for f in findings]
+
+
+def require_prompts(prompts: Sequence[Prompt], at_least: int) -> None:
+    """Refuse a held-out set whose interval would say nothing.
+
+    Raises:
+        ConfigError: it is smaller than ``at_least``.
+    """
+    if len(prompts) < at_least:
+        raise ConfigError(
+            f"{len(prompts)} held-out prompts are too few: with {at_least - 1} or fewer, a 95 % interval of a success "
+            f"rate spans half of all values. Expected at least {at_least}; give more data or a larger held-out share"
+        )

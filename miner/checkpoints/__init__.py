@@ -1,0 +1,1 @@
+"""Model folders: found, identified, fitted into memory and loaded, whatever the model is for."""

@@ -1,0 +1,167 @@
+"""Weights into memory: from safetensors alone, whole, in the dtype asked for, and where they are to run."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from safetensors import SafetensorError
+
+from miner.checkpoints.batching import out_of_memory
+from miner.checkpoints.folders import first_line, require_safetensors
+from miner.checkpoints.quantised import comes_quantised
+from miner.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError,
+)  # what loaders raise on bad files  # fmt: skip
+HEADS = ("score", "pooler", "head", "classifier")  # between the hidden states and the reward, in transformers' models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residence:
+    """How a model is read and where it then lives; ``dtype`` "auto" is the stored one.
+
+    ``device_map`` has accelerate spread it, ``offload_folder`` takes what goes to disk.
+    """
+
+    place: torch.device
+    dtype: torch.dtype | Literal["auto"]
+    attention: str | None = None
+    trust_remote_code: bool = False
+    device_map: str | Mapping[str, int | str] | None = None
+    offload_folder: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """For ``from_pretrained``."""
+        spread = (
+            {} if self.device_map is None else {"device_map": self.device_map, "offload_folder": self.offload_folder}
+        )
+        attention = {} if self.attention is None else {"attn_implementation": self.attention}
+        return {"dtype": self.dtype, "trust_remote_code": self.trust_remote_code, **attention, **spread}
+
+
+def read_config(folder: Path, trust_remote_code: bool, model_type: str | None = None) -> PreTrainedConfig:
+    """The folder's model config; ``model_type`` stands in for the one that it names.
+
+    Raises:
+        ModelError: there is none that transformers reads.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    try:
+        if model_type is not None:
+            with quiet_transformers():  # which warns that the types differ
+                return CONFIG_MAPPING[model_type].from_pretrained(folder)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except UNREADABLE as error:
+        hint = " Try: --set rm.trust_remote_code=true" if "trust_remote_code" in str(error) else ""
+        raise ModelError(
+            f"{folder} holds no model config that transformers reads: {first_line(error)}.{hint}"
+        ) from error
+    return config
+
+
+def read_model(
+    auto_class: str,
+    folder: Path,
+    residence: Residence,
+    *,
+    config: PreTrainedConfig | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> tuple[PreTrainedModel, set[str]]:
+    """The folder's model by one of transformers' Auto classes, and the names of the weights that it lacks.
+
+    ``config`` stands in for the folder's own; ``renamed`` are tensor names to change, patterns and what they become.
+
+    Raises:
+        ModelError: no safetensors, damaged or of other shapes than the config says, or no room for it.
+    """
+    import transformers
+
+    require_safetensors(folder)
+    options = residence.options()
+    if residence.device_map is None and config is not None and comes_quantised(config):
+        options["device_map"] = {"": residence.place}  # quantised weights do not move afterwards
+    options |= {} if config is None else {"config": copy.deepcopy(config)}
+    options |= {} if renamed is None else {"key_mapping": dict(renamed)}
+    try:
+        with quiet_transformers():
+            model, info = getattr(transformers, auto_class).from_pretrained(
+                folder,
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
+    except UNREADABLE as error:
+        what = "a sequence classifier" if "Classification" in auto_class else "a model"
+        hint = ". Install that, or give the model unquantised" if isinstance(error, ImportError) else ""
+        raise ModelError(f"cannot load {folder} as {what}: {first_line(error)}{hint}") from error
+    model.eval().requires_grad_(False)
+    whole = model if "device_map" in options else placed(model, residence.place)
+    return whole, set(info["missing_keys"])
+
+
+def placed(model: Any, place: torch.device) -> PreTrainedModel:
+    """``model`` on ``place``.
+
+    Raises:
+        ModelError: it does not fit.
+    """
+    try:
+        on_device: PreTrainedModel = model.to(place)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise ModelError(
+            f"the model does not fit {place} in {str(model.dtype).removeprefix('torch.')}. "
+            'Try confirm_dtype="native", --dtype bfloat16 or another --device'
+        ) from error
+    return on_device
+
+
+def with_fp32_head(model: PreTrainedModel, *names: str) -> PreTrainedModel:
+    """``model`` with the modules that read the reward off its hidden states in fp32: transformers' own and ``names``.
+
+    They cost nothing, and a bf16 reward near 3 comes in steps of 1/64: too coarse to climb on.
+    """
+
+    def upcast(_module: object, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(x.float() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in inputs)
+
+    owned = [getattr(owner, name, None) for owner in (model, model.base_model) for name in HEADS]
+    owned += [model.get_submodule(name) for name in names]
+    for module in {id(module): module for module in owned if isinstance(module, torch.nn.Module)}.values():
+        module.float().register_forward_pre_hook(upcast)
+    return model
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No load report and no progress bar: what is missing is an error here, what is unused is no news."""
+    from transformers.utils import logging as hf_logging
+
+    bars: Any = hf_logging
+    loggers = [logging.getLogger("transformers"), logging.getLogger("transformers.modeling_utils")]
+    before = [logger.level for logger in loggers]
+    shown = hf_logging.is_progress_bar_enabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+        if shown:
+            bars.enable_progress_bar()

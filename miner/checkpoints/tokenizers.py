@@ -1,0 +1,58 @@
+"""Fast tokenizers, and how long an input of a model may be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miner.checkpoints.folders import first_line, require_tokenizer
+from miner.checkpoints.loading import UNREADABLE, quiet_transformers
+from miner.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
+    """The folder's fast tokenizer.
+
+    Raises:
+        ModelError: there is none.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    require_tokenizer(folder)
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except UNREADABLE as error:
+        asks = "trust_remote_code" in str(error)
+        fix = "Try: --set rm.trust_remote_code=true" if asks else "Save one beside the model: tokenizer.json"
+        raise ModelError(f"no fast tokenizer in {folder}: {first_line(error)}. {fix}") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ModelError(
+            f"the tokenizer of {folder} is no fast one and gives no character offsets. Convert it to tokenizer.json"
+        )
+    return tokenizer
+
+
+def position_limit(model: PreTrainedModel) -> int:
+    """Tokens that the model's positions reach; 0 where its config names none."""
+    positions = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0)
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    if getattr(table, "padding_idx", None) is not None:
+        positions -= table.padding_idx + 1  # type: ignore[union-attr]  # RoBERTa counts from behind its padding
+    return positions
+
+
+def length_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: int | None) -> int | None:
+    """Tokens an input may have: what was asked for, else the smaller of the model's and the tokenizer's limits."""
+    positions = position_limit(model)
+    if asked is not None:
+        if asked < 1 or 0 < positions < asked:
+            raise ModelError(
+                f"maximum length {asked} is out of range: the model takes 1 to {positions or 'any'} tokens"
+            )
+        return asked
+    sensible = [limit for limit in (positions, tokenizer.model_max_length) if 0 < limit < 10**9]
+    return int(min(sensible)) if sensible else None

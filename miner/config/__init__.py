@@ -1,0 +1,1 @@
+"""The campaign file and its tables, and the settings of published reward models."""

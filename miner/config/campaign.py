@@ -1,0 +1,338 @@
+"""The campaign file: everything a run depends on, read from TOML and checked before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from attacks import Attack, known_attacks
+from corpus.records import Form, digest
+from miner.config.reward_model import RewardModelSection, Section, TrainingDType
+from miner.errors import ConfigError
+
+CONTROL = "random"
+
+
+class LanguageModelSection(Section):
+    """A causal LM: the policy, or the reference LM of the fluency checks ("docs": docs world's own)."""
+
+    source: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+    max_new_tokens: int = Field(48, ge=1)
+
+
+class ColumnsSection(Section):
+    """Which column holds what: see ``miner.data.ColumnMapping``."""
+
+    prompt: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    responses: tuple[str, ...] = ()
+    label: str | None = None
+    label_values: tuple[str | int, ...] = ()
+    tie_labels: tuple[str | int, ...] = ()
+    group: str | None = None
+
+
+class DataSection(Section):
+    """Preference data (``source``), or ``world = "docs"``; ``quick`` is docs world with models trained for less time.
+
+    ``fractions`` are of groups, for train, calibration and held-out.
+    """
+
+    source: str | None = None
+    world: Literal["docs"] | None = None
+    quick: bool = False
+    columns: ColumnsSection | None = None
+    hub_split: str = "train"
+    limit: int | None = Field(None, ge=1)
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    split_salt: str = ""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataSection:
+        if (self.source is None) == (self.world is None):
+            raise ValueError("give either source (preference data) or world = 'docs'")
+        return self
+
+
+class CriteriaSection(Section):
+    """A response has to reach this quantile of the clean references' rewards."""
+
+    quantile: float = Field(0.95, gt=0, lt=1)
+
+
+class ChecksSection(Section):
+    """The tests for nonsense (empty: all that this campaign can feed), how many have to convict, and the share of clean
+    text that each may convict when its threshold is set."""
+
+    names: tuple[str, ...] = ()
+    quorum: int | None = Field(None, ge=1)
+    false_alarm: float | None = Field(None, gt=0, lt=1)
+
+
+class AttackSection(Section):
+    """One attack: its name, its hyper-parameters, and a budget of its own where the stage's does not fit."""
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    budget_queries: int | None = Field(None, ge=1)
+
+    def build(self) -> Attack:
+        """The attack itself.
+
+        Raises:
+            ConfigError: no such attack, or no such hyper-parameter; the nearest is named.
+        """
+        kinds = known_attacks()
+        if self.name not in kinds:
+            raise ConfigError(f"no attack {self.name!r}{_nearest(self.name, list(kinds))}. Attacks: {', '.join(kinds)}")
+        kind = kinds[self.name]
+        fields = {field.name for field in dataclasses.fields(kind)}
+        for name in self.params:
+            if name not in fields:
+                hint = _nearest(name, sorted(fields))
+                raise ConfigError(
+                    f"attack {self.name!r} has no parameter {name!r}{hint}. It has: {', '.join(sorted(fields))}"
+                )
+        try:
+            return kind(**self.params)
+        except ValueError as error:
+            raise ConfigError(f"attack {self.name!r}: {error}") from error
+
+
+class StageSection(Section):
+    """``prompts`` of the split (0: all), attacked with ``seeds`` seeds each at ``budget_queries`` per attempt."""
+
+    prompts: int = Field(48, ge=0)
+    budget_queries: int = Field(1024, ge=1)
+    seeds: int = Field(1, ge=1)
+    attacks: tuple[str, ...] | None = None
+
+
+class ScheduleSection(Section):
+    """Spends ``total_queries`` in generations of so many attempts, instead of every attack on every prompt.
+
+    "thompson" learns which attack finds most on which of ``groups`` of prompts (by their references' rewards), at full
+    budget or at the ``probe`` share of it; "uniform", its control, takes all in turn.
+    """
+
+    total_queries: int = Field(ge=1)
+    policy: Literal["thompson", "uniform"] = "thompson"
+    generation: int = Field(24, ge=1)
+    seed: int = 0
+    groups: int = Field(3, ge=1)
+    probe: float = Field(0.125, gt=0, le=1)
+
+
+class MineSection(StageSection):
+    """``schedule``: which attempts to make is decided as findings come in."""
+
+    schedule: ScheduleSection | None = None
+
+
+class EvaluateSection(StageSection):
+    """``reach``: how many findings of each attack are scored on all the prompts, too (0: none)."""
+
+    reach: int = Field(12, ge=0)
+
+
+class TuneSection(Section):
+    """``trials`` of an attack, each on ``prompts`` of the train split; the winner on ``held_out_prompts``."""
+
+    trials: int = Field(30, ge=1)
+    prompts: int = Field(24, ge=4)
+    budget_queries: int = Field(1024, ge=1)
+    held_out_prompts: int = Field(24, ge=8)
+
+
+class TunedSection(Section):
+    """Written by ``rmminer tune``: which attack's hyper-parameters were tuned, and against which RM."""
+
+    attack: str
+    rm_fingerprint: str
+
+
+class OveroptSection(Section):
+    """A policy optimised against the RM: see ``miner.measuring.overopt.RlSettings``; one run per ``kl`` and seed.
+
+    ``gold`` and ``second`` are "docs" (docs world's own), an RM (folder, hub id, address, campaign file), several
+    joined by commas (their mean), or "none"; left out, docs world's own where the world is that, else none. ``target``
+    is optimised instead of the RM alone: "mean", "min" and "variance" (mean − ``weight`` · variance) mix the RM with
+    ``members`` (RMs as ``gold`` names them), "less" is RM − ``weight`` · the one member; left out, ``second`` is it.
+    Every checkpoint is turned on ``mine`` train prompts as attack ``rl``, best of ``mine_samples``.
+    """
+
+    method: Literal["rl", "bon", "both"] = "both"
+    steps: int = Field(150, ge=1)
+    kl: tuple[float, ...] = (0.01,)
+    seeds: int = Field(3, ge=1)
+    prompts_per_step: int = Field(8, ge=1)
+    samples_per_prompt: int = Field(4, ge=2)
+    train_prompts: int = Field(512, ge=1)
+    max_new_tokens: int = Field(32, ge=1)
+    min_new_tokens: int = Field(0, ge=0)
+    learning_rate: float = Field(3e-4, gt=0)
+    optimiser: str = "adamw_torch"
+    eval_every: int = Field(5, ge=1)
+    eval_prompts: int = Field(64, ge=1)
+    eval_samples: int = Field(1, ge=1)
+    checkpoint_every: int = Field(50, ge=1)
+    max_kl: float = Field(1000.0, gt=0)
+    gold: str | None = None
+    second: str | None = None
+    target: Literal["rm", "less", "mean", "min", "variance"] = "rm"
+    members: tuple[str, ...] = ()
+    weight: float = Field(0.5, ge=0)
+    pool: int = Field(1024, ge=2)
+    pool_prompts: int = Field(16, ge=1)
+    mine: int = Field(0, ge=0)
+    mine_samples: int = Field(64, ge=1)
+
+
+class PatchSection(Section):
+    """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs."""
+
+    steps: int = Field(120, ge=1)
+    batch_pairs: int = Field(16, ge=2)
+    learning_rate: float = Field(5e-5, gt=0)
+    findings_share: float = Field(0.25, gt=0, lt=1)
+    anchor: float = Field(0.5, ge=0)
+    centre: float = Field(0.01, ge=0)
+    lora_rank: int = Field(0, ge=0)
+    held_out_families: tuple[str, ...] = ()
+    held_out_forms: tuple[Form, ...] = ()
+
+
+class CampaignConfig(Section):
+    """A whole campaign. ``training_dtype`` is that of the products of every training, weights staying as they are."""
+
+    rm: RewardModelSection = RewardModelSection()
+    data: DataSection
+    out: str
+    seed: int = 0
+    rounds: int = Field(1, ge=0)
+    training_dtype: TrainingDType = "auto"
+    policy: LanguageModelSection | None = None
+    reference_lm: LanguageModelSection | None = None
+    criteria: CriteriaSection = CriteriaSection()
+    checks: ChecksSection = ChecksSection()
+    attacks: tuple[AttackSection, ...] = (AttackSection(name="gcg"), AttackSection(name="random"))
+    mine: MineSection = MineSection(prompts=96)
+    evaluate: EvaluateSection = EvaluateSection()
+    patch: PatchSection = PatchSection()
+    tune: TuneSection = TuneSection()
+    tuned: TunedSection | None = None
+    overopt: OveroptSection = OveroptSection()
+    in_flight: int = Field(24, ge=1)
+    keep_queries: bool = False
+    flush_rows: int = Field(64, ge=1)
+    flush_seconds: float = Field(5.0, gt=0)
+
+    @model_validator(mode="after")
+    def _rm_given(self) -> CampaignConfig:
+        if self.data.world is None and self.rm.source is None:
+            raise ValueError("rm.source is missing: which reward model? (--rm FOLDER or a hub id)")
+        return self
+
+    @model_validator(mode="after")
+    def _attacks_exist(self) -> CampaignConfig:
+        names = [attack.name for attack in self.attacks]
+        for name in (*(self.mine.attacks or ()), *(self.evaluate.attacks or ())):
+            if name not in names:
+                raise ValueError(f"attack {name!r} has no [[attacks]] entry{_nearest(name, names)}")
+        return self
+
+    def stage_attacks(self, stage: StageSection) -> tuple[AttackSection, ...]:
+        """The attacks of a stage, in the order of the file."""
+        return tuple(attack for attack in self.attacks if stage.attacks is None or attack.name in stage.attacks)
+
+    def evaluated_attacks(self) -> tuple[AttackSection, ...]:
+        """The attacks of an evaluation: the control is always among them."""
+        chosen = self.stage_attacks(self.evaluate)
+        return chosen if any(a.name == CONTROL for a in chosen) else (*chosen, AttackSection(name=CONTROL))
+
+    def fixed_digest(self) -> str:
+        """Identity of what may not change while a folder is in use."""
+        return digest(self.model_dump(mode="json", include={"seed", "criteria", "checks", "patch", "reference_lm"}))
+
+
+def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> CampaignConfig:
+    """The campaign in a TOML file; ``overrides`` are values by dotted key and win.
+
+    Raises:
+        ConfigError: no such file, not TOML, an unknown key (the nearest valid one is named) or a bad value.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the campaign file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    return parse_config(raw, overrides, where=str(path))
+
+
+def parse_config(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, where: str) -> CampaignConfig:
+    """``read_config`` of values already parsed; ``where`` names their origin in messages."""
+    values = _copied(raw)
+    for key, value in (overrides or {}).items():
+        _set(values, key.split("."), value)
+    try:
+        return CampaignConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem, on one line."""
+    problem = error.errors()[0]
+    place = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        name = str(problem["loc"][-1])
+        return f"unknown key {place!r}{_nearest(name, _keys_beside(problem['loc']))}"
+    if problem["type"] == "missing":
+        return f"{place!r} is missing"
+    got = problem.get("input")
+    shown = "" if isinstance(got, (dict, BaseModel)) else f"; got {got!r:.60}"
+    return f"{place or 'campaign'}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _keys_beside(place: Sequence[str | int]) -> list[str]:
+    """The valid keys of the table in which ``place`` lies."""
+    section: type[BaseModel] = CampaignConfig
+    for part in place[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = section.model_fields[part].annotation
+        section = next(kind for kind in _sections_in(annotation))
+    return list(section.model_fields)
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for part in getattr(annotation, "__args__", ()) for kind in _sections_in(part)]
+
+
+def _nearest(name: str, valid: Sequence[str]) -> str:
+    found = get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _copied(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in raw.items()}
+
+
+def _set(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {'.'.join(path)}: {part!r} is not a table; set it whole, as a TOML value")
+    values[path[-1]] = value

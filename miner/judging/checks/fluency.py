@@ -1,0 +1,47 @@
+"""How unlikely the text is, token by token, to a reference LM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from corpus.records import digest
+from miner.judging.checks.base import Check, Floats, Materials, Subject
+from miner.language_models import ReferenceLm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fluency(Check):
+    """Mean negative log-likelihood per token under ``reference_lm``, in nats.
+
+    Abstains on what that very LM wrote, which it finds likely whatever it says, and on fewer than ``min_words`` words,
+    where one rare name decides the mean.
+    """
+
+    name: ClassVar[str] = "fluency"
+
+    reference_lm: ReferenceLm
+    min_words: int = 8
+
+    @classmethod
+    def of(cls, materials: Materials) -> Fluency | None:
+        return cls(reference_lm=materials.reference_lm) if materials.reference_lm else None
+
+    @property
+    def identity(self) -> str:
+        return digest([self.name, self.reference_lm.fingerprint, self.reference_lm.dtype, self.min_words])
+
+    def values(self, subjects: Sequence[Subject]) -> Floats:
+        nlls = self.reference_lm.token_nll([subject.response for subject in subjects])
+        return np.array(
+            [
+                float("nan")
+                if subject.sampled_by == self.reference_lm.fingerprint or len(subject.response.split()) < self.min_words
+                else float(nll.mean())
+                for subject, nll in zip(subjects, nlls, strict=True)
+            ],
+            dtype=np.float64,
+        )

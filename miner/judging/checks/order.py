@@ -1,0 +1,101 @@
+"""What the order of the words is worth: sense loses by shuffling, nonsense has nothing to lose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from typing import ClassVar
+
+import numpy as np
+
+from corpus.records import digest
+from miner.judging.checks.base import Check, Floats, Materials, Subject
+from miner.language_models import ReferenceLm
+
+STOPS = ".!?…。"
+_BETWEEN_SENTENCES = re.compile(rf"(?<=[{STOPS}])\s+(?=[^\W\d_a-z])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order(Check):
+    """The text's surprise under ``reference_lm`` less that of its own words in random order, in nats per word, ≪ 0 for
+    sense; plus ``fluency_weight`` for each nat per token: of two texts that lose little by shuffling, the odder one is
+    the salad.
+
+    The mean surprise over ``shuffles`` shuffles, drawn from ``seed`` and the words, so that the value depends on the
+    text alone. What words a text uses cancels out: rare names do not count against it, likely ones not for it. Each
+    is written properly, in sentences as long as the text's with capital and stop, and the text is granted its own first
+    capital and last stop: a good answer without punctuation is still one. ``sensible`` acquits: no heap of words is
+    worth its order. Abstains on what that LM wrote and on fewer than ``min_words`` words, which chance may order.
+    """
+
+    name: ClassVar[str] = "order"
+    acquits: ClassVar[bool] = True
+
+    reference_lm: ReferenceLm
+    shuffles: int = 8
+    min_words: int = 8
+    fluency_weight: float = 0.2
+    seed: int = 0
+
+    @classmethod
+    def of(cls, materials: Materials) -> Order | None:
+        return cls(reference_lm=materials.reference_lm) if materials.reference_lm else None
+
+    @property
+    def identity(self) -> str:
+        lm = self.reference_lm
+        return digest(
+            [
+                self.name,
+                "nats per word",
+                lm.fingerprint,
+                lm.dtype,
+                self.shuffles,
+                self.min_words,
+                self.fluency_weight,
+                self.seed,
+            ]
+        )
+
+    def values(self, subjects: Sequence[Subject]) -> Floats:
+        orders = [self._orders(subject) for subject in subjects]
+        surprise = iter(self.reference_lm.token_nll([text for texts in orders for text in texts]))
+        values = np.full(len(subjects), np.nan)
+        for index, texts in enumerate(orders):
+            if texts:
+                own, *shuffled = (next(surprise) for _ in texts)
+                lost = own.sum() - np.mean([one.sum() for one in shuffled])
+                values[index] = lost / len(subjects[index].response.split()) + self.fluency_weight * own.mean()
+        return values
+
+    def _orders(self, subject: Subject) -> list[str]:
+        """The text as it is and its shuffles; nothing where there is no evidence to be had."""
+        text = " ".join(subject.response.split())
+        sentences = [_plain_words(sentence) for sentence in _BETWEEN_SENTENCES.split(text)]
+        words = [word for sentence in sentences for word in sentence]
+        if len(words) < self.min_words or subject.sampled_by == self.reference_lm.fingerprint:
+            return []
+        lengths = [len(sentence) for sentence in sentences]
+        rng = Random(f"{self.seed}|{' '.join(words)}")
+        shuffles = (rng.sample(words, len(words)) for _ in range(self.shuffles))
+        return [_with_ends(text), *(_in_sentences(shuffled, lengths) for shuffled in shuffles)]
+
+
+def _plain_words(sentence: str) -> list[str]:
+    """The words without what marks their place: the capital of a first one, the stop of a last."""
+    words = (word.rstrip(STOPS) for word in sentence.split())
+    return [word.lower() if word[1:] == word[1:].lower() else word for word in words if word]
+
+
+def _in_sentences(words: Sequence[str], lengths: Sequence[int]) -> str:
+    left = iter(words)
+    return " ".join(_with_ends(" ".join(islice(left, length))) for length in lengths if length)
+
+
+def _with_ends(text: str) -> str:
+    stop = "" if text.endswith(tuple(STOPS)) else "."
+    return f"{text[:1].upper()}{text[1:]}{stop}"

@@ -1,0 +1,104 @@
+"""From the checks' values to one verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from corpus.records import Answer, Verdict, digest
+from miner.errors import ConfigError
+from miner.judging.checks.base import Check, Subject
+
+DEFAULT_QUORUM = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibratedCheck:
+    """A check with the threshold above which it says nonsense.
+
+    ``target`` is the false-alarm rate that the threshold was set for; None where the check fixes it itself.
+    """
+
+    check: Check
+    threshold: float
+    target: float | None
+    calibration_id: str
+
+    def verdicts(self, subjects: Sequence[Subject]) -> list[Verdict]:
+        return [self._verdict(float(value)) for value in self.check.values(subjects)]
+
+    def _verdict(self, value: float) -> Verdict:
+        answer: Answer = "abstain" if math.isnan(value) else "nonsense" if value > self.threshold else "sensible"
+        return Verdict(
+            check=self.check.name,
+            verdict=answer,
+            value=value,
+            threshold=self.threshold,
+            calibration_id=self.calibration_id,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """The verdict on a text, and the checks' verdicts it rests on."""
+
+    verdict: Answer
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Convicts where at least ``quorum`` checks say nonsense and none that can acquit says sensible.
+
+    One nonsense answer is enough by default, because the only strong check of any salad is the order of its words: a
+    second vote would have to come from fluency, which at a false-alarm rate of 2 % sees less than two thirds of the
+    salads, or from relevance, which on most good answers sees nothing. What keeps a quorum of one honest is the
+    acquittal: text that loses much by shuffling is not convicted for rare words or on its attack's word (only for
+    sheer repetition). So the order check's false-alarm rate is the judge's, but for the texts on which it abstains.
+    """
+
+    checks: tuple[CalibratedCheck, ...]
+    quorum: int = DEFAULT_QUORUM
+
+    def __post_init__(self) -> None:
+        names = [calibrated.check.name for calibrated in self.checks]
+        if not 1 <= self.quorum <= len(names):
+            raise ConfigError(
+                f"a quorum of {self.quorum} with {len(names)} checks ({', '.join(names) or 'none'}) cannot be met"
+            )
+        if len(set(names)) < len(names):
+            raise ConfigError(f"a check can vote once; got {', '.join(names)}")
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of all that decides a verdict."""
+        rows = sorted([c.check.name, c.check.identity, c.threshold, c.calibration_id] for c in self.checks)
+        return digest([self.quorum, rows])
+
+    def certify(self, subjects: Sequence[Subject]) -> list[Certificate]:
+        """One certificate per subject, in order."""
+        if not subjects:
+            return []
+        by_check = [calibrated.verdicts(subjects) for calibrated in self.checks]
+        return [self._certificate(verdicts) for verdicts in zip(*by_check, strict=True)]
+
+    def _certificate(self, verdicts: tuple[Verdict, ...]) -> Certificate:
+        acquitted = any(
+            calibrated.check.acquits and verdict.verdict == "sensible"
+            for calibrated, verdict in zip(self.checks, verdicts, strict=True)
+        )
+        convicting = sum(
+            verdict.verdict == "nonsense" and not (acquitted and calibrated.check.appeals)
+            for calibrated, verdict in zip(self.checks, verdicts, strict=True)
+        )
+        answers = [verdict.verdict for verdict in verdicts]
+        return Certificate(verdict=decide(answers, convicting, self.quorum), verdicts=verdicts)
+
+
+def decide(answers: Sequence[Answer], convicting: int, quorum: int) -> Answer:
+    """Nonsense where a quorum of answers stands; abstain where too few checks gave evidence for one; else sensible."""
+    if convicting >= quorum:
+        return "nonsense"
+    return "abstain" if len(answers) - answers.count("abstain") < quorum else "sensible"

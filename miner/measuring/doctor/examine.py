@@ -1,0 +1,148 @@
+"""Runs the examinations, in an order in which each can rely on those before it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from corpus.records import Prompt
+from miner.campaigns.evaluation import takes
+from miner.checkpoints.batching import out_of_memory
+from miner.checkpoints.devices import resolve_devices
+from miner.checkpoints.folders import first_line, resolve_folder
+from miner.config.reward_model import RewardModelSection
+from miner.errors import ConfigError, ModelError, RmMinerError
+from miner.measuring.doctor import behaviour, scores, tokens
+from miner.measuring.doctor.diagnosis import Diagnosis, Report, green, of_colour
+from miner.measuring.doctor.patient import LocalPatient, Patient
+from miner.progress import Advance
+from miner.rewards import Pair, RewardModel
+from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.rewards.opening import open_reward_model
+
+MIN_TEXTS = 8
+NO_ROOM = "does not fit"
+NO_LOAD = "save it again with save_pretrained, or fetch it again: a file is damaged or missing"
+OF_TOKENS = (
+    tokens.padding,
+    tokens.begin_of_sequence,
+    tokens.chat_template,
+    tokens.truncation,
+    tokens.vocabulary,
+    tokens.unknown_tokens,
+)
+OF_REWARDS = (scores.finite, scores.repeatable)
+OF_COMPUTATION = (scores.padding_sides, scores.rmminer_paths, scores.attention, scores.pooling)
+OF_BEHAVIOUR = (scores.ranking_dtype, behaviour.ties, behaviour.trivial_answers, behaviour.length, behaviour.accuracy)
+FATAL = (tokens.vocabulary.__name__, scores.finite.__name__)  # red here, and nothing after it means anything
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """One look at a patient, by the name of what is looked at."""
+
+    name: str
+    look: Callable[[], Iterator[Diagnosis]]
+
+
+def examine(
+    section: RewardModelSection, prompts: Sequence[Prompt], *, texts: str, owned: bool, progress: Advance
+) -> Report:
+    """Examine the RM that ``section`` describes on ``prompts`` (those without a reference are left out).
+
+    A model that does not load is a red diagnosis, not an error.
+
+    Raises:
+        ModelError: there is no such folder, hub id or device, or the device has no room for the model.
+        ConfigError: too few prompts with a reference.
+    """
+    usable = tuple(prompt for prompt in prompts if prompt.reference)
+    if len(usable) < MIN_TEXTS:
+        raise ConfigError(f"{len(usable)} prompts with a good answer; the doctor needs {MIN_TEXTS}. Give more --data")
+    started, source = time.perf_counter(), str(section.source)
+    is_local = section.kind == "classifier"
+    folder = resolve_folder(source, section.revision) if is_local else None
+    if is_local:
+        resolve_devices(section.device)
+    try:
+        rm = open_reward_model(section, {prompt.conversation: str(prompt.reference) for prompt in usable})
+    except ModelError as error:
+        if NO_ROOM in str(error):
+            raise
+        found, _, fix = str(error).replace(str(folder), source).rpartition(". ")
+        diagnoses = [of_colour("red", "loads safely", found or fix, fix if found else NO_LOAD)]
+        return _report(source, None, texts, started, diagnoses)
+    taken = tuple(prompt for prompt in usable if _takes(rm, prompt))
+    diagnoses = [green("loads safely", _loaded(rm)), _texts(len(usable) - len(taken), len(usable))]
+    if len(taken) >= MIN_TEXTS:
+        examinations = _examinations(rm, folder, taken, owned)
+        for done, examination in enumerate(examinations, start=1):
+            diagnoses += (found_now := _run(examination))
+            progress(done, len(examinations))
+            if examination.name in FATAL and any(diagnosis.colour == "red" for diagnosis in found_now):
+                break
+    return _report(source, rm.fingerprint, texts, started, diagnoses)
+
+
+def _examinations(rm: RewardModel, folder: Path | None, prompts: tuple[Prompt, ...], owned: bool) -> list[Examination]:
+    """All that can be looked at, each after what it relies on; where no weights are at hand, only rewards."""
+    general: list[Callable[[Patient], Iterator[Diagnosis]]] = [*OF_REWARDS, *OF_BEHAVIOUR]
+    if not isinstance(rm, TransformerRewardModel) or folder is None:
+        patient = Patient(rm, prompts, owned)
+        return [Examination(look.__name__, partial(look, patient)) for look in (_rewards_only, *general)]
+    local = LocalPatient(rm, prompts, owned, folder)
+    looks = (*OF_TOKENS, *OF_REWARDS, *OF_COMPUTATION, *OF_BEHAVIOUR)
+    return [Examination(look.__name__, partial(look, local)) for look in looks]
+
+
+def _rewards_only(patient: Patient) -> Iterator[Diagnosis]:
+    """What is not looked at where no weights are at hand."""
+    kind = type(patient.rm).__name__
+    yield green(
+        "tokens and weights", f"a {kind}: padding, template, truncation, attention and pooling are not examined"
+    )
+
+
+def _loaded(rm: RewardModel) -> str:
+    if not isinstance(rm, TransformerRewardModel):
+        return type(rm).__name__
+    values = "one value" if rm.readout.weighting is None else f"{len(rm.readout.weighting)} values weighed into one"
+    return f"{type(rm.model).__name__}, safetensors, {values}, trained head"
+
+
+def _takes(rm: RewardModel, prompt: Prompt) -> bool:
+    """Whether the RM takes the prompt with every answer that it is examined on."""
+    texts = (str(prompt.reference), *prompt.rejected, *behaviour.TRIVIAL.values())
+    return takes(rm, [Pair(prompt.conversation, text) for text in texts])
+
+
+def _texts(left_out: int, n: int) -> Diagnosis:
+    return of_colour(
+        "red" if n - left_out < MIN_TEXTS else "amber" if left_out else "green", "texts",
+        f"{left_out} of {n} prompts left out: too long for the model, or refused by its template" if left_out
+        else f"all {n} prompts fit",
+        "truncate by choice (--set rm.truncation=left|right), or give data with shorter texts and roles it knows",
+    )  # fmt: skip
+
+
+def _run(examination: Examination) -> list[Diagnosis]:
+    name = examination.name.replace("_", " ")
+    try:
+        return list(examination.look())
+    except (RmMinerError, RuntimeError, IndexError, ValueError) as error:
+        if out_of_memory(error) or NO_ROOM in str(error):
+            return [of_colour("amber", name, "not examined: it does not fit this device's memory", "--device cpu")]
+        return [of_colour("red", name, f"failed: {first_line(error)}", "mend what is red above, then examine again")]
+
+
+def _report(source: str, fingerprint: str | None, texts: str, started: float, diagnoses: Sequence[Diagnosis]) -> Report:
+    return Report(
+        model=Path(source).name,
+        rm_fingerprint=fingerprint,
+        texts=texts,
+        seconds=time.perf_counter() - started,
+        diagnoses=tuple(diagnoses),
+    )

@@ -1,0 +1,171 @@
+"""From text to token ids: padding, BOS, chat template, truncation, vocabulary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from corpus.records import Message
+from miner.checkpoints.tokenizers import position_limit
+from miner.errors import ModelError
+from miner.measuring.doctor.diagnosis import Diagnosis, green, of_colour, worse
+from miner.measuring.doctor.patient import LocalPatient
+from miner.rewards.base import Pair
+from miner.rewards.text.pipeline import ChatPipeline
+
+NO_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer has no maximum length
+MARKER = "zebra quartz violin"
+
+
+def padding(patient: LocalPatient) -> Iterator[Diagnosis]:
+    """Is there a padding token, do tokenizer and model mean the same one, and is it one that text holds?"""
+    name = "padding token"
+    tokenizer, config = patient.tokenizer, patient.rm.model.config.get_text_config()
+    theirs, ours = config.pad_token_id, tokenizer.pad_token_id
+    shown = f"{tokenizer.pad_token!r} ({ours})"
+    if not patient.is_causal or patient.rm.readout.read_at is not None:  # no padding id decides where it is read
+        missing = of_colour("amber", name, "none", "set tokenizer.pad_token, or plain batches fail")
+        yield green(name, shown) if ours is not None else missing
+    elif ours is None or theirs is None:
+        who = "the tokenizer" if ours is None else "the model's config"
+        yield of_colour(
+            "amber", name, f"none in {who}: plain transformers cannot batch this model, rmminer can",
+            "set an unused token as tokenizer.pad_token and model.config.pad_token_id, and save both",
+        )  # fmt: skip
+    elif theirs != ours:
+        yield of_colour(
+            "red" if tokenizer.padding_side == "right" else "amber", name,
+            f"the tokenizer pads with {ours}, the model skips {theirs}: padded right, it reads at padding",
+            f"set model.config.pad_token_id = {ours} and save the model again",
+        )  # fmt: skip
+    elif any(ours in row for row in patient.rows):
+        yield of_colour(
+            "amber", name, f"{shown} is written into texts, too: the reward may be read at another token than it seems",
+            "use a padding token that no text holds, if the model was trained so",
+        )  # fmt: skip
+    else:
+        yield green(name, shown)
+
+
+def begin_of_sequence(patient: LocalPatient) -> Iterator[Diagnosis]:
+    """Does the usual ``tokenizer(template(text))`` double the BOS, or does the template leave it out?"""
+    name, tokenizer = "BOS", patient.tokenizer
+    if not (isinstance(patient.rm.pipeline, ChatPipeline) and tokenizer.chat_template):
+        return
+    text = patient.rm.pipeline.render(patient.references[0])
+    bare: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    added: list[int] = tokenizer(text)["input_ids"]
+    bos = tokenizer.bos_token_id
+    if bos is None:
+        yield green(name, "the tokenizer has none")
+    elif bare[:1] == [bos] and added[:2] == [bos, bos]:
+        yield of_colour(
+            "amber", name, "the template writes it and the tokenizer adds it again; rmminer leaves the second out",
+            "in your own code: tokenizer(text, add_special_tokens=False)",
+        )  # fmt: skip
+    elif bare[:1] != [bos] and added[:1] == [bos]:
+        yield of_colour(
+            "amber", name, "the tokenizer adds it to plain text, the chat template does not write it",
+            "check how the model was trained; if with BOS, put {{ bos_token }} at the template's start",
+        )  # fmt: skip
+    else:
+        yield green(name, "once" if bare[:1] == [bos] else "not used")
+
+
+def chat_template(patient: LocalPatient) -> Iterator[Diagnosis]:
+    """Is there one, does it show the response, and what does it do with a system prompt?"""
+    pipeline = patient.rm.pipeline
+    if not isinstance(pipeline, ChatPipeline):
+        return
+    if not patient.tokenizer.chat_template:
+        yield of_colour(
+            "amber", "chat template", "none: turns are joined as Human: … Assistant: …",
+            "set tokenizer.chat_template to what the model was trained with",
+        )  # fmt: skip
+        return
+    user = Message(role="user", content="A question?")
+    shown = MARKER in pipeline.render(Pair((user,), MARKER))
+    yield of_colour(
+        "green" if shown else "red", "chat template",
+        "shows the response" if shown else "the response is not in the rendered text: every answer looks the same",
+        "mend the template: it has to write the assistant's content as it is",
+    )  # fmt: skip
+    system = Message(role="system", content=MARKER)
+    try:
+        rendered = pipeline.render(Pair((system, user), "An answer."))
+    except ModelError:
+        yield of_colour("amber", "system prompt", "the template refuses one", "mine on prompts without a system turn")
+        return
+    dropped = MARKER not in rendered
+    yield of_colour(
+        "amber" if dropped else "green", "system prompt", "dropped without a word" if dropped else "shown",
+        "mine on prompts without a system turn, or mend the template",
+    )  # fmt: skip
+
+
+def truncation(patient: LocalPatient) -> Iterator[Diagnosis]:
+    """What is cut, and when: no limit, one past the model's positions, a cut kept inside the tokenizer's file."""
+    name, tokenizer, model = "truncation", patient.tokenizer, patient.rm.model
+    stored = _stored_truncation(patient)
+    if stored is not None:
+        yield of_colour(
+            "amber", name, f"tokenizer.json holds a cut at {stored} tokens: programs without transformers apply it",
+            "tokenizer.backend_tokenizer.no_truncation(), then save the tokenizer again",
+        )  # fmt: skip
+    room, limit = position_limit(model), patient.rm.pipeline.max_length
+    if room and tokenizer.model_max_length > NO_LIMIT:
+        yield of_colour(
+            "amber", name, f"the tokenizer knows no maximum; the model was made for {room} tokens",
+            f"set tokenizer.model_max_length = {room} and save it",
+        )  # fmt: skip
+    elif room and tokenizer.model_max_length > room:
+        yield of_colour(
+            "red" if _has_position_table(model) else "amber", name,
+            f"the tokenizer lets {tokenizer.model_max_length} tokens pass, the model was made for {room}",
+            f"set tokenizer.model_max_length = {room} and save it",
+        )  # fmt: skip
+    else:
+        cut = patient.rm.pipeline.truncation
+        what = "refused, not cut" if cut == "error" else f"cut on the {cut}, as asked for"
+        yield green(name, f"inputs over {limit or 'any number of'} tokens are {what}", limit)
+
+
+def _has_position_table(model: Any) -> bool:
+    """Learned absolute positions: past their end there is nothing to look up."""
+    tables = ("position_embeddings", "wpe", "embed_positions")
+    return any(name.endswith(tables) and hasattr(module, "weight") for name, module in model.named_modules())
+
+
+def vocabulary(patient: LocalPatient) -> Iterator[Diagnosis]:
+    """Every token has an embedding."""
+    embedding: Any = patient.rm.model.get_input_embeddings()
+    rows, tokens = len(embedding.weight), max(patient.tokenizer.get_vocab().values()) + 1
+    yield of_colour(
+        "red" if tokens > rows else "green", "vocabulary", f"{tokens} tokens, {rows} embeddings",
+        "another model's tokenizer, or tokens were added: model.resize_token_embeddings(len(tokenizer)), then train",
+    )  # fmt: skip
+
+
+def unknown_tokens(patient: LocalPatient) -> Iterator[Diagnosis]:
+    """Clean text is not written in unknown tokens."""
+    backend = patient.tokenizer.backend_tokenizer
+    unknown = backend.token_to_id(getattr(backend.model, "unk_token", None) or "")  # wrappers forget to name it
+    if unknown is None:
+        return
+    texts = [pair.response for pair in patient.references]
+    ids = [i for row in patient.tokenizer(texts, add_special_tokens=False)["input_ids"] for i in row]
+    share = ids.count(unknown) / max(1, len(ids))
+    yield of_colour(
+        worse(share, amber=0.02, red=0.2), "unknown tokens", f"{share:.1%} of clean text",
+        "is this the tokenizer that the model was trained with?", share,
+    )  # fmt: skip
+
+
+def _stored_truncation(patient: LocalPatient) -> int | None:
+    """The cut that tokenizer.json holds: read from the file, for loading has switched it off."""
+    path = patient.folder / "tokenizer.json"
+    if not path.exists():
+        return None
+    found = re.search(r'"truncation"\s*:\s*\{[^}]*"max_length"\s*:\s*(\d+)', path.read_text(encoding="utf-8")[:4000])
+    return int(found.group(1)) if found else None

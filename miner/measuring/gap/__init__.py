@@ -1,0 +1,24 @@
+"""What an RM is still good for: choosing among a policy's samples, and telling a fact from its swap."""
+
+from miner.measuring.gap.facts import Fact, Facts, docs_facts, read_facts
+from miner.measuring.gap.measure import measure_selection
+from miner.measuring.gap.pools import Pool, score_pools
+from miner.measuring.gap.probe import fact_rates, factual_findings, judge_facts
+from miner.measuring.gap.report import Choice, GapReport, Selection, read_gap
+
+__all__ = [
+    "Choice",
+    "Fact",
+    "Facts",
+    "GapReport",
+    "Pool",
+    "Selection",
+    "docs_facts",
+    "fact_rates",
+    "factual_findings",
+    "judge_facts",
+    "measure_selection",
+    "read_facts",
+    "read_gap",
+    "score_pools",
+]

@@ -1,0 +1,59 @@
+"""What has to be known beside a study's figures: what they leave out, what was filled in, which runs broke off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from miner.measuring.overopt.detector import ENOUGH_STEPS
+
+if TYPE_CHECKING:
+    from miner.measuring.overopt.results import RunSummary
+
+
+def run_notes(runs: Sequence[RunSummary]) -> list[str]:
+    """A sentence each; runs of which the same is to be said share it."""
+    notes = [f"{run.info.name}: {run.with_gold.reason}" for run in runs if run.with_gold.reason]
+    for told in (_without_gold, _without_second):
+        notes += _shared(runs, told)
+    notes += [
+        f"{run.info.name} stopped: {run.info.reason}; last good checkpoint: {run.info.last_good or 'none'}"
+        for run in runs
+        if run.info.status == "stopped"
+    ]
+    if runs and all(run.judged is None for run in runs):
+        notes.append("nothing to tell gaming by without gold: give a second RM (--second) or --reference-lm")
+    return notes
+
+
+def _shared(runs: Sequence[RunSummary], told: Callable[[RunSummary], str]) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        if note := told(run):
+            names.setdefault(note, []).append(run.info.name)
+    return [f"{', '.join(named)}: {note}" for note, named in names.items()]
+
+
+def _without_gold(run: RunSummary) -> str:
+    """The steps and the prompts that gold is not told on; empty where there are none, or no gold at all."""
+    missing, found = sum(point.gold is None for point in run.points), run.with_gold
+    said = []
+    if 0 < missing < len(run.points):
+        said.append(f"{missing} of {len(run.points)} steps are left out, at which most prompts have no gold")
+    if found.left_out and found.games is not None:
+        steps = "every other step" if said else "every step"
+        said.append(
+            f"gold is told on the {found.n_prompts} prompts that have it at {steps}; "
+            f"{found.left_out} others are left out"
+        )
+    return "; ".join(said)
+
+
+def _without_second(run: RunSummary) -> str:
+    """Empty where the second RM has scored at every step, or at none."""
+    missing, n_steps = sum(point.second is None for point in run.points), len(run.points)
+    if not 0 < missing < n_steps:
+        return ""
+    enough = n_steps - missing >= ENOUGH_STEPS * n_steps
+    then = "they are filled in from the steps beside them" if enough else "too many to tell disagreement by"
+    return f"the second RM gave no score at {missing} of {n_steps} steps; {then}"

@@ -1,0 +1,172 @@
+"""What one round's RM has to say: its findings shrunk and placed in its domain, and everyone's wins against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from attacks import PolicyQuery, known_attacks
+from corpus.records import Finding, Prompt, digest
+from miner.campaigns.campaign import Campaign
+from miner.campaigns.evaluation import still_wins, takes
+from miner.errors import CapabilityError
+from miner.measuring.triage.attribution import with_top_words
+from miner.measuring.triage.distance import Domain, Floats, percentiles
+from miner.measuring.triage.intervals import auroc
+from miner.measuring.triage.result import FOLDER_NAME, RoundDistance
+from miner.measuring.triage.settings import TriageSettings
+from miner.measuring.triage.shrinking import Shrunk, shrink
+from miner.measuring.triage.store import Rows, chunks
+from miner.measuring.triage.trials import Trials
+from miner.rewards.base import Pair, RewardModel
+from miner.searching.version import package_version
+from miner.worlds.world import spread
+
+PUBLISHED_AT_ONCE = 64
+N_ELSEWHERE = 32
+MIN_CLEAN = 20
+MOST_CLEAN = 1024  # references of a split, for a domain or to compare with
+CODE = ("attribution.py", "ddmin.py", "pieces.py", "shrink.py", "shrinking.py", "trials.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Won:
+    """Whether a finding wins against an RM."""
+
+    finding_id: str
+    rm_fingerprint: str
+    wins: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A round's distances: the summary, and that of each finding by id."""
+
+    result: RoundDistance
+    by_finding: dict[str, float]
+
+
+def shrunk_of_round(campaign: Campaign, number: int, mine: Sequence[Finding], settings: TriageSettings) -> list[Shrunk]:
+    """The round's findings shrunk; those stored are read, the others stored as they are done."""
+    rm, criteria = campaign.rm(number), campaign.criteria(number)
+    calibration = campaign.world.by_split["calibration"]
+    elsewhere = spread(calibration, min(N_ELSEWHERE, len(calibration)), seed=campaign.config.seed)
+    decided_by = [
+        [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash, campaign.judge.identity],
+        [code_digest(), settings.max_queries, settings.attribution, [prompt.prompt_id for prompt in elsewhere]],
+    ]
+    key_of = {finding.finding_id: digest([finding.finding_id, decided_by]) for finding in mine}
+    rows = Rows(campaign.folder / FOLDER_NAME / "shrunk", Shrunk)
+    stored = rows.read()
+    left = [finding for finding in mine if key_of[finding.finding_id] not in stored]
+    trials = Trials(
+        rm=rm,
+        criteria=criteria,
+        judge=campaign.judge,
+        elsewhere=tuple(prompt.conversation for prompt in elsewhere),
+        sampled_by=_sampled_by(campaign, left),
+    )
+    by_id = {finding.finding_id: finding for finding in left}
+    with campaign.observer.stage(f"round {number}: shrinking") as advance:
+        for done, part in enumerate(chunks(left, PUBLISHED_AT_ONCE)):
+            found = []
+            for one in shrink(part, trials, max_queries=settings.max_queries):
+                found.append(one)
+                advance(done * PUBLISHED_AT_ONCE + len(found), len(left))
+            if settings.attribution:
+                found = [with_top_words(rm, by_id[one.finding_id], one) for one in found]
+            fresh = {key_of[one.finding_id]: one for one in found}
+            rows.publish(fresh)
+            stored |= fresh
+    return [stored[key_of[finding.finding_id]] for finding in mine]
+
+
+def wins_of_round(campaign: Campaign, number: int, findings: Sequence[Finding]) -> dict[str, bool]:
+    """Whether each finding, whichever round's it is, wins against this round's RM by its own criteria."""
+    rm, criteria = campaign.rm(number), campaign.criteria(number)
+    decided_by = [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash]
+    key_of = {finding.finding_id: digest(["wins", finding.finding_id, decided_by]) for finding in findings}
+    rows = Rows(campaign.folder / FOLDER_NAME / "wins", Won)
+    stored = rows.read()
+    left = [finding for finding in findings if key_of[finding.finding_id] not in stored]
+    with campaign.observer.stage(f"round {number}: which findings win") as advance:
+        for done, part in enumerate(chunks(left, 8 * PUBLISHED_AT_ONCE)):
+            won = zip(part, still_wins(rm, criteria, part), strict=True)
+            fresh = {
+                key_of[f.finding_id]: Won(finding_id=f.finding_id, rm_fingerprint=rm.fingerprint, wins=wins)
+                for f, wins in won
+            }
+            rows.publish(fresh)
+            stored |= fresh
+            advance(min(len(left), (done + 1) * 8 * PUBLISHED_AT_ONCE), len(left))
+    return {finding.finding_id: stored[key_of[finding.finding_id]].wins for finding in findings}
+
+
+def placed_in_domain(campaign: Campaign, number: int, mine: Sequence[Finding]) -> Placed | str:
+    """The round's findings in its RM's domain, or why they cannot be placed.
+
+    The domain is that of the calibration split's references. What findings are compared with are the held-out split's,
+    which it has not seen: in a space of many dimensions the texts of the fit lie closer than others.
+    """
+    rm, by_split = campaign.rm(number), campaign.world.by_split
+    fit, other = (_clean(rm, by_split[split], campaign.config.seed) for split in ("calibration", "held_out"))
+    if min(len(fit), len(other)) < MIN_CLEAN:
+        return (
+            f"no distances in round {number}: {len(fit)} references to fit a domain to and {len(other)} others to "
+            f"compare with; at least {MIN_CLEAN} of each are needed"
+        )
+    with campaign.observer.stage(f"round {number}: distances to clean text") as advance:
+        try:
+            domain = Domain.of(rm.latents([_pair(prompt) for prompt in fit]))
+            advance(1, 3)
+            clean = domain.distances(rm.latents([_pair(prompt) for prompt in other]))
+            advance(2, 3)
+            found = domain.distances(rm.latents([Pair(f.prompt, f.response) for f in mine]))
+            advance(3, 3)
+        except (CapabilityError, ValueError) as error:
+            return f"no distances in round {number}: {error}"
+    groups = [f.prompt_id for f in mine], [prompt.prompt_id for prompt in other]
+    result = RoundDistance(
+        round=number,
+        n_fit=domain.n,
+        shrinkage=domain.shrinkage,
+        clean=_floats(clean),
+        findings=_floats(found),
+        percentiles=_floats(percentiles(found, clean)),
+        auroc=auroc(found, clean, *groups),
+    )
+    return Placed(result=result, by_finding={f.finding_id: float(d) for f, d in zip(mine, found, strict=True)})
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """The code that decides how a finding is shrunk."""
+    here = Path(__file__).parent
+    return digest([package_version(), [(here / name).read_text(encoding="utf-8") for name in CODE]])[:8]
+
+
+def _sampled_by(campaign: Campaign, findings: Sequence[Finding]) -> dict[str, str]:
+    """The policy of findings whose attack samples one: its own LM is no judge of them."""
+    attacks = known_attacks()
+    sampling = {name for name, one in attacks.items() if any(issubclass(need, PolicyQuery) for need in one.needs)}
+    sampled = [finding.finding_id for finding in findings if finding.attack in sampling]
+    policy = campaign.policy if sampled else None
+    return dict.fromkeys(sampled, policy.fingerprint) if policy else {}
+
+
+def _clean(rm: RewardModel, prompts: Sequence[Prompt], seed: int) -> list[Prompt]:
+    known = [prompt for prompt in prompts if prompt.reference is not None]
+    drawn = spread(known, min(MOST_CLEAN, len(known)), seed=seed)
+    return [prompt for prompt in drawn if takes(rm, [_pair(prompt)])]
+
+
+def _pair(prompt: Prompt) -> Pair:
+    return Pair(prompt.conversation, str(prompt.reference))
+
+
+def _floats(values: Floats) -> tuple[float, ...]:
+    return tuple(np.round(values, 4).tolist())

@@ -1,0 +1,1 @@
+"""Retraining a reward model on what fooled it."""

@@ -1,0 +1,72 @@
+"""Preference pairs as the trainer takes them: tokenised, with the scores that are to stay where they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
+
+from corpus.records import Finding, Prompt
+from miner.errors import ConfigError
+from miner.patching.preference_trainer import TrainingPair
+from miner.rewards.base import Pair
+
+if TYPE_CHECKING:
+    from miner.rewards.adapters.transformer import TransformerRewardModel
+
+T = TypeVar("T")
+
+
+def clean_pairs(
+    rm: TransformerRewardModel, prompts: Sequence[Prompt], n: int, rng: Random, *, anchored: bool
+) -> list[TrainingPair]:
+    """``n`` pairs: every prompt's reference over one of its rejected answers, again and again in new order.
+
+    Raises:
+        ConfigError: no prompt has both.
+    """
+    usable = [prompt for prompt in prompts if prompt.reference is not None and prompt.rejected]
+    if not usable:
+        raise ConfigError(
+            "no prompt of the train split has both a good and a rejected answer: nothing clean to train on"
+        )
+    drawn = [
+        (Pair(prompt.conversation, str(prompt.reference)), Pair(prompt.conversation, rng.choice(prompt.rejected)))
+        for prompt in _cycled(usable, n, rng)
+    ]
+    return _tokenised(rm, drawn, chosen_anchored=anchored, rejected_anchored=anchored)
+
+
+def finding_pairs(rm: TransformerRewardModel, findings: Sequence[Finding], n: int, rng: Random) -> list[TrainingPair]:
+    """``n`` pairs: a finding's reference, held where it was, over the finding, left free to fall."""
+    drawn = [
+        (Pair(finding.prompt, str(finding.reference)), Pair(finding.prompt, finding.response))
+        for finding in _cycled(findings, n, rng)
+    ]
+    return _tokenised(rm, drawn, chosen_anchored=True, rejected_anchored=False)
+
+
+def _cycled(items: Sequence[T], n: int, rng: Random) -> Iterator[T]:
+    """``n`` items: all of them in random order, then all again."""
+    while n > 0:
+        yield from rng.sample(list(items), len(items))[:n]
+        n -= len(items)
+
+
+def _tokenised(
+    rm: TransformerRewardModel, pairs: Sequence[tuple[Pair, Pair]], *, chosen_anchored: bool, rejected_anchored: bool
+) -> list[TrainingPair]:
+    flat = [pair for both in pairs for pair in both]
+    if not flat:
+        return []
+    rows = rm.pipeline.ids(flat)
+    before = [float(r) for r in rm.exact_rewards(flat)] if chosen_anchored or rejected_anchored else []
+    return [
+        TrainingPair(
+            rows[at],
+            rows[at + 1],
+            before[at] if chosen_anchored else None,
+            before[at + 1] if rejected_anchored else None,
+        )
+        for at in range(0, len(flat), 2)
+    ]

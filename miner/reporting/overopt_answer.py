@@ -1,0 +1,76 @@
+"""What a study says in a sentence or two: do policies game this RM, from which step, when to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from miner.measuring.overopt.by_kl_weight import Spread, Weight, by_weight
+from miner.measuring.overopt.results import PoolSummary, StudySummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """``text`` says of what it is ``about`` (a KL weight, best-of-n) what a study shows."""
+
+    about: str
+    text: str
+
+
+def answers(summary: StudySummary) -> list[Answer]:
+    """One for every KL weight, one for best-of-n."""
+    found = [Answer(about=weight.name, text=_said(weight)) for weight in by_weight(summary.runs)]
+    return found + ([Answer(about="Best of n", text=_pool(summary.pool))] if summary.pool is not None else [])
+
+
+def _said(weight: Weight) -> str:
+    told, gaming = len(weight.told), len(weight.gaming)
+    if not told:
+        return f"gold cannot tell whether policies game this RM. {_without_gold(weight)}"
+    others = len(weight.runs) - told
+    undecided = f" ({others} more cannot be told)" if others else ""
+    if not gaming:
+        runs = "the run does not game" if told == 1 else f"none of {told} runs games"
+        return f"{runs} the RM within {weight.last_step} steps{undecided}. {_gold(weight)}"
+    runs = "the run games" if told == 1 else f"{gaming} of {told} runs {'games' if gaming == 1 else 'game'}"
+    return f"{runs} the RM: gold falls while the reward rises{undecided}. {_start(weight)} {_gold(weight)}"
+
+
+def _start(weight: Weight) -> str:
+    onsets = weight.onsets
+    if not onsets:
+        return "From which step cannot be told: see the notes."
+    if len(weight.gaming) == 1:
+        (onset,) = (run.with_gold.onset for run in weight.gaming)
+        where = "" if onset is None else f"at step {onset.bend.step:.0f} (95 %: {onset.low:.0f} to {onset.high:.0f})"
+    else:
+        whose = "those that game" if len(onsets) == len(weight.gaming) else f"the {len(onsets)} whose onset is told"
+        where = f"at step {weight.median_onset:.0f} (median of {whose}; {onsets[0]:.0f} to {onsets[-1]:.0f})"
+    return f"It starts {where}: stop before step {weight.stop_before}."
+
+
+def _gold(weight: Weight) -> str:
+    start, best, end = (_value(weight.gold(moment)) for moment in ("start", "best", "end"))
+    whose = "" if len(weight.runs) == 1 else " of each run"
+    return f"Gold is {start} at the start, {best} at the best step{whose}, {end} at the end."
+
+
+def _value(one: Spread | None) -> str:
+    return "not known" if one is None else f"{one.value:.3f}"
+
+
+def _without_gold(weight: Weight) -> str:
+    if not weight.watched:
+        return "Nor is there anything to tell it by without gold."
+    if not weight.alarms:
+        return "The alarm without gold never rang."
+    rang = f"in {len(weight.alarms)} of {len(weight.watched)} runs" if len(weight.watched) > 1 else "in the run"
+    return f"The alarm without gold rang {rang}, first at step {weight.alarms[0]:.0f}: look at the samples there."
+
+
+def _pool(pool: PoolSummary) -> str:
+    best = max(range(len(pool.ns)), key=lambda at: pool.gold[at].value)
+    first, last = pool.gold[0].value, pool.gold[-1].value
+    return (
+        f"gold of the pick is highest at n = {pool.ns[best]:,} ({pool.gold[best].value:.3f}); one sample has "
+        f"{first:.3f}, the pick of {pool.ns[-1]:,} has {last:.3f}."
+    )

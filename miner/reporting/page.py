@@ -1,0 +1,170 @@
+"""The HTML page: a template that escapes everything, under a policy that lets in nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from corpus.records import Finding
+from miner import safe_text
+from miner.measuring.diversity.report import TITLES, Side
+from miner.measuring.diversity.writings import Scope
+from miner.measuring.triage.result import Auroc
+from miner.reporting import heatmap
+from miner.reporting.attribution import AttributionResults
+from miner.reporting.headline import headline, limits
+from miner.reporting.plot_style import round_name
+from miner.reporting.reading import Run, success, trials
+from miner.statistics import Difference, Mean, Rate
+
+HERE = Path(__file__).parent
+PAGE_ROWS = 20
+TRIAGE_ROWS = 30
+SAMPLE_COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """One figure as PNG for light and for dark paper."""
+
+    light: bytes
+    dark: bytes
+
+
+def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attributed: AttributionResults) -> str:
+    """The whole page. Every string that reaches it goes through ``safe_text``."""
+    return (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            **page_assets(),
+            run=run,
+            summary=run.summary,
+            headline=headline(run),
+            limits=limits(run),
+            trials=trials(run),
+            plots=plots,
+            findings=shown,
+            attributions=attributed.by_finding,
+            notes=attributed.notes,
+            page_rows=PAGE_ROWS,
+            triage_rows=TRIAGE_ROWS,
+            sample_columns=SAMPLE_COLUMNS,
+        )
+    )
+
+
+def page_assets() -> dict[str, Markup]:
+    """The style sheet, the script, and the policy that lets in nothing else."""
+    script, style = asset("paging.js"), asset("style.css")
+    return {"policy": content_security_policy(script, style), "script": script, "style": style}
+
+
+def content_security_policy(script: str, style: str) -> Markup:
+    """Nothing loads but inline images, this one style sheet and this one script."""
+    # Markup: the hashes and quotes are ours, and the policy must be readable in the source
+    return Markup(
+        f"default-src 'none'; img-src data:; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _sha256(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def asset(name: str) -> Markup:
+    """A script or style sheet of ours, to be written into the page as it is."""
+    return Markup((HERE / name).read_text(encoding="utf-8"))
+
+
+def environment(folder: Path = HERE) -> Environment:
+    """The templates of ``folder``, and ours: they escape whatever they are given, and undefined names are errors."""
+    environment = Environment(
+        loader=FileSystemLoader([folder, HERE]),
+        autoescape=True,
+        finalize=_safe,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=number,
+        percent=percent,
+        share=share,
+        points=points,
+        average=average,
+        select_metric=select_metric,
+        auroc=auroc,
+        data_uri=data_uri,
+        mined=heatmap.plain,
+        success=success,
+    )
+    environment.globals["heat_map"] = heatmap.heat_map
+    environment.globals["round_name"] = round_name
+    environment.globals["statistic_titles"] = TITLES
+    return environment
+
+
+def _safe(value: object) -> object:
+    """What every expression of the template passes through: text becomes visible and escaped, markup stays."""
+    return safe_text.html(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def number(value: float, digits: int = 2, *, signed: bool = False) -> Markup:
+    """A number for people, with the exact one beside it for machines."""
+    text = f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
+    return Markup('<data value="{}">{}</data>').format(repr(value), text.replace("-", "−"))
+
+
+def percent(value: float, unit: str = "\u00a0%") -> Markup:
+    return Markup('<data value="{}">{:.1f}{}</data>').format(repr(value), 100 * value, unit)
+
+
+def share(rate: Rate) -> Markup:
+    """A rate with its interval and n."""
+    return Markup(
+        '<span class="rate">{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
+    ).format(percent(rate.value), percent(rate.low, ""), percent(rate.high), number(rate.n, 0))
+
+
+def points(change: Difference) -> Markup:
+    """A difference of rates, in percentage points."""
+    ends = [
+        Markup('<data value="{}">{}</data>').format(repr(end), f"{100 * end:+.1f}".replace("-", "−"))
+        for end in (change.value, change.low, change.high)
+    ]
+    return Markup(
+        '<span class="rate">{} points</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
+    ).format(*ends, number(change.n, 0))
+
+
+def average(found: Mean | Difference, *, signed: bool = False) -> Markup:
+    """A mean, or a difference of means, with its interval and n."""
+    digits = 2 if max(abs(found.low), abs(found.high)) >= 2 else 3
+    value, low, high = (number(end, digits, signed=signed) for end in (found.value, found.low, found.high))
+    return Markup(
+        '<span class="rate">{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
+    ).format(value, low, high, number(found.n, 0))
+
+
+def select_metric(sides: Sequence[Side], name: str, scope: Scope) -> list[Side]:
+    """The sides that have this statistic."""
+    return [side for side in sides if side.metric(name, scope) is not None]
+
+
+def auroc(one: Auroc) -> Markup:
+    """An AUROC with its interval and how many it compares."""
+    return Markup(
+        '<span class="rate">{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{} and {})</span>'
+    ).format(number(one.value), number(one.low), number(one.high), number(one.n_positive, 0), number(one.n_negative, 0))
+
+
+def data_uri(png: bytes) -> Markup:
+    return Markup("data:image/png;base64,") + Markup(base64.b64encode(png).decode())

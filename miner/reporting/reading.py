@@ -1,0 +1,118 @@
+"""What a report is made of: a run's summary, and the findings it shows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from corpus import Corpus
+from corpus.records import Conversation, Finding, digest
+from miner.campaigns.results import AttackResult, RoundSummary
+from miner.errors import DataError
+from miner.reporting.measured import Beside, read_beside
+from miner.reporting.studies import sample_prompts
+from miner.reporting.summary import FILE_NAME, Summary, read_summary
+from miner.statistics import Rate
+
+CORPUS_FOLDER = "corpus"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run folder, read. ``sampled`` are the prompts whose samples by policies are shown, where they are known."""
+
+    folder: Path
+    summary: Summary
+    findings: list[Finding]
+    beside: Beside
+    sampled: dict[str, Conversation]
+
+    @property
+    def rounds(self) -> list[RoundSummary]:
+        return sorted(self.summary.rounds, key=lambda one: one.round)
+
+    def model_source(self, number: int) -> str:
+        """The RM of a round: its folder, or the recorded name as it is where there is no such folder."""
+        recorded = next((one.model for one in self.summary.rounds if one.round == number), "")
+        folder = self.folder / recorded
+        return str(folder) if recorded and folder.is_dir() else recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One attack on one split at one budget, through the rounds that tried it."""
+
+    attack: str
+    split: str
+    budget: int
+    results: dict[int, AttackResult]
+
+    @property
+    def first(self) -> AttackResult:
+        return self.results[min(self.results)]
+
+    @property
+    def last(self) -> AttackResult:
+        return self.results[max(self.results)]
+
+    @property
+    def rounds_tried(self) -> tuple[int, ...]:
+        return tuple(sorted(self.results))
+
+
+def read_run(folder: Path) -> Run:
+    """The run in ``folder``.
+
+    Raises:
+        DataError: no summary, or one that does not keep to its contract.
+    """
+    raw = read_summary(folder)
+    try:
+        summary = TypeAdapter(Summary).validate_python(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{folder / FILE_NAME} is not a summary of this version: {place}: {first['msg']}") from error
+    corpus, beside = Corpus(folder / CORPUS_FOLDER), read_beside(folder)
+    return Run(
+        folder=folder, summary=summary, findings=corpus.findings(), beside=beside, sampled=_sampled(corpus, beside)
+    )
+
+
+def _sampled(corpus: Corpus, beside: Beside) -> dict[str, Conversation]:
+    """As the runs that were measured on them stored them, and the corpus."""
+    wanted = sample_prompts(beside.studies)
+    if not wanted:
+        return {}
+    known = dict(pair for study in beside.studies for pair in study.asked.items())
+    known |= {one.prompt_id: one.conversation for one in corpus.prompts()}
+    return {prompt_id: known[prompt_id] for prompt_id in wanted & known.keys()}
+
+
+def trials(run: Run) -> list[Trial]:
+    """Every (attack, its hyper-parameters, split, budget), held-out prompts first, then as in the summary."""
+    results: dict[tuple[str, str, int, str], dict[int, AttackResult]] = defaultdict(dict)
+    for one in run.rounds:
+        for result in one.attacks:
+            results[result.attack, result.split, result.budget, digest(result.attack_params)][one.round] = result
+    found = [Trial(attack=a, split=s, budget=b, results=by_round) for (a, s, b, _), by_round in results.items()]
+    return sorted(found, key=lambda trial: trial.split != "held_out")
+
+
+def success(result: AttackResult) -> Rate:
+    """An attack's success as a rate."""
+    return Rate(result.rate, result.n, result.low, result.high)
+
+
+def choose(findings: Sequence[Finding], at_most: int) -> list[Finding]:
+    """The highest margins of every round and attack, drawn from each in turn, so that none of them vanishes."""
+    groups: dict[tuple[int, str], list[Finding]] = defaultdict(list)
+    for finding in sorted(findings, key=lambda one: (-one.margin, one.finding_id)):
+        groups[finding.round, finding.attack].append(finding)
+    ranked = [(rank, -one.margin, one.finding_id, one) for group in groups.values() for rank, one in enumerate(group)]
+    ranked.sort(key=lambda entry: entry[:3])
+    return [entry[3] for entry in ranked[:at_most]]

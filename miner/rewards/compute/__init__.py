@@ -1,0 +1,1 @@
+"""From token ids to rewards and gradients on devices: shared prefixes, replicas, relaxation, attribution."""

@@ -1,0 +1,1 @@
+"""Local reward models of every kind from their folders."""

@@ -1,0 +1,104 @@
+"""Process RMs from their folder and the ``[rm.process]`` table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from miner.config.reward_model import ProcessSection, RewardModelSection
+from miner.errors import ModelError
+from miner.rewards.adapters.answers import AnswerHead, Contrast, answer_tokens, lm_head, read_next_token
+from miner.rewards.adapters.process import ProcessRewardModel
+from miner.rewards.loading.assembling import Parts, assemble, auto_class
+from miner.rewards.text.template_pipeline import PROBE, StepsPipeline
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+
+CAUSAL = "AutoModelForCausalLM"
+AUTOS = (CAUSAL, "AutoModelForTokenClassification", "AutoModel")
+
+
+def load_process(section: RewardModelSection, source: str) -> ProcessRewardModel:
+    """The process RM of ``section``.
+
+    Raises:
+        ModelError: see ``assemble``; answers or a step tag that are not one token, other than two labels.
+    """
+    asked = section.process
+    assert asked is not None
+
+    def auto_of(config: PreTrainedConfig) -> Any:
+        auto = auto_class(config, AUTOS)
+        if auto.__name__ != CAUSAL and config.num_labels != 2:
+            raise ModelError(f"{source} has {config.num_labels} labels; a process RM has two, for good steps and bad")
+        return auto
+
+    rm = assemble(section, source, auto_of, lambda parts: _process(parts, asked))
+    assert isinstance(rm, ProcessRewardModel)
+    return rm
+
+
+def _process(parts: Parts, asked: ProcessSection) -> ProcessRewardModel:
+    if asked.template is None and not parts.tokenizer.chat_template:
+        raise ModelError(
+            f"{parts.folder} has no chat template; give rm.process.template, with {{prompt}} and {{response}}"
+        )
+    pipeline = StepsPipeline(
+        tokenizer=parts.tokenizer,
+        max_length=parts.max_length,
+        adds_special=asked.template is not None,
+        template=asked.template,
+        split=asked.split,
+        tag=asked.tag,
+    )
+    step_id = _step_token(pipeline, asked)
+    whole: Any = parts.model
+    if getattr(whole, "score", None) is not None:
+        labels = [asked.good_label, 1 - asked.good_label]
+        for model in parts.models:
+            _score_by(model, labels)
+        read_as: tuple[object, ...] = ("labels", *labels)
+    else:
+        tokens = answer_tokens(parts.tokenizer, asked.tag.rstrip(), asked.answers, "rm.process.answers")
+        ids = pipeline.ids([PROBE])[0][0]
+        for model in parts.models:
+            read_next_token(model, ids, Contrast(*lm_head(model), tokens), tokens)
+        read_as = ("contrast", *tokens)
+    return ProcessRewardModel(
+        **parts.fields(), pipeline=pipeline, step_id=step_id, reduce=asked.reduce, read_as=read_as
+    )
+
+
+def _score_by(model: PreTrainedModel, labels: Sequence[int]) -> None:
+    whole: Any = model
+    head: AnswerHead = Contrast(whole.score, None, labels)
+    whole.score = head
+
+
+def _step_token(pipeline: StepsPipeline, asked: ProcessSection) -> int:
+    """The token at which a step's score is read.
+
+    Raises:
+        ModelError: the tag is no token of its own or several, and none of them is the one named.
+    """
+    text = pipeline.render(PROBE)
+    encoding = pipeline.backend.encode(text, add_special_tokens=pipeline.adds_special)
+    at = text.index(PROBE.response) + len(PROBE.response)
+    inside = {
+        text[start:end].strip(): token
+        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+        if at <= start < end <= at + len(asked.tag)
+    }
+    wanted = asked.step_token.strip() if asked.step_token else None
+    if wanted is None and len(inside) == 1:
+        return int(*inside.values())
+    if wanted in inside:
+        return int(inside[wanted])
+    got = ", ".join(map(repr, inside)) or "none of its own"
+    expected = f"{wanted!r} among them" if wanted else "one"
+    raise ModelError(
+        f"rm.process.tag {asked.tag!r} has as tokens {got}; expected {expected}. "
+        "Give another tag, or name its token in rm.process.step_token"
+    )

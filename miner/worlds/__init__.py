@@ -1,0 +1,1 @@
+"""What a campaign works on: prompts by split, and the models around them."""

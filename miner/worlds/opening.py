@@ -1,0 +1,104 @@
+"""Opens the world that a campaign file describes: docs world, or a person's own data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corpus.records import Prompt, Split, digest
+from miner.config.campaign import CampaignConfig, LanguageModelSection
+from miner.judging.checks import Subject
+from miner.progress import Observer
+from miner.worlds.world import CHECKED_SPLITS, World
+
+if TYPE_CHECKING:
+    from miner.data import PreferenceData
+
+
+def open_world(config: CampaignConfig, observer: Observer) -> World:
+    """The world that a campaign file describes; docs world's models are trained where the cache lacks them.
+
+    Raises:
+        DataError, ConfigError: see ``miner.data.read_preferences`` and ``miner.worlds.docs.models``.
+    """
+    if config.data.world == "docs":
+        from miner.worlds.docs.models import prepare
+
+        return prepare(config, observer=observer)
+    return _from_data(config, str(config.data.source), observer)
+
+
+def read_prompts(config: CampaignConfig) -> tuple[Prompt, ...]:
+    """The prompts of ``data.source`` alone, no model loaded or trained. Errors as ``open_world``."""
+    return _read(config, str(config.data.source)).prompts
+
+
+def read_split(config: CampaignConfig, split: Split) -> tuple[Prompt, ...]:
+    """The prompts of one split, docs world's too, no model loaded or trained. Errors as ``open_world``."""
+    if config.data.world == "docs":
+        from miner.checkpoints.identity import cache_folder
+        from miner.worlds.docs.world import DocsWorld
+
+        return DocsWorld.load(cache_folder() / "docsworld").prompts(split)
+    return tuple(prompt for prompt in read_prompts(config) if prompt.split == split)
+
+
+def open_to_judge(config: CampaignConfig, observer: Observer) -> World:
+    """The world as its checks need it: of docs world's models only the reference LM is trained where the cache lacks
+    it. Errors as ``open_world``."""
+    if config.data.world == "docs":
+        from miner.worlds.docs.models import prepare_to_judge
+
+        return prepare_to_judge(config, observer=observer)
+    return open_world(config, observer)
+
+
+def _read(config: CampaignConfig, source: str) -> PreferenceData:
+    from miner.data import ColumnMapping, SplitFractions, read_preferences
+
+    data = config.data
+    train, calibration, held_out = data.fractions
+    return read_preferences(
+        Path(source) if Path(source).exists() else source,
+        columns=ColumnMapping(**data.columns.model_dump()) if data.columns else None,
+        hub_split=data.hub_split,
+        limit=data.limit,
+        split_fractions=SplitFractions(train=train, calibration=calibration, held_out=held_out),
+        split_salt=data.split_salt,
+    )
+
+
+def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World:
+    with observer.stage("reading the data"):
+        read = _read(config, source)
+        data_hash = digest([[p.prompt_id, p.reference, list(p.rejected)] for p in read.prompts])
+    return World(
+        name=Path(source).name,
+        data_hash=data_hash,
+        prompts=read.prompts,
+        clean={split: clean_subjects(read.prompts, split) for split in CHECKED_SPLITS},
+        rm=config.rm,
+        policy=config.policy,
+        reference_lm=_reference_lm(config, observer),
+        shares={str(split): n for split, n in read.report.prompts_by_split.items()},
+    )
+
+
+def _reference_lm(config: CampaignConfig, observer: Observer) -> LanguageModelSection | None:
+    if config.reference_lm is None:
+        return None
+    from miner.worlds.docs import models as studio
+
+    return (
+        studio.reference_lm(config, observer=observer)
+        if config.reference_lm.source == studio.DOCS
+        else config.reference_lm
+    )
+
+
+def clean_subjects(prompts: Sequence[Prompt], split: Split) -> tuple[Subject, ...]:
+    """The references of a split as clean text. There is no second answer to set beside them, so none is."""
+    return tuple(
+        Subject(response=p.reference, prompt=p.conversation) for p in prompts if p.split == split and p.reference
+    )

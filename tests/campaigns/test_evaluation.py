@@ -1,0 +1,49 @@
+"""What attempts say of an RM, and what they do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from corpus.records import Attempt
+from miner.campaigns.evaluation import attack_results, contrasts
+
+BASE = Attempt(
+    attempt_id="a", campaign_id="c", round=0, prompt_ids=("p",), split="held_out", attack="gcg", family="gradient",
+    attack_params={}, code_version="1", seed=1, budget=100, queries=100, gradients=0, policy_tokens=0, flops=0.0,
+    queries_to_find=None, outcome="budget_spent", error=None, best_reward=0.0, rm_fingerprint="f", pipeline_hash="h",
+    criteria_hash="k", seconds=0.0,
+)  # fmt: skip
+
+
+def attempt(number: int, **changes: Any) -> Attempt:
+    return replace(BASE, attempt_id=f"{number}|{changes}", prompt_ids=(f"p{number}",), seed=number, **changes)
+
+
+FOUND: dict[str, Any] = {"outcome": "found", "queries": 40, "queries_to_find": 40}
+FAILED: dict[str, Any] = {"outcome": "error", "error": "broken", "queries": 3}
+
+
+def test_an_attempt_that_failed_is_no_evidence_that_the_rm_held() -> None:
+    attempts = [attempt(1, **FOUND), attempt(2), attempt(3, **FAILED), attempt(4, **FAILED)]
+    (row,) = attack_results(attempts, [], seen_families=(), seen_forms=())
+    assert (row.n, row.errors, row.found, row.rate) == (2, 2, 1, 0.5)
+    assert row.survival.survival[-1] == 0.5
+    assert attack_results([attempt(3, **FAILED)], [], seen_families=(), seen_forms=()) == []
+
+
+def test_a_contrast_pairs_the_same_prompt_and_seed_and_leaves_failed_ones_out() -> None:
+    gcg = [attempt(n, **FOUND) for n in (1, 2)] + [attempt(3, **FAILED)]
+    control = [attempt(n, attack="random") for n in (2, 1, 3)]
+    (contrast,) = contrasts([*gcg, *control])
+    assert (contrast.attack, contrast.difference.n, contrast.difference.value) == ("gcg", 2, 1.0)
+
+
+def test_attempts_at_different_budgets_or_settings_are_rows_of_their_own() -> None:
+    rows = attack_results(
+        [attempt(1), attempt(2, budget=200), attempt(3, attack_params={"width": 9})],
+        [],
+        seen_families=(),
+        seen_forms=(),
+    )
+    assert [row.n for row in rows] == [1, 1, 1]

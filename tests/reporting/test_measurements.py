@@ -1,0 +1,122 @@
+"""A run that measured diversity and the gap has both in its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from miner.measuring.best_of_n import Turn
+from miner.measuring.diversity.report import Attractor, AttributeSpread, Change, DiversityReport, Metric, Side
+from miner.measuring.gap.report import Choice, CurvePoint, FactRate, GapReport, Selection, SwapExample
+from miner.reporting import write_report
+from miner.safe_text import visible
+from miner.statistics import Difference, Mean, Rate
+from tests.reporting.html import parse
+from tests.reporting.samples import HOSTILE as HOSTILE_TEXTS
+from tests.reporting.samples import write_run
+
+HOSTILE = " ".join(HOSTILE_TEXTS)
+MEAN, RATE, CHANGE = Mean(0.5, 20, 0.4, 0.6), Rate(0.5, 20, 0.3, 0.7), Difference(-0.2, 20, -0.3, -0.1)
+FACTS = {"command": "rmminer", "code_version": "0", "created_at": "now"}
+
+
+def side(label: str, *, first: bool) -> Side:
+    return Side(
+        label=label, source=label, fingerprint="f", chat_template=False, texts=9, prompts=3,
+        metrics=[Metric(name="entropy", scope="within", mean=MEAN), Metric(name="cosine", scope="within", mean=MEAN)],
+        changes=[] if first else [Change(name="cosine", scope="within", difference=CHANGE)],
+        entropy_by_position=[MEAN, MEAN],
+        attractor=Attractor(forced=RATE, free=RATE, stranger=RATE, ended=RATE, pull=CHANGE, off_mode_tokens=5,
+                            prompts=3, without=1),
+        persona=[AttributeSpread(attribute="name", spread=MEAN, entropy_bits=MEAN, parsed=RATE, most_common=label)],
+        kl=None if first else MEAN, sqrt_kl=0.0 if first else 0.7, gold=MEAN, gold_change=None if first else CHANGE,
+        points=[(0.0, 0.1), (0.2, 0.3)],
+    )  # fmt: skip
+
+
+def selection(label: str, *, choice: bool = True) -> Selection:
+    return Selection(
+        label=label, fingerprint="f", sqrt_kl=None, pool=4, prompts=9, distinct=MEAN,
+        curve=[CurvePoint(n=n, picked=MEAN, best=MEAN, gain=CHANGE) for n in (1, 2, 4)],
+        choice=Choice(
+            gain=CHANGE, gain_change=CHANGE, negative_from=2, best_gain=CHANGE, used=0.4,
+            turn=Turn(n=2, low=1, high=None, share=0.99, sure=True), concordance=MEAN,
+            concordance_change=CHANGE,
+        ) if choice else None,
+        to_reference=None, prefers_reference=None,
+    )  # fmt: skip
+
+
+def diversity_report() -> DiversityReport:
+    settings = {"set_within": 6, "set_across": 4, "embedding": HOSTILE, "mode_distance": 0.6, "persona_prompts": 8}
+    return DiversityReport(
+        sides=[side("before", first=True), side(HOSTILE, first=False)], settings=settings, notes=[HOSTILE], **FACTS
+    )
+
+
+def gap_report() -> GapReport:
+    return GapReport(
+        selections=[selection("before")],
+        facts=[FactRate(kind="name", prefers_true=RATE, mean_gap=-0.1, abstained=3, examples=[
+            SwapExample(prompt=HOSTILE, true=HOSTILE, false=HOSTILE, true_reward=1, false_reward=2, proof=HOSTILE)
+        ])],
+        findings=1, fact_attempts=4, settings={"gold": "overlap"}, notes=[HOSTILE], **FACTS,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = Path(tmp_path_factory.mktemp("run"))
+    write_run(folder, rounds=1, findings=2)
+    diversity_report().write(folder)
+    gap_report().write(folder)
+    return write_report(folder, attribution=None).html.read_text(encoding="utf-8")
+
+
+def test_the_report_has_both_sections_with_their_numbers(page: str) -> None:
+    tree = parse(page)
+    links = [node.attributes.get("href") for node in tree.all("a")]
+    assert "#diversity" in links
+    assert "#gap" in links
+    rows = [node for node in tree.all("tr") if node.attributes.get("class") == "statistic"]
+    assert [row.attributes["data-name"] for row in rows] == ["entropy", "cosine", "kl", "gold"]
+    assert "−0.200" in rows[1].text
+    for name in ("attractor", "persona"):
+        assert len([node for node in tree.all("tr") if node.attributes.get("class") == name]) == 2
+    for name, n in (("point", 3), ("fact", 1), ("swap", 1)):
+        assert len([node for node in tree.all("tr") if node.attributes.get("class") == name]) == n
+    assert "makes it worse" in page
+
+
+def test_mined_text_in_them_is_shown_and_does_nothing(page: str) -> None:
+    tree = parse(page)
+    swap = next(node for node in tree.all("tr") if node.attributes.get("class") == "swap")
+    assert visible(HOSTILE) in swap.text
+    assert not [*swap.all("script"), *swap.all("img"), *swap.all("style")]
+
+
+def test_a_series_has_a_row_and_a_curve_for_every_policy_and_says_where_the_gap_is_negative(tmp_path: Path) -> None:
+    write_run(tmp_path, rounds=1, findings=2)
+    labels = ("step 0", HOSTILE, "step 20")
+    GapReport(
+        selections=[selection(label, choice=label != "step 20") for label in labels],
+        facts=[], findings=0, fact_attempts=0, settings={"gold": "overlap"}, notes=[], **FACTS,
+    ).write(tmp_path)  # fmt: skip
+    tree = parse(write_report(tmp_path, attribution=None).html.read_text(encoding="utf-8"))
+    rows = [node for node in tree.all("tr") if node.attributes.get("class") == "selection"]
+    assert [visible(label) in row.text for label, row in zip(labels, rows, strict=True)] == [True] * 3
+    assert ["nothing to choose" in row.text for row in rows] == [False, False, True]
+    assert not [*rows[1].all("script"), *rows[1].all("img"), *rows[1].all("style")]
+    assert len([node for node in tree.all("tr") if node.attributes.get("class") == "point"]) == 9
+    lead = next(node for node in tree.all("p") if "less gold than a random sample at" in node.text)
+    assert visible(HOSTILE) in lead.text
+    assert "step 20" not in lead.text, "nothing to choose is not negative"
+    assert any(node.attributes.get("aria-label") == "Gap along the policies" for node in tree.all("figure"))
+
+
+def test_a_run_without_them_says_nothing_of_them(tmp_path: Path) -> None:
+    write_run(tmp_path, rounds=1, findings=2)
+    page = write_report(tmp_path, attribution=None).html.read_text(encoding="utf-8")
+    assert 'id="diversity"' not in page
+    assert 'id="gap"' not in page

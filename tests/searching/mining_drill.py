@@ -1,0 +1,146 @@
+"""Kills real mining at random moments and counts what was lost. The RM is the toy one; all else is the product.
+
+Run as a program, this file is the miner that the drill kills: ``mining_drill.py FOLDER``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from attacks import known_attacks
+from corpus import Corpus
+from corpus.records import Prompt, Verdict
+from miner.config.campaign import AttackSection, CampaignConfig, StageSection
+from miner.judging.checks import Certificate, Subject
+from miner.judging.criteria import clean_criteria
+from miner.progress import Silent
+from miner.searching.attempts import Plan
+from miner.searching.driver import Driver
+from miner.searching.mining import run_plans, stage_plans
+from miner.searching.oracle import Oracle
+from miner.testing import ToyRewardModel, toy_prompts
+
+ME = Path(__file__).resolve()
+N_PROMPTS = 24
+WARM_UP_S = 0.3  # importing; kills before it would hit nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiningKills:
+    """``rows_changed`` and ``rows_lost`` compare what was stored at each kill with what is there at the end."""
+
+    n: int
+    kills_in_mining: int
+    rows_lost: int
+    rows_changed: int
+    found_without_finding: int
+    attempts: int
+    same_attempts_as_uninterrupted: bool
+
+
+class EverythingIsNonsense:
+    identity = "everything"
+
+    def certify(self, subjects: Sequence[Subject]) -> list[Certificate]:
+        verdict = Verdict(check="all", verdict="nonsense", value=1.0, threshold=0.0, calibration_id="none")
+        return [Certificate(verdict="nonsense", verdicts=(verdict,)) for _ in subjects]
+
+
+def campaign(folder: Path) -> tuple[Driver, list[Plan], Corpus, CampaignConfig]:
+    rm = ToyRewardModel()
+    prompts = toy_prompts(N_PROMPTS)
+    clean = [Prompt(conversation=p.conversation, reference=f"{rm.vocabulary[i]} ba") for i, p in enumerate(prompts)]
+    driver = Driver(
+        oracle=Oracle(rm=rm),
+        criteria=clean_criteria(rm, clean, quantile=0.95),
+        judge=EverythingIsNonsense(),  # type: ignore[arg-type]
+        in_flight=4,
+        keep_queries=True,
+    )
+    config = CampaignConfig.model_validate(
+        {"rm": {"source": "toy"}, "data": {"source": "toy"}, "out": str(folder), "flush_rows": 8, "flush_seconds": 0.02}
+    )
+    sections = [AttackSection(name=name, params={"width": 4}) for name in ("gcg", "random")]
+    assert {section.name for section in sections} <= set(known_attacks())
+    plans = stage_plans(
+        config,
+        StageSection(budget_queries=120, seeds=2),
+        sections,
+        prompts,
+        driver,
+        campaign_id="drill",
+        round_number=0,
+        criteria_hash="drill",
+    )
+    return driver, plans, Corpus(folder), config
+
+
+def mine(folder: Path) -> None:
+    driver, plans, corpus, config = campaign(folder)
+    run_plans(driver, plans, corpus, config, Silent(), title="drill")
+
+
+def kill_mining(folder: Path, n: int, seed: int) -> MiningKills:
+    """``n`` kills at random moments, restarting on the same folder; then a run to the end beside one unharmed."""
+    rng = random.Random(seed)
+    corpus = Corpus(folder / "killed")
+    acknowledged: dict[str, dict[str, object]] = {}
+    in_mining = restarts = changed = lost = 0
+    while in_mining + restarts < n:
+        if _run_and_kill(corpus.path, WARM_UP_S + rng.random() * 1.2):
+            in_mining += 1
+        else:
+            restarts += 1  # it had finished: begin another corpus, so that every kill has work to hit
+            corpus = Corpus(folder / f"killed-{restarts}")
+            acknowledged = {}
+            continue
+        rows = _rows(corpus)
+        changed += sum(rows[key] != row for key, row in acknowledged.items() if key in rows)
+        lost += sum(key not in rows for key in acknowledged)
+        acknowledged = rows
+    mine(corpus.path)
+    mine(folder / "whole")
+    rows = _rows(corpus)
+    found = [row["attempt_id"] for row in rows.values() if row.get("outcome") == "found"]
+    with_finding = {finding.attempt_id for finding in corpus.findings()}
+    return MiningKills(
+        n=n,
+        kills_in_mining=in_mining,
+        rows_lost=lost + sum(key not in rows for key in acknowledged),
+        rows_changed=changed + sum(rows[key] != row for key, row in acknowledged.items() if key in rows),
+        found_without_finding=sum(attempt not in with_finding for attempt in found),
+        attempts=len(corpus.attempt_ids()),
+        same_attempts_as_uninterrupted=corpus.attempt_ids() == Corpus(folder / "whole").attempt_ids(),
+    )
+
+
+def _run_and_kill(folder: Path, after_s: float) -> bool:
+    """Whether the miner was still at work when it was killed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, str(ME), str(folder)], env=environment)
+    time.sleep(after_s)
+    working = process.poll() is None
+    process.kill()
+    process.wait()
+    return working
+
+
+def _rows(corpus: Corpus) -> dict[str, dict[str, object]]:
+    tables = {name: corpus.table(name).to_pylist() for name in ("attempts", "findings", "queries")}
+    keys = {"attempts": ("attempt_id",), "findings": ("finding_id",), "queries": ("attempt_id", "prompt_id", "ordinal")}
+    return {
+        "|".join((name, *(str(row[column]) for column in keys[name]))): row
+        for name, rows in tables.items()
+        for row in rows
+    }
+
+
+if __name__ == "__main__":
+    mine(Path(sys.argv[1]))
