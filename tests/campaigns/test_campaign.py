@@ -25,6 +25,8 @@ from miner.reporting.summary import read_summary
 from miner.rewards import Pair
 from tests.file_hammer import ended, two_at_once
 
+pytestmark = pytest.mark.ranges
+
 TOLERANCE = 1e-4
 
 

@@ -19,6 +19,8 @@ from corpus.schema import TABLES
 from corpus.segments import publish_segment
 from tests.corpus import samples
 
+pytestmark = pytest.mark.ranges
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),

@@ -16,6 +16,8 @@ from corpus.records import Message, Prompt
 from miner.data import ColumnMapping, load_prompts, read_preferences
 from miner.errors import DataError
 
+pytestmark = pytest.mark.ranges
+
 Row = dict[str, Any]
 
 # No space at the ends, which a transcript does not keep, and no speaker names.

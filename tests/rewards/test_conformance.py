@@ -24,6 +24,8 @@ from tests.rewards import faults
 from tests.rewards.conformance import TOLERANCE, Rewards, plain_rewards, violations
 from tests.rewards.models import ARCHITECTURES, BOS_WRITING, CAUSAL, ENCODERS, PAIRS, WINDOW, WINDOWED, conversation
 
+pytestmark = pytest.mark.ranges
+
 RmOf = Callable[[str], TransformerRewardModel]
 ExpectedOf = Callable[[str], Rewards]
 

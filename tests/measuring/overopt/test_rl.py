@@ -19,7 +19,10 @@ from miner.measuring.overopt.rl import RlRun
 from miner.rewards.base import Pair
 from miner.searching.version import package_version
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.ranges,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
 
 
 class Killed(BaseException):

@@ -14,6 +14,8 @@ from miner.language_models import NGramModel, is_ngram_model, load_language_mode
 from miner.language_models.ngram import END, START, train_ngram_model
 from miner.language_models.training import train_tokenizer
 
+pytestmark = pytest.mark.ranges
+
 ORDER = 3
 TEXTS = [
     "Return the name of the file.",
