@@ -17,6 +17,25 @@ settings.register_profile("shared-machine", deadline=None)  # a slow machine is 
 settings.load_profile("shared-machine")
 
 
+LONGEST = (  # files that take minutes; the rest fills what they leave, instead of waiting for the last of them
+    "cli/test_cli.py",
+    "cli/test_progress.py",
+    "measuring/triage/test_run.py",
+    "campaigns/test_campaign.py",
+    "searching/test_mining.py",
+    "rewards/remote/test_campaign.py",
+    "measuring/overopt/test_no_coarse_dtypes.py",
+    "corpus/test_drills.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: with ``--no-loadscope-reorder`` the workers take them first, too."""
+    root = Path(__file__).parent
+    rank = {root / name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
