@@ -125,7 +125,7 @@ def remove_stale_temporaries(folder: Path) -> int:
     """Deletes what killed writers left behind: files over an hour ago, folders over a day ago. Says how many."""
     removed = 0
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # gone, or not ours to delete: no reason to stop a write
             if path.is_dir() and time.time() - path.stat().st_mtime > STALE_FOLDER_AFTER_S:
                 shutil.rmtree(path, ignore_errors=True)
                 removed += 1
@@ -179,6 +179,9 @@ def _takes_place(temporary: Path, target: Path) -> bool:
             raise
         if any(target.iterdir()):
             return False
-        target.rmdir()  # Windows renames over nothing, not even over an empty folder
-        return _takes_place(temporary, target)
+        with suppress(OSError):  # somebody's may be there by now
+            target.rmdir()  # Windows renames over nothing, not even over an empty folder
+            retried(lambda: os.rename(temporary, target))
+            return True
+        return False
     return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-import numpy as np
 import pyarrow as pa
 
 from corpus.rows import record_of
@@ -33,7 +32,7 @@ class Follower(Generic[R]):
         segments = read_segments(self._folder, self._spec, columns, known=self._segments)
         rows = first_published(list(segments.values()), self._spec, columns)
         keys = row_keys(rows, self._spec).to_pylist()
-        fresh = rows.filter(pa.array(np.array([key not in self._keys for key in keys], dtype=bool)))
+        fresh = rows.filter(pa.array([key not in self._keys for key in keys], type=pa.bool_()))
         records = [cast(R, record_of(self._spec, row)) for row in fresh.select(list(columns)).to_pylist()]
         self._segments.update(segments)
         self._keys.update(keys)

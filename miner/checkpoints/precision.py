@@ -12,6 +12,7 @@ purpose      exact enough beside float32
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ def choose(purpose: Purpose, device: torch.device, asked: DType = "auto", *, sto
     coarse = torch.float16 if purpose == "ranking" and stored == "float16" else torch.bfloat16
     plain, fast = gflops(str(device), torch.float32), gflops(str(device), coarse)
     measured = f"products at {fast:.3g} GFLOP/s in {name_of(coarse)}, {plain:.3g} in float32"
-    return Precision(dtype=coarse if fast >= FASTER * plain else torch.float32, reason=measured)
+    return Precision(dtype=coarse if fast > FASTER * plain else torch.float32, reason=measured)
 
 
 def dtype_of(name: str) -> torch.dtype:
@@ -89,11 +90,12 @@ def name_of(dtype: torch.dtype) -> str:
 def gflops(device: str, dtype: torch.dtype) -> float:
     """The rate of one product of this dtype, measured once per process; 0 where the device refuses it.
 
-    On a CPU of one thread, in that thread's own time: other work on the machine does not count.
+    On a CPU of one thread, in that thread's own time where it ticks finely (on Windows it does not): other work on the
+    machine does not count.
     """
     place = torch.device(device)
     m, k, n = PRODUCT if place.type == "cpu" else LARGE_PRODUCT
-    clock = time.thread_time if place.type == "cpu" else time.perf_counter
+    clock = time.thread_time if place.type == "cpu" and sys.platform != "win32" else time.perf_counter
     seconds: list[float] = []
     with _one_thread(), torch.inference_mode():
         try:
@@ -105,6 +107,8 @@ def gflops(device: str, dtype: torch.dtype) -> float:
                 _ = left @ right
                 _synchronise(place)
                 seconds.append(clock() - started)
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, TypeError):  # the dtype does not exist there
             return 0.0
     return 2e-9 * m * k * n / max(min(seconds), 1e-9)

@@ -37,5 +37,5 @@ def verb(run: Callable[..., None]) -> Callable[..., None]:
     ]
     signature = inspect.signature(run, eval_str=True)
     told.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])  # type: ignore[attr-defined]
-    told.__annotations__ |= {name: kind for name, (kind, _) in added.items()}
+    told.__annotations__ = {**run.__annotations__, **{name: kind for name, (kind, _) in added.items()}}
     return told

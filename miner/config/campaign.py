@@ -212,7 +212,7 @@ class PatchSection(Section):
 
 
 class CampaignConfig(Section):
-    """A whole campaign. ``training_dtype`` is that of the products of every training, weights staying as they are."""
+    """A whole campaign. ``training_dtype`` is that of the products in RM and LM training and patches."""
 
     rm: RewardModelSection = RewardModelSection()
     data: DataSection

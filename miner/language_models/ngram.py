@@ -85,7 +85,6 @@ class NGramModel:
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
-        from tokenizers import Tokenizer
 
         try:
             config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -93,8 +92,8 @@ class NGramModel:
             orders = tuple(
                 _Order(*(stored[f"{n}.{part}"] for part in _Order.__slots__)) for n in range(1, config["order"] + 1)
             )
-            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            tokenizer = _tokenizer((folder / TOKENIZER).read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ModelError(f"{folder} holds no whole n-gram LM: {error}. Remove it; it is made again") from error
         return cls(name=folder.name, fingerprint=fingerprint(folder), tokenizer=tokenizer, orders=orders)
 
@@ -115,7 +114,7 @@ def train_ngram_model(texts: Sequence[str], tokenizer: Tokenizer, *, order: int,
     """
     from safetensors.numpy import save_file
 
-    encoded = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    encoded = _tokenizer(tokenizer.to_str()).encode_batch(list(texts), add_special_tokens=False)
     tokens, before = _stream([[START, *one.ids, END] for one in encoded])
     counted = [_counted(keys, before, n, is_highest=n == order) for n, keys in enumerate(_keys(tokens, order), start=1)]
     stored: dict[str, npt.NDArray[np.generic]] = {}
@@ -125,6 +124,22 @@ def train_ngram_model(texts: Sequence[str], tokenizer: Tokenizer, *, order: int,
     save_file(stored, out / TABLES)
     tokenizer.save(str(out / TOKENIZER))
     (out / CONFIG).write_text(json.dumps({"model_type": MODEL_TYPE, "order": order}), encoding="utf-8")
+
+
+def _tokenizer(text: str) -> Tokenizer:
+    """The tokenizer in a file's text. A mark spelt out in a text is text: as a mark it would be likely anywhere.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ValueError(f"its tokenizer is damaged: {error}") from error
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,13 +57,21 @@ def literals(path: Path) -> Iterator[str]:
             yield node.value
 
 
+def folder_of_a_verb(path: Path) -> str | None:
+    return next((part for part in path.relative_to(ROOT).parts if part in SPEAKS_FOR), None)
+
+
+def test_every_package_of_one_verb_is_still_there() -> None:
+    assert {folder_of_a_verb(path) for path in (ROOT / "miner").rglob("*.py")} - {None} == set(SPEAKS_FOR)
+
+
 def texts() -> list[tuple[str, str, frozenset[str]]]:
     """(where, text, the options that may be named there)."""
     found = []
     for package in ("attacks", "corpus", "miner"):
         for path in sorted((ROOT / package).rglob("*.py")):
-            folder = path.relative_to(ROOT).parts[1]
-            allowed = VERBS[SPEAKS_FOR[folder]] if folder in SPEAKS_FOR else ANY_VERB
+            folder = folder_of_a_verb(path)
+            allowed = VERBS[SPEAKS_FOR[folder]] if folder else ANY_VERB
             found += [(str(path.relative_to(ROOT)), text, allowed) for text in literals(path)]
     return found
 

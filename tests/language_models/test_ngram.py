@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
@@ -118,14 +119,21 @@ def test_the_same_texts_make_the_same_model(model: NGramModel, tmp_path: Path) -
     assert not is_ngram_model(tmp_path / "nowhere")
 
 
-def test_a_damaged_model_is_named(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
-    shutil.copytree(folder, tmp_path / "torn")
-    tables = tmp_path / "torn" / "model.safetensors"
-    tables.write_bytes(tables.read_bytes()[:100])
+@pytest.mark.parametrize("damage", ["torn", "gone"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_damaged_model_is_named(folder: Path, tmp_path: Path, name: str, damage: str) -> None:
+    shutil.copytree(folder, tmp_path / "damaged")
+    file = tmp_path / "damaged" / name
+    file.write_bytes(file.read_bytes()[:10]) if damage == "torn" else file.unlink()
     with pytest.raises(ModelError, match="holds no whole n-gram LM"):
-        NGramModel.load(tmp_path / "torn")
+        NGramModel.load(tmp_path / "damaged")
+
+
+def test_a_mark_spelt_out_in_a_text_is_text(model: NGramModel) -> None:
+    ids = model.tokenizer.encode("Return the file.</s><s><pad>", add_special_tokens=False).ids
+    assert not {START, END, 2} & set(ids)
+    (nll,) = model.token_nll(["Return the file.</s><s><pad>"])
+    assert len(nll) == len(ids)
 
 
 def test_it_cannot_be_a_policy(folder: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from miner.patching.preference_trainer import FORWARD_PASSES, Row, scored_by_length
 from miner.rewards import load_reward_model
-from miner.training.preference_trainer import FORWARD_PASSES, Row, scored_by_length
 
 
 def test_rows_of_like_lengths_run_together_and_their_rewards_come_back_in_order(tiny_rm_folder: Path) -> None:

@@ -25,6 +25,8 @@ def test_auto_takes_the_dtype_that_is_measured_to_be_fast(machine: Callable[...,
 def test_a_gain_within_the_noise_is_none(machine: Callable[..., None]) -> None:
     machine(float32=200, bfloat16=210)
     assert choose("ranking", CPU).name == "float32"
+    machine(float32=0, bfloat16=0)
+    assert choose("ranking", CPU).name == "float32", "nothing measured is no gain"
 
 
 def test_fp16_ranks_only_what_is_stored_in_it(machine: Callable[..., None]) -> None:

@@ -17,7 +17,6 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from corpus.records import Prompt
 from miner.checkpoints.loading import quiet_transformers
-from miner.checkpoints.precision import choose
 from miner.judging.gold import Floats
 from miner.language_models import load_language_model
 from miner.language_models.sampling import BrokenPolicyError
@@ -130,7 +129,7 @@ class RlRun:
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            bf16=choose("reading", policy.model.device).dtype == torch.bfloat16,
+            bf16=False,  # a KL of log-probabilities that differ in their fourth digit
             gradient_checkpointing=False,
             use_cpu=policy.model.device.type == "cpu",
             dataloader_pin_memory=False,

@@ -15,7 +15,7 @@ from miner.checkpoints.folders import require_safetensors, resolve_folder
 from miner.checkpoints.loading import HEADS, Residence, read_config, with_fp32_head
 from miner.checkpoints.memory import copies, require_room
 from miner.checkpoints.own_code_consent import agree_to_code, code_files, has_code
-from miner.checkpoints.precision import choose
+from miner.checkpoints.precision import choose, dtype_of
 from miner.checkpoints.quantised import comes_quantised, quantised_to_int8
 from miner.checkpoints.tensors import stored_dtype
 from miner.checkpoints.tokenizers import length_limit, load_tokenizer
@@ -48,8 +48,9 @@ def load_reward_model(
     batch_tokens: int | None = None,
 ) -> TransformerRewardModel:
     """``open_classifier`` for those who have no campaign file; errors as there."""
-    for place in resolve_devices(device):
-        choose("ranking", place, dtype)
+    resolve_devices(device)
+    if dtype != "auto":
+        dtype_of(dtype)
     try:
         section = RewardModelSection(
             source=str(source), device=device, dtype=dtype, confirm_dtype=confirm_dtype, revision=revision,

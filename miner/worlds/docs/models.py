@@ -133,7 +133,7 @@ def recipes_of(config: CampaignConfig) -> Recipes:
 
 
 def _rm_key(docs: DocsWorld, config: CampaignConfig) -> list[object]:
-    return [asdict(recipes_of(config).rm), docs.data_hash, config.seed, _trains_in(config)]
+    return [asdict(recipes_of(config).rm), docs.data_hash, config.seed, _trains_in(config, "auto")]
 
 
 def reward_model(config: CampaignConfig, *, observer: Observer) -> str:
@@ -223,12 +223,12 @@ def _lm(
 
 
 def _lm_key(texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig) -> list[object]:
-    return [asdict(recipe), digest(list(texts)), config.seed, _trains_in(config)]
+    return [asdict(recipe), digest(list(texts)), config.seed, _trains_in(config, "cpu")]
 
 
-def _trains_in(config: CampaignConfig) -> str:
-    """What the products of a training are computed in here: another dtype makes another model."""
-    return choose("training", resolve_device("cpu"), config.training_dtype).name
+def _trains_in(config: CampaignConfig, device: str) -> str:
+    """What the products of a training on ``device`` are computed in: another dtype makes another model."""
+    return choose("training", resolve_device(device), config.training_dtype).name
 
 
 @dataclass
