@@ -21,7 +21,7 @@ ME = Path(__file__).resolve()
 
 def two_at_once(*arguments: object) -> list[subprocess.Popen[str]]:
     """Two processes that begin together, once both have imported what they need."""
-    command = [sys.executable, str(ME), *map(str, arguments)]
+    command = [sys.executable, "-P", str(ME), *map(str, arguments)]  # beside it lie tests/attacks and tests/corpus
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     found = [
         subprocess.Popen(
