@@ -125,7 +125,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     from miner.checkpoints import precision
 
     def measured(**rates: float) -> None:
-        monkeypatch.setattr(precision, "gflops", lambda _device, dtype: rates[precision.name_of(dtype)])
+        def gflops(_device: str, dtype: Any, _purpose: str = "ranking") -> float:
+            return rates[precision.name_of(dtype)]
+
+        monkeypatch.setattr(precision, "gflops", gflops)
 
     return measured
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -27,9 +27,12 @@ from miner.errors import ModelError
 
 Purpose = Literal["ranking", "training", "reading"]
 
-FASTER = 1.2  # what a coarser dtype has to gain over float32: a model is not products alone
-PRODUCT = (128, 256, 512)  # 34 MFLOP on a CPU: under a millisecond in what it can multiply in
-LARGE_PRODUCT = (2048, 2048, 2048)  # on accelerators, where a small one measures the call alone
+GAIN = 1.2  # what a coarser dtype has to gain over float32: a model is not products alone
+TRAINING_GAIN = (
+    2.0  # the block of ``gflops`` gained 1.4 where docs world's RM, optimiser and loss included, lost a fifth
+)
+SMALL = (128, 256)  # tokens and width of the work on a CPU: a millisecond or two
+LARGE = (2048, 2048)  # on accelerators, where small work measures the call alone
 REPEATS = 5
 ENOUGH_S = 0.02  # of timing one dtype
 
@@ -65,9 +68,17 @@ def choose(purpose: Purpose, device: torch.device, asked: DType = "auto", *, sto
     if purpose == "reading":
         return Precision(dtype=torch.float32, reason="the same on every machine")
     coarse = torch.float16 if purpose == "ranking" and stored == "float16" else torch.bfloat16
-    plain, fast = gflops(str(device), torch.float32), gflops(str(device), coarse)
-    measured = f"products at {fast:.3g} GFLOP/s in {name_of(coarse)}, {plain:.3g} in float32"
-    return Precision(dtype=coarse if fast > FASTER * plain else torch.float32, reason=measured)
+    found = _faster(device, coarse, "ranking", GAIN)
+    if purpose == "training" and found.dtype == coarse:
+        found = _faster(device, coarse, "training", TRAINING_GAIN)
+    return found
+
+
+def _faster(device: torch.device, coarse: torch.dtype, purpose: Purpose, gain: float) -> Precision:
+    plain, fast = (gflops(str(device), dtype, purpose) for dtype in (torch.float32, coarse))
+    work = "training steps" if purpose == "training" else "products"
+    reason = f"{work} at {fast:.3g} GFLOP/s in {name_of(coarse)}, {plain:.3g} in float32"
+    return Precision(dtype=coarse if fast > gain * plain else torch.float32, reason=reason)
 
 
 def dtype_of(name: str) -> torch.dtype:
@@ -87,31 +98,60 @@ def name_of(dtype: torch.dtype) -> str:
 
 
 @cache
-def gflops(device: str, dtype: torch.dtype) -> float:
-    """The rate of one product of this dtype, measured once per process; 0 where the device refuses it.
+def gflops(device: str, dtype: torch.dtype, purpose: Purpose = "ranking") -> float:
+    """The rate of one small piece of work in this dtype, measured once per process; 0 where the device refuses it.
 
-    On a CPU of one thread, in that thread's own time where it ticks finely (on Windows it does not): other work on the
-    machine does not count.
+    A product; for training a feed-forward block forward and backward, since casts and what lies between the products
+    may cost more than the products save. On a CPU of one thread, in that thread's own time where it ticks finely (on
+    Windows it does not): other work on the machine does not count.
     """
     place = torch.device(device)
-    m, k, n = PRODUCT if place.type == "cpu" else LARGE_PRODUCT
+    n_tokens, hidden = SMALL if place.type == "cpu" else LARGE
     clock = time.thread_time if place.type == "cpu" and sys.platform != "win32" else time.perf_counter
     seconds: list[float] = []
-    with _one_thread(), torch.inference_mode():
+    with _one_thread():
         try:
-            left, right = torch.ones(m, k, dtype=dtype, device=place), torch.ones(k, n, dtype=dtype, device=place)
-            _ = left @ right  # kernels are made and loaded
+            make = _training_step if purpose == "training" else _product
+            work, flops = make(place, dtype, n_tokens, hidden)
+            work()  # kernels are made and loaded
             while len(seconds) < REPEATS and sum(seconds) < ENOUGH_S:
                 _synchronise(place)
                 started = clock()
-                _ = left @ right
+                work()
                 _synchronise(place)
                 seconds.append(clock() - started)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, TypeError):  # the dtype does not exist there
             return 0.0
-    return 2e-9 * m * k * n / max(min(seconds), 1e-9)
+    return 1e-9 * flops / max(min(seconds), 1e-9)
+
+
+Work = tuple[Callable[[], object], float]  # a piece of work, and its FLOPs
+
+
+def _product(place: torch.device, dtype: torch.dtype, n_tokens: int, hidden: int) -> Work:
+    left = torch.ones(n_tokens, hidden, dtype=dtype, device=place)
+    right = torch.ones(hidden, 2 * hidden, dtype=dtype, device=place)
+    return lambda: left @ right, 4.0 * n_tokens * hidden**2
+
+
+def _training_step(place: torch.device, dtype: torch.dtype, n_tokens: int, hidden: int) -> Work:
+    with torch.random.fork_rng(devices=[]):
+        block = torch.nn.Sequential(
+            torch.nn.LayerNorm(hidden),
+            torch.nn.Linear(hidden, 4 * hidden),
+            torch.nn.GELU(),
+            torch.nn.Linear(4 * hidden, hidden),
+        ).to(place)
+    inputs = torch.ones(n_tokens, hidden, device=place, requires_grad=True)
+
+    def step() -> None:
+        with torch.enable_grad(), torch.autocast(place.type, dtype, enabled=dtype != torch.float32):
+            loss = block(inputs).float().sum()
+        loss.backward()
+
+    return step, 3 * 16.0 * n_tokens * hidden**2
 
 
 def measured_gflops(device: torch.device) -> dict[str, float]:

@@ -61,7 +61,7 @@ def test_training_a_reward_model_computes_in_no_coarse_dtype(
     with refusing():
         train()
     if not lora_rank:
-        machine(float32=200, bfloat16=400)
+        machine(float32=200, bfloat16=500)
         with pytest.raises(AssertionError, match="computes in"), RefusesCoarseDtypes():
             train()
 
