@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -27,8 +27,20 @@ class _Aside(Console):
             os.dup2(nowhere.fileno(), self.file.fileno())
 
 
+class _Results(Console):
+    """Stdout. Without a reader there is nothing left to do."""
+
+    def on_broken_pipe(self) -> None:
+        _end_unread()
+
+
+def _end_unread() -> NoReturn:
+    """Ends the process at once, with status 1: on the ordinary way out pyarrow's threads abort it now and then."""
+    os._exit(1)
+
+
 def out() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    return _Results(highlight=False, soft_wrap=True)
 
 
 def err() -> Console:
@@ -49,7 +61,10 @@ def say_error(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """``value`` as one JSON document on stdout: ASCII, so that mined text stays data in any terminal."""
-    print(json.dumps(plain(value), indent=1, allow_nan=False), flush=True)  # a reader that is gone is met here
+    try:
+        print(json.dumps(plain(value), indent=1, allow_nan=False), flush=True)
+    except BrokenPipeError:
+        _end_unread()
 
 
 def plain(value: Any) -> Any:
