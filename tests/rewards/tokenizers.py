@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -70,6 +72,10 @@ def unigram(specials: list[str]) -> Tokenizer:
         vocab_size=300, special_tokens=specials, unk_token="[UNK]", initial_alphabet=ALPHABET, show_progress=False
     )
     tokenizer.train_from_iterator(SENTENCES * 3, trainer)
+    # The trainer's order follows a hash that changes by process, and ids decide which random embedding a piece gets.
+    pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
+    ordered = sorted(((piece, round(score, 2)) for piece, score in pieces if piece not in specials))
+    tokenizer.model = models.Unigram([*((mark, 0.0) for mark in specials), *ordered], specials.index("[UNK]"), False)
     return tokenizer
 
 
