@@ -28,9 +28,7 @@ from miner.errors import ModelError
 Purpose = Literal["ranking", "training", "reading"]
 
 GAIN = 1.2  # what a coarser dtype has to gain over float32: a model is not products alone
-TRAINING_GAIN = (
-    2.0  # the block of ``gflops`` gained 1.4 where docs world's RM, optimiser and loss included, lost a fifth
-)
+TRAINING_GAIN = 2.0  # a block that gained 1.4 was, with optimiser and loss, docs world's RM that lost a fifth
 SMALL = (128, 256)  # tokens and width of the work on a CPU: a millisecond or two
 LARGE = (2048, 2048)  # on accelerators, where small work measures the call alone
 REPEATS = 5
@@ -99,7 +97,7 @@ def name_of(dtype: torch.dtype) -> str:
 
 @cache
 def gflops(device: str, dtype: torch.dtype, purpose: Purpose = "ranking") -> float:
-    """The rate of one small piece of work in this dtype, measured once per process; 0 where the device refuses it.
+    """GFLOP/s of one small piece of work in this dtype, measured once per process; 0 where the device refuses it.
 
     A product; for training a feed-forward block forward and backward, since casts and what lies between the products
     may cost more than the products save. On a CPU of one thread, in that thread's own time where it ticks finely (on
@@ -155,7 +153,7 @@ def _training_step(place: torch.device, dtype: torch.dtype, n_tokens: int, hidde
 
 
 def measured_gflops(device: torch.device) -> dict[str, float]:
-    """What ``auto`` went by, for summaries."""
+    """GFLOP/s of products by dtype: what ranking's ``auto`` went by."""
     return {name_of(dtype): round(gflops(str(device), dtype), 1) for dtype in (torch.float32, torch.bfloat16)}
 
 
