@@ -72,9 +72,10 @@ def unigram(specials: list[str]) -> Tokenizer:
         vocab_size=300, special_tokens=specials, unk_token="[UNK]", initial_alphabet=ALPHABET, show_progress=False
     )
     tokenizer.train_from_iterator(SENTENCES * 3, trainer)
-    # The trainer's order follows a hash that changes by process, and ids decide which random embedding a piece gets.
+    # The trainer's order and scores follow a hash that changes by process, and ids decide a piece's random embedding.
+    # Of pieces that all score alike the fewest are taken.
     pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
-    ordered = sorted(((piece, round(score, 2)) for piece, score in pieces if piece not in specials))
+    ordered = sorted((piece, -1.0) for piece, _ in pieces if piece not in specials)
     tokenizer.model = models.Unigram([*((mark, 0.0) for mark in specials), *ordered], specials.index("[UNK]"), False)
     return tokenizer
 
