@@ -109,16 +109,17 @@ def sync(path: Path) -> None:
             raise
 
 
-def retried(step: Callable[[], None]) -> None:
+def retried(step: Callable[[], object]) -> None:
     """Does ``step``, for a second and a half again where Windows refuses it since another process has the file open."""
     for pause_s in _PAUSES_S:
         try:
-            return step()
+            step()
+            return
         except PermissionError as error:
             if getattr(error, "winerror", None) not in _OPEN_ELSEWHERE:
                 raise
             time.sleep(pause_s)
-    return step()
+    step()
 
 
 def remove_stale_temporaries(folder: Path) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from corpus.durable import make_folder, sync, write_error
+from corpus.durable import make_folder, retried, sync, write_error
 from corpus.errors import DamagedSegmentError, SchemaVersionError
 from corpus.scan import stable_listing
 from corpus.schema import TABLES
@@ -79,7 +79,7 @@ def _move(path: Path, folder: Path) -> Path:
         while target.exists():
             number += 1
             target = folder / f"{path.name}.{number}"
-        path.rename(target)
+        retried(lambda: path.rename(target))
         sync(folder)
         sync(path.parent)
     except OSError as error:

@@ -187,3 +187,7 @@ def test_a_quiet_watcher_says_nothing(finding: Finding) -> None:
         watcher.note("a note")
         time.sleep(3 * EVERY_S)
     assert file.getvalue() == ""
+
+
+def test_the_longest_silence_is_below_the_fifteen_seconds_that_are_promised() -> None:
+    assert Watcher().every_s < 15

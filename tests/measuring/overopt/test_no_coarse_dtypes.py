@@ -73,8 +73,15 @@ def test_training_a_language_model_computes_in_no_coarse_dtype(machine: Callable
     recipe = LanguageModelRecipe(
         vocabulary=270, hidden=16, layers=1, heads=1, steps=2, batch_rows=2, row_tokens=8, max_length=16
     )
-    with refusing():
+
+    def train() -> None:
         train_language_model(["one two three four"] * 8, recipe, out=tmp_path, seed=0, progress=_quiet)
+
+    with refusing():
+        train()
+    machine(float32=200, bfloat16=500)
+    with pytest.raises(AssertionError, match="computes in"), RefusesCoarseDtypes():
+        train()
 
 
 def test_a_policy_is_optimised_in_no_coarse_dtype(machine: Callable[..., None], toy_run: Callable[..., Any]) -> None:
