@@ -198,7 +198,10 @@ class OveroptSection(Section):
 
 
 class PatchSection(Section):
-    """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs."""
+    """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs.
+
+    Parameters whose names begin as ``frozen`` says stay as they are.
+    """
 
     steps: int = Field(120, ge=1)
     batch_pairs: int = Field(16, ge=2)
@@ -207,8 +210,15 @@ class PatchSection(Section):
     anchor: float = Field(0.5, ge=0)
     centre: float = Field(0.01, ge=0)
     lora_rank: int = Field(0, ge=0)
+    frozen: tuple[str, ...] = ()
     held_out_families: tuple[str, ...] = ()
     held_out_forms: tuple[Form, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way_to_train_less(self) -> PatchSection:
+        if self.frozen and self.lora_rank:
+            raise ValueError("frozen and lora_rank exclude each other: LoRA leaves every weight of the model as it is")
+        return self
 
 
 class CampaignConfig(Section):

@@ -134,6 +134,7 @@ def _train(
         centre=section.centre,
         anchor=section.anchor,
         lora_rank=section.lora_rank,
+        frozen=section.frozen,
         dtype=dtype,
     )
     train_preferences(rm, copy.deepcopy(rm.model), pairs, recipe, out=out, seed=seed, progress=progress)

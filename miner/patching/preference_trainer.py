@@ -32,6 +32,7 @@ from corpus.records import digest
 from miner.checkpoints.loading import quiet_transformers
 from miner.checkpoints.precision import choose
 from miner.config.reward_model import TrainingDType
+from miner.errors import ConfigError
 from miner.rewards.adapters.transformer import TransformerRewardModel
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
@@ -156,6 +157,9 @@ def train_preferences(
 
     A training that was cut off goes on from its last checkpoint in ``out``/checkpoints-…; ``rm`` says how rows become
     rewards and is not changed unless ``model`` is its own.
+
+    Raises:
+        ConfigError: ``frozen`` names no parameter, or all; LoRA's package is not installed.
     """
     checkpoints = (
         out / f"checkpoints-{digest([[p.chosen[0], p.rejected[0]] for p in pairs])[:12]}"
@@ -179,8 +183,7 @@ def train_preferences(
         data_seed=seed,
         dataloader_pin_memory=False,
     )
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not name.startswith(recipe.frozen))
+    _freeze(model, recipe.frozen)
     trainee: Any = _with_lora(rm, model, recipe.lora_rank) if recipe.lora_rank else model
     trainer = PreferenceTrainer(
         rm=rm,
@@ -205,9 +208,19 @@ def train_preferences(
     return trained
 
 
-def _with_lora(rm: TransformerRewardModel, model: PreTrainedModel, rank: int) -> Any:
-    from miner.errors import ConfigError
+def _freeze(model: PreTrainedModel, prefixes: tuple[str, ...]) -> None:
+    parameters = dict(model.named_parameters())
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in parameters):
+            some = ", ".join(list(parameters)[:3])
+            raise ConfigError(f"patch.frozen: no parameter's name begins with {prefix!r}; the model has {some}, …")
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(not name.startswith(prefixes))
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise ConfigError(f"patch.frozen: {', '.join(prefixes)} leave nothing to train")
 
+
+def _with_lora(rm: TransformerRewardModel, model: PreTrainedModel, rank: int) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
