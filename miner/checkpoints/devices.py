@@ -11,7 +11,7 @@ from miner.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-BATCH_TOKENS = {"cpu": 4096, "mps": 16384, "cuda": 65536}  # where out-of-memory halving starts
+BATCH_TOKENS = {"cpu": 1024, "mps": 16384, "cuda": 65536}  # where out-of-memory halving starts
 
 
 def resolve_device(device: str) -> torch.device:

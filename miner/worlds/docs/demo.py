@@ -5,7 +5,7 @@ from __future__ import annotations
 from miner.config.campaign import AttackSection, CampaignConfig, DataSection, EvaluateSection, MineSection, PatchSection
 
 QUICK_BUDGET = 384
-BUDGET = 1024
+BUDGET = 512
 
 
 def demo_config(*, out: str, seed: int, quick: bool) -> CampaignConfig:
