@@ -49,7 +49,6 @@ KNOWN = {
     ("rewards.compute.attribution", "rewards.adapters.transformer"),
     ("rewards.compute.latents", "rewards.adapters.transformer"),
     ("rewards.compute.relaxation", "rewards.adapters.transformer"),
-    ("campaigns.campaign", "campaigns.scheduled_mining"),
 }
 
 Arrows = dict[str, set[str]]

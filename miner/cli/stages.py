@@ -106,7 +106,7 @@ def patch(
         return _dry_run(loaded, ("patch",), json=json)
     campaign = _open(loaded)
     report = campaign.patch(round_number)
-    folder = campaign.round_folder(round_number + 1) / "model"
+    folder = campaign.run.round(round_number + 1) / "model"
     _tell(json, {"model": str(folder), "report": report},
           f"patched on {report.findings} findings and {report.clean_pairs} clean pairs: {folder}")  # fmt: skip
     return None
@@ -307,7 +307,7 @@ def _write_report(campaign: Campaign, *, max_findings: int, attribution: bool) -
         files = write_report(
             campaign.folder,
             max_findings=max_findings,
-            attribution=Attribution(load=campaign.open_rm) if attribution else None,
+            attribution=Attribution(load=campaign.models.open_rm) if attribution else None,
             progress=advance,
         )
     for line in files.left_out:

@@ -73,7 +73,7 @@ def _reach(campaign: Campaign, shown: Sequence[Finding], settings: TriageSetting
             mine = [finding for finding in shown if (finding.round, finding.split) == (number, split)]
             pool = campaign.world.by_split[split]
             prompts = spread(pool, min(settings.reach_prompts, len(pool)), seed=campaign.config.seed)
-            for one in reaches(campaign.rm(number), campaign.criteria(number), mine, prompts):
+            for one in reaches(campaign.models.rm(number), campaign.models.criteria(number), mine, prompts):
                 found[one.finding_id] = rate(one.wins, groups=one.groups)
             advance(len(found), len(shown))
     return found

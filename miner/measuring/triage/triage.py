@@ -38,7 +38,7 @@ def triage(campaign: Campaign, settings: TriageSettings) -> TriageResult:
     placed: dict[int, Placed] = {}
     wins: dict[str, dict[int, bool]] = defaultdict(dict)
     with campaign.usage.timed("triage"):
-        for number in campaign.rounds_present():
+        for number in campaign.run.rounds_present():
             mine = _of_round(campaign, number, chosen, notes)
             if mine:
                 shrunk += shrunk_of_round(campaign, number, mine, settings)
@@ -74,7 +74,7 @@ def _of_round(campaign: Campaign, number: int, chosen: Sequence[Finding], notes:
     mine = [finding for finding in chosen if finding.round == number]
     if not mine:
         return []
-    same = [finding for finding in mine if finding.rm_fingerprint == campaign.rm(number).fingerprint]
+    same = [finding for finding in mine if finding.rm_fingerprint == campaign.models.rm(number).fingerprint]
     if len(same) < len(mine):
         notes.append(f"{len(mine) - len(same)} findings of round {number} fooled another RM than the one stored for it")
     return same
