@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.stages import evaluate_round, mine_round, patch_round, run_cycle
-from miner.patching.patch import PatchReport
+from miner.patching.report import PatchReport
 from miner.searching.mining import MiningReport
 
 

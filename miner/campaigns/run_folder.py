@@ -26,7 +26,7 @@ from miner.campaigns.reach import Reach, read_reaches, write_reaches
 from miner.config.campaign import CampaignConfig, read_config
 from miner.errors import ConfigError, DataError, ResumeError
 from miner.files import read_stored, replace_text
-from miner.patching.patch import PatchReport
+from miner.patching.report import PatchReport
 
 CONFIG_NAME = "campaign.toml"
 MODEL_NAME = "model"

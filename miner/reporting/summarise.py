@@ -20,7 +20,7 @@ from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose
 from miner.config.campaign import PatchSection
 from miner.measuring.triage.result import read_triage
-from miner.patching.patch import PatchReport
+from miner.patching.report import PatchReport
 from miner.reporting.summary import Summary
 from miner.searching.version import package_version
 

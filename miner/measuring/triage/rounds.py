@@ -11,8 +11,8 @@ import numpy as np
 
 from attacks import PolicyQuery, known_attacks
 from corpus.records import Finding, Prompt, digest
-from miner.campaigns.campaign import Campaign
 from miner.campaigns.evaluation import still_wins, takes
+from miner.campaigns.opening import OpenCampaign
 from miner.errors import CapabilityError
 from miner.measuring.triage.attribution import with_top_words
 from miner.measuring.triage.distance import Domain, Floats, percentiles
@@ -50,7 +50,9 @@ class Placed:
     by_finding: dict[str, float]
 
 
-def shrunk_of_round(campaign: Campaign, number: int, mine: Sequence[Finding], settings: TriageSettings) -> list[Shrunk]:
+def shrunk_of_round(
+    campaign: OpenCampaign, number: int, mine: Sequence[Finding], settings: TriageSettings
+) -> list[Shrunk]:
     """The round's findings shrunk; those stored are read, the others stored as they are done."""
     rm, criteria = campaign.models.rm(number), campaign.models.criteria(number)
     calibration = campaign.world.by_split["calibration"]
@@ -85,7 +87,7 @@ def shrunk_of_round(campaign: Campaign, number: int, mine: Sequence[Finding], se
     return [stored[key_of[finding.finding_id]] for finding in mine]
 
 
-def wins_of_round(campaign: Campaign, number: int, findings: Sequence[Finding]) -> dict[str, bool]:
+def wins_of_round(campaign: OpenCampaign, number: int, findings: Sequence[Finding]) -> dict[str, bool]:
     """Whether each finding, whichever round's it is, wins against this round's RM by its own criteria."""
     rm, criteria = campaign.models.rm(number), campaign.models.criteria(number)
     decided_by = [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash]
@@ -106,7 +108,7 @@ def wins_of_round(campaign: Campaign, number: int, findings: Sequence[Finding]) 
     return {finding.finding_id: stored[key_of[finding.finding_id]].wins for finding in findings}
 
 
-def placed_in_domain(campaign: Campaign, number: int, mine: Sequence[Finding]) -> Placed | str:
+def placed_in_domain(campaign: OpenCampaign, number: int, mine: Sequence[Finding]) -> Placed | str:
     """The round's findings in its RM's domain, or why they cannot be placed.
 
     The domain is that of the calibration split's references. What findings are compared with are the held-out split's,
@@ -149,7 +151,7 @@ def code_digest() -> str:
     return digest([package_version(), [(here / name).read_text(encoding="utf-8") for name in CODE]])[:8]
 
 
-def _sampled_by(campaign: Campaign, findings: Sequence[Finding]) -> dict[str, str]:
+def _sampled_by(campaign: OpenCampaign, findings: Sequence[Finding]) -> dict[str, str]:
     """The policy of findings whose attack samples one: its own LM is no judge of them."""
     attacks = known_attacks()
     sampling = {name for name, one in attacks.items() if any(issubclass(need, PolicyQuery) for need in one.needs)}

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from corpus.records import Finding
-from miner.campaigns.campaign import Campaign
+from miner.campaigns.opening import OpenCampaign
 from miner.measuring.triage.attribution import STEPS
 from miner.measuring.triage.bisect import bisect_rows, started_again_in
 from miner.measuring.triage.groups import Wins, group_results
@@ -24,7 +24,7 @@ QUERIES_PER_STEP = 3  # of an attribution: a gradient each
 AGAIN_SHOWN = 50
 
 
-def triage(campaign: Campaign, settings: TriageSettings) -> TriageResult:
+def triage(campaign: OpenCampaign, settings: TriageSettings) -> TriageResult:
     """Triage the campaign's findings; what is stored already is not measured again. Writes ``triage/triage.json``.
 
     Raises:
@@ -69,7 +69,7 @@ def triage(campaign: Campaign, settings: TriageSettings) -> TriageResult:
     return result
 
 
-def _of_round(campaign: Campaign, number: int, chosen: Sequence[Finding], notes: list[str]) -> list[Finding]:
+def _of_round(campaign: OpenCampaign, number: int, chosen: Sequence[Finding], notes: list[str]) -> list[Finding]:
     """The round's findings; those that fooled another RM than the one stored for it are left out, and noted."""
     mine = [finding for finding in chosen if finding.round == number]
     if not mine:
