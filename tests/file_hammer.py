@@ -101,7 +101,7 @@ def _open(config: Path, n: int) -> None:
         Campaign(CampaignConfig.model_validate({**raw, "mine": {"budget_queries": budget}})) for budget in (80, 90)
     ]
     for turn in range(n):
-        campaigns[turn % 2]._open()  # what opening writes, without loading the RM again
+        campaigns[turn % 2].claim_folder()  # what opening writes, without loading the RM again
 
 
 if __name__ == "__main__":

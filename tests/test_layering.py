@@ -37,7 +37,7 @@ campaigns
 campaigns.tuning measuring
 measuring.doctor measuring.overopt measuring.triage
 measuring.benchmark measuring.diversity
-measuring.gap
+measuring.gap measuring.measurement_inputs
 reporting serving
 cli
 __init__
@@ -49,7 +49,6 @@ KNOWN = {
     ("rewards.compute.attribution", "rewards.adapters.transformer"),
     ("rewards.compute.latents", "rewards.adapters.transformer"),
     ("rewards.compute.relaxation", "rewards.adapters.transformer"),
-    ("campaigns.campaign", "campaigns.scheduled_mining"),
 }
 
 Arrows = dict[str, set[str]]

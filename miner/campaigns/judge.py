@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus.records import conversation_id
 from miner.campaigns.results import CheckErrors
+from miner.campaigns.run_folder import RunFolder
 from miner.checkpoints.devices import first_device
 from miner.config.campaign import CampaignConfig
 from miner.errors import ConfigError, DataError
-from miner.judging.checks import CalibratedCheck, Judge, Materials, Subject, build_checks, calibrate, measure, plant
-from miner.judging.checks.calibration import DEFAULT_TARGET
+from miner.judging.checks import (
+    CalibratedCheck,
+    Check,
+    Judge,
+    Materials,
+    Subject,
+    build_checks,
+    calibrate,
+    measure,
+    plant,
+)
+from miner.judging.checks.calibration import DEFAULT_TARGET, identity_of
 from miner.judging.checks.verdict import DEFAULT_QUORUM
 from miner.progress import Advance
+from miner.searching.source import code_digest
 from miner.worlds.world import World
 
 if TYPE_CHECKING:
@@ -27,27 +40,73 @@ NO_REFERENCE_LM = (
 )
 
 
-def build_judge(config: CampaignConfig, world: World, *, progress: Advance) -> tuple[Judge, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckThreshold:
+    """What calibrating a check gave: see ``CalibratedCheck``."""
+
+    check: str
+    threshold: float
+    target: float | None
+    calibration_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """Those of a judge's checks, and why other checks have none."""
+
+    checks: tuple[CheckThreshold, ...]
+    left_out: tuple[str, ...]
+
+
+def build_judge(
+    config: CampaignConfig, world: World, *, progress: Advance, run: RunFolder | None = None
+) -> tuple[Judge, tuple[str, ...]]:
     """The judge that the config asks for, calibrated on the calibration split, and why which checks were left out.
+
+    With the folder of a run, thresholds are those that it keeps for these checks and this clean text.
 
     Raises:
         ConfigError: an unknown check, a named one that lacks its material or clean text, or too few for the quorum.
     """
-    clean = world.clean["calibration"]
+    clean, target = world.clean["calibration"], config.checks.false_alarm or DEFAULT_TARGET
     materials = Materials(clean_texts=tuple(subject.response for subject in clean), reference_lm=_reference_lm(world))
     checks = build_checks(materials, config.checks.names)
-    calibrated: list[CalibratedCheck] = []
+
+    def measured() -> Thresholds:
+        return _thresholds(checks, clean, target, may_leave_out=not config.checks.names, progress=progress)
+
+    identity = [[one.name, one.identity, code_digest(type(one).__module__)] for one in checks]
+    made_from = [identity, code_digest(calibrate.__module__), identity_of(clean), target, bool(config.checks.names)]
+    known = measured() if run is None else run.once("thresholds", made_from, Thresholds, measured)
+    check_of = {check.name: check for check in checks}
+    calibrated = tuple(
+        CalibratedCheck(
+            check=check_of[row.check], threshold=row.threshold, target=row.target, calibration_id=row.calibration_id
+        )
+        for row in known.checks
+    )
+    return Judge(checks=calibrated, quorum=config.checks.quorum or DEFAULT_QUORUM), known.left_out
+
+
+def _thresholds(
+    checks: Sequence[Check], clean: Sequence[Subject], target: float, *, may_leave_out: bool, progress: Advance
+) -> Thresholds:
+    rows: list[CheckThreshold] = []
     left_out: list[str] = []
     for done, check in enumerate(checks, start=1):
         try:
-            alone = calibrate((check,), clean, target=config.checks.false_alarm or DEFAULT_TARGET, quorum=1)
-            calibrated += alone.checks
+            (one,) = calibrate((check,), clean, target=target, quorum=1).checks
         except ConfigError as error:
-            if config.checks.names:
+            if not may_leave_out:
                 raise
             left_out.append(f"left out: {error}")
+        else:
+            row = CheckThreshold(
+                check=check.name, threshold=one.threshold, target=one.target, calibration_id=one.calibration_id
+            )
+            rows.append(row)
         progress(done, len(checks))
-    return Judge(checks=tuple(calibrated), quorum=config.checks.quorum or DEFAULT_QUORUM), tuple(left_out)
+    return Thresholds(checks=tuple(rows), left_out=tuple(left_out))
 
 
 def _plants(clean: Sequence[Subject]) -> dict[str, tuple[Subject, ...]]:

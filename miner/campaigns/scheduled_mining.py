@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from corpus import Follower
 from corpus.records import Attempt, Finding, Prompt, digest
+from miner.campaigns.attacking import criteria_hash, driver_of
 from miner.campaigns.evaluation import takes
+from miner.campaigns.opening import OpenCampaign
 from miner.config.campaign import ScheduleSection
 from miner.patching.patch import training_findings
 from miner.rewards.base import Pair
@@ -20,17 +21,14 @@ from miner.searching.mining import MiningReport, plan_of, run_plans
 from miner.searching.scheduling import Choice, Scheduler, difficulty_groups, require_schedulable
 from miner.searching.seeding import pool_of
 
-if TYPE_CHECKING:
-    from miner.campaigns.campaign import Campaign
-
 
 def mine_scheduled(
-    campaign: Campaign, section: ScheduleSection, prompts: Sequence[Prompt], round_number: int
+    campaign: OpenCampaign, section: ScheduleSection, prompts: Sequence[Prompt], round_number: int
 ) -> MiningReport:
     """Generation after generation until the queries are spent; starts come from complete generations."""
     sections = campaign.config.stage_attacks(campaign.config.mine)
     require_schedulable(sections, prompts)
-    driver = campaign.driver(round_number)
+    driver = driver_of(campaign, round_number)
     scheduler = Scheduler(
         section=section,
         attacks=sections,
@@ -44,7 +42,7 @@ def mine_scheduled(
     reports, stored = [], _Stored.of(campaign)
     while choices := scheduler.choose():
         driver.oracle.seeds = pool_of(training_findings([*older, *scheduler.found], campaign.config.patch))
-        criteria_hash = campaign.criteria_hash(driver)
+        identity = criteria_hash(driver, ascii_only=campaign.world.rm.ascii_only)
         by_name = {one.name: one for one in sections}
         plans = [
             plan_of(
@@ -56,7 +54,7 @@ def mine_scheduled(
                 rm=driver.oracle.rm,
                 campaign_id=campaign.campaign_id,
                 round_number=round_number,
-                criteria_hash=criteria_hash,
+                criteria_hash=identity,
             )
             for choice in choices
         ]
@@ -84,7 +82,7 @@ class _Stored:
     findings: dict[str, list[Finding]] = field(default_factory=dict)  # by attempt
 
     @classmethod
-    def of(cls, campaign: Campaign) -> _Stored:
+    def of(cls, campaign: OpenCampaign) -> _Stored:
         corpus = campaign.corpus
         stored = cls(campaign.campaign_id, corpus.follow(Attempt), corpus.follow(Finding))
         stored.catch_up()
@@ -101,8 +99,8 @@ class _Stored:
         return choice, self.attempts[plan.attempt_id], found
 
 
-def _reference_rewards(campaign: Campaign, round_number: int, prompts: Sequence[Prompt]) -> dict[str, float]:
-    rm = campaign.rm(round_number)
+def _reference_rewards(campaign: OpenCampaign, round_number: int, prompts: Sequence[Prompt]) -> dict[str, float]:
+    rm = campaign.models.rm(round_number)
     pairs = {p.prompt_id: Pair(p.conversation, p.reference) for p in prompts if p.reference is not None}
     short = {prompt_id: pair for prompt_id, pair in pairs.items() if takes(rm, [pair])}
     with campaign.observer.stage(f"round {round_number}: how hard each prompt is") as advance:

@@ -62,9 +62,9 @@ def bench(
     watcher = running()
     with watcher.stage("reading the findings to replay") if replay else nullcontext():
         found = _findings(replay or [])
-    shared = o.given_values(
-        stage="evaluate", data=data, reference_lm=reference_lm, seed=seed, device=device, dtype=dtype, settings=settings
-    )
+    shared = o.overrides_from_options(o.CampaignOptions(
+        data=data, reference_lm=reference_lm, seed=seed, device=device, dtype=dtype, settings=settings
+    ))  # fmt: skip
     world = parse_config({"out": folder, "rm": {"source": models[0]}}, _of_the_world(shared), where="command line")
     named = entrants(models, world.data, observer=watcher)
     if dry_run:

@@ -12,7 +12,7 @@ import typer
 from miner.cli import options as o
 from miner.cli.output import out, print_json
 from miner.cli.watcher import running
-from miner.cli.worlds import (
+from miner.measuring.measurement_inputs import (
     checkpoint_config,
     checkpoint_sources,
     docs_policy,
@@ -97,10 +97,9 @@ def diversity(
     no_rm = None if data in (None, "docs") else "none"  # a campaign needs one; here none takes part
     loaded = checkpoint_config(
         checkpoints,
-        o.given_values(
-            stage="mine", rm=no_rm, data=data, policy=start, reference_lm=reference_lm, seed=seed, device=device,
-            settings=settings,
-        ),
+        o.overrides_from_options(o.CampaignOptions(
+            rm=no_rm, data=data, policy=start, reference_lm=reference_lm, seed=seed, device=device, settings=settings,
+        )),
     )  # fmt: skip
     chosen = Settings(
         samples=samples,
@@ -119,7 +118,7 @@ def diversity(
         wanted = ["docs"]
     named = 0 if checkpoints is None else n_checkpoints(checkpoints)
     n_policies = len(wanted) + min(named, at_most or named)
-    asked = prompts_of(loaded, prompts) if n_policies else ()
+    asked = prompts_of(loaded, prompts, observer=watcher) if n_policies else ()
     if dry_run:
         return _dry_run(n_policies, asked, chosen, json=json)
     before = _policies(wanted, loaded, watcher)

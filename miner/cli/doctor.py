@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,6 @@ from miner.cli.output import out, plain, print_json
 from miner.cli.tables import doctor_table
 from miner.cli.watcher import running
 from miner.errors import CapabilityError
-
-if TYPE_CHECKING:
-    from corpus.records import Prompt
-    from miner.config.campaign import CampaignConfig
 
 RED = 1
 MAX_PROMPTS = 64
@@ -35,37 +31,22 @@ def doctor(
     from miner.config.campaign import parse_config
     from miner.config.reward_model import rm_table_of
     from miner.measuring.doctor import examine
+    from miner.measuring.doctor.prompts import prompts_to_examine
 
     watcher = running()
-    given = o.given_values(stage="mine", data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings)
-    loaded = parse_config({"out": "", "rm": rm_table_of(model)}, given, where=model)
+    asked = o.CampaignOptions(data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings)
+    loaded = parse_config({"out": "", "rm": rm_table_of(model)}, o.overrides_from_options(asked), where=model)
     if loaded.rm.kind == "remote":
         raise CapabilityError(
             f"{model} shows its scores alone, and the doctor examines weights and tokenizer. Run it where the RM is"
         )
     with watcher.stage("reading the prompts"):
-        chosen, texts = _prompts(loaded, prompts)
+        examined = prompts_to_examine(loaded, prompts)
     with watcher.stage(f"examining {Path(model).name}") as advance:
-        report = examine(loaded.rm, chosen, texts=texts, owned=data is not None, progress=advance)
+        report = examine(loaded.rm, examined.prompts, texts=examined.name, owned=data is not None, progress=advance)
     if json:
         print_json({**plain(report), "counts": report.counts})
     else:
         out().print(doctor_table(report))
     if report.is_red:
         raise typer.Exit(RED)
-
-
-def _prompts(config: CampaignConfig, n: int) -> tuple[tuple[Prompt, ...], str]:
-    """Prompts with references, spread over their groups, and a name for them."""
-    from miner.checkpoints.identity import cache_folder
-    from miner.worlds.docs.world import DocsWorld
-    from miner.worlds.opening import read_prompts
-    from miner.worlds.world import spread
-
-    if config.data.world == "docs":
-        pool, name = DocsWorld.load(cache_folder() / "docsworld").prompts("held_out"), "docstrings"
-    else:
-        pool, name = read_prompts(config), Path(str(config.data.source)).name
-    usable = [prompt for prompt in pool if prompt.reference]
-    chosen = spread(usable, min(n, len(usable)), seed=config.seed)
-    return chosen, f"{len(chosen)} prompts of {name}"

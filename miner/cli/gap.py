@@ -12,10 +12,9 @@ import typer
 from miner.cli import options as o
 from miner.cli.output import out, print_json
 from miner.cli.watcher import running
-from miner.cli.worlds import (
+from miner.measuring.measurement_inputs import (
     checkpoint_config,
     checkpoint_sources,
-    docs_pairs,
     docs_policy,
     docs_rm,
     gold_of,
@@ -85,16 +84,16 @@ def gap(
     from miner.reporting.gap_figures import FIGURES
 
     watcher = running()
-    given = o.given_values(
-        stage="mine", rm=rm, data=data, policy=policy, reference_lm=reference_lm, seed=seed, device=device, dtype=dtype,
+    given = o.overrides_from_options(o.CampaignOptions(
+        rm=rm, data=data, policy=policy, reference_lm=reference_lm, seed=seed, device=device, dtype=dtype,
         settings=settings,
-    )  # fmt: skip
+    ))  # fmt: skip
     loaded = checkpoint_config(checkpoints, given)
     if checkpoints is not None and not prompts:
         raise ConfigError("checkpoints are compared on prompts; got --prompts 0. Give 5 or more, or no --checkpoints")
     tokens = tokens_of(checkpoints, max_new_tokens)
     plan = SamplePlan(n=samples, max_new_tokens=tokens, temperature=temperature, seed=loaded.seed)
-    asked = prompts_of(loaded, prompts) if prompts else ()
+    asked = prompts_of(loaded, prompts, observer=watcher) if prompts else ()
     stated = read_facts(facts) if facts else None
     if dry_run:
         named = 1 if checkpoints is None else n_checkpoints(checkpoints, policy)
@@ -114,7 +113,7 @@ def gap(
         plan=plan,
         gold=gold_of(gold_rm, asked, loaded, watcher),
         facts=stated or _own_facts(loaded, watcher),
-        calibration=prompts_of(loaded, None, "calibration"),
+        calibration=prompts_of(loaded, None, "calibration", observer=watcher),
         quantile=loaded.criteria.quantile,
         folder=Path(folder),
         device=loaded.rm.device,
@@ -189,6 +188,8 @@ def _own_facts(config: CampaignConfig, watcher: Observer) -> Facts:
     if config.data.world != "docs":
         return Facts(facts=(), abstained={})
     with watcher.stage("proving facts"):
+        from miner.worlds.opening import docs_pairs
+
         return docs_facts(docs_pairs("held_out", "calibration"), seed=config.seed)
 
 

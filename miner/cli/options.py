@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 ConfigFile = Annotated[
     Path | None, typer.Argument(help="Campaign file (TOML). Left out: --rm and --data say it all.", show_default=False)
 ]
-Out = Annotated[str | None, typer.Option(help="Folder of the run; the same folder again resumes.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="Seed of every random choice.", show_default=False)]
 Rm = Annotated[str | None, typer.Option(help="Reward model: folder, hub id, or http(s) address.", show_default=False)]
 Data = Annotated[str | None, typer.Option(help="Preference data, or 'docs'.", show_default=False)]
@@ -52,69 +51,88 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, wit
 Round = Annotated[int, typer.Option("--round", help="Which RM: 0 is the one given, n the one after n patches.")]
 
 
-def load_config(path: Path | None, given: Mapping[str, Any]) -> CampaignConfig:
-    """The campaign file with what was ``given`` on top (see ``given_values``); the file may be left out.
+Rounds = Annotated[int | None, typer.Option(help="How many patches.", show_default=False)]
+Out = Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)]
 
-    Raises:
-        ConfigError: see ``miner.config.campaign.read_config``.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignOptions:
+    """What the command line says of a campaign; what is None it does not mention.
+
+    A verb takes those fields that ``Only`` names as options of its own.
     """
-    from miner.config.campaign import parse_config, read_config
 
-    if path is not None:
-        return read_config(path, given)
-    return parse_config({"out": "runs/campaign"}, given, where="command line")
+    config: ConfigFile = None
+    out: Out = None
+    rm: Rm = None
+    data: Data = None
+    policy: Policy = None
+    reference_lm: ReferenceLm = None
+    attacks: Attacks = None
+    budget: Budget = None
+    prompts: Prompts = None
+    rounds: Rounds = None
+    seed: Seed = None
+    device: Device = None
+    dtype: DType = None
+    ascii_only: Ascii = False
+    settings: Settings = None
+
+    def with_settings(self, *settings: str) -> CampaignOptions:
+        """With these settings behind those given, as ``--set`` spells them: the last one counts."""
+        return replace(self, settings=[*(self.settings or []), *settings])
 
 
-def given_values(
-    *,
-    stage: str,
-    out: str | None = None,
-    seed: int | None = None,
-    rm: str | None = None,
-    data: str | None = None,
-    policy: str | None = None,
-    reference_lm: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    attacks: list[str] | None = None,
-    budget: int | None = None,
-    prompts: int | None = None,
-    ascii_only: bool = False,
-    settings: list[str] | None = None,
-    rounds: int | None = None,
-) -> dict[str, Any]:
-    """What the command line says, by dotted key of the campaign file.
+class Only:
+    """Which fields of the dataclass that a verb takes are options of that verb, in this order."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+
+def overrides_from_options(options: CampaignOptions, *stages: str) -> dict[str, Any]:
+    """By dotted key of the campaign file; budget and prompts are those of the ``stages`` named.
 
     Raises:
         ConfigError: a setting that is none.
     """
+    data, attacks = options.data, options.attacks
     overrides: dict[str, Any] = {
-        "out": out,
-        "seed": seed,
-        "rm.source": rm,
-        "rm.device": device,
-        "rm.dtype": dtype,
-        "rm.ascii_only": True if ascii_only else None,
+        "out": options.out,
+        "seed": options.seed,
+        "rm.source": options.rm,
+        "rm.device": options.device,
+        "rm.dtype": options.dtype,
+        "rm.ascii_only": True if options.ascii_only else None,
         "data.world" if data == "docs" else "data.source": data,
-        "policy.source": policy,
-        "reference_lm.source": reference_lm,
+        "policy.source": options.policy,
+        "reference_lm.source": options.reference_lm,
         "attacks": [{"name": name} for name in attacks] if attacks else None,
-        f"{stage}.budget_queries": budget,
-        f"{stage}.prompts": prompts,
-        "rounds": rounds,
+        "rounds": options.rounds,
     }
-    if stage == "both":
-        for name in ("budget_queries", "prompts"):
-            value = overrides.pop(f"both.{name}")
-            overrides |= {f"mine.{name}": value, f"evaluate.{name}": value}
+    for stage in stages:
+        overrides |= {f"{stage}.budget_queries": options.budget, f"{stage}.prompts": options.prompts}
     given = {key: value for key, value in overrides.items() if value is not None}
-    return given | _parsed_settings(settings or [])
+    return given | _parsed_settings(options.settings or [])
 
 
-def existing_or(path: Path | None, given: Mapping[str, Any]) -> CampaignConfig:
-    """The campaign file given; without one, the config stored in the run's folder, where there is one."""
-    stored = Path(str(given.get("out", ""))) / "campaign.toml"
-    return load_config(stored if path is None and "out" in given and stored.exists() else path, given)
+def config_from_options(options: CampaignOptions, *stages: str) -> CampaignConfig:
+    """The campaign file named, where one is, with what else the command line says on top.
+
+    Raises:
+        ConfigError: see ``miner.config.campaign.read_config``.
+    """
+    from miner.config.campaign import load_config
+
+    return load_config(options.config, overrides_from_options(options, *stages))
+
+
+def resume_or_load_config(options: CampaignOptions, *stages: str) -> CampaignConfig:
+    """As ``config_from_options``; without a campaign file the one stored in the run's folder, where there is one."""
+    stored = Path(options.out or "") / "campaign.toml"
+    if options.config is None and options.out is not None and stored.exists():
+        options = replace(options, config=stored)
+    return config_from_options(options, *stages)
 
 
 def _parsed_settings(settings: list[str]) -> dict[str, Any]:

@@ -108,10 +108,9 @@ def overopt(
     asked = [f"overopt.{key}={_toml(value)}" for key, value in given.items() if value is not None]
     if kl:
         asked.append(f"overopt.kl={list(kl)}")
-    loaded = o.existing_or(
-        config,
-        o.given_values(
-            stage="mine",
+    loaded = o.resume_or_load_config(
+        o.CampaignOptions(
+            config=config,
             out=out_folder,
             rm=rm,
             data=data,

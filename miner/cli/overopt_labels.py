@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from miner.cli.options import load_config
 from miner.cli.output import out, print_json
 from miner.cli.overopt_tables import say_study
 from miner.cli.watcher import running
@@ -74,6 +73,7 @@ class Labelling:
 
 def _study_folder(config: Path | None, out_folder: str | None, round_number: int) -> Path:
     """Of the stored runs: in the folder named, or the campaign file's."""
+    from miner.config.campaign import load_config
     from miner.measuring.overopt.log import study_name
 
     if config is None and out_folder is None:

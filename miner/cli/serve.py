@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from miner.cli import options as o
 from miner.cli.output import err, print_json
 from miner.cli.watcher import running
-
-if TYPE_CHECKING:
-    from corpus.records import Conversation
-    from miner.config.campaign import CampaignConfig
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -47,6 +43,7 @@ def serve(
     from miner.rewards.remote.http import key_from
     from miner.serving import RewardServer
     from miner.serving import serve as serve_until_signalled
+    from miner.worlds.opening import read_references
 
     key = key_from(key_env, named_by="--key-env")
     if host not in LOOPBACK and key is None:
@@ -54,11 +51,11 @@ def serve(
             f"{host} can be reached from other machines: give a key that clients must send, --key-env NAME "
             "(and put TLS before it: keys and texts travel in the clear)"
         )
-    given = o.given_values(stage="mine", data=data or "docs", device=device, dtype=dtype, settings=settings)
-    loaded = parse_config({"out": "", "rm": rm_table_of(model)}, given, where=model)
+    asked = o.CampaignOptions(data=data or "docs", device=device, dtype=dtype, settings=settings)
+    loaded = parse_config({"out": "", "rm": rm_table_of(model)}, o.overrides_from_options(asked), where=model)
     watcher = running()
     with watcher.stage("loading the reward model, hashing its weights"):
-        rm = open_reward_model(loaded.rm, {} if data is None else _references(loaded))
+        rm = open_reward_model(loaded.rm, {} if data is None else read_references(loaded))
     server = RewardServer(rm=rm, host=host, port=port, key=key, max_request_mb=max_request_mb)
 
     def ready() -> None:
@@ -70,9 +67,3 @@ def serve(
             err().print(f"mine it: rmminer mine --rm {server.url} --data FILE --attack random", markup=False)
 
     serve_until_signalled(server, ready)
-
-
-def _references(config: CampaignConfig) -> dict[Conversation, str]:
-    from miner.worlds.opening import read_prompts
-
-    return {prompt.conversation: prompt.reference for prompt in read_prompts(config) if prompt.reference is not None}

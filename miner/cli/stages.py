@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,21 @@ from miner.cli.tables import dry_run_table, summary_table, tuning_table
 from miner.cli.watcher import running
 
 if TYPE_CHECKING:
-    from miner.campaigns.campaign import Campaign
+    from miner.campaigns.opening import OpenCampaign
     from miner.config.campaign import CampaignConfig
+    from miner.reporting.summary import Summary
+
+SEARCHING = (
+    "config", "out", "rm", "data", "policy", "reference_lm", "attacks", "budget", "prompts", "seed", "device", "dtype",
+    "ascii_only", "settings",
+)  # fmt: skip
+SearchOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING)]
+CycleOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING, "rounds")]
+PatchOptions = Annotated[o.CampaignOptions, o.Only("config", "out", "rm", "data", "seed", "device", "settings")]
+TuneOptions = Annotated[
+    o.CampaignOptions,
+    o.Only("config", "out", "rm", "data", "reference_lm", "budget", "prompts", "seed", "device", "dtype", "settings"),
+]
 
 
 def demo(
@@ -34,214 +47,76 @@ def demo(
     from miner.worlds.docs.demo import demo_config
 
     out_folder = run or ("runs/demo-quick" if quick else "runs/demo")
-    _cycle_and_report(demo_config(out=out_folder, seed=seed, quick=quick), json=json, dry_run=dry_run)
+    _cycle(demo_config(out=out_folder, seed=seed, quick=quick), json=json, dry_run=dry_run)
 
 
-def mine(
-    config: o.ConfigFile = None,
-    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
-    rm: o.Rm = None,
-    data: o.Data = None,
-    policy: o.Policy = None,
-    reference_lm: o.ReferenceLm = None,
-    attack: o.Attacks = None,
-    budget: o.Budget = None,
-    prompts: o.Prompts = None,
-    round_number: o.Round = 0,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    dtype: o.DType = None,
-    ascii_only: o.Ascii = False,
-    settings: o.Settings = None,
-    json: o.Json = False,
-    dry_run: o.DryRun = False,
-) -> None:
+def mine(options: SearchOptions, round_number: o.Round = 0, json: o.Json = False, dry_run: o.DryRun = False) -> None:
     """Attack prompts of the train split; store what is confirmed and certified."""
-    loaded = o.load_config(
-        config,
-        o.given_values(
-            stage="mine",
-            out=out_folder,
-            rm=rm,
-            data=data,
-            policy=policy,
-            reference_lm=reference_lm,
-            attacks=attack,
-            budget=budget,
-            prompts=prompts,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-            ascii_only=ascii_only,
-            settings=settings,
-        ),
-    )
+    config = o.config_from_options(options, "mine")
     if dry_run:
-        return _dry_run(loaded, ("mine",), json=json)
-    campaign = _open(loaded)
-    report = campaign.mine(round_number)
-    _tell(json, report, f"{report.found} findings in {report.made} attempts ({report.skipped} were stored before, "
-                        f"{report.errors} ended in an error). Corpus: {campaign.corpus.path}")  # fmt: skip
-    return None
+        return _print_estimate(config, ("mine",), json=json)
+    from miner.campaigns.stages import mine_round
+
+    campaign = _open(config)
+    report = mine_round(campaign, round_number)
+    line = (
+        f"{report.found} findings in {report.made} attempts ({report.skipped} were stored before, "
+        f"{report.errors} ended in an error). Corpus: {campaign.corpus.path}"
+    )
+    return _print_result(report, line, json=json)
 
 
-def patch(
-    config: o.ConfigFile = None,
-    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
-    rm: o.Rm = None,
-    data: o.Data = None,
-    round_number: o.Round = 0,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    settings: o.Settings = None,
-    json: o.Json = False,
-    dry_run: o.DryRun = False,
-) -> None:
+def patch(options: PatchOptions, round_number: o.Round = 0, json: o.Json = False, dry_run: o.DryRun = False) -> None:
     """Retrain the RM on the mined findings of the train split; writes rounds/<n+1>/model."""
-    loaded = o.existing_or(
-        config,
-        o.given_values(stage="mine", out=out_folder, rm=rm, data=data, seed=seed, device=device, settings=settings),
-    )
+    config = o.resume_or_load_config(options)
     if dry_run:
-        return _dry_run(loaded, ("patch",), json=json)
-    campaign = _open(loaded)
-    report = campaign.patch(round_number)
-    folder = campaign.round_folder(round_number + 1) / "model"
-    _tell(json, {"model": str(folder), "report": report},
-          f"patched on {report.findings} findings and {report.clean_pairs} clean pairs: {folder}")  # fmt: skip
-    return None
+        return _print_estimate(config, ("patch",), json=json)
+    from miner.campaigns.stages import patch_round
+
+    campaign = _open(config)
+    report = patch_round(campaign, round_number)
+    model = campaign.run.model(round_number + 1)
+    line = f"patched on {report.findings} findings and {report.clean_pairs} clean pairs: {model}"
+    return _print_result({"model": str(model), "report": report}, line, json=json)
 
 
 def evaluate(
-    config: o.ConfigFile = None,
-    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
-    rm: o.Rm = None,
-    data: o.Data = None,
-    policy: o.Policy = None,
-    reference_lm: o.ReferenceLm = None,
-    attack: o.Attacks = None,
-    budget: o.Budget = None,
-    prompts: o.Prompts = None,
-    round_number: o.Round = 0,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    dtype: o.DType = None,
-    ascii_only: o.Ascii = False,
-    settings: o.Settings = None,
-    json: o.Json = False,
-    dry_run: o.DryRun = False,
+    options: SearchOptions, round_number: o.Round = 0, json: o.Json = False, dry_run: o.DryRun = False
 ) -> None:
     """Attack held-out prompts with every attack and the control, and take the clean accuracy."""
-    loaded = o.existing_or(
-        config,
-        o.given_values(
-            out=out_folder,
-            stage="evaluate",
-            rm=rm,
-            data=data,
-            policy=policy,
-            reference_lm=reference_lm,
-            attacks=attack,
-            budget=budget,
-            prompts=prompts,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-            ascii_only=ascii_only,
-            settings=settings,
-        ),
-    )
+    config = o.resume_or_load_config(options, "evaluate")
     if dry_run:
-        return _dry_run(loaded, ("evaluate",), json=json)
-    campaign = _open(loaded)
-    campaign.evaluate(round_number)
-    return _summarise(campaign, json=json)
+        return _print_estimate(config, ("evaluate",), json=json)
+    from miner.campaigns.stages import evaluate_round
+    from miner.reporting.campaign_report import write_summary
+
+    campaign = _open(config)
+    evaluate_round(campaign, round_number)
+    return _print_summary(write_summary(campaign, command=_command()), json=json)
 
 
-def cycle(
-    config: o.ConfigFile = None,
-    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
-    rm: o.Rm = None,
-    data: o.Data = None,
-    policy: o.Policy = None,
-    reference_lm: o.ReferenceLm = None,
-    attack: o.Attacks = None,
-    budget: o.Budget = None,
-    prompts: o.Prompts = None,
-    rounds: Annotated[int | None, typer.Option(help="How many patches.", show_default=False)] = None,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    dtype: o.DType = None,
-    ascii_only: o.Ascii = False,
-    settings: o.Settings = None,
-    json: o.Json = False,
-    dry_run: o.DryRun = False,
-) -> None:
+def cycle(options: CycleOptions, json: o.Json = False, dry_run: o.DryRun = False) -> None:
     """Rounds of mine, patch and evaluate, then the report."""
-    loaded = o.load_config(
-        config,
-        o.given_values(
-            stage="both",
-            out=out_folder,
-            rm=rm,
-            data=data,
-            policy=policy,
-            reference_lm=reference_lm,
-            attacks=attack,
-            budget=budget,
-            prompts=prompts,
-            rounds=rounds,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-            ascii_only=ascii_only,
-            settings=settings,
-        ),
-    )
-    _cycle_and_report(loaded, json=json, dry_run=dry_run)
+    _cycle(o.config_from_options(options, "mine", "evaluate"), json=json, dry_run=dry_run)
 
 
 def tune(
-    config: o.ConfigFile = None,
-    out_folder: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
-    rm: o.Rm = None,
-    data: o.Data = None,
-    reference_lm: o.ReferenceLm = None,
+    options: TuneOptions,
     attack: Annotated[str, typer.Option(help="The attack to tune.")] = "gcg",
     trials: Annotated[
         int | None, typer.Option(help="Settings to try, the default among them.", show_default=False)
     ] = None,
-    budget: o.Budget = None,
-    prompts: o.Prompts = None,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    dtype: o.DType = None,
-    settings: o.Settings = None,
     json: o.Json = False,
     dry_run: o.DryRun = False,
 ) -> None:
     """Find an attack's best hyper-parameters for an RM (Optuna); writes tuned.toml, a campaign file with them."""
-    loaded = o.existing_or(
-        config,
-        o.given_values(
-            out=out_folder,
-            stage="tune",
-            rm=rm,
-            data=data,
-            reference_lm=reference_lm,
-            budget=budget,
-            prompts=prompts,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-            settings=[*(settings or []), *([f"tune.trials={trials}"] if trials is not None else [])],
-        ),
-    )
+    asked = [] if trials is None else [f"tune.trials={trials}"]
+    config = o.resume_or_load_config(options.with_settings(*asked), "tune")
     if dry_run:
-        return _dry_run(loaded, ("tune",), json=json)
-    campaign = _open(loaded)
+        return _print_estimate(config, ("tune",), json=json)
     from miner.campaigns.tuning import tune as tune_attack
 
+    campaign = _open(config)
     found = tune_attack(campaign, attack)
     if json:
         print_json(found)
@@ -264,68 +139,51 @@ def report(
 
         stored = read_run(run)
         shown = len(choose(stored.findings, max_findings))
-        return _tell(json, {"rounds": len(stored.rounds), "findings": len(stored.findings), "shown": shown},
-                     f"{run / 'report.html'}: {len(stored.rounds)} rounds, {shown} of {len(stored.findings)} findings"
-                     )  # fmt: skip
-    campaign = _open(stored_config(run))
-    files = _write_report(campaign, max_findings=max_findings, attribution=attribution)
-    return _tell(json, files, f"report: {files.html}")
+        counts = {"rounds": len(stored.rounds), "findings": len(stored.findings), "shown": shown}
+        line = f"{run / 'report.html'}: {len(stored.rounds)} rounds, {shown} of {len(stored.findings)} findings"
+        return _print_result(counts, line, json=json)
+    from miner.campaigns.run_folder import RunFolder
+    from miner.reporting.campaign_report import report_campaign
+
+    campaign = _open(RunFolder(run).read_config())
+    files = report_campaign(campaign, max_findings=max_findings, attribution=attribution)
+    return _print_result(files, f"report: {files.html}", json=json)
 
 
-def _cycle_and_report(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:
+def _cycle(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:
     if dry_run:
-        return _dry_run(config, ("evaluate", *("mine", "patch", "evaluate") * config.rounds), json=json)
+        return _print_estimate(config, ("evaluate", *("mine", "patch", "evaluate") * config.rounds), json=json)
+    from miner.campaigns.stages import run_cycle
+    from miner.reporting.campaign_report import report_campaign, write_summary
+
     campaign = _open(config)
-    campaign.cycle()
-    return _summarise(campaign, json=json, report=True)
+    run_cycle(campaign)
+    summary = write_summary(campaign, command=_command())
+    files = report_campaign(campaign)
+    _print_summary(summary, json=json)
+    if not json:
+        out().print(f"report: {files.html}", markup=False)
+    return None
 
 
-def _open(config: CampaignConfig) -> Campaign:
-    from miner.campaigns.campaign import Campaign
+def _open(config: CampaignConfig) -> OpenCampaign:
+    from miner.campaigns.opening import OpenCampaign
 
-    return Campaign(config, running())
+    return OpenCampaign(config, running())
 
 
-def _summarise(campaign: Campaign, *, json: bool, report: bool = False) -> None:
-    from miner.reporting.summarise import summarise
+def _command() -> str:
+    return shlex.join(["rmminer", *sys.argv[1:]])
 
-    summary = summarise(campaign, command=shlex.join(["rmminer", *sys.argv[1:]]))
-    summary.write(campaign.folder)
-    files = _write_report(campaign, max_findings=200, attribution=True) if report else None
+
+def _print_summary(summary: Summary, *, json: bool) -> None:
     if json:
         print_json(summary)
-        return
-    out().print(summary_table(summary))
-    if files is not None:
-        out().print(f"report: {files.html}", markup=False)
+    else:
+        out().print(summary_table(summary))
 
 
-def _write_report(campaign: Campaign, *, max_findings: int, attribution: bool) -> Any:
-    from miner.reporting import Attribution, write_report
-
-    with campaign.observer.stage("writing the report") as advance:
-        files = write_report(
-            campaign.folder,
-            max_findings=max_findings,
-            attribution=Attribution(load=campaign.open_rm) if attribution else None,
-            progress=advance,
-        )
-    for line in files.left_out:
-        campaign.observer.note(line)
-    return files
-
-
-def stored_config(run: Path) -> CampaignConfig:
-    from miner.config.campaign import read_config
-    from miner.errors import ConfigError
-
-    path = run / "campaign.toml"
-    if not path.exists():
-        raise ConfigError(f"{run} is not a run's folder: it has no campaign.toml. Make one: rmminer cycle --out {run}")
-    return read_config(path, {"out": str(run)})
-
-
-def _dry_run(config: CampaignConfig, stages: tuple[str, ...], *, json: bool) -> None:
+def _print_estimate(config: CampaignConfig, stages: tuple[str, ...], *, json: bool) -> None:
     from miner.campaigns.estimate import estimate
 
     with running().stage("timing the reward model"):
@@ -336,7 +194,7 @@ def _dry_run(config: CampaignConfig, stages: tuple[str, ...], *, json: bool) -> 
         out().print(dry_run_table(found))
 
 
-def _tell(json: bool, value: object, line: str) -> None:
+def _print_result(value: object, line: str, *, json: bool) -> None:
     if json:
         print_json(value)
     else:

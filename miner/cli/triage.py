@@ -15,12 +15,11 @@ from corpus.records import Split
 from miner import safe_text
 from miner.cli import options as o
 from miner.cli.output import clipped, out, print_json
-from miner.cli.stages import stored_config
 from miner.cli.tables import percent
 from miner.cli.watcher import running
 
 if TYPE_CHECKING:
-    from corpus.records import Finding
+    from miner.measuring.triage.forecast import Forecast
     from miner.measuring.triage.result import Auroc, GroupResult, TriageResult
 
 SHOWN_GROUPS = 30
@@ -45,8 +44,10 @@ def triage(
     dry_run: o.DryRun = False,
 ) -> None:
     """Shrink findings to what still wins and is still certified, group them by cause, say which a patch fixed."""
-    from miner.campaigns.campaign import Campaign
+    from miner.campaigns.opening import OpenCampaign
+    from miner.campaigns.run_folder import RunFolder
     from miner.errors import ConfigError
+    from miner.measuring.triage.forecast import forecast
     from miner.measuring.triage.settings import TriageSettings
     from miner.measuring.triage.triage import triage as triage_run
 
@@ -62,19 +63,17 @@ def triage(
         attribution=attribution,
         distance=distance,
     )
-    config = stored_config(run)
-    findings = settings.choose(_stored_findings(run))
-    n_rounds = 1 + sum(1 for _ in run.glob("rounds/*/patch.json"))
-    most = settings.most_queries(findings, n_rounds)
+    folder = RunFolder(run)
+    config, expected = folder.read_config(), forecast(folder, settings)
     if dry_run:
         if json:
-            print_json({"findings": len(findings), "queries_at_most": most})
+            print_json(expected)
         else:
-            out().print(_forecast(len(findings), most), markup=False)
+            out().print(_line(expected), markup=False)
         return
     watcher = running()
-    watcher.note(_forecast(len(findings), most))
-    result = triage_run(Campaign(config, watcher), settings)
+    watcher.note(_line(expected))
+    result = triage_run(OpenCampaign(config, watcher), settings)
     if json:
         print_json(result)
     else:
@@ -82,16 +81,13 @@ def triage(
         out().print(f"all of it: {run / 'triage' / 'triage.json'}; in the report: rmminer report {run}", markup=False)
 
 
-def _stored_findings(run: Path) -> list[Finding]:
-    """The findings in a run's folder, before any model is loaded."""
-    from corpus import Corpus
-
-    return Corpus(run / "corpus").findings()
-
-
-def _forecast(n: int, most: dict[str, int]) -> str:
-    spent = ", ".join(f"{name} {queries:,}" for name, queries in most.items() if queries)
-    return f"{n:,} findings, {sum(most.values()):,} queries at most ({spent}); what is stored is not measured again"
+def _line(expected: Forecast) -> str:
+    at_most = expected.queries_at_most
+    spent = ", ".join(f"{name} {queries:,}" for name, queries in at_most.items() if queries)
+    return (
+        f"{expected.findings:,} findings, {sum(at_most.values()):,} queries at most ({spent}); "
+        "what is stored is not measured again"
+    )
 
 
 def triage_table(result: TriageResult) -> Group:

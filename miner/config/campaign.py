@@ -300,6 +300,13 @@ def parse_config(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
         raise ConfigError(f"{where}: {_explain(error)}") from error
 
 
+def load_config(path: Path | None, overrides: Mapping[str, Any]) -> CampaignConfig:
+    """The campaign file with ``overrides`` on top; without one they say it all. Errors as ``read_config``."""
+    if path is not None:
+        return read_config(path, overrides)
+    return parse_config({"out": "runs/campaign"}, overrides, where="command line")
+
+
 def _explain(error: ValidationError) -> str:
     """The first problem, on one line."""
     problem = error.errors()[0]

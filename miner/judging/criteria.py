@@ -61,7 +61,7 @@ def clean_criteria(
     Raises:
         ConfigError: too few references, or an RM that gives them all the same reward, or many none.
     """
-    pairs = [pair for pair in rm.clean_pairs(prompts) if rm.can_truncate or rm.takes(pair)]
+    pairs = bar_setting_pairs(rm, prompts)
     if len(pairs) < MIN_CLEAN:
         raise ConfigError(
             f"{len(pairs)} clean references are too few for a {quantile:g} quantile; "
@@ -85,8 +85,18 @@ def clean_criteria(
         clean_std=std,
         n=len(exact),
         ranking_tolerance=float(np.abs(exact - ranked).max()),
-        data_hash=digest([[conversation_id(pair.prompt), pair.response] for pair in pairs]),
+        data_hash=data_hash_of(pairs),
     )
+
+
+def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
+    """The clean answers to ``prompts`` that set the bar of ``rm``: those that it takes."""
+    return [pair for pair in rm.clean_pairs(prompts) if rm.can_truncate or rm.takes(pair)]
+
+
+def data_hash_of(pairs: Sequence[Pair]) -> str:
+    """Identity of the texts that set a bar."""
+    return digest([[conversation_id(pair.prompt), pair.response] for pair in pairs])
 
 
 def standing(rm: Scorer, prompts: Sequence[Prompt], quantile: float) -> Criteria:

@@ -7,41 +7,24 @@ scores are anchored to what they were, and the steps are few and small.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from corpus.records import Finding, Form, Prompt
+from corpus.records import Finding, Prompt
 from miner.config.campaign import PatchSection
 from miner.config.reward_model import TrainingDType
 from miner.errors import CapabilityError, ConfigError
 from miner.patching.pairs import clean_pairs, finding_pairs
 from miner.patching.preference_trainer import Progress, Recipe, TrainingPair, train_preferences
+from miner.patching.report import PatchReport
 
 if TYPE_CHECKING:
     from miner.rewards.adapters.transformer import TransformerRewardModel
     from miner.rewards.base import RewardModel
 
 EXPORT = "Its findings as training pairs: rmminer corpus export RUN FOLDER"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchReport:
-    """What went into a patch. ``families`` and ``forms`` are those of its findings: what it has *seen*."""
-
-    clean_pairs: int
-    findings: int
-    without_reference: int
-    families: tuple[str, ...]
-    forms: tuple[Form, ...]
-    steps: int
-
-    @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> PatchReport:
-        """The report that ``patch.json`` holds."""
-        return cls(**{**stored, "families": tuple(stored["families"]), "forms": tuple(stored["forms"])})
 
 
 def training_findings(findings: Sequence[Finding], section: PatchSection) -> list[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus.records import Prompt, Split, digest
+from corpus.records import Conversation, Prompt, Split, digest
 from miner.config.campaign import CampaignConfig, LanguageModelSection
 from miner.judging.checks import Subject
 from miner.progress import Observer
@@ -14,6 +14,7 @@ from miner.worlds.world import CHECKED_SPLITS, World
 
 if TYPE_CHECKING:
     from miner.data import PreferenceData
+    from miner.worlds.docs.harvest import DocEntry
 
 
 def open_world(config: CampaignConfig, observer: Observer) -> World:
@@ -32,6 +33,20 @@ def open_world(config: CampaignConfig, observer: Observer) -> World:
 def read_prompts(config: CampaignConfig) -> tuple[Prompt, ...]:
     """The prompts of ``data.source`` alone, no model loaded or trained. Errors as ``open_world``."""
     return _read(config, str(config.data.source)).prompts
+
+
+def read_references(config: CampaignConfig) -> dict[Conversation, str]:
+    """The good answer to each prompt of ``data.source`` that has one. Errors as ``open_world``."""
+    return {prompt.conversation: prompt.reference for prompt in read_prompts(config) if prompt.reference is not None}
+
+
+def docs_pairs(*splits: Split) -> list[tuple[Prompt, DocEntry]]:
+    """Docs world's prompts of these splits, each with the object it asks about."""
+    from miner.checkpoints.identity import cache_folder
+    from miner.worlds.docs.world import DocsWorld
+
+    docs = DocsWorld.load(cache_folder() / "docsworld")
+    return [pair for split in splits for pair in zip(docs.prompts(split), docs.by_role[split], strict=True)]
 
 
 def read_split(config: CampaignConfig, split: Split) -> tuple[Prompt, ...]:

@@ -11,7 +11,6 @@ from typing import Any
 from diversity_bench.rejection import rejection_rounds
 from miner.checkpoints.identity import cache_folder
 from miner.cli.watcher import Watcher
-from miner.cli.worlds import docs_pairs, docs_policy, docs_rm, embedding_folder
 from miner.config.campaign import CampaignConfig, DataSection
 from miner.files import replace_text
 from miner.judging.gold import OverlapGold
@@ -19,11 +18,13 @@ from miner.measuring.diversity import DiversityReport, Settings, Source, load_em
 from miner.measuring.diversity.persona import built_in_prompts
 from miner.measuring.gap import Facts, docs_facts
 from miner.measuring.gap.run import measure_gap
+from miner.measuring.measurement_inputs import docs_policy, docs_rm, embedding_folder
 from miner.reporting.diversity_figures import FIGURES as DIVERSITY_FIGURES
 from miner.reporting.gap_figures import FIGURES as GAP_FIGURES
 from miner.reporting.measurements import draw_plots, write_measurement
 from miner.rewards import load_reward_model
 from miner.worlds.docs.world import DocsWorld
+from miner.worlds.opening import docs_pairs
 from miner.worlds.world import spread
 
 

@@ -108,7 +108,7 @@ def second_rm(bench: Bench) -> dict[str, Any]:
         for bad in bench.lexical.exact_rewards([Pair(prompt.conversation, text) for text in prompt.rejected])
     ]
     lexical = rate([won for won, _ in outcomes], groups=[group for _, group in outcomes])
-    first = clean_outcomes(bench.campaign.rm(0), prompts)
+    first = clean_outcomes(bench.campaign.models.rm(0), prompts)
     return {"lexical": asdict(lexical), "encoder": asdict(first.accuracy()) if first else None}
 
 
@@ -128,11 +128,11 @@ def gap(bench: Bench) -> dict[str, Any]:
     if not runs:
         return {}
     found = measure_series(
-        bench.campaign.rm(0),
+        bench.campaign.models.rm(0),
         evenly(read_run(runs[0], start=study.policy_source), 3 if bench.quick else 5),
         spread(bench.campaign.world.by_split["held_out"], 12 if bench.quick else 40, seed=1),
         SamplePlan(n=16 if bench.quick else 64, max_new_tokens=study.settings.max_new_tokens),
-        JudgedGold(gold=OverlapGold(), judge=bench.campaign.judge),
+        JudgedGold(gold=OverlapGold(), judge=bench.campaign.models.judge),
         folder=bench.out / "gap",
         device="cpu",
         observer=bench.observer,

@@ -123,12 +123,12 @@ class Bench:
         """Docs world's RM and two more, trained as it is with other seeds."""
         others = [_docs_world(Path(self.config.out), seed=seed) for seed in (1, 2)]
         sources = [studio.reward_model(config, observer=self.observer) for config in others]
-        return (self.campaign.rm(0), *(load_reward_model(source, device="cpu") for source in sources))
+        return (self.campaign.models.rm(0), *(load_reward_model(source, device="cpu") for source in sources))
 
     def target(self, name: Target) -> Scorer:
         match name:
             case "encoder" | "collapse":
-                return self.campaign.rm(0)
+                return self.campaign.models.rm(0)
             case "encoder-1":
                 return self.encoders[1]
             case "lexical":
@@ -137,7 +137,7 @@ class Bench:
                 found = zoo.resolve([f"docs:{name}"], DataSection(world="docs"), observer=self.observer)
                 return load_reward_model(found[f"docs:{name}"], device="cpu")
             case "less":
-                return self._mixed((self.campaign.rm(0), self.lexical), name)
+                return self._mixed((self.campaign.models.rm(0), self.lexical), name)
             case "mean" | "min" | "variance":
                 return self._mixed(self.encoders, name)
 
@@ -150,7 +150,7 @@ class Bench:
         if name not in self._studies:
             second: Scorer = self.lexical
             if name == "lexical":
-                second = self.campaign.rm(0)
+                second = self.campaign.models.rm(0)
             elif name == "less":
                 second = self.encoders[1]
             self._studies[name] = Study(

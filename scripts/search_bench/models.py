@@ -106,8 +106,8 @@ def bench_models(root: Path, campaign: Campaign) -> dict[str, BenchModel]:
 def _encoder(folder: Path, campaign: Campaign) -> None:
     """Docs world's RM, trained on for a little without token types."""
     start = folder / "start"
-    AutoModelForSequenceClassification.from_pretrained(campaign.model_source(0)).save_pretrained(start)
-    tokenizer = AutoTokenizer.from_pretrained(campaign.model_source(0))
+    AutoModelForSequenceClassification.from_pretrained(campaign.models.source(0)).save_pretrained(start)
+    tokenizer = AutoTokenizer.from_pretrained(campaign.models.source(0))
     tokenizer.save_pretrained(start)
     _without_token_types(start)
     _train(start, folder, campaign.world.by_split["train"], ENCODER_STEPS, 5e-5)

@@ -18,6 +18,7 @@ import numpy as np
 from attacks import Attack, known_attacks
 from attacks.gcg import GCG
 from corpus.records import Attempt, Prompt
+from miner.campaigns.attacking import driver_of
 from miner.campaigns.campaign import Campaign
 from miner.campaigns.reach import reaches
 from miner.config.campaign import CampaignConfig
@@ -198,7 +199,7 @@ def momentum_rows(options: argparse.Namespace) -> dict[str, Any]:
     measured: dict[float, list[Attempt]] = {share: [] for share in (0.0, 0.3, 0.6)}
     for share, made in measured.items():
         for at, prompt in enumerate(prompts):
-            driver = campaign.driver(0)
+            driver = driver_of(campaign, 0)
             rm = driver.oracle.rm
             assert isinstance(rm, TransformerRewardModel)
             with momentum(rm, share):
@@ -215,7 +216,7 @@ def universal(options: argparse.Namespace) -> dict[str, Any]:
     everyone = campaign.world.sample("held_out", 64, seed=0)
     measured, own = everyone[:48], everyone[48:]
     attack = known_attacks()["universal"]()
-    driver = campaign.driver(0)
+    driver = driver_of(campaign, 0)
     plans = [_plan(driver, attack, own, seed, budget) for seed in seeds]
     rows = []
     for result in driver.run(plans):
@@ -224,7 +225,7 @@ def universal(options: argparse.Namespace) -> dict[str, Any]:
             "queries": result.attempt.queries,
             "own_wins": len(result.findings),
         }
-        for one in reaches(campaign.rm(0), campaign.criteria(0), result.findings, measured):
+        for one in reaches(campaign.models.rm(0), campaign.models.criteria(0), result.findings, measured):
             row |= {
                 "response": one.response,
                 "beats_reference": asdict(rate(one.beats_reference, groups=one.groups)),
@@ -361,7 +362,7 @@ def _attempts(
     campaign: Campaign, attack: Attack, prompts: Sequence[Prompt], *, budget: int, seeds: Sequence[int]
 ) -> list[Attempt]:
     """One attempt a prompt and seed, in that order."""
-    driver = campaign.driver(0)
+    driver = driver_of(campaign, 0)
     plans = [_plan(driver, attack, [p], 1000 * seed + at, budget) for seed in seeds for at, p in enumerate(prompts)]
     made = {result.plan.attempt_id: result.attempt for result in driver.run(plans)}
     return [made[plan.attempt_id] for plan in plans]

@@ -82,7 +82,7 @@ def test_every_attack_runs_against_a_pairwise_rm(cycled: Campaign) -> None:
 
 
 def test_findings_beat_their_reference_from_text(cycled: Campaign) -> None:
-    rm, criteria = cycled.rm(0), cycled.criteria(0)
+    rm, criteria = cycled.models.rm(0), cycled.models.criteria(0)
     findings = cycled.findings()
     assert findings
     for finding in findings:
@@ -133,7 +133,7 @@ def test_a_judge_that_writes_no_number_ends_its_attempts_with_an_error(
         texts = [judge.pipeline.tokenizer.decode(ids).split("\n")[-2].strip() for ids, _ in rows]
         return [str(len(text)) if text in references else "I would rather not say." for text in texts]
 
-    monkeypatch.setattr(type(campaign.rm(0)), "written", written)
+    monkeypatch.setattr(type(campaign.models.rm(0)), "written", written)
     campaign.mine(0)
     attempts = campaign.corpus.attempts()
     assert len(attempts) == 6
@@ -149,4 +149,4 @@ def test_a_gradient_attack_on_a_judge_that_writes_is_refused_before_it_runs(
     rm = {"source": str(tiny_lm_folder), "device": "cpu", "kind": "judge", "judge": judge}
     campaign = Campaign(config_for(tiny_lm_folder, preference_file, tmp_path, rm=rm, attacks=[{"name": "gcg"}]))
     with pytest.raises(CapabilityError, match=r"attack 'gcg' needs token gradients; .* only scores"):
-        Oracle(rm=campaign.rm(0)).require(campaign.config.attacks[0].build())
+        Oracle(rm=campaign.models.rm(0)).require(campaign.config.attacks[0].build())

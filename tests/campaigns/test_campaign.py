@@ -85,8 +85,8 @@ def test_every_stored_reward_is_what_plain_transformers_gives_for_the_text(cycle
     findings = cycled.findings()
     assert findings
     for number in (0, 1):
-        model = AutoModelForSequenceClassification.from_pretrained(cycled.model_source(number)).eval()
-        tokenizer = AutoTokenizer.from_pretrained(cycled.model_source(number))
+        model = AutoModelForSequenceClassification.from_pretrained(cycled.models.source(number)).eval()
+        tokenizer = AutoTokenizer.from_pretrained(cycled.models.source(number))
         for finding in [f for f in findings if f.round == number]:
             inputs = tokenizer(finding.prompt[0].content, finding.response, return_tensors="pt")
             with torch.no_grad():
@@ -100,7 +100,7 @@ def test_every_finding_wins_and_is_convicted_by_the_quorum(cycled: Campaign) -> 
         assert finding.reward >= finding.threshold
         assert finding.reference_reward is not None
         assert finding.reward > finding.reference_reward
-        assert sum(verdict.verdict == "nonsense" for verdict in finding.certificate) >= cycled.judge.quorum
+        assert sum(verdict.verdict == "nonsense" for verdict in finding.certificate) >= cycled.models.judge.quorum
 
 
 def test_a_patch_sees_no_held_out_prompt_family_or_form(cycled: Campaign) -> None:
@@ -116,7 +116,7 @@ def test_a_patch_refuses_findings_of_held_out_prompts(cycled: Campaign, tmp_path
     leaked = [finding for finding in cycled.findings() if finding.split == "held_out"]
     with pytest.raises(ConfigError, match="not of the train split"):
         patch(
-            cycled.rm(0), cycled.world.by_split["train"], leaked, cycled.config.patch, out=tmp_path, seed=0,
+            cycled.models.rm(0), cycled.world.by_split["train"], leaked, cycled.config.patch, out=tmp_path, seed=0,
             progress=lambda *_: None,
         )  # fmt: skip
 
@@ -125,14 +125,14 @@ def test_a_patch_lowers_its_findings_against_their_references_and_leaves_the_rm_
     findings: list[Finding] = training_findings(cycled.findings(), cycled.config.patch)
 
     def gap(number: int) -> float:
-        rm = cycled.rm(number)
+        rm = cycled.models.rm(number)
         good = rm.exact_rewards([Pair(f.prompt, str(f.reference)) for f in findings])
         bad = rm.exact_rewards([Pair(f.prompt, f.response) for f in findings])
         return float((good - bad).mean())
 
-    before = cycled.rm(0).fingerprint
+    before = cycled.models.rm(0).fingerprint
     assert gap(1) > gap(0) + 0.1
-    assert cycled.rm(0).fingerprint == before
+    assert cycled.models.rm(0).fingerprint == before
 
 
 def test_opening_again_resumes_and_another_rm_data_or_config_is_refused(
@@ -188,7 +188,7 @@ def test_a_killed_patch_goes_on_from_its_checkpoint(cycled: Campaign, tmp_path: 
 
     def train() -> None:
         patch(
-            cycled.rm(0), cycled.world.by_split["train"], findings, cycled.config.patch, out=tmp_path, seed=0,
+            cycled.models.rm(0), cycled.world.by_split["train"], findings, cycled.config.patch, out=tmp_path, seed=0,
             progress=until_eight,
         )  # fmt: skip
 
@@ -202,7 +202,7 @@ def test_a_killed_patch_goes_on_from_its_checkpoint(cycled: Campaign, tmp_path: 
 
 
 def test_the_round_folders_hold_what_resuming_needs(cycled: Campaign) -> None:
-    patched = json.loads((cycled.round_folder(1) / "patch.json").read_text())
+    patched = json.loads((cycled.run.round(1) / "patch.json").read_text())
     assert patched["findings"] > 0
     assert patched["families"] == ["structural"]
 

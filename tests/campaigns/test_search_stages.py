@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from corpus.records import Prompt
+from miner.campaigns.attacking import criteria_hash, driver_of, pool_for
 from miner.campaigns.campaign import Campaign
 from miner.errors import ConfigError
 from miner.progress import Silent
@@ -48,7 +49,7 @@ def cycled(tiny_rm_folder: Path, preference_file: Path, tmp_path_factory: pytest
 
 
 def seeds_of(campaign: Campaign, number: int, split: str) -> list[list[str]]:
-    stored: list[list[str]] = json.loads((campaign.round_folder(number) / f"seeds-{split}.json").read_text())
+    stored: list[list[str]] = json.loads((campaign.run.round(number) / f"seeds-{split}.json").read_text())
     return stored
 
 
@@ -64,7 +65,7 @@ def test_starts_come_from_train_prompts_of_older_rounds_alone(cycled: Campaign, 
 
 
 def test_a_search_is_never_given_its_own_prompts_findings(cycled: Campaign) -> None:
-    driver = cycled.driver(0)
+    driver = driver_of(cycled, 0)
     driver.oracle.seeds = [(prompt_id, response) for prompt_id, response in seeds_of(cycled, 0, "train")]
     from attacks import Seeds
 
@@ -91,8 +92,10 @@ def test_what_a_patch_must_not_see_is_no_start_of_what_it_may_train_on(
     found = campaign.findings()
     assert {finding.family for finding in found} >= {"structural"}
     held_out = {(f.prompt_id, f.response) for f in found if f.family == "structural"}
-    assert not held_out & {(p, r) for p, r in campaign._seed_pool(0, "train", 0)}
-    assert held_out & {(p, r) for p, r in campaign._seed_pool(0, "held_out", 0)}, "measuring may start from all"
+    assert not held_out & {(p, r) for p, r in pool_for(campaign, 0, "train", newest=0, name="train")}
+    assert held_out & {(p, r) for p, r in pool_for(campaign, 0, "held_out", newest=0, name="held_out")}, (
+        "measuring may start from all"
+    )
 
 
 def test_a_seeded_search_does_not_feed_on_its_own_stage(cycled: Campaign) -> None:
@@ -108,12 +111,12 @@ def test_a_seeded_search_does_not_feed_on_its_own_stage(cycled: Campaign) -> Non
 
 
 def test_another_pool_is_another_attempt(cycled: Campaign) -> None:
-    driver = cycled.driver(0)
-    without = cycled.criteria_hash(driver)
+    driver = driver_of(cycled, 0)
+    without = criteria_hash(driver, ascii_only=False)
     driver.oracle.seeds = [("p", "some text")]
-    with_one = cycled.criteria_hash(driver)
+    with_one = criteria_hash(driver, ascii_only=False)
     driver.oracle.seeds = [("p", "other text")]
-    assert len({without, with_one, cycled.criteria_hash(driver)}) == 3
+    assert len({without, with_one, criteria_hash(driver, ascii_only=False)}) == 3
 
 
 def test_prompts_together_are_not_those_that_reach_is_measured_on(cycled: Campaign) -> None:
@@ -127,7 +130,7 @@ def test_prompts_together_are_not_those_that_reach_is_measured_on(cycled: Campai
 
 
 def test_reach_leaves_a_findings_own_prompt_out_and_is_in_the_summary(cycled: Campaign) -> None:
-    found = cycled.reaches(0)
+    found = cycled.run.reaches(0)
     assert found
     by_id = {finding.finding_id: finding for finding in cycled.findings()}
     for one in found:
@@ -146,11 +149,11 @@ def test_reach_leaves_a_findings_own_prompt_out_and_is_in_the_summary(cycled: Ca
 def test_reach_is_what_scoring_the_text_on_each_prompt_says(cycled: Campaign) -> None:
     from miner.rewards import Pair
 
-    one = cycled.reaches(0)[0]
+    one = cycled.run.reaches(0)[0]
     (finding,) = [f for f in cycled.findings() if f.finding_id == one.finding_id]
     prompts = cycled.world.sample("held_out", 8, seed=cycled.config.seed)
     others = [prompt for prompt in prompts if prompt.prompt_id != finding.prompt_id]
-    rm = cycled.rm(0)
+    rm = cycled.models.rm(0)
     beats = [
         rm.reward(Pair(p.conversation, one.response)) > rm.reward(Pair(p.conversation, str(p.reference)))
         for p in others

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pytest
 
 from corpus.records import Message, digest
-from miner.cli.options import load_config
-from miner.cli.worlds import gold_of
+from miner.config.campaign import load_config
 from miner.errors import OutageError
 from miner.judging.checks import Judge, Subject, build_checks, calibrate
 from miner.judging.checks.base import Materials
 from miner.judging.gold import CHUNK, LAST_OUTAGE, Answer, JudgedGold, OverlapGold, RewardGold
 from miner.judging.overlap import rouge_l
+from miner.measuring.measurement_inputs import gold_of
 from miner.progress import Silent
 from miner.rewards.base import Pair
 from miner.testing import ToyRewardModel

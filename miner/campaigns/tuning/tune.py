@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from corpus.records import Attempt, Prompt, digest
+from miner.campaigns.opening import OpenCampaign
+from miner.campaigns.tuning.attempting import attempt_each, cost_identity
 from miner.campaigns.tuning.report import TunedRow, TuningReport
 from miner.campaigns.tuning.study import ask, finished, open_study
 from miner.config.campaign import AttackSection, CampaignConfig, TunedSection
@@ -22,14 +24,12 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-    from miner.campaigns.campaign import Campaign
-
 PROMPTS_AT_ONCE = 8  # between two questions whether to give a trial up
 MIN_FOR_IMPORTANCE = 12
 MIN_COMPARED = 4  # held-out prompts
 
 
-def tune(campaign: Campaign, name: str) -> TuningReport:
+def tune(campaign: OpenCampaign, name: str) -> TuningReport:
     """Tune the campaign's attack ``name`` as its ``tune`` section says; writes ``tuning.json`` and ``tuned.toml``.
 
     Running again goes on from the trials that the run's folder holds.
@@ -62,7 +62,7 @@ def tune(campaign: Campaign, name: str) -> TuningReport:
     return report
 
 
-def _try_one(study: Study, campaign: Campaign, base: AttackSection, prompts: Sequence[Prompt]) -> None:
+def _try_one(study: Study, campaign: OpenCampaign, base: AttackSection, prompts: Sequence[Prompt]) -> None:
     from optuna.trial import TrialState
 
     trial, params = ask(study, base.build().space)
@@ -78,8 +78,8 @@ def _try_one(study: Study, campaign: Campaign, base: AttackSection, prompts: Seq
     study.tell(trial, sum(costs) / len(costs))
 
 
-def _attempts(campaign: Campaign, section: AttackSection, prompts: Sequence[Prompt]) -> list[Attempt]:
-    return campaign.attempts(section, prompts, budget_queries=campaign.config.tune.budget_queries)
+def _attempts(campaign: OpenCampaign, section: AttackSection, prompts: Sequence[Prompt]) -> list[Attempt]:
+    return attempt_each(campaign, section, prompts, budget_queries=campaign.config.tune.budget_queries)
 
 
 def _cost(attempt: Attempt) -> float:
@@ -88,7 +88,7 @@ def _cost(attempt: Attempt) -> float:
 
 def _report(
     study: Study,
-    campaign: Campaign,
+    campaign: OpenCampaign,
     base: AttackSection,
     default: dict[str, Any],
     prompts: Sequence[Prompt],
@@ -108,7 +108,7 @@ def _report(
         raise ConfigError(f"only {len(whole)} held-out prompts without an error; mend what the notes above name")
     return TuningReport(
         attack=base.name,
-        rm_fingerprint=campaign.rm(0).fingerprint,
+        rm_fingerprint=campaign.models.rm(0).fingerprint,
         seed=campaign.config.seed,
         budget=campaign.config.tune.budget_queries,
         train_prompts=len(prompts),
@@ -154,13 +154,13 @@ def _with(base: AttackSection, params: dict[str, Any]) -> AttackSection:
     return base.model_copy(update={"params": {**base.params, **params}, "budget_queries": None})
 
 
-def _study_name(campaign: Campaign, base: AttackSection, prompts: Sequence[Prompt]) -> str:
+def _study_name(campaign: OpenCampaign, base: AttackSection, prompts: Sequence[Prompt]) -> str:
     """Other prompts, budget, RM, code, criteria or fixed hyper-parameters: another study in the same journal."""
-    fixed = [base.name, base.params, campaign.config.tune.budget_queries, campaign.study_identity(base)]
+    fixed = [base.name, base.params, campaign.config.tune.budget_queries, cost_identity(campaign, base)]
     return f"{base.name}-{digest([*fixed, [prompt.prompt_id for prompt in prompts]])[:12]}"
 
 
-def _write_tuned(campaign: Campaign, report: TuningReport) -> None:
+def _write_tuned(campaign: OpenCampaign, report: TuningReport) -> None:
     config = campaign.config
     attacks = tuple(
         _with(section, dict(report.tuned)).model_copy(update={"budget_queries": section.budget_queries})
@@ -169,4 +169,4 @@ def _write_tuned(campaign: Campaign, report: TuningReport) -> None:
         for section in config.attacks
     )
     tuned = TunedSection(attack=report.attack, rm_fingerprint=report.rm_fingerprint)
-    campaign.write_config(config.model_copy(update={"attacks": attacks, "tuned": tuned}), "tuned.toml")
+    campaign.run.write_config(config.model_copy(update={"attacks": attacks, "tuned": tuned}), "tuned.toml")

@@ -31,8 +31,13 @@ def calibrate(
     Raises:
         ConfigError: a check has evidence on too few clean texts, or the quorum cannot be met.
     """
-    clean_id = digest([[conversation_id(s.prompt), s.response, s.reference, s.sampled_by] for s in clean])
+    clean_id = identity_of(clean)
     return Judge(checks=tuple(_calibrate(check, clean, target, clean_id) for check in checks), quorum=quorum)
+
+
+def identity_of(clean: Sequence[Subject]) -> str:
+    """Digest of the texts that set thresholds."""
+    return digest([[conversation_id(s.prompt), s.response, s.reference, s.sampled_by] for s in clean])
 
 
 def _calibrate(check: Check, clean: Sequence[Subject], target: float, clean_id: str) -> CalibratedCheck:

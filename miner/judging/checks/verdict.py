@@ -12,6 +12,7 @@ from miner.errors import ConfigError
 from miner.judging.checks.base import Check, Subject
 
 DEFAULT_QUORUM = 1
+DECIMALS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +74,11 @@ class Judge:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of all that decides a verdict."""
-        rows = sorted([c.check.name, c.check.identity, c.threshold, c.calibration_id] for c in self.checks)
+        """Digest of all that decides a verdict; thresholds to ``DECIMALS``, since another number of threads or another
+        batch changes the digits behind them."""
+        rows = sorted(
+            [c.check.name, c.check.identity, round(c.threshold, DECIMALS), c.calibration_id] for c in self.checks
+        )
         return digest([self.quorum, rows])
 
     def certify(self, subjects: Sequence[Subject]) -> list[Certificate]:

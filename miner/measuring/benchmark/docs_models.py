@@ -145,7 +145,7 @@ def _patched(breeding: Breeding, out: Path, advance: Advance) -> None:
         campaign.mine(0)
         advance(1, 2)
         campaign.patch(0)
-        shutil.copytree(campaign.round_folder(1) / "model", out, dirs_exist_ok=True)
+        shutil.copytree(campaign.run.model(1), out, dirs_exist_ok=True)
 
 
 Make = Callable[[Breeding, Path, Advance], None]

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from corpus.records import Attempt, Finding, digest
+from miner.campaigns.attacking import driver_of
 from miner.campaigns.campaign import Campaign
 from miner.campaigns.evaluation import attack_results, still_wins, takes
 from miner.campaigns.reach import reach_results
+from miner.campaigns.stages import take_clean_outcomes
 from miner.checkpoints.batching import release_memory
 from miner.checkpoints.folders import resolve_folder
 from miner.checkpoints.identity import fingerprint
@@ -143,9 +145,9 @@ def _measure(
         campaign.evaluate(0, without=unable)
     attempts = campaign.attempts_of(0, "held_out") if attack else []
     single = [attempt for attempt in attempts if len(attempt.prompt_ids) == 1]
-    reach = reach_results(campaign.reaches(0)) if attack else []
-    costs, rm, outcomes = break_costs(single), campaign.rm(0), campaign.clean_outcomes(0)
-    criteria = campaign.criteria(0)
+    reach = reach_results(campaign.run.reaches(0)) if attack else []
+    costs, rm, outcomes = break_costs(single), campaign.models.rm(0), take_clean_outcomes(campaign, 0)
+    criteria = campaign.models.criteria(0)
     with observer.stage("replaying stored findings") if findings else nullcontext(untold) as advance:
         replayed = replay(rm, criteria, findings, advance)
     with observer.stage("rewards of trivial answers") as advance:
@@ -191,7 +193,7 @@ def break_costs(attempts: Sequence[Attempt]) -> Costs:
 
 def _unable(campaign: Campaign) -> tuple[str, ...]:
     """The suite's attacks that this RM cannot answer, as gradient attacks on one that only scores."""
-    oracle, found = campaign.driver(0).oracle, []
+    oracle, found = driver_of(campaign, 0).oracle, []
     for section in campaign.config.attacks:
         try:
             oracle.require(section.build())

@@ -119,7 +119,7 @@ def open_study(config: CampaignConfig, round_number: int, *, observer: Observer)
     else:
         rm = open_scorer(named, config, observer)
         gold = None if rm is None else RewardGold(rm=rm)
-    target: Scorer = campaign.rm(round_number)
+    target: Scorer = campaign.models.rm(round_number)
     if section.target != "rm":
         others = [open_scorer(one, config, observer) for one in section.members] or [second]
         if None in others:

@@ -75,7 +75,7 @@ class Study:
             second_criteria=None if self.second is None else standing(self.second, calibration, quantile),
             reference_lm=reference_lm,
             clean_space=clean_space,
-            judge=self.campaign.judge,
+            judge=self.campaign.models.judge,
         )
 
     def _reading_lm(self, judge: LanguageModelSection) -> LanguageModel:
@@ -144,7 +144,7 @@ class Study:
             "policy": self.policy.fingerprint,
             "gold": self.gold.fingerprint if self.gold else "",
             "second": self.second.fingerprint if self.second else "",
-            "checks": self.campaign.judge.identity,
+            "checks": self.campaign.models.judge.identity,
             "data": self.campaign.world.data_hash,
         }
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from corpus.records import Finding
-from miner.campaigns.campaign import Campaign
+from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.reach import reaches
 from miner.measuring.triage.causes import Rarity, cause_of, told
 from miner.measuring.triage.grouping import Group, grouped
@@ -23,7 +23,7 @@ Wins = Mapping[str, Mapping[int, bool]]  # by finding, by the RM's round
 
 
 def group_results(
-    campaign: Campaign,
+    campaign: OpenCampaign,
     findings: Mapping[str, Finding],
     shrunk: Mapping[str, Shrunk],
     wins: Wins,
@@ -65,7 +65,7 @@ def _shown(group: Group, shrunk: Mapping[str, Shrunk], findings: Mapping[str, Fi
     return replace(findings[best], response=shrunk[best].minimal, reward=shrunk[best].reward)
 
 
-def _reach(campaign: Campaign, shown: Sequence[Finding], settings: TriageSettings) -> dict[str, Rate]:
+def _reach(campaign: OpenCampaign, shown: Sequence[Finding], settings: TriageSettings) -> dict[str, Rate]:
     """Of how many other prompts of its split each text wins on, against the RM that it fooled."""
     found: dict[str, Rate] = {}
     with campaign.observer.stage("reach of the largest groups") as advance:
@@ -73,7 +73,7 @@ def _reach(campaign: Campaign, shown: Sequence[Finding], settings: TriageSetting
             mine = [finding for finding in shown if (finding.round, finding.split) == (number, split)]
             pool = campaign.world.by_split[split]
             prompts = spread(pool, min(settings.reach_prompts, len(pool)), seed=campaign.config.seed)
-            for one in reaches(campaign.rm(number), campaign.criteria(number), mine, prompts):
+            for one in reaches(campaign.models.rm(number), campaign.models.criteria(number), mine, prompts):
                 found[one.finding_id] = rate(one.wins, groups=one.groups)
             advance(len(found), len(shown))
     return found

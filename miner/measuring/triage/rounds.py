@@ -11,8 +11,8 @@ import numpy as np
 
 from attacks import PolicyQuery, known_attacks
 from corpus.records import Finding, Prompt, digest
-from miner.campaigns.campaign import Campaign
 from miner.campaigns.evaluation import still_wins, takes
+from miner.campaigns.opening import OpenCampaign
 from miner.errors import CapabilityError
 from miner.measuring.triage.attribution import with_top_words
 from miner.measuring.triage.distance import Domain, Floats, percentiles
@@ -50,13 +50,15 @@ class Placed:
     by_finding: dict[str, float]
 
 
-def shrunk_of_round(campaign: Campaign, number: int, mine: Sequence[Finding], settings: TriageSettings) -> list[Shrunk]:
+def shrunk_of_round(
+    campaign: OpenCampaign, number: int, mine: Sequence[Finding], settings: TriageSettings
+) -> list[Shrunk]:
     """The round's findings shrunk; those stored are read, the others stored as they are done."""
-    rm, criteria = campaign.rm(number), campaign.criteria(number)
+    rm, criteria = campaign.models.rm(number), campaign.models.criteria(number)
     calibration = campaign.world.by_split["calibration"]
     elsewhere = spread(calibration, min(N_ELSEWHERE, len(calibration)), seed=campaign.config.seed)
     decided_by = [
-        [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash, campaign.judge.identity],
+        [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash, campaign.models.judge.identity],
         [code_digest(), settings.max_queries, settings.attribution, [prompt.prompt_id for prompt in elsewhere]],
     ]
     key_of = {finding.finding_id: digest([finding.finding_id, decided_by]) for finding in mine}
@@ -66,7 +68,7 @@ def shrunk_of_round(campaign: Campaign, number: int, mine: Sequence[Finding], se
     trials = Trials(
         rm=rm,
         criteria=criteria,
-        judge=campaign.judge,
+        judge=campaign.models.judge,
         elsewhere=tuple(prompt.conversation for prompt in elsewhere),
         sampled_by=_sampled_by(campaign, left),
     )
@@ -85,9 +87,9 @@ def shrunk_of_round(campaign: Campaign, number: int, mine: Sequence[Finding], se
     return [stored[key_of[finding.finding_id]] for finding in mine]
 
 
-def wins_of_round(campaign: Campaign, number: int, findings: Sequence[Finding]) -> dict[str, bool]:
+def wins_of_round(campaign: OpenCampaign, number: int, findings: Sequence[Finding]) -> dict[str, bool]:
     """Whether each finding, whichever round's it is, wins against this round's RM by its own criteria."""
-    rm, criteria = campaign.rm(number), campaign.criteria(number)
+    rm, criteria = campaign.models.rm(number), campaign.models.criteria(number)
     decided_by = [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash]
     key_of = {finding.finding_id: digest(["wins", finding.finding_id, decided_by]) for finding in findings}
     rows = Rows(campaign.folder / FOLDER_NAME / "wins", Won)
@@ -106,13 +108,13 @@ def wins_of_round(campaign: Campaign, number: int, findings: Sequence[Finding]) 
     return {finding.finding_id: stored[key_of[finding.finding_id]].wins for finding in findings}
 
 
-def placed_in_domain(campaign: Campaign, number: int, mine: Sequence[Finding]) -> Placed | str:
+def placed_in_domain(campaign: OpenCampaign, number: int, mine: Sequence[Finding]) -> Placed | str:
     """The round's findings in its RM's domain, or why they cannot be placed.
 
     The domain is that of the calibration split's references. What findings are compared with are the held-out split's,
     which it has not seen: in a space of many dimensions the texts of the fit lie closer than others.
     """
-    rm, by_split = campaign.rm(number), campaign.world.by_split
+    rm, by_split = campaign.models.rm(number), campaign.world.by_split
     fit, other = (_clean(rm, by_split[split], campaign.config.seed) for split in ("calibration", "held_out"))
     if min(len(fit), len(other)) < MIN_CLEAN:
         return (
@@ -149,12 +151,12 @@ def code_digest() -> str:
     return digest([package_version(), [(here / name).read_text(encoding="utf-8") for name in CODE]])[:8]
 
 
-def _sampled_by(campaign: Campaign, findings: Sequence[Finding]) -> dict[str, str]:
+def _sampled_by(campaign: OpenCampaign, findings: Sequence[Finding]) -> dict[str, str]:
     """The policy of findings whose attack samples one: its own LM is no judge of them."""
     attacks = known_attacks()
     sampling = {name for name, one in attacks.items() if any(issubclass(need, PolicyQuery) for need in one.needs)}
     sampled = [finding.finding_id for finding in findings if finding.attack in sampling]
-    policy = campaign.policy if sampled else None
+    policy = campaign.models.policy if sampled else None
     return dict.fromkeys(sampled, policy.fingerprint) if policy else {}
 
 

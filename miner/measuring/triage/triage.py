@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from corpus.records import Finding
-from miner.campaigns.campaign import Campaign
+from miner.campaigns.opening import OpenCampaign
 from miner.measuring.triage.attribution import STEPS
 from miner.measuring.triage.bisect import bisect_rows, started_again_in
 from miner.measuring.triage.groups import Wins, group_results
@@ -24,7 +24,7 @@ QUERIES_PER_STEP = 3  # of an attribution: a gradient each
 AGAIN_SHOWN = 50
 
 
-def triage(campaign: Campaign, settings: TriageSettings) -> TriageResult:
+def triage(campaign: OpenCampaign, settings: TriageSettings) -> TriageResult:
     """Triage the campaign's findings; what is stored already is not measured again. Writes ``triage/triage.json``.
 
     Raises:
@@ -38,7 +38,7 @@ def triage(campaign: Campaign, settings: TriageSettings) -> TriageResult:
     placed: dict[int, Placed] = {}
     wins: dict[str, dict[int, bool]] = defaultdict(dict)
     with campaign.usage.timed("triage"):
-        for number in campaign.rounds_present():
+        for number in campaign.run.rounds_present():
             mine = _of_round(campaign, number, chosen, notes)
             if mine:
                 shrunk += shrunk_of_round(campaign, number, mine, settings)
@@ -69,12 +69,12 @@ def triage(campaign: Campaign, settings: TriageSettings) -> TriageResult:
     return result
 
 
-def _of_round(campaign: Campaign, number: int, chosen: Sequence[Finding], notes: list[str]) -> list[Finding]:
+def _of_round(campaign: OpenCampaign, number: int, chosen: Sequence[Finding], notes: list[str]) -> list[Finding]:
     """The round's findings; those that fooled another RM than the one stored for it are left out, and noted."""
     mine = [finding for finding in chosen if finding.round == number]
     if not mine:
         return []
-    same = [finding for finding in mine if finding.rm_fingerprint == campaign.rm(number).fingerprint]
+    same = [finding for finding in mine if finding.rm_fingerprint == campaign.models.rm(number).fingerprint]
     if len(same) < len(mine):
         notes.append(f"{len(mine) - len(same)} findings of round {number} fooled another RM than the one stored for it")
     return same

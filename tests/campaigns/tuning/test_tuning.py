@@ -19,6 +19,7 @@ from attacks import Search, known_attacks
 from attacks.registry import BUILT_IN
 from corpus import Corpus
 from miner.campaigns.campaign import Campaign
+from miner.campaigns.stages import patch_findings
 from miner.campaigns.tuning import FILE_NAME, TuningReport, read_tuning, tune
 from miner.campaigns.tuning.study import JOURNAL_NAME, WORKER, finished, heal, open_study
 from miner.config.campaign import CampaignConfig, read_config
@@ -97,7 +98,7 @@ def test_what_tuning_tried_is_no_result_of_the_campaign(
     with_tuning, without = (summarise(one, command="test").rounds[0] for one in (campaign, untouched))
     assert with_tuning.attacks == without.attacks
     assert with_tuning.contrasts == without.contrasts
-    assert not campaign.patch_findings(), "none of the train findings that tuning made"
+    assert not patch_findings(campaign), "none of the train findings that tuning made"
 
 
 def test_an_error_is_no_break_cost(

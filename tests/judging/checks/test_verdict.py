@@ -169,6 +169,12 @@ def test_the_order_of_the_checks_does_not_change_the_judge(judge: Judge) -> None
     assert replace(judge, quorum=judge.quorum + 1).identity != judge.identity
 
 
+def test_a_threshold_that_another_batch_moves_in_its_last_digits_is_the_same_judge() -> None:
+    check = Length()
+    judges = [Judge(checks=(calibrated(check, threshold=threshold),)) for threshold in (7.5, 7.5000001, 7.501)]
+    assert judges[0].identity == judges[1].identity != judges[2].identity
+
+
 @pytest.mark.parametrize("quorum", [0, 2])
 def test_a_quorum_that_cannot_be_met_is_refused(quorum: int) -> None:
     with pytest.raises(ConfigError, match="quorum"):

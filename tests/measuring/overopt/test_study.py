@@ -186,7 +186,7 @@ def test_mining_that_breaks_off_leaves_the_campaign_file_as_it_was(
         assert (out / "campaign.toml").read_bytes() == before
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("miner.campaigns.campaign.run_plans", break_off)
+    monkeypatch.setattr("miner.campaigns.attacking.run_plans", break_off)
     with pytest.raises(KeyboardInterrupt):
         mine_checkpoints(config, checkpoints_of(out / "overopt" / run_name(0.1, 0)), n=4, prompts=2, max_new_tokens=6)
     assert (out / "campaign.toml").read_bytes() == before

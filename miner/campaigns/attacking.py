@@ -1,0 +1,129 @@
+"""Puts a campaign's attacks to work on prompts: the driver, what names an attempt, and where searches start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attacks import Seeds, known_attacks
+from corpus.records import Prompt, Split, digest
+from miner.campaigns.opening import OpenCampaign
+from miner.config.campaign import AttackSection, StageSection
+from miner.patching.patch import training_findings
+from miner.searching.attempts import Plan
+from miner.searching.driver import Driver
+from miner.searching.mining import MiningReport, run_plans, stage_plans
+from miner.searching.oracle import Oracle
+from miner.searching.seeding import Seed, pool_digest, seed_pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attacked:
+    """One attack and the prompts that it is to try."""
+
+    section: AttackSection
+    prompts: Sequence[Prompt]
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether it starts from findings."""
+        return Seeds in self.section.build().needs
+
+
+def attack(
+    campaign: OpenCampaign,
+    stage: StageSection,
+    attacked: Sequence[Attacked],
+    round_number: int,
+    *,
+    seeded_from: int,
+    title: str,
+) -> MiningReport:
+    """Makes the stage's attempts that are not stored yet.
+
+    Those that start from findings come last: the pool is what has been found by then, up to round ``seeded_from``.
+    """
+    driver = driver_of(campaign, round_number)
+    reports = []
+    for seeded in (False, True):
+        part = [one for one in attacked if one.is_seeded == seeded]
+        if not part:
+            continue
+        if seeded:
+            split = part[0].prompts[0].split
+            driver.oracle.seeds = pool_for(campaign, round_number, split, newest=seeded_from, name=split)
+        plans = [plan for one in part for plan in plans_of(campaign, stage, one, round_number, driver)]
+        with campaign.usage.timed(f"attack {round_number}"):
+            reports.append(run_plans(driver, plans, campaign.corpus, campaign.config, campaign.observer, title=title))
+    return MiningReport.total(reports)
+
+
+def driver_of(campaign: OpenCampaign, round_number: int) -> Driver:
+    """What searches against the RM of a round run in; it starts without texts to start from."""
+    world, models, config = campaign.world, campaign.models, campaign.config
+    splits: tuple[Split, ...] = ("train", "held_out")
+    answers = {
+        split: [(p.prompt_id, p.reference) for p in world.by_split[split] if p.reference is not None]
+        for split in splits
+    }
+    oracle = Oracle(rm=models.rm(round_number), policy=models.policy, answers=answers)
+    if world.policy:
+        oracle.max_new_tokens = world.policy.max_new_tokens
+    return Driver(
+        oracle=oracle,
+        criteria=models.criteria(round_number),
+        judge=models.judge,
+        in_flight=config.in_flight,
+        keep_queries=config.keep_queries,
+    )
+
+
+def criteria_hash(driver: Driver, *, ascii_only: bool) -> str:
+    """Identity of all that decides an attempt's outcome beside its attack, RM and budget."""
+    oracle, criteria = driver.oracle, driver.criteria
+    return digest(
+        [
+            [criteria.quantile, criteria.data_hash, driver.judge.identity],
+            [oracle.policy.fingerprint, oracle.max_new_tokens] if oracle.policy else None,
+            [oracle.rm.ranking_dtype, ascii_only],
+            *([pool_digest(oracle.seeds)] if oracle.seeds else []),
+        ]
+    )
+
+
+def plans_of(
+    campaign: OpenCampaign, stage: StageSection, attacked: Attacked, round_number: int, driver: Driver
+) -> list[Plan]:
+    """One attack's attempts in a stage, with what ``driver`` has to start from."""
+    return stage_plans(
+        campaign.config,
+        stage,
+        [attacked.section],
+        attacked.prompts,
+        driver,
+        campaign_id=campaign.campaign_id,
+        round_number=round_number,
+        criteria_hash=criteria_hash(driver, ascii_only=campaign.world.rm.ascii_only),
+    )
+
+
+def pool_for(campaign: OpenCampaign, round_number: int, split: Split, *, newest: int, name: str) -> tuple[Seed, ...]:
+    """Train findings up to round ``newest``, whichever split they are tried on, kept under ``name``.
+
+    Those of this very round only from attacks that start from none: a search is not to feed on what the stage that
+    it belongs to has made of older starts. Where the finds may be trained on, what the patch must not see is no
+    start either.
+    """
+    fresh = {name for name, attack in known_attacks().items() if Seeds not in attack.needs}
+    with campaign.observer.stage(f"round {round_number}: choosing texts to start from"):
+        known = [
+            f
+            for f in campaign.findings()
+            if f.split == "train" and f.round <= newest and (f.round < round_number or f.attack in fresh)
+        ]
+        if split == "train":
+            known = training_findings(known, campaign.config.patch)
+        pool = seed_pool(campaign.run.round(round_number) / f"seeds-{name}.json", known)
+    if not pool:
+        campaign.observer.note("no findings on train prompts yet to start from: mine first")
+    return pool

@@ -1,0 +1,147 @@
+"""The models of a campaign: the RM of each round with the bar it sets, and what judges and samples beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, get_args
+
+from miner.campaigns.judge import NO_REFERENCE_LM, build_judge
+from miner.campaigns.run_folder import RunFolder
+from miner.campaigns.usage import Usage
+from miner.checkpoints.devices import first_device, resolve_device
+from miner.config.campaign import CampaignConfig
+from miner.config.reward_model import DType, RewardModelSection
+from miner.errors import ConfigError
+from miner.judging.checks import Judge
+from miner.judging.criteria import Criteria, bar_setting_pairs, clean_criteria, data_hash_of
+from miner.progress import Observer
+from miner.rewards.base import RewardModel
+from miner.searching.version import package_version
+from miner.worlds.world import World
+
+if TYPE_CHECKING:
+    from miner.language_models import LanguageModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingDtype:
+    """The dtype in which an RM ranks, as its ``ranking_dtype`` says it."""
+
+    ranking_dtype: str
+
+
+@dataclass(kw_only=True)
+class RoundModels:
+    """Loads them as they are asked for; what was measured of them once lies in the run's folder."""
+
+    config: CampaignConfig
+    world: World
+    run: RunFolder
+    usage: Usage
+    observer: Observer
+    held: tuple[int, RewardModel] | None = None
+    """The one RM in memory, with its round: they can be large."""
+    _criteria: dict[int, Criteria] = field(default_factory=dict)
+
+    def rm(self, round_number: int) -> RewardModel:
+        """The RM after ``round_number`` patches, which takes the place of the one that is ``held``."""
+        if self.held is None or self.held[0] != round_number:
+            self.source(round_number)  # what is not there is refused before the other is let go
+            self.held = None
+            with self.observer.stage(f"round {round_number}: loading the reward model, hashing its weights"):
+                self.held = round_number, self._open_round(round_number)
+        return self.held[1]
+
+    def source(self, round_number: int) -> str:
+        """The folder, hub id or address of a round's RM.
+
+        Raises:
+            ConfigError: that round has not been patched yet.
+        """
+        if round_number == 0:
+            kept = self.run.model(0)
+            return str(kept if kept.is_dir() else self.world.rm.source)
+        if not self.run.has_patch(round_number):
+            raise ConfigError(f"{self.run.path} has no patched RM of round {round_number}. Patch first: rmminer patch")
+        return str(self.run.model(round_number))
+
+    def open_rm(self, source: str) -> RewardModel:
+        """The RM of this campaign's kind that lies in ``source``, beside the one that is held."""
+        return self._open(self.world.rm, source)
+
+    def _open(self, section: RewardModelSection, source: str) -> RewardModel:
+        from miner.rewards.opening import open_reward_model
+
+        references = {p.conversation: p.reference for p in self.world.prompts if p.reference is not None}
+        return open_reward_model(section, references, source=source)
+
+    @property
+    def keeps_ranking_dtype(self) -> bool:
+        """Whether the RM ranks in the dtype that was the fastest when the run began, and not in one asked for."""
+        return self.world.rm.dtype == "auto" and self.world.rm.kind != "remote"
+
+    def _open_round(self, round_number: int) -> RewardModel:
+        """With ``auto`` in the dtype that was the fastest when the run began, on this kind of device.
+
+        Attempts are named after it: a timing that falls out otherwise must not make all of them anew.
+        """
+        section, source = self.world.rm, self.source(round_number)
+        if not self.keeps_ranking_dtype:
+            return self._open(section, source)
+        fresh: list[RewardModel] = []
+
+        def chosen() -> RankingDtype:
+            fresh.append(self._open(section, source))
+            return RankingDtype(ranking_dtype=fresh[0].ranking_dtype)
+
+        device = resolve_device(first_device(section.device)).type
+        made_from = [round_number, self.config.rm.source, device, section.quantise, section.confirm_dtype]
+        kept = self.run.once("ranking", made_from, RankingDtype, chosen).ranking_dtype
+        if fresh and fresh[0].ranking_dtype == kept:
+            return fresh[0]
+        name = kept.rpartition(":")[2]  # of "int8:bfloat16" the dtype that products are in
+        return self._open(section.model_copy(update={"dtype": name if name in get_args(DType) else "auto"}), source)
+
+    def criteria(self, round_number: int) -> Criteria:
+        """What winning means against the RM of ``round_number``: its own clean references set the bar."""
+        if round_number not in self._criteria:
+            rm, prompts = self.rm(round_number), self.world.by_split["calibration"]
+            quantile = self.config.criteria.quantile
+            data_hash = data_hash_of(bar_setting_pairs(rm, prompts))
+            made_from = [rm.fingerprint, rm.pipeline_hash, rm.reward_dtype, rm.ranking_dtype, quantile, data_hash]
+
+            def measured() -> Criteria:
+                title = f"round {round_number}: rewards of clean answers"
+                with self.usage.timed("criteria"), self.observer.stage(title) as advance:
+                    return clean_criteria(rm, prompts, quantile=quantile, progress=advance)
+
+            self._criteria[round_number] = self.run.once("criteria", [package_version(), made_from], Criteria, measured)
+        return self._criteria[round_number]
+
+    @cached_property
+    def judge(self) -> Judge:
+        """The checks that certify nonsense, calibrated once a run."""
+        with self.usage.timed("calibrate"), self.observer.stage("calibrating the checks") as advance:
+            judge, left_out = build_judge(self.config, self.world, progress=advance, run=self.run)
+        for reason in left_out:
+            self.observer.note(reason)
+        if self.world.reference_lm is None:
+            self.observer.note(NO_REFERENCE_LM)
+        return judge
+
+    @cached_property
+    def policy(self) -> LanguageModel | None:
+        """The LM that attacks sample from, where the campaign names one."""
+        section = self.world.policy
+        if section is None:
+            return None
+        from miner.language_models import load_language_model
+
+        with self.observer.stage("loading the policy"):
+            return load_language_model(
+                section.source,
+                revision=section.revision,
+                trust_remote_code=section.trust_remote_code,
+                device=first_device(self.world.rm.device),
+            )

@@ -1,0 +1,228 @@
+"""A run's folder, which says by itself how far its campaign has come.
+
+``campaign.toml`` is the resolved config, ``identity.json`` what the folder was made with, ``corpus/`` every attempt
+and finding, ``rounds/<n>/`` what belongs to the RM after n patches (``model/`` from round 1 on), ``calibration/`` what
+was measured once for all processes of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from corpus import Corpus
+from corpus.durable import publish_folder
+from corpus.records import Prompt, digest
+from miner.campaigns.evaluation import CleanOutcomes
+from miner.campaigns.reach import Reach, read_reaches, write_reaches
+from miner.config.campaign import CampaignConfig, read_config
+from miner.errors import ConfigError, DataError, ResumeError
+from miner.files import read_stored, replace_text
+from miner.patching.report import PatchReport
+
+CONFIG_NAME = "campaign.toml"
+MODEL_NAME = "model"
+PATCH_NAME = "patch.json"
+STORED_NAME = "value.json"
+MAX_PATCHERS = 64  # processes that patch one round at once
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What lies where in the folder ``path``, and how it is read and written."""
+
+    path: Path
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """Every attempt and finding of the campaign."""
+        return Corpus(self.path / "corpus")
+
+    @cached_property
+    def tuning(self) -> Corpus:
+        """What was tried to choose an attack: no result of the campaign, and no finding of it is for the patch."""
+        return Corpus(self.path / "tuning")
+
+    def round(self, round_number: int) -> Path:
+        return self.path / "rounds" / str(round_number)
+
+    def model(self, round_number: int) -> Path:
+        """Where the RM of a round is kept: from round 1 on always, of round 0 only docs world's."""
+        return self.round(round_number) / MODEL_NAME
+
+    def rounds_present(self) -> list[int]:
+        """Round 0 and every round whose RM has been trained."""
+        rounds = [0]
+        while self.has_patch(rounds[-1] + 1):
+            rounds.append(rounds[-1] + 1)
+        return rounds
+
+    def has_patch(self, round_number: int) -> bool:
+        return self._patch_json(round_number).exists()
+
+    def patch_report(self, round_number: int) -> PatchReport:
+        """What went into the patch that made the RM of this round."""
+        return PatchReport.of(json.loads(self._patch_json(round_number).read_text(encoding="utf-8")))
+
+    def publish_patch(self, round_number: int, make: Callable[[Path], PatchReport]) -> PatchReport:
+        """The round's model and report as ``make`` leaves them in a folder; of several processes the first one's count.
+
+        Each works in a folder of its own; what a killed one left in its is gone on from.
+        """
+        model = self.model(round_number)
+        with self._own_work_folder(round_number) as work:
+            if not self.has_patch(round_number):
+                report = _as_json(asdict(make(work)))
+                (work / PATCH_NAME).write_text(report, encoding="utf-8")
+                if model.exists() and not (model / PATCH_NAME).exists():
+                    shutil.rmtree(model)  # begun by a version that trained in place
+                publish_folder(model, lambda out: _move_into(out, work))
+                replace_text(self._patch_json(round_number), (model / PATCH_NAME).read_text(encoding="utf-8"))
+        return self.patch_report(round_number)
+
+    def _patch_json(self, round_number: int) -> Path:
+        return self.round(round_number) / PATCH_NAME
+
+    @contextmanager
+    def _own_work_folder(self, round_number: int) -> Iterator[Path]:
+        """A folder that no other living process works in: the system gives the lock of a killed one back."""
+        from filelock import FileLock, Timeout
+
+        training = self.round(round_number) / "training"
+        for number in range(MAX_PATCHERS):
+            (training / str(number)).mkdir(parents=True, exist_ok=True)
+            lock = FileLock(training / str(number) / "lock", blocking=False)
+            with suppress(Timeout):
+                lock.acquire()
+                break
+        else:
+            raise ConfigError(f"{MAX_PATCHERS} processes are patching in {training} already. Wait for one of them")
+        try:
+            yield training / str(number) / MODEL_NAME
+        finally:
+            lock.release()
+        shutil.rmtree(training / str(number), ignore_errors=True)
+        with suppress(OSError):
+            training.rmdir()
+
+    def clean_outcomes(self, round_number: int) -> CleanOutcomes | None:
+        """The clean preferences of the round's RM; None where they were not taken."""
+        path = self._clean_json(round_number)
+        return CleanOutcomes.read(path) if path.exists() else None
+
+    def store_clean_outcomes(self, round_number: int, outcomes: CleanOutcomes) -> None:
+        replace_text(self._clean_json(round_number), _as_json(asdict(outcomes)))
+
+    def _clean_json(self, round_number: int) -> Path:
+        return self.round(round_number) / "clean.json"
+
+    def reaches(self, round_number: int, prompts: Sequence[Prompt] | None = None) -> list[Reach]:
+        """On which held-out prompts the round's findings win, as far as that was measured (on ``prompts``)."""
+        return read_reaches(self.round(round_number) / "reach.json", prompts)
+
+    def store_reaches(self, round_number: int, found: Sequence[Reach], prompts: Sequence[Prompt]) -> None:
+        write_reaches(self.round(round_number) / "reach.json", found, prompts)
+
+    def once(self, name: str, made_from: object, kind: type[T], make: Callable[[], T]) -> T:
+        """The dataclass ``kind`` that is stored for ``made_from``; else what ``make`` gives, which is then stored.
+
+        Of several processes that make it at once, the first one's counts for all, and for those that resume.
+
+        Raises:
+            DataError: what is stored is damaged, or of another version.
+        """
+        folder = self.path / "calibration" / f"{name}-{digest(made_from)[:12]}"
+        stored = read_stored(folder / STORED_NAME, kind, f"a {name}")
+        if stored is not None:
+            return stored
+        text = TypeAdapter(kind).dump_json(make(), indent=1).decode()
+        publish_folder(folder, lambda out: (out / STORED_NAME).write_text(text + "\n", encoding="utf-8"))
+        stored = read_stored(folder / STORED_NAME, kind, f"a {name}")
+        if stored is None:
+            raise DataError(f"{folder} holds no {STORED_NAME}. Delete it, and run again")
+        return stored
+
+    def keep_model(self, model: Path) -> None:
+        """The built-in world's RM inside the run, so that the run can be moved without its user's cache."""
+        if not self.model(0).exists():
+            publish_folder(self.model(0), lambda partial: shutil.copytree(model, partial, dirs_exist_ok=True))
+
+    def claim(self, identity: Mapping[str, str]) -> None:
+        """Makes the folder that of the campaign with this identity, unless results say that it is another's.
+
+        Raises:
+            ResumeError: it holds results of a campaign made with something else.
+        """
+        path = self.path / "identity.json"
+        if path.exists() and self._has_results():
+            self._refuse_another(json.loads(path.read_text(encoding="utf-8")), identity)
+        else:
+            replace_text(path, _as_json(identity))
+
+    def _has_results(self) -> bool:
+        """Whether the folder holds anything that another RM, data or seed would contradict."""
+        measured = any(self.path.glob("rounds/*/clean.json"))
+        return self.corpus.exists() or measured or self.tuning.path.exists()
+
+    def _refuse_another(self, stored: Mapping[str, Any], identity: Mapping[str, str]) -> None:
+        what = {
+            "rm_fingerprint": "RM",
+            "pipeline_hash": "RM pipeline",
+            "data_hash": "data",
+            "config": "seed, criteria, checks or patch",
+        }
+        changed = [title for key, title in what.items() if stored.get(key) != identity[key]]
+        if changed:
+            raise ResumeError(
+                f"{self.path} holds a campaign made with another {' and another '.join(changed)}. "
+                f"Resume it with what it was made with ({CONFIG_NAME} there), or give a new --out folder"
+            )
+
+    def write_config(self, config: CampaignConfig, name: str = CONFIG_NAME) -> Path:
+        """A campaign file in this folder."""
+        import tomli_w
+
+        return replace_text(self.path / name, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+
+    def holds(self, config: CampaignConfig) -> bool:
+        """Whether the campaign file says so already, however it spells the folder."""
+        try:
+            stored = self.read_config()
+        except ConfigError:
+            return False
+        return stored == config.model_copy(update={"out": stored.out}) and self._named_in_file() == self.path.resolve()
+
+    def _named_in_file(self) -> Path:
+        return Path(read_config(self.path / CONFIG_NAME).out).resolve()
+
+    def read_config(self) -> CampaignConfig:
+        """The campaign that the folder holds, wherever it lies by now.
+
+        Raises:
+            ConfigError: it is no run's folder.
+        """
+        path = self.path / CONFIG_NAME
+        if not path.exists():
+            raise ConfigError(
+                f"{self.path} is not a run's folder: it has no {CONFIG_NAME}. Make one: rmminer cycle --out {self.path}"
+            )
+        return read_config(path, {"out": str(self.path)})
+
+
+def _move_into(folder: Path, source: Path) -> None:
+    for path in source.iterdir():
+        shutil.move(path, folder)
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, indent=1) + "\n"

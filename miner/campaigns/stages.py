@@ -1,0 +1,147 @@
+"""A campaign's stages: mine, patch, evaluate, and the cycle of them. Each does what the folder lacks, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from corpus.records import Finding, Prompt
+from miner.campaigns.attacking import Attacked, attack
+from miner.campaigns.evaluation import CleanOutcomes, clean_outcomes, require_prompts
+from miner.campaigns.opening import OpenCampaign
+from miner.campaigns.reach import chosen_for_reach, reaches
+from miner.campaigns.scheduled_mining import mine_scheduled
+from miner.patching.patch import EXPORT, patch, trainable, training_findings
+from miner.patching.report import PatchReport
+from miner.searching.mining import MiningReport
+
+MIN_HELD_OUT = 8
+
+
+def mine_round(campaign: OpenCampaign, round_number: int) -> MiningReport:
+    """Attack train prompts: the findings that a patch may see."""
+    stage = campaign.config.mine
+    prompts = campaign.world.sample("train", stage.prompts, seed=campaign.config.seed + round_number)
+    if stage.schedule is not None:
+        return mine_scheduled(campaign, stage.schedule, prompts, round_number)
+    return attack(
+        campaign,
+        stage,
+        [Attacked(section=section, prompts=prompts) for section in campaign.config.stage_attacks(stage)],
+        round_number,
+        seeded_from=round_number,
+        title=f"round {round_number}: mining",
+    )
+
+
+def evaluate_round(campaign: OpenCampaign, round_number: int, *, without: Collection[str] = ()) -> MiningReport:
+    """Attack held-out prompts, the control always among the attacks; take the clean accuracy and the reach of what
+    was found. Attacks named in ``without`` are left out."""
+    stage = campaign.config.evaluate
+    prompts = campaign.world.sample("held_out", stage.prompts, seed=campaign.config.seed)
+    require_prompts(prompts, MIN_HELD_OUT)
+    report = attack(
+        campaign,
+        stage,
+        [one for one in _evaluated(campaign, prompts) if one.section.name not in without],
+        round_number,
+        seeded_from=max(0, round_number - 1),
+        title=f"round {round_number}: attacking held-out prompts",
+    )
+    take_clean_outcomes(campaign, round_number)
+    _take_reach(campaign, round_number, prompts)
+    return report
+
+
+def _evaluated(campaign: OpenCampaign, prompts: Sequence[Prompt]) -> list[Attacked]:
+    """The attacks with their prompts. One for prompts together is given held-out prompts of its own, so that what
+    it finds can be measured on the others."""
+    found: list[Attacked] = []
+    pool = len(campaign.world.by_split["held_out"])
+    for section in campaign.config.evaluated_attacks():
+        size = section.build().prompts_per_attempt
+        if size == 1:
+            found.append(Attacked(section=section, prompts=prompts))
+        elif size <= pool - len(prompts):
+            everyone = campaign.world.sample("held_out", len(prompts) + size, seed=campaign.config.seed)
+            found.append(Attacked(section=section, prompts=everyone[len(prompts) :]))
+        else:
+            campaign.observer.note(
+                f"attack {section.name!r} is left out of the evaluation: it needs {size} held-out prompts beside "
+                f"the {len(prompts)} it is measured on, and there are {pool}"
+            )
+    return found
+
+
+def take_clean_outcomes(campaign: OpenCampaign, round_number: int) -> CleanOutcomes | None:
+    """Clean preferences of the RM of ``round_number`` on all held-out pairs, taken once; None where there are none."""
+    stored = campaign.run.clean_outcomes(round_number)
+    if stored is not None:
+        return stored
+    rm, title = campaign.models.rm(round_number), f"round {round_number}: clean accuracy"
+    with campaign.usage.timed("accuracy"), campaign.observer.stage(title) as advance:
+        outcomes = clean_outcomes(rm, campaign.world.by_split["held_out"], advance)
+    if outcomes is not None:
+        campaign.run.store_clean_outcomes(round_number, outcomes)
+    return outcomes
+
+
+def _take_reach(campaign: OpenCampaign, round_number: int, prompts: Sequence[Prompt]) -> None:
+    made = {attempt.attempt_id for attempt in campaign.attempts_of(round_number, "held_out")}
+    findings = [finding for finding in campaign.findings() if finding.attempt_id in made]
+    chosen = chosen_for_reach(findings, campaign.config.evaluate.reach)
+    known = {one.finding_id: one for one in campaign.run.reaches(round_number, prompts)}
+    fresh = [finding for finding in chosen if finding.finding_id not in known]
+    rm, criteria = campaign.models.rm(round_number), campaign.models.criteria(round_number)
+    title = f"round {round_number}: reach of the findings"
+    with campaign.usage.timed("reach"), campaign.observer.stage(title) as advance:
+        found = [*known.values(), *reaches(rm, criteria, fresh, prompts, advance)]
+    wanted = {finding.finding_id for finding in chosen}
+    campaign.run.store_reaches(round_number, [one for one in found if one.finding_id in wanted], prompts)
+
+
+def patch_round(campaign: OpenCampaign, round_number: int) -> PatchReport:
+    """Train the RM of ``round_number`` + 1 on every train finding so far, unless it is there already."""
+    if campaign.run.has_patch(round_number + 1):
+        return campaign.run.patch_report(round_number + 1)
+    config, findings = campaign.config, patch_findings(campaign)
+    with campaign.usage.timed("patch"), campaign.observer.stage(f"round {round_number}: patching") as advance:
+        return campaign.run.publish_patch(
+            round_number + 1,
+            lambda out: patch(
+                trainable(campaign.models.rm(round_number)),
+                campaign.world.by_split["train"],
+                findings,
+                config.patch,
+                out=out,
+                seed=config.seed + round_number,
+                dtype=config.training_dtype,
+                progress=advance,
+            ),
+        )
+
+
+def patch_findings(campaign: OpenCampaign) -> list[Finding]:
+    """What the next patch may train on: findings of this campaign's train prompts, held-out families and forms left
+    out."""
+    return training_findings(campaign.findings(), campaign.config.patch)
+
+
+def run_cycle(campaign: OpenCampaign) -> None:
+    """Evaluate, then mine, patch and evaluate again, ``rounds`` times.
+
+    Mining comes before the first evaluation where an attack starts from what was mined.
+    """
+    if any(Attacked(section=one, prompts=()).is_seeded for one in campaign.config.evaluated_attacks()):
+        mine_round(campaign, 0)
+    evaluate_round(campaign, 0)
+    for round_number in range(campaign.config.rounds):
+        mine_round(campaign, round_number)
+        rm = campaign.models.rm(round_number)
+        if not rm.is_trainable:
+            campaign.observer.note(f"{rm.name} cannot be retrained here. {EXPORT}")
+            return
+        if not patch_findings(campaign):
+            campaign.observer.note(f"round {round_number}: no train finding that a patch may see; nothing to patch")
+            return
+        patch_round(campaign, round_number)
+        evaluate_round(campaign, round_number + 1)

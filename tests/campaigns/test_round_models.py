@@ -1,0 +1,100 @@
+"""The models of a campaign, opened again: what was measured once is not measured twice."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from miner.campaigns.attacking import criteria_hash, driver_of
+from miner.campaigns.opening import OpenCampaign
+from miner.checkpoints import precision
+from miner.config.campaign import CampaignConfig
+from miner.errors import ConfigError
+from miner.reporting.summarise import summarise
+from tests.campaigns.test_campaign import config_for
+
+pytestmark = pytest.mark.ranges
+
+
+def faster_in(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "gflops", lambda _device, asked, _purpose="": 100.0 if asked == dtype else 1.0)
+
+
+@pytest.fixture
+def automatic(tiny_rm_folder: Path, preference_file: Path, tmp_path: Path) -> CampaignConfig:
+    """A campaign that says nothing of dtypes."""
+    return config_for(tiny_rm_folder, preference_file, tmp_path, rm={"source": str(tiny_rm_folder), "device": "cpu"})
+
+
+def test_a_resumed_run_keeps_its_bar_and_its_thresholds_and_scores_nothing_for_them(
+    automatic: CampaignConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = OpenCampaign(automatic)
+    criteria, judge = first.models.criteria(0), first.models.judge
+    identity = criteria_hash(driver_of(first, 0), ascii_only=False)
+
+    def never(*_: object, **__: object) -> Any:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("miner.campaigns.round_models.clean_criteria", never)
+    monkeypatch.setattr("miner.campaigns.judge.calibrate", _raising("miner.judging.checks.calibration"))
+    started = time.perf_counter()
+    again = OpenCampaign(automatic)
+    assert again.models.criteria(0) == criteria
+    assert again.models.judge.identity == judge.identity
+    assert [one.threshold for one in again.models.judge.checks] == [one.threshold for one in judge.checks]
+    assert criteria_hash(driver_of(again, 0), ascii_only=False) == identity
+    assert time.perf_counter() - started < 20
+
+
+def _raising(module: str) -> Any:
+    def calibrate(*_: object, **__: object) -> Any:
+        raise AssertionError("calibrated again")
+
+    calibrate.__module__ = module  # thresholds are kept by the code that makes them
+    return calibrate
+
+
+def test_another_quantile_or_rate_of_false_alarms_is_measured_anew(automatic: CampaignConfig) -> None:
+    one = OpenCampaign(automatic).models
+    changes = {"criteria": {"quantile": 0.5}, "checks": {"names": ("repetition",), "false_alarm": 0.3}}
+    other = OpenCampaign(CampaignConfig.model_validate({**automatic.model_dump(), **changes})).models
+    assert other.criteria(0).threshold < one.criteria(0).threshold
+    assert len(other.judge.checks) < len(one.judge.checks)
+
+
+def test_the_dtype_that_ranked_when_the_run_began_ranks_when_it_goes_on(
+    automatic: CampaignConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faster_in(torch.bfloat16, monkeypatch)
+    first = OpenCampaign(automatic)
+    assert first.models.rm(0).ranking_dtype == "bfloat16"
+    identity = criteria_hash(driver_of(first, 0), ascii_only=False)
+    faster_in(torch.float32, monkeypatch)
+    again = OpenCampaign(automatic)
+    assert again.models.rm(0).ranking_dtype == "bfloat16"
+    assert criteria_hash(driver_of(again, 0), ascii_only=False) == identity
+    assert summarise(again, command="test").rm["ranking_dtype_is"] == "the fastest when the run began, kept"
+
+
+def test_a_dtype_asked_for_wins_over_the_one_kept(automatic: CampaignConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    faster_in(torch.bfloat16, monkeypatch)
+    OpenCampaign(automatic)
+    asked = automatic.model_copy(update={"rm": automatic.rm.model_copy(update={"dtype": "float32"})})
+    campaign = OpenCampaign(asked)
+    assert campaign.models.rm(0).ranking_dtype == "float32"
+    assert summarise(campaign, command="test").rm["ranking_dtype_is"] == "as asked for"
+
+
+def test_one_rm_is_held_and_kept_while_another_is_not_there(automatic: CampaignConfig) -> None:
+    models = OpenCampaign(automatic).models
+    held = models.rm(0)
+    assert models.rm(0) is held
+    with pytest.raises(ConfigError, match="no patched RM of round 1"):
+        models.rm(1)
+    assert models.held == (0, held)
+    assert models.open_rm(models.source(0)) is not held
