@@ -1,0 +1,226 @@
+"""Tables made from scripts/results: what was measured, on which machine, when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.docs_pages.markdown import table
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+Json = Mapping[str, Any]
+
+COMMITTED = "2026-11-25"
+"""When the results that hold no date of their own were committed; their scripts record one since."""
+
+STORED = {
+    "bench_cycle": "cycle.json",
+    "bench_search": "search.json",
+    "bench_policy": "policy/policy.json",
+    "bench_ranking": "ranking.json",
+    "bench_remote": "remote.json",
+    "bench_triage": "triage.json",
+    "bench_diversity": "diversity.json",
+    "bench_machine": "machine.json",
+}
+MACHINES = {
+    "avx2": "2 cores, products as on an AVX2 processor without bf16",
+    "native": "2 cores, all that the processor has",
+}
+PARTS = {"demo": "from a fresh clone", "second": "again, models cached", "quick": "installed, nothing trained",
+         "test": "environment made before"}  # fmt: skip
+
+
+def success() -> str:
+    """The README's table: held-out prompts before and after patches, and old findings scored again."""
+    results = _read("cycle.json")["cycle"]
+    rounds = results["rounds"]
+    chosen = (rounds[0], rounds[1], rounds[-1])
+    titles = ("", "patch trained on such", *(_round_title(one["round"]) for one in chosen))
+    rows = [_attack_row(name, seen, chosen) for name, seen in _attacks(rounds)]
+    for split, what in (("held_out", "held-out"), ("train", "train")):
+        cells = [_replayed(results, split, one["round"]) for one in chosen]
+        seen = "no" if split == "held_out" else "the `gcg` ones"
+        rows.append((f"findings of round 0 on {what} prompts that still win", seen, *cells))
+    rows.append(("clean preference accuracy", "", *(_rate(one["clean_accuracy"]) for one in chosen)))
+    return table(titles, rows)
+
+
+def cycle() -> str:
+    """Certified findings on held-out prompts in every round, with intervals and break costs."""
+    rounds = _read("cycle.json")["cycle"]["rounds"]
+    titles = ("attack (family), budget", "patch saw its family", *(_round_title(one["round"]) for one in rounds))
+    rows = []
+    for name, seen in _attacks(rounds):
+        row = _result(rounds[0], name)
+        title = f"`{name}` ({row['family']}), {row['budget']:,} queries"
+        rows.append((title, seen, *(_found(_result(one, name), median=True) for one in rounds)))
+    rows.append(("clean accuracy", "", *(_rate(one["clean_accuracy"]) for one in rounds)))
+    rows.append(("its change, paired", "", *(_points(one["accuracy_change"]) for one in rounds)))
+    return table(titles, rows)
+
+
+def held_out_in_turn() -> str:
+    """One patch each without a family or a form, and the same attacks on the same held-out prompts."""
+    variants = _read("cycle.json")["held_out_in_turn"]
+    names = sorted(row["attack"] for row in next(iter(variants.values()))["rounds"][0]["attacks"])
+    titles = ("the patch was kept from", "findings trained on", *(f"`{name}`" for name in names), "clean accuracy")
+    before = next(iter(variants.values()))["rounds"][0]
+    rows = [("no patch", "0", *(_found(_result(before, name), median=True, forms=True) for name in names), "")]
+    for name, results in variants.items():
+        after = results["rounds"][1]
+        cells = [_found(_result(after, attack), median=True, forms=True) for attack in names]
+        kept = name.removesuffix(" held out")
+        rows.append((kept, str(after["patch"]["findings"]), *cells, _points(after["accuracy_change"])))
+    return table(titles, rows)
+
+
+def machines() -> str:
+    """Minutes and memory of the first promise, by machine, and what the demo showed there."""
+    stored = _read("machine.json")
+    parts = [(kind, part, stored.get(kind, {}).get(part)) for kind in ("native", "avx2") for part in PARTS]
+    titles = ("machine", "command", "minutes", "first finding after", "peak memory", "load before", "commit, date")
+    return "\n\n".join([table(titles, [_machine_row(*one) for one in parts]), *_shown(stored)])
+
+
+def last_runs() -> str:
+    """When each script whose figures are quoted last ran, and on what."""
+    rows = [_run_row(script, _read(name), name) for script, name in STORED.items()]
+    return table(("script", "stored in", "last ran", "machine"), rows)
+
+
+def _read(name: str) -> Any:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def _round_title(number: int) -> str:
+    return f"after patch {number}" if number else "RM as given"
+
+
+def _attacks(rounds: list[Json]) -> list[tuple[str, str]]:
+    """Names of the attacks, and whether the first patch trained on findings of that family; those it saw first."""
+    rows = sorted(rounds[1]["attacks"], key=lambda row: (not row["seen"], -_result(rounds[0], row["attack"])["found"]))
+    return [(row["attack"], "yes" if row["seen"] else "no") for row in rows]
+
+
+def _attack_row(name: str, seen: str, rounds: tuple[Json, ...]) -> tuple[str, ...]:
+    budget = _result(rounds[0], name)["budget"]
+    return (f"`{name}` finds, {budget:,} queries", seen, *(_found(_result(one, name)) for one in rounds))
+
+
+def _result(one: Json, attack: str) -> Json:
+    return next(row for row in one["attacks"] if row["attack"] == attack)
+
+
+def _found(row: Json, *, median: bool = False, forms: bool = False) -> str:
+    share = f"{row['found']}/{row['n']} = {_percent(row['rate'])} {_interval(row)}"
+    if median and row["median_queries"] is not None:
+        share += f", median {row['median_queries']:,.0f}"
+    kinds = [f"{one['found']} {one['form']}" for one in row["forms"]]
+    return f"{share} ({', '.join(kinds)})" if forms and kinds else share
+
+
+def _replayed(results: Json, split: str, rm_round: int) -> str:
+    cell = next(
+        one for one in results["transfer"] if (one["finding_round"], one["rm_round"], one["split"]) == (0, rm_round, split)
+    )
+    return f"{_percent(cell['still_winning']['value'])} {_interval(cell['still_winning'])}, n {cell['still_winning']['n']}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _interval(row: Json) -> str:
+    return f"[{100 * row['low']:.0f}–{100 * row['high']:.0f}]"
+
+
+def _rate(row: Json) -> str:
+    return f"{100 * row['value']:.1f} % [{100 * row['low']:.1f}–{100 * row['high']:.1f}]"
+
+
+def _points(row: Json | None) -> str:
+    if row is None:
+        return ""
+    value, low, high = (_signed(100 * row[name]) for name in ("value", "low", "high"))
+    return f"{value} points [{low} to {high}]"
+
+
+def _signed(value: float) -> str:
+    return f"{0.0 if round(value, 1) == 0 else value:+.1f}"
+
+
+def _machine_row(kind: str, part: str, row: Json | None) -> tuple[str, ...]:
+    command = "scripts/test" if part == "test" else "scripts/demo --quick" if part == "quick" else "scripts/demo"
+    first = (MACHINES[kind], f"`{command}`, {PARTS[part]}")
+    if row is None:
+        return (*first, "not measured yet", "", "", "", "")
+    found = f"{row['first_finding_minutes']:.1f} minutes" if "first_finding_minutes" in row else ""
+    memory = f"{row['peak_memory_mb'] / 1024:.1f} GB"
+    return (
+        *first, f"{row['minutes']:.1f}", found, memory, f"{row['load_before']:.1f}", f"`{row['commit']}`, {row['date']}"
+    )  # fmt: skip
+
+
+def _shown(stored: Json) -> Iterator[str]:
+    """What the demo showed on each machine where it ran."""
+    for kind in MACHINES:
+        demo = stored.get(kind, {}).get("demo")
+        if demo is None:
+            continue
+        shows, products = demo["shows"], demo["products"]
+        rates = ", ".join(f"{dtype} {value:g}" for dtype, value in products["gflops_one_thread"].items())
+        yield (
+            f"What `scripts/demo` showed there ({MACHINES[kind]}; products in GFLOP/s on one thread: {rates}; "
+            f"ranking in {products['ranking']}, training in {products['training']}; "
+            f"{products['processors']} processors, torch {products['torch']}):"
+        )
+        titles = ("held-out prompts with a certified finding", "RM as given", "after the patch")
+        before, after = shows["rates"]
+        rows = [(f"`{name}`", *(f"{found}/{n}" for found, n in (before[name], after[name]))) for name in before]
+        rows.append(("clean accuracy", *(_rate(one) for one in shows["clean_accuracy"])))
+        yield table(titles, rows)
+        difference = shows["gcg_over_random"][0]["difference"]
+        verdict = shows["verdict"]
+        hits = ", ".join(f"{name.replace('_', ' ')} {_rate(hit)}" for name, hit in verdict["hit_rate"].items())
+        yield (
+            f"`gcg` minus `random`, RM as given: {100 * difference['value']:+.0f} points "
+            f"{_interval(difference)}, n {difference['n']}. The verdict's false alarms: {_rate(verdict['false_alarm'])} "
+            f"of {verdict['false_alarm']['n']:,} clean texts; hits: {hits}. Seconds by stage: "
+            + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in demo["seconds"].items())
+            + "."
+        )
+
+
+def _run_row(script: str, results: Json, name: str) -> tuple[str, str, str, str]:
+    dates = sorted(_dates(results))
+    when = dates[-1] if dates else f"not recorded; committed {COMMITTED}"
+    machines = list(_machines(results))
+    cores = {f"{one['cpus']} cores, CPU, torch {one['torch']}, {one['threads']} threads" for one in machines}
+    shown = "; ".join(sorted(cores)) or "see its own table below"
+    return (f"`scripts/{script}`", f"`scripts/results/{name}`", when, shown)
+
+
+def _dates(value: Any) -> Iterator[str]:
+    """Every date that a result holds: of a run (``created_at``, ``date``) or of a part (``ran``)."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key in ("created_at", "date") and isinstance(inner, str):
+                yield inner[:10]
+            elif key == "ran":
+                yield from (str(day) for day in inner.values())
+            else:
+                yield from _dates(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _dates(inner)
+
+
+def _machines(value: Any) -> Iterator[Json]:
+    if isinstance(value, Mapping):
+        if "machine" in value:
+            yield value["machine"]
+        for inner in value.values():
+            yield from _machines(inner)
