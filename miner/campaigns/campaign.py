@@ -29,7 +29,8 @@ from miner.errors import ConfigError, ResumeError
 from miner.files import replace_text
 from miner.judging.checks import Judge
 from miner.judging.criteria import Criteria, clean_criteria
-from miner.patching.patch import EXPORT, PatchReport, patch, trainable, training_findings
+from miner.patching.patch import PatchReport, patch, training_findings
+from miner.patching.trainable import EXPORT, trainable
 from miner.progress import Observer, Silent
 from miner.rewards.base import RewardModel
 from miner.searching.attempts import Plan

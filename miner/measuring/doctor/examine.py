@@ -20,7 +20,7 @@ from miner.measuring.doctor.diagnosis import Diagnosis, Report, green, of_colour
 from miner.measuring.doctor.patient import LocalPatient, Patient
 from miner.progress import Advance
 from miner.rewards import Pair, RewardModel
-from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.rewards.compute.forward import Forward
 from miner.rewards.opening import open_reward_model
 
 MIN_TEXTS = 8
@@ -90,10 +90,10 @@ def examine(
 def _examinations(rm: RewardModel, folder: Path | None, prompts: tuple[Prompt, ...], owned: bool) -> list[Examination]:
     """All that can be looked at, each after what it relies on; where no weights are at hand, only rewards."""
     general: list[Callable[[Patient], Iterator[Diagnosis]]] = [*OF_REWARDS, *OF_BEHAVIOUR]
-    if not isinstance(rm, TransformerRewardModel) or folder is None:
+    if folder is None or not isinstance(rm, Forward):
         patient = Patient(rm, prompts, owned)
         return [Examination(look.__name__, partial(look, patient)) for look in (_rewards_only, *general)]
-    local = LocalPatient(rm, prompts, owned, folder)
+    local = LocalPatient(rm, prompts, owned, rm, folder)
     looks = (*OF_TOKENS, *OF_REWARDS, *OF_COMPUTATION, *OF_BEHAVIOUR)
     return [Examination(look.__name__, partial(look, local)) for look in looks]
 
@@ -107,7 +107,7 @@ def _rewards_only(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def _loaded(rm: RewardModel) -> str:
-    if not isinstance(rm, TransformerRewardModel):
+    if not isinstance(rm, Forward):
         return type(rm).__name__
     values = "one value" if rm.readout.weighting is None else f"{len(rm.readout.weighting)} values weighed into one"
     return f"{type(rm.model).__name__}, safetensors, {values}, trained head"

@@ -40,7 +40,7 @@ class LabelledEncoder(EncoderRewardModel):
     def head_identity(self) -> list[object]:
         return [*super().head_identity(), "first label", self.first_label]
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups
@@ -65,7 +65,7 @@ class AnsweringSeq2Seq(TransformerRewardModel):
     def head_identity(self) -> list[object]:
         return [type(self.model).__name__, "first written token", *self.read_as]
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups

@@ -27,7 +27,7 @@ class EncoderRewardModel(TransformerRewardModel):
         pooling = getattr(self.model.config, "classifier_pooling", None)
         return [type(self.model).__name__, pooling, *self.readout.identity()]
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups
