@@ -13,6 +13,7 @@ from miner.campaigns.evaluation import takes
 from miner.checkpoints.batching import out_of_memory
 from miner.checkpoints.devices import resolve_devices
 from miner.checkpoints.folders import first_line, resolve_folder
+from miner.config.kinds import REWARD_MODELS, kind_called
 from miner.config.reward_model import RewardModelSection
 from miner.errors import ConfigError, ModelError, RmMinerError
 from miner.measuring.doctor import behaviour, scores, tokens
@@ -63,9 +64,9 @@ def examine(
     if len(usable) < MIN_TEXTS:
         raise ConfigError(f"{len(usable)} prompts with a good answer; the doctor needs {MIN_TEXTS}. Give more --data")
     started, source = time.perf_counter(), str(section.source)
-    is_local = section.kind == "classifier"
-    folder = resolve_folder(source, section.revision) if is_local else None
-    if is_local:
+    is_folder = kind_called(section.kind, REWARD_MODELS).is_folder
+    folder = resolve_folder(source, section.revision) if is_folder else None
+    if is_folder:
         resolve_devices(section.device)
     try:
         rm = open_reward_model(section, {prompt.conversation: str(prompt.reference) for prompt in usable})
@@ -90,7 +91,7 @@ def examine(
 def _examinations(rm: RewardModel, folder: Path | None, prompts: tuple[Prompt, ...], owned: bool) -> list[Examination]:
     """All that can be looked at, each after what it relies on; where no weights are at hand, only rewards."""
     general: list[Callable[[Patient], Iterator[Diagnosis]]] = [*OF_REWARDS, *OF_BEHAVIOUR]
-    if folder is None or not isinstance(rm, Forward):
+    if folder is None or not (isinstance(rm, Forward) and rm.reads_its_models_output):
         patient = Patient(rm, prompts, owned)
         return [Examination(look.__name__, partial(look, patient)) for look in (_rewards_only, *general)]
     local = LocalPatient(rm, prompts, owned, rm, folder)

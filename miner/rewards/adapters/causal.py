@@ -37,6 +37,7 @@ class CausalRewardModel(TransformerRewardModel):
     left_padding: bool = False
     share_prefixes: bool = True
     is_causal: ClassVar[bool] = True
+    reads_its_models_output: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,6 +25,7 @@ class LabelledDecoder(CausalRewardModel):
 
     first_label: int
     is_trainable = False
+    reads_its_models_output = False
 
     def head_identity(self) -> list[object]:
         return [*super().head_identity(), "first label", self.first_label]
@@ -36,6 +37,7 @@ class LabelledEncoder(EncoderRewardModel):
 
     first_label: int
     is_trainable = False
+    reads_its_models_output = False
 
     def head_identity(self) -> list[object]:
         return [*super().head_identity(), "first label", self.first_label]

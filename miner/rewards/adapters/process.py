@@ -30,6 +30,7 @@ class ProcessRewardModel(CausalRewardModel):
     read_as: tuple[object, ...]
     is_trainable = False
     can_truncate = False
+    reads_its_models_output = False
 
     def head_identity(self) -> list[object]:
         return [type(self.model).__name__, "steps", self.step_id, self.reduce, *self.read_as]

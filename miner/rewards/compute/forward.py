@@ -60,6 +60,7 @@ class Forward(ABC):
     reward_dtype: str = field(init=False)
     ranking_dtype: str = field(init=False)
     device: str = field(init=False)
+    reads_its_models_output: ClassVar[bool] = False  # whether ``readout`` finds the reward in the model's own output
     is_causal: ClassVar[bool] = False  # whether tokens see only what is before them, so that either side may be padded
 
     def __post_init__(self) -> None:
