@@ -21,7 +21,7 @@ from miner.searching.version import package_version
 from miner.worlds.world import World
 
 if TYPE_CHECKING:
-    from miner.language_models import LanguageModel
+    from miner.language_models.policies import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,17 +131,12 @@ class RoundModels:
         return judge
 
     @cached_property
-    def policy(self) -> LanguageModel | None:
+    def policy(self) -> Policy | None:
         """The LM that attacks sample from, where the campaign names one."""
         section = self.world.policy
         if section is None:
             return None
-        from miner.language_models import load_language_model
+        from miner.language_models.policies import open_policy
 
         with self.observer.stage("loading the policy"):
-            return load_language_model(
-                section.source,
-                revision=section.revision,
-                trust_remote_code=section.trust_remote_code,
-                device=first_device(self.world.rm.device),
-            )
+            return open_policy(section, device=first_device(self.world.rm.device))

@@ -10,8 +10,9 @@ from miner.campaigns.evaluation import CleanOutcomes, clean_outcomes, require_pr
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.reach import chosen_for_reach, reaches
 from miner.campaigns.scheduled_mining import mine_scheduled
-from miner.patching.patch import EXPORT, patch, trainable, training_findings
+from miner.patching.patch import patch, training_findings
 from miner.patching.report import PatchReport
+from miner.patching.trainable import EXPORT, trainable
 from miner.searching.mining import MiningReport
 
 MIN_HELD_OUT = 8

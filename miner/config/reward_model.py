@@ -6,10 +6,11 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
+from miner.config.kinds import REWARD_MODELS, read_by_kind
 from miner.config.published_models import with_known
 from miner.errors import ConfigError
 
@@ -202,12 +203,13 @@ class RewardModelSection(Section):
     ``device_map`` spreads one copy, in the confirming dtype, over devices, memory and ``offload_folder`` on disk.
     ``quantise`` holds the ranking copy's weights in int8. ``code_hash`` pins the Python files of a model with code of
     its own. A model that we know by its hub id, or that is ``like`` one, brings settings of its own; what is given here
-    wins. What is no scalar classifier says in the table named after its ``kind`` how it is asked.
+    wins. What is no scalar classifier says in the table named after its ``kind`` how it is asked. A ``kind`` that an
+    installed package registers (``miner.config.kinds``) may have keys of its own beside these.
     """
 
     source: str | None = None
     like: str | None = None
-    kind: Literal["classifier", "pairwise", "judge", "process", "remote"] = "classifier"
+    kind: str = "classifier"
     device: str = "auto"
     dtype: DType = "auto"
     confirm_dtype: Literal["float32", "native"] = "float32"
@@ -230,6 +232,14 @@ class RewardModelSection(Section):
     process: ProcessSection | None = None
     remote: RemoteSection | None = None
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_kind(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Read by the section of the kind, where that has one of its own."""
+        if not isinstance(values, Mapping):
+            return read(values)
+        return read_by_kind(cls, values, read, REWARD_MODELS, cls._as_known(values).get("kind", "classifier"))
+
     @model_validator(mode="before")
     @classmethod
     def _as_known(cls, values: Any) -> Any:
@@ -248,7 +258,7 @@ class RewardModelSection(Section):
                 )
         if self.kind in ASKING_TABLES and self.truncation != "error":
             raise ValueError(f"rm.truncation would cut what a {self.kind} RM is asked; leave it at 'error'")
-        if self.kind != "classifier":
+        if self.kind in (*ASKING_TABLES, "remote"):
             given = [name for name in CLASSIFIERS_OWN if getattr(self, name) is not None]
             given += ["head"] if self.head != HeadSection() else []
             if given:

@@ -33,7 +33,7 @@ from miner.checkpoints.loading import quiet_transformers
 from miner.checkpoints.precision import choose
 from miner.config.reward_model import TrainingDType
 from miner.errors import ConfigError
-from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.patching.trainable import Trainable
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
 Progress = Callable[[int, int], None]
@@ -96,7 +96,7 @@ def _collate(pairs: list[TrainingPair]) -> dict[str, _Batch]:
 class PreferenceTrainer(Trainer):
     """``transformers.Trainer`` with the loss above; the RM adapter says how rows become rewards."""
 
-    def __init__(self, *, rm: TransformerRewardModel, recipe: Recipe, dtype: torch.dtype, **kwargs: Any) -> None:
+    def __init__(self, *, rm: Trainable, recipe: Recipe, dtype: torch.dtype, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rm = rm
         self.recipe = recipe
@@ -144,7 +144,7 @@ class _Report(TrainerCallback):
 
 
 def train_preferences(
-    rm: TransformerRewardModel,
+    rm: Trainable,
     model: PreTrainedModel,
     pairs: Sequence[TrainingPair],
     recipe: Recipe,
@@ -220,7 +220,7 @@ def _freeze(model: PreTrainedModel, prefixes: tuple[str, ...]) -> None:
         raise ConfigError(f"patch.frozen: {', '.join(prefixes)} leave nothing to train")
 
 
-def _with_lora(rm: TransformerRewardModel, model: PreTrainedModel, rank: int) -> Any:
+def _with_lora(rm: Trainable, model: PreTrainedModel, rank: int) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:

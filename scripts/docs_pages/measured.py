@@ -124,9 +124,13 @@ def _found(row: Json, *, median: bool = False, forms: bool = False) -> str:
 
 def _replayed(results: Json, split: str, rm_round: int) -> str:
     cell = next(
-        one for one in results["transfer"] if (one["finding_round"], one["rm_round"], one["split"]) == (0, rm_round, split)
+        one
+        for one in results["transfer"]
+        if (one["finding_round"], one["rm_round"], one["split"]) == (0, rm_round, split)
     )
-    return f"{_percent(cell['still_winning']['value'])} {_interval(cell['still_winning'])}, n {cell['still_winning']['n']}"
+    return (
+        f"{_percent(cell['still_winning']['value'])} {_interval(cell['still_winning'])}, n {cell['still_winning']['n']}"
+    )
 
 
 def _percent(value: float) -> str:
@@ -187,7 +191,8 @@ def _shown(stored: Json) -> Iterator[str]:
         hits = ", ".join(f"{name.replace('_', ' ')} {_rate(hit)}" for name, hit in verdict["hit_rate"].items())
         yield (
             f"`gcg` minus `random`, RM as given: {100 * difference['value']:+.0f} points "
-            f"{_interval(difference)}, n {difference['n']}. The verdict's false alarms: {_rate(verdict['false_alarm'])} "
+            f"{_interval(difference)}, n {difference['n']}. "
+            f"The verdict's false alarms: {_rate(verdict['false_alarm'])} "
             f"of {verdict['false_alarm']['n']:,} clean texts; hits: {hits}. Seconds by stage: "
             + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in demo["seconds"].items())
             + "."

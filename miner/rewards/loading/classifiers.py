@@ -21,8 +21,9 @@ from miner.checkpoints.tensors import stored_dtype
 from miner.checkpoints.tokenizers import length_limit, load_tokenizer
 from miner.config.reward_model import DType, RewardModelSection
 from miner.errors import ModelError
-from miner.rewards.adapters.transformer import TransformerRewardModel, input_embeddings
+from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.compute.fleet import Fleet
+from miner.rewards.compute.forward import input_embeddings
 from miner.rewards.loading.adapted import Adapted, is_adapter
 from miner.rewards.loading.variants import Classifier, OwnCode, Variant, WithHead
 from miner.rewards.text.pipeline import ChatPipeline, TextPairPipeline, Truncation
