@@ -25,15 +25,19 @@ FACTUAL_FAMILY = "factual"  # attempts that swap a fact: what they find is no no
 
 @dataclass(frozen=True, slots=True)
 class CleanOutcomes:
-    """Per clean pair: does the RM prefer the good answer? In the order of the prompts, with the pair's group."""
+    """Per clean pair: does the RM prefer the good answer? In the order of the prompts, with the pair's group.
+
+    ``rejected_per_prompt`` is how many rejected answers of a prompt were compared with, None where all were.
+    """
 
     preferred: tuple[bool, ...]
     groups: tuple[str, ...]
+    rejected_per_prompt: int | None = None
 
     @classmethod
     def read(cls, path: Path) -> CleanOutcomes:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return cls(tuple(stored["preferred"]), tuple(stored["groups"]))
+        return cls(tuple(stored["preferred"]), tuple(stored["groups"]), stored.get("rejected_per_prompt"))
 
     def accuracy(self) -> Rate:
         return rate(self.preferred, groups=self.groups)
@@ -45,8 +49,15 @@ class CleanOutcomes:
         )
 
 
-def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt], progress: Advance = untold) -> CleanOutcomes | None:
-    """Preference of every reference over each of its rejected answers; None where no prompt has both.
+def clean_outcomes(
+    rm: RewardModel,
+    prompts: Sequence[Prompt],
+    progress: Advance = untold,
+    *,
+    rejected_per_prompt: int | None = None,
+) -> CleanOutcomes | None:
+    """Preference of every reference over each of its rejected answers, or over the first ``rejected_per_prompt``; None
+    where no prompt has both.
 
     Left out are pairs of which the RM leaves one without a reward, and what is too long for one that cannot truncate.
     """
@@ -55,7 +66,8 @@ def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt], progress: Advance
     for prompt in prompts:
         if prompt.reference is None or not prompt.rejected:
             continue
-        answers = [Pair(prompt.conversation, text) for text in (prompt.reference, *prompt.rejected)]
+        rejected = prompt.rejected[:rejected_per_prompt]
+        answers = [Pair(prompt.conversation, text) for text in (prompt.reference, *rejected)]
         if not (rm.can_truncate or all(map(rm.takes, answers))):
             continue
         rows += [(len(texts), len(texts) + n, prompt.group_key) for n in range(1, len(answers))]
@@ -67,7 +79,9 @@ def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt], progress: Advance
     if not rows:
         return None
     return CleanOutcomes(
-        tuple(bool(rewards[good] > rewards[bad]) for good, bad, _ in rows), tuple(group for _, _, group in rows)
+        tuple(bool(rewards[good] > rewards[bad]) for good, bad, _ in rows),
+        tuple(group for _, _, group in rows),
+        rejected_per_prompt,
     )
 
 

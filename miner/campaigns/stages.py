@@ -74,13 +74,13 @@ def _evaluated(campaign: OpenCampaign, prompts: Sequence[Prompt]) -> list[Attack
 
 
 def take_clean_outcomes(campaign: OpenCampaign, round_number: int) -> CleanOutcomes | None:
-    """Clean preferences of the RM of ``round_number`` on all held-out pairs, taken once; None where there are none."""
-    stored = campaign.run.clean_outcomes(round_number)
-    if stored is not None:
+    """Clean preferences of the RM of ``round_number`` on the held-out pairs, taken once; None where there are none."""
+    stored, wanted = campaign.run.clean_outcomes(round_number), campaign.config.evaluate.rejected_per_prompt
+    if stored is not None and stored.rejected_per_prompt == wanted:
         return stored
     rm, title = campaign.models.rm(round_number), f"round {round_number}: clean accuracy"
     with campaign.usage.timed("accuracy"), campaign.observer.stage(title) as advance:
-        outcomes = clean_outcomes(rm, campaign.world.by_split["held_out"], advance)
+        outcomes = clean_outcomes(rm, campaign.world.by_split["held_out"], advance, rejected_per_prompt=wanted)
     if outcomes is not None:
         campaign.run.store_clean_outcomes(round_number, outcomes)
     return outcomes

@@ -154,9 +154,14 @@ class MineSection(StageSection):
 
 
 class EvaluateSection(StageSection):
-    """``reach``: how many findings of each attack are scored on all the prompts, too (0: none)."""
+    """``reach``: how many findings of each attack are scored on all the prompts, too (0: none).
+
+    ``rejected_per_prompt``: over how many of its rejected answers each reference is compared for the clean accuracy.
+    Pairs of one question say much the same, so that a few are nearly as exact as all, the default.
+    """
 
     reach: int = Field(12, ge=0)
+    rejected_per_prompt: int | None = Field(None, ge=1)
 
 
 class TuneSection(Section):

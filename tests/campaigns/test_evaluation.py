@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from corpus.records import Attempt
-from miner.campaigns.evaluation import attack_results, contrasts
+from corpus.records import Attempt, Message, Prompt
+from miner.campaigns.evaluation import attack_results, clean_outcomes, contrasts
+from miner.testing import ToyRewardModel
 
 BASE = Attempt(
     attempt_id="a", campaign_id="c", round=0, prompt_ids=("p",), split="held_out", attack="gcg", family="gradient",
@@ -47,3 +48,21 @@ def test_attempts_at_different_budgets_or_settings_are_rows_of_their_own() -> No
         seen_forms=(),
     )
     assert [row.n for row in rows] == [1, 1, 1]
+
+
+def test_clean_accuracy_compares_with_as_many_rejected_answers_as_asked_for() -> None:
+    rm = ToyRewardModel()
+    worse = ("ba", "bi ba", "ba ba bi")
+    prompts = [
+        Prompt(
+            conversation=(Message(role="user", content=f"question {n}"),), reference=rm.flaw, rejected=worse[: n + 1]
+        )
+        for n in range(3)
+    ]
+    sizes = {}
+    for at_most in (None, 1, 2):
+        outcomes = clean_outcomes(rm, prompts, rejected_per_prompt=at_most)
+        assert outcomes is not None
+        assert outcomes.rejected_per_prompt == at_most
+        sizes[at_most] = len(outcomes.preferred)
+    assert sizes == {None: 6, 1: 3, 2: 5}
