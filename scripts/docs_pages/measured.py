@@ -123,10 +123,10 @@ def _found(row: Json, *, median: bool = False, forms: bool = False) -> str:
 
 
 def _replayed(results: Json, split: str, rm_round: int) -> str:
-    cell = next(
-        one for one in results["transfer"] if (one["finding_round"], one["rm_round"], one["split"]) == (0, rm_round, split)
-    )
-    return f"{_percent(cell['still_winning']['value'])} {_interval(cell['still_winning'])}, n {cell['still_winning']['n']}"
+    """The share of round 0's findings on ``split`` that the RM of ``rm_round`` still falls for."""
+    wanted = {"finding_round": 0, "rm_round": rm_round, "split": split}
+    (share,) = (cell["still_winning"] for cell in results["transfer"] if wanted.items() <= cell.items())
+    return f"{_percent(share['value'])} {_interval(share)}, n {share['n']}"
 
 
 def _percent(value: float) -> str:
@@ -182,13 +182,13 @@ def _shown(stored: Json) -> Iterator[str]:
         rows = [(f"`{name}`", *(f"{found}/{n}" for found, n in (before[name], after[name]))) for name in before]
         rows.append(("clean accuracy", *(_rate(one) for one in shows["clean_accuracy"])))
         yield table(titles, rows)
-        difference = shows["gcg_over_random"][0]["difference"]
-        verdict = shows["verdict"]
+        difference, verdict = shows["gcg_over_random"][0]["difference"], shows["verdict"]
+        alarms = verdict["false_alarm"]
         hits = ", ".join(f"{name.replace('_', ' ')} {_rate(hit)}" for name, hit in verdict["hit_rate"].items())
         yield (
             f"`gcg` minus `random`, RM as given: {100 * difference['value']:+.0f} points "
-            f"{_interval(difference)}, n {difference['n']}. The verdict's false alarms: {_rate(verdict['false_alarm'])} "
-            f"of {verdict['false_alarm']['n']:,} clean texts; hits: {hits}. Seconds by stage: "
+            f"{_interval(difference)}, n {difference['n']}. The verdict's false alarms: {_rate(alarms)} "
+            f"of {alarms['n']:,} clean texts; hits: {hits}. Seconds by stage: "
             + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in demo["seconds"].items())
             + "."
         )
