@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -88,7 +89,7 @@ def machines() -> str:
 def last_runs() -> str:
     """When each script whose figures are quoted last ran, and on what."""
     rows = [_run_row(script, _read(name), name) for script, name in STORED.items()]
-    return table(("script", "stored in", "last ran", "machine"), rows)
+    return table(("script", "measures", "stored in", "last ran", "machine"), rows)
 
 
 def _read(name: str) -> Any:
@@ -194,13 +195,15 @@ def _shown(stored: Json) -> Iterator[str]:
         )
 
 
-def _run_row(script: str, results: Json, name: str) -> tuple[str, str, str, str]:
+def _run_row(script: str, results: Json, name: str) -> tuple[str, ...]:
+    described = ast.get_docstring(ast.parse((RESULTS.parent / script).read_text(encoding="utf-8"))) or ""
+    measures = " ".join(described.partition("\n\n")[0].removeprefix("Measures ").split()).rstrip(".")
     dates = sorted(_dates(results))
     when = dates[-1] if dates else f"not recorded; committed {COMMITTED}"
     machines = list(_machines(results))
     cores = {f"{one['cpus']} cores, CPU, torch {one['torch']}, {one['threads']} threads" for one in machines}
     shown = "; ".join(sorted(cores)) or "see its own table below"
-    return (f"`scripts/{script}`", f"`scripts/results/{name}`", when, shown)
+    return (f"`scripts/{script}`", measures, f"`scripts/results/{name}`", when, shown)
 
 
 def _dates(value: Any) -> Iterator[str]:
