@@ -201,8 +201,8 @@ def _run_row(script: str, results: Json, name: str) -> tuple[str, ...]:
     dates = sorted(_dates(results))
     when = dates[-1] if dates else f"not recorded; committed {COMMITTED}"
     machines = list(_machines(results))
-    cores = {f"{one['cpus']} cores, CPU, torch {one['torch']}, {one['threads']} threads" for one in machines}
-    shown = "; ".join(sorted(cores)) or "see its own table below"
+    cores = {f"{one['cpus']} cores, torch {one['torch']}, torch threads: {one['threads']}" for one in machines}
+    shown = "; ".join(sorted(cores)) or "see [Machines](#machines)"
     return (f"`scripts/{script}`", measures, f"`scripts/results/{name}`", when, shown)
 
 
