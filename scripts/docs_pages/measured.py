@@ -44,7 +44,7 @@ def success() -> str:
     for split, what in (("held_out", "held-out"), ("train", "train")):
         cells = [_replayed(results, split, one["round"]) for one in chosen]
         seen = "no" if split == "held_out" else "the `gcg` ones"
-        rows.append((f"findings of round 0 on {what} prompts that still win", seen, *cells))
+        rows.append((f"old findings, {what} prompts, that still win", seen, *cells))
     rows.append(("clean preference accuracy", "", *(_rate(one["clean_accuracy"]) for one in chosen)))
     return table(titles, rows)
 
