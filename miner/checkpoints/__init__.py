@@ -1,1 +1,1 @@
-"""Model folders: found, identified, fitted into memory and loaded, whatever the model is for."""
+"""Model folders, whatever the model is for: found, identified, fitted into memory and loaded."""

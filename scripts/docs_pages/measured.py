@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def success() -> str:
     for split, what in (("held_out", "held-out"), ("train", "train")):
         cells = [_replayed(results, split, one["round"]) for one in chosen]
         seen = "no" if split == "held_out" else "the `gcg` ones"
-        rows.append((f"findings of round 0 on {what} prompts that still win", seen, *cells))
+        rows.append((f"old findings, {what} prompts, that still win", seen, *cells))
     rows.append(("clean preference accuracy", "", *(_rate(one["clean_accuracy"]) for one in chosen)))
     return table(titles, rows)
 
@@ -88,7 +89,7 @@ def machines() -> str:
 def last_runs() -> str:
     """When each script whose figures are quoted last ran, and on what."""
     rows = [_run_row(script, _read(name), name) for script, name in STORED.items()]
-    return table(("script", "stored in", "last ran", "machine"), rows)
+    return table(("script", "measures", "stored in", "last ran", "machine"), rows)
 
 
 def _read(name: str) -> Any:
@@ -123,14 +124,10 @@ def _found(row: Json, *, median: bool = False, forms: bool = False) -> str:
 
 
 def _replayed(results: Json, split: str, rm_round: int) -> str:
-    cell = next(
-        one
-        for one in results["transfer"]
-        if (one["finding_round"], one["rm_round"], one["split"]) == (0, rm_round, split)
-    )
-    return (
-        f"{_percent(cell['still_winning']['value'])} {_interval(cell['still_winning'])}, n {cell['still_winning']['n']}"
-    )
+    """The share of round 0's findings on ``split`` that the RM of ``rm_round`` still falls for."""
+    wanted = {"finding_round": 0, "rm_round": rm_round, "split": split}
+    (share,) = (cell["still_winning"] for cell in results["transfer"] if wanted.items() <= cell.items())
+    return f"{_percent(share['value'])} {_interval(share)}, n {share['n']}"
 
 
 def _percent(value: float) -> str:
@@ -186,26 +183,27 @@ def _shown(stored: Json) -> Iterator[str]:
         rows = [(f"`{name}`", *(f"{found}/{n}" for found, n in (before[name], after[name]))) for name in before]
         rows.append(("clean accuracy", *(_rate(one) for one in shows["clean_accuracy"])))
         yield table(titles, rows)
-        difference = shows["gcg_over_random"][0]["difference"]
-        verdict = shows["verdict"]
+        difference, verdict = shows["gcg_over_random"][0]["difference"], shows["verdict"]
+        alarms = verdict["false_alarm"]
         hits = ", ".join(f"{name.replace('_', ' ')} {_rate(hit)}" for name, hit in verdict["hit_rate"].items())
         yield (
             f"`gcg` minus `random`, RM as given: {100 * difference['value']:+.0f} points "
-            f"{_interval(difference)}, n {difference['n']}. "
-            f"The verdict's false alarms: {_rate(verdict['false_alarm'])} "
-            f"of {verdict['false_alarm']['n']:,} clean texts; hits: {hits}. Seconds by stage: "
+            f"{_interval(difference)}, n {difference['n']}. The verdict's false alarms: {_rate(alarms)} "
+            f"of {alarms['n']:,} clean texts; hits: {hits}. Seconds by stage: "
             + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in demo["seconds"].items())
             + "."
         )
 
 
-def _run_row(script: str, results: Json, name: str) -> tuple[str, str, str, str]:
+def _run_row(script: str, results: Json, name: str) -> tuple[str, ...]:
+    described = ast.get_docstring(ast.parse((RESULTS.parent / script).read_text(encoding="utf-8"))) or ""
+    measures = " ".join(described.partition("\n\n")[0].removeprefix("Measures ").split()).rstrip(".")
     dates = sorted(_dates(results))
     when = dates[-1] if dates else f"not recorded; committed {COMMITTED}"
     machines = list(_machines(results))
-    cores = {f"{one['cpus']} cores, CPU, torch {one['torch']}, {one['threads']} threads" for one in machines}
-    shown = "; ".join(sorted(cores)) or "see its own table below"
-    return (f"`scripts/{script}`", f"`scripts/results/{name}`", when, shown)
+    cores = {f"{one['cpus']} cores, torch {one['torch']}, torch threads: {one['threads']}" for one in machines}
+    shown = "; ".join(sorted(cores)) or "see [Machines](#machines)"
+    return (f"`scripts/{script}`", measures, f"`scripts/results/{name}`", when, shown)
 
 
 def _dates(value: Any) -> Iterator[str]:

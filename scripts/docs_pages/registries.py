@@ -78,7 +78,7 @@ def checks() -> str:
 def packages() -> str:
     """One line per room of ``miner/``, from its docstring."""
     width = max(map(len, ROOMS)) + 2
-    lines = (f"{name + '/':{width}}{re.split(r'[:,] ', _of_package(f'miner/{name}'))[0]}" for name in ROOMS)
+    lines = (f"{name + '/':{width}}{_of_package(f'miner/{name}').split(', ')[0]}" for name in ROOMS)
     return "\n".join(["```", *lines, "```"])
 
 
@@ -113,4 +113,4 @@ def _first_line(module: Any) -> str:
 
 
 def _first_clause(text: str) -> str:
-    return re.split(r"[;:.](?:\s|$)", text.partition("\n")[0])[0]
+    return re.split(r"[;:.](?:\s|$)|, and ", text.partition("\n")[0])[0]

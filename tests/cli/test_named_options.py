@@ -15,6 +15,7 @@ import typer.core
 from miner.cli.entry import app
 from miner.config.campaign import parse_config
 from miner.errors import ConfigError
+from tests.pages import PAGES, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -109,9 +110,10 @@ def test_messages_name_options_that_exist() -> None:
     assert wrong == []
 
 
-def test_the_readme_names_options_that_exist() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_options_that_exist(page: Path) -> None:
     of_scripts = [options_of_script(path.name) for path in (ROOT / "scripts").iterdir()]
-    assert misnamed((ROOT / "README.md").read_text(encoding="utf-8"), ANY_VERB.union(*of_scripts)) == []
+    assert misnamed(text_of(page), ANY_VERB.union(*of_scripts)) == []
 
 
 def test_what_does_not_exist_is_seen() -> None:
