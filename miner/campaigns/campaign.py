@@ -19,7 +19,7 @@ from attacks import Seeds, known_attacks
 from corpus import Corpus
 from corpus.durable import publish_folder
 from corpus.records import Attempt, Finding, Prompt, Split, digest
-from miner.campaigns.evaluation import CleanOutcomes, clean_outcomes, require_prompts
+from miner.campaigns.evaluation import MIN_HELD_OUT, CleanOutcomes, clean_outcomes, require_prompts
 from miner.campaigns.judge import NO_REFERENCE_LM, build_judge
 from miner.campaigns.reach import Reach, chosen_for_reach, reaches, read_reaches, write_reaches
 from miner.campaigns.usage import Usage
@@ -42,8 +42,6 @@ from miner.worlds.opening import open_world
 
 if TYPE_CHECKING:
     from miner.language_models import LanguageModel
-
-MIN_HELD_OUT = 8
 
 
 class Campaign:
@@ -213,6 +211,7 @@ class Campaign:
     def criteria(self, round_number: int) -> Criteria:
         """What winning means against the RM of ``round_number``: its own clean references set the bar."""
         if round_number not in self._criteria:
+            self.world.require_clean()
             rm, prompts = self.rm(round_number), self.world.by_split["calibration"]
             title = f"round {round_number}: rewards of clean answers"
             with self.usage.timed("criteria"), self.observer.stage(title) as advance:

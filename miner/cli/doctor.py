@@ -65,7 +65,7 @@ def _prompts(config: CampaignConfig, n: int) -> tuple[tuple[Prompt, ...], str]:
     if config.data.world == "docs":
         pool, name = DocsWorld.load(cache_folder() / "docsworld").prompts("held_out"), "docstrings"
     else:
-        pool, name = read_prompts(config), Path(str(config.data.source)).name
+        pool, name = read_prompts(config, running()), Path(str(config.data.source)).name
     usable = [prompt for prompt in pool if prompt.reference]
     chosen = spread(usable, min(n, len(usable)), seed=config.seed)
     return chosen, f"{len(chosen)} prompts of {name}"

@@ -75,4 +75,5 @@ def serve(
 def _references(config: CampaignConfig) -> dict[Conversation, str]:
     from miner.worlds.opening import read_prompts
 
-    return {prompt.conversation: prompt.reference for prompt in read_prompts(config) if prompt.reference is not None}
+    prompts = read_prompts(config, running())
+    return {prompt.conversation: prompt.reference for prompt in prompts if prompt.reference is not None}

@@ -328,8 +328,9 @@ def stored_config(run: Path) -> CampaignConfig:
 def _dry_run(config: CampaignConfig, stages: tuple[str, ...], *, json: bool) -> None:
     from miner.campaigns.estimate import estimate
 
-    with running().stage("timing the reward model"):
-        found = estimate(config, stages)
+    watcher = running()
+    with watcher.stage("timing the reward model"):
+        found = estimate(config, stages, watcher)
     if json:
         print_json(found)
     else:

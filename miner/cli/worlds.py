@@ -42,7 +42,7 @@ def prompts_of(config: CampaignConfig, n: int | None, split: Split = "held_out")
     from miner.worlds.world import spread
 
     with running().stage(f"reading the prompts, {split} split"):
-        pool = read_split(config, split)
+        pool = read_split(config, split, running())
     if n is None:
         return pool
     if not pool:

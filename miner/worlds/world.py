@@ -12,13 +12,17 @@ from miner.config.campaign import LanguageModelSection
 from miner.config.reward_model import RewardModelSection
 from miner.errors import ConfigError
 from miner.judging.checks import Subject
+from miner.judging.criteria import MIN_CLEAN
 
 CHECKED_SPLITS: tuple[Split, ...] = ("calibration", "held_out")
 
 
 @dataclass(frozen=True)
 class World:
-    """``clean`` holds good answers by split for the checks: each judged beside *another* good answer, or none."""
+    """``clean`` holds good answers by split for the checks: each judged beside *another* good answer, or none.
+
+    ``data`` says how rows were read and what was left out, where they are a person's own.
+    """
 
     name: str
     data_hash: str
@@ -28,12 +32,46 @@ class World:
     policy: LanguageModelSection | None = None
     reference_lm: LanguageModelSection | None = None
     shares: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def by_split(self) -> dict[Split, tuple[Prompt, ...]]:
         splits: tuple[Split, ...] = ("train", "calibration", "held_out")
         return {split: tuple(p for p in self.prompts if p.split == split) for split in splits}
+
+    def require_clean(self) -> None:
+        """The calibration split holds the good answers that a bar needs.
+
+        Raises:
+            ConfigError: it does not; says why, and which setting helps.
+        """
+        pool = self.by_split["calibration"]
+        n = sum(prompt.reference is not None for prompt in pool)
+        if n >= MIN_CLEAN:
+            return
+        with_answer = [prompt for prompt in self.prompts if prompt.reference is not None]
+        groups = len({prompt.group_key for prompt in self.prompts})
+        problem = (
+            f"the calibration split of {self.name} has {n} clean references (prompts with a good answer); the bar needs "
+            f"{MIN_CLEAN}. "
+        )
+        if groups < 2 * len(self.by_split):
+            raise ConfigError(
+                f"{problem}All {len(self.prompts)} prompts are in {groups} groups, by their first turn unless a column is "
+                "named, and a group is never split: name a column that tells them apart, --set data.columns.group=…"
+            )
+        if len(with_answer) < 2 * MIN_CLEAN:
+            raise ConfigError(
+                f"{problem}Of {len(self.prompts)} prompts {len(with_answer)} have a good answer at all: give more data "
+                "with good answers (rmminer data FILE shows how it was read)"
+            )
+        share = min(0.8, 1.5 * MIN_CLEAN / len(with_answer))
+        rest = (1 - share) / 2
+        raise ConfigError(
+            f"{problem}{len(with_answer)} of {len(self.prompts)} prompts have a good answer: give the calibration split "
+            f"more of them, --set 'data.fractions=[{rest:.2f},{1 - 2 * round(rest, 2):.2f},{rest:.2f}]', or give more data"
+        )
 
     def sample(self, split: Split, n: int, *, seed: int) -> tuple[Prompt, ...]:
         """``n`` prompts of a split, drawn one group after the other so that none dominates (0: all of them).
