@@ -12,15 +12,8 @@ import typer
 
 from miner.cli.watcher import Watcher
 
-SUBJECTS = (
-    "out_folder",
-    "run",
-    "model",
-    "models",
-    "config",
-    "folder",
-    "source",
-)  # what a verb may be about: the first given
+# what a verb may be about: the first given
+SUBJECTS = ("out_folder", "run", "model", "models", "config", "folder", "source")
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, findings or notes: results and errors alone.")]
 

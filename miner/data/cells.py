@@ -14,7 +14,7 @@ ABSENT = object()
 
 
 def lookup(values: Mapping[str, Any], path: str) -> Any:
-    """The value under a column's name or, where none is called so, along a path into structs; ``ABSENT`` without one."""
+    """The value under a column's name or, where none is called so, along a path into structs; else ``ABSENT``."""
     if path in values:
         return values[path]
     found: Any = values
@@ -35,7 +35,7 @@ def value_at(values: Mapping[str, Any], path: str | None) -> Any:
 
 
 def parsed_text(text: str) -> Any:
-    """What a text says that is JSON, or a Python literal (as pandas writes lists into CSV); ``ABSENT`` for other text."""
+    """What a text says that is JSON, or a Python literal as pandas writes lists into CSV; else ``ABSENT``."""
     if text.lstrip()[:1] not in ("[", "{"):
         return ABSENT
     try:

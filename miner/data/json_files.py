@@ -47,7 +47,9 @@ class JsonSource:
             encoding = encoding_of(head)
             begins = head.decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")
             if begins.startswith("["):
-                values = self._listed(array_elements(self._chunks(stream, encoding)), "not a valid JSON array")
+                values: Iterator[tuple[int | str, Any]] = self._listed(
+                    array_elements(self._chunks(stream, encoding)), "not a valid JSON array"
+                )
             else:
                 values = self._objects(stream, encoding)
             for where, value in values:
@@ -81,7 +83,7 @@ class JsonSource:
         else:
             yield from chain(two, pieces)
 
-    def _by_line(self, lines: Iterable[tuple[int, bytes | str]], encoding: str) -> Iterator[tuple[int, Any]]:
+    def _by_line(self, lines: Iterable[tuple[int, bytes | str]], encoding: str) -> Iterator[tuple[int | str, Any]]:
         for number, line in lines:
             if not line.strip():
                 continue
@@ -105,7 +107,7 @@ class JsonSource:
         except (ValueError, RecursionError) as error:
             return UnusableRowError(Reason.BROKEN, where, f"not usable JSON: {error}")
 
-    def _listed(self, values: Iterator[tuple[int, Any]], problem: str) -> Iterator[tuple[int, Any]]:
+    def _listed(self, values: Iterator[tuple[int, Any]], problem: str) -> Iterator[tuple[int | str, Any]]:
         try:
             yield from values
         except BadJsonError as error:

@@ -33,7 +33,7 @@ class Layout:
     name: str
     mapping: ColumnMapping
     optional: tuple[tuple[str, str], ...] = ()
-    fits: Callable[[Examples], bool] = lambda examples: True
+    fits: Callable[[Examples], bool] | None = None
     needs: tuple[str, ...] = ()
     regroup: Callable[[Rows], Iterator[Row | UnusableRowError]] | None = None
     is_plain: bool = False
@@ -84,6 +84,12 @@ def _lists_texts(path: str) -> Callable[[Examples], bool]:
 
 def _transcribed(path: str) -> Callable[[Examples], bool]:
     return lambda examples: bool(loose_turns(str(_first(examples, path))))
+
+
+def _demonstrates(path: str) -> Callable[[Examples], bool]:
+    """Whole conversations that end with the assistant, and nothing beside them to compare."""
+    checks = (_ends_with(path, "assistant"), _lacks("prompt"), _lacks("rejected"))
+    return lambda examples: all(fits(examples) for fits in checks)
 
 
 def _lacks(path: str) -> Callable[[Examples], bool]:
@@ -245,9 +251,7 @@ ALONE = (
         Layout(
             name=f"{name} demonstrations",
             mapping=ColumnMapping(chosen=column),
-            fits=lambda examples, column=column: _ends_with(column, "assistant")(examples)
-            and _lacks("prompt")(examples)
-            and _lacks("rejected")(examples),
+            fits=_demonstrates(column),
         )
         for column, name in (("conversations", "ShareGPT"), ("messages", "chat"))
     ),
@@ -256,7 +260,13 @@ ALONE = (
     ),
     Layout(name="whole conversations", mapping=ColumnMapping(chosen="chosen"), is_plain=True),
     *(
-        Layout(name="prompts", mapping=ColumnMapping(prompt=name), is_plain=True, optional=SYSTEM, fits=_lacks("rejected"))
+        Layout(
+            name="prompts",
+            mapping=ColumnMapping(prompt=name),
+            is_plain=True,
+            optional=SYSTEM,
+            fits=_lacks("rejected"),
+        )
         for name in ("prompt", "messages", "conversations")
     ),
 )  # fmt: skip

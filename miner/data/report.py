@@ -89,9 +89,7 @@ class LoadReport:
     def _dropped(self) -> list[str]:
         found = []
         if self.contradictions:
-            found.append(
-                f"{self.contradictions} rejected answers are elsewhere their prompt's good one; they are dropped"
-            )
+            found.append(f"{self.contradictions} rejected answers are elsewhere their prompt's good one; dropped")
         if self.spare:
             found.append(f"{self.spare} good or unjudged answers beyond the first of their prompt are not used")
         if self.regrouped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,28 +51,23 @@ class World:
         n = sum(prompt.reference is not None for prompt in pool)
         if n >= MIN_CLEAN:
             return
-        with_answer = [prompt for prompt in self.prompts if prompt.reference is not None]
-        groups = len({prompt.group_key for prompt in self.prompts})
+        total, groups = len(self.prompts), len({prompt.group_key for prompt in self.prompts})
+        answered = sum(prompt.reference is not None for prompt in self.prompts)
         problem = (
-            f"the calibration split of {self.name} has {n} clean references (prompts with a good answer); the bar needs "
-            f"{MIN_CLEAN}. "
+            f"the calibration split of {self.name} has {n} clean references (prompts with a good answer), expected at "
+            f"least {MIN_CLEAN}: {answered} of {total} prompts have one."
         )
-        if groups < 2 * len(self.by_split):
+        if groups < 2 * len(self.by_split) and total > 2 * groups:
             raise ConfigError(
-                f"{problem}All {len(self.prompts)} prompts are in {groups} groups, by their first turn unless a column is "
-                "named, and a group is never split: name a column that tells them apart, --set data.columns.group=…"
+                f"{problem} All prompts are in {groups} groups (by their first turn, unless a column is named), and no "
+                "group is ever divided. Name a column that tells them apart: --set data.columns.group=…"
             )
-        if len(with_answer) < 2 * MIN_CLEAN:
-            raise ConfigError(
-                f"{problem}Of {len(self.prompts)} prompts {len(with_answer)} have a good answer at all: give more data "
-                "with good answers (rmminer data FILE shows how it was read)"
-            )
-        share = min(0.8, 1.5 * MIN_CLEAN / len(with_answer))
+        if answered < 2 * MIN_CLEAN:
+            raise ConfigError(f"{problem} Give more good answers; rmminer data FILE shows how the data is read")
+        share = math.ceil(min(0.8, 1.6 * MIN_CLEAN / answered) * 10) / 10
         rest = (1 - share) / 2
-        raise ConfigError(
-            f"{problem}{len(with_answer)} of {len(self.prompts)} prompts have a good answer: give the calibration split "
-            f"more of them, --set 'data.fractions=[{rest:.2f},{1 - 2 * round(rest, 2):.2f},{rest:.2f}]', or give more data"
-        )
+        fractions = f"[{1 - share - rest:.2f},{share:.2f},{rest:.2f}]"
+        raise ConfigError(f"{problem} Give that split more: --set data.fractions={fractions}, or give more data")
 
     def sample(self, split: Split, n: int, *, seed: int) -> tuple[Prompt, ...]:
         """``n`` prompts of a split, drawn one group after the other so that none dominates (0: all of them).
