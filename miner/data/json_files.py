@@ -141,7 +141,11 @@ def _lines(stream: IO[bytes], encoding: str) -> Iterator[tuple[int, bytes | str]
     if encoding.startswith("utf-8"):
         yield from enumerate(stream, start=1)
     else:
-        yield from enumerate(io.TextIOWrapper(stream, encoding=encoding, newline="\n"), start=1)
+        text = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
+        try:
+            yield from enumerate(text, start=1)
+        finally:
+            text.detach()
 
 
 def _is_open(line: bytes | str) -> bool:

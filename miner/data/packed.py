@@ -68,6 +68,8 @@ def readable(name: str, so_far: Callable[[], str] = str) -> Iterator[None]:
         yield
     except TORN as error:
         raise DataError(f"{name}: the packed data is torn or corrupt{so_far()}: {error}") from error
+    except UnicodeError as error:
+        raise DataError(f"{name}: not valid text{so_far()}: {error}") from error
     except OSError as error:
         if error.strerror is None:  # so bz2 and zstd tell of their data
             raise DataError(f"{name}: the packed data is torn or corrupt{so_far()}: {error}") from error
