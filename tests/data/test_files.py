@@ -142,8 +142,12 @@ def test_what_is_not_read_is_called_what_it_is(name: str, content: bytes, messag
 def test_a_folder_of_shards_is_one_data_set_and_other_splits_stay_out(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for n in range(3):
-        pq.write_table(pa.Table.from_pylist(ROWS[20 * n : 20 * n + 20]), tmp_path / f"data/train-{n:05}-of-00003.parquet")
-    pq.write_table(pa.Table.from_pylist([{**ROWS[0], "prompt": "other"}]), tmp_path / "data/test-00000-of-00001.parquet")
+        pq.write_table(
+            pa.Table.from_pylist(ROWS[20 * n : 20 * n + 20]), tmp_path / f"data/train-{n:05}-of-00003.parquet"
+        )
+    pq.write_table(
+        pa.Table.from_pylist([{**ROWS[0], "prompt": "other"}]), tmp_path / "data/test-00000-of-00001.parquet"
+    )
     (tmp_path / "README.md").write_text("# card")
     (tmp_path / "data/_SUCCESS").write_text("")
     (tmp_path / "data/.part-0.crc").write_bytes(b"\x00")

@@ -36,7 +36,9 @@ ROWS = [rows for _, rows in LAYOUTS] + [[row] for _, row in DEMONSTRATIONS]
 @st.composite
 def damaged_rows(draw: st.DrawFn) -> list[Any]:
     """Rows of one layout, some with a key gone, an odd cell, or in the place of a row something else."""
-    rows: list[Any] = [copy.deepcopy(row) for row in draw(st.sampled_from(ROWS)) for _ in range(draw(st.integers(1, 3)))]
+    rows: list[Any] = [
+        copy.deepcopy(row) for row in draw(st.sampled_from(ROWS)) for _ in range(draw(st.integers(1, 3)))
+    ]
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(rows) - 1))
         if not isinstance(rows[at], dict) or not rows[at]:
