@@ -100,7 +100,8 @@ READ: list[tuple[str, bytes]] = [
     ("pandas.json", json.dumps({name: {str(n): cell for n, cell in enumerate(cells)}
                                 for name, cells in COLUMNS.items()}).encode()),
     ("index.json", json.dumps({str(n): row for n, row in enumerate(ROWS)}).encode()),
-    ("table.json", json.dumps({"columns": list(COLUMNS), "index": [], "data": [list(r.values()) for r in ROWS]}).encode()),
+    ("table.json", json.dumps({"columns": list(COLUMNS), "index": [],
+                               "data": [list(row.values()) for row in ROWS]}).encode()),
     ("stream.jsonl", "\n".join(json.dumps(row, indent=2) for row in ROWS).encode()),
 ]  # fmt: skip
 

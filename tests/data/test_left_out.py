@@ -110,7 +110,8 @@ def test_a_tool_call_is_left_out_or_shown_as_text(tmp_path: Path) -> None:
     assert read_preferences(path).report.skipped == {"a turn calls a tool": 1}
     shown = read_preferences(path, rules=RowRules(calls_as_text=True)).prompts[-1].conversation
     assert [turn.role for turn in shown] == ["user", "assistant", "tool"]
-    assert "weather" in shown[1].content and "Bergen" in shown[1].content
+    assert "weather" in shown[1].content
+    assert "Bergen" in shown[1].content
 
 
 def test_good_answers_that_are_not_used_and_echoes_are_said(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ EXAMPLES = int(os.environ.get("RMMINER_FUZZ_EXAMPLES", "200"))
 KINDS = ("lines", "array", "pretty", "wrapped", "columns", "gz", "bz2", "xz", "utf-16", "bom", "parquet", "csv", "zip")
 ODD: list[Any] = [None, "", " ", [], {}, 3, -0.5, True, ["a", None], [None], {"role": "user"}, [{"role": "robot"}],
                   [{"role": "user", "content": None}], [{"role": "user", "content": [{"type": "image"}]}],
-                  "[1, 2", '["x"]', '[{"role": "user"', "\ud800", {"text": "t"}, [[["q", "a"]]], "\n\nHuman:"]  # fmt: skip
+                  "[1, 2", '["x"]', '[{"role": "user"', "\ud800", {"text": "t"}, [[["q", "a"]]],
+                  "\n\nHuman:"]  # fmt: skip
 ROWS = [rows for _, rows in LAYOUTS] + [[row] for _, row in DEMONSTRATIONS]
 
 
@@ -119,8 +120,8 @@ def test_only_our_errors_and_every_row_is_accounted_for(
         try:
             read = read_preferences(path, rules=RowRules(max_left_out=max_left_out))
         except DataError as error:
-            assert "\n" not in str(error)
-            assert str(path) in str(error)
+            assert "\n" not in str(error)  # noqa: PT017
+            assert str(path) in str(error)  # noqa: PT017
             return
     report = read.report
     assert report.rows == report.used + sum(report.skipped.values())
@@ -128,5 +129,5 @@ def test_only_our_errors_and_every_row_is_accounted_for(
     assert sum(report.prompts_by_split.values()) == len(read.prompts)
     is_grouped = (report.read_as or "").startswith("oasst")
     one_object = kind in ("lines", "bom", "utf-16", "gz", "bz2", "xz", "zip", "pretty", "wrapped") and len(rows) == 1
-    if not is_torn and not is_grouped and not one_object and not (kind == "columns"):
+    if not is_torn and not is_grouped and not one_object and kind != "columns":
         assert report.rows == len(rows)

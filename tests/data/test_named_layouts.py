@@ -122,7 +122,8 @@ def test_columns_that_a_given_mapping_leaves_out_are_named(tmp_path: Path) -> No
     mapping = ColumnMapping(prompt="question", chosen="chosen", rejected="rejected")
     notes = read_preferences(path, columns=mapping).report.notes()
     assert notes[0] == "columns not read: 'system'"
-    assert "look like Orca pairs; all of it is read by --set" in notes[1] and 'system="system"' in notes[1]
+    assert "look like Orca pairs; all of it is read by --set" in notes[1]
+    assert 'system="system"' in notes[1]
 
 
 @pytest.mark.parametrize(("strength", "better"), [(-3, "a"), (-1, "a"), (1, "b"), (3, "b"), ("2", "b"), (-2.0, "a")])
