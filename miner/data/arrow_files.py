@@ -119,11 +119,8 @@ def _csv_batches(stream: IO[bytes], head: bytes, lacking: Any) -> Iterator[Any]:
     from pyarrow import csv
 
     encoding = encoding_of(head)
-    source: Any = stream
-    if not encoding.startswith("utf-8"):
-        source = pa.transcoding_input_stream(pa.PythonFile(stream, mode="r"), encoding, "utf-8")
-        else pa.transcoding_input_stream(pa.PythonFile(stream, mode="r"), encoding, "utf-8")
-    )
+    # decoded before it is parsed: a row that is no text would be dropped without a word
+    source = pa.transcoding_input_stream(pa.PythonFile(stream, mode="r"), encoding, "utf-8")
     header = head.decode(encoding, errors="ignore").removeprefix("\ufeff").partition("\n")[0]
     names = csv_header(header)
     return iter(
