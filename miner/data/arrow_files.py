@@ -119,8 +119,9 @@ def _csv_batches(stream: IO[bytes], head: bytes, lacking: Any) -> Iterator[Any]:
     from pyarrow import csv
 
     encoding = encoding_of(head)
+    decoded_as = "utf-8-sig" if encoding == "utf-8" else encoding  # pyarrow would not decode UTF-8 into UTF-8
     # decoded before it is parsed: a row that is no text would be dropped without a word
-    source = pa.transcoding_input_stream(pa.PythonFile(stream, mode="r"), encoding, "utf-8")
+    source = pa.transcoding_input_stream(pa.PythonFile(stream, mode="r"), decoded_as, "utf-8")
     header = head.decode(encoding, errors="ignore").removeprefix("\ufeff").partition("\n")[0]
     names = csv_header(header)
     return iter(
