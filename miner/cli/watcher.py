@@ -43,7 +43,6 @@ class Watcher:
         self.quiet = quiet
         self.every_s = every_s
         self.n_found = 0
-        self._noted: set[str] = set()
         self._started = self._spoke = time.monotonic()
         self._stages: list[_Stage] = []  # those under way, the innermost last
         self._lock = threading.RLock()  # held by whoever speaks, so that a stage's last line is its end
@@ -89,9 +88,7 @@ class Watcher:
         self._print(line)
 
     def note(self, text: str) -> None:
-        """Once: what is read twice is told of once."""
-        if not self.quiet and text not in self._noted:
-            self._noted.add(text)
+        if not self.quiet:
             self._print(safe_text.terminal(text))
 
     def rest(self) -> None:

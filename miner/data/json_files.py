@@ -145,7 +145,8 @@ def _lines(stream: IO[bytes], encoding: str) -> Iterator[tuple[int, bytes | str]
         try:
             yield from enumerate(text, start=1)
         finally:
-            text.detach()
+            if not stream.closed:
+                text.detach()  # whoever opened the stream closes it
 
 
 def _is_open(line: bytes | str) -> bool:
