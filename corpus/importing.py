@@ -32,7 +32,8 @@ class ImportReport:
 
 
 def import_rows(root: Path, source: Path) -> ImportReport:
-    """Publishes the rows of ``source`` (a corpus, or JSON lines of full finding rows) that are not here yet.
+    """Publishes the rows of ``source`` that are not here yet: a corpus, JSON lines of full finding rows, or the folder
+    that an export of these wrote.
 
     Raises:
         ImportRowsError: it is neither, or a line of it is not a finding row; the message names the line. Of a file
@@ -41,12 +42,24 @@ def import_rows(root: Path, source: Path) -> ImportReport:
     """
     if source.is_dir():
         if not any((source / name).is_dir() for name in TABLES):
-            raise ImportRowsError(f"{source} is no corpus: it holds none of the folders {', '.join(TABLES)}")
+            return _add(root, (("findings", batch) for file in _exported(source) for batch in _jsonl_batches(file)))
         batches = ((name, scan(source / name, spec)) for name, spec in TABLES.items())
         return _add(root, batches)
     if not source.is_file():
         raise ImportRowsError(f"{source} does not exist; expected a corpus folder or a .jsonl file of findings")
     return _add(root, (("findings", batch) for batch in _jsonl_batches(source)))
+
+
+def _exported(folder: Path) -> list[Path]:
+    """The files of full rows in a folder that ``export`` wrote."""
+    found = sorted((folder / "data").glob("*.jsonl"))
+    if not found:
+        held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise ImportRowsError(
+            f"{folder} is no corpus: it holds none of the folders {', '.join(TABLES)}, nor data/*.jsonl as export "
+            f"--format jsonl writes it, but {held}"
+        )
+    return found
 
 
 def _add(root: Path, batches: Iterator[tuple[str, pa.Table]]) -> ImportReport:

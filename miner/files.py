@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from corpus.durable import remove_stale_temporaries, replace_file
-from miner.errors import DataError
+from miner.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +25,19 @@ def replace_bytes(path: Path, content: bytes) -> Path:
 def replace_text(path: Path, text: str) -> Path:
     """``text`` as the whole content of ``path``, in UTF-8 and with the line breaks it has."""
     return replace_bytes(path, text.encode("utf-8"))
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to.
+
+    Raises:
+        ConfigError: it is a file, lies in one, or the system forbids writing there.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"--out {folder}: {existing} is a file, not a folder; name another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {folder}: {existing} cannot be written to; name another folder")
 
 
 def replace_table(path: Path, table: pa.Table) -> Path:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from miner.campaigns.evaluation import MIN_HELD_OUT, require_prompts
 from miner.campaigns.usage import peak_memory_mb
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose, measured_gflops
 from miner.config.campaign import CampaignConfig, StageSection
 from miner.errors import ConfigError
-from miner.progress import Silent
+from miner.files import require_writable
+from miner.progress import Observer, Silent
 from miner.rewards.base import Pair
+from miner.searching.mining import require_budgets
 from miner.worlds.opening import open_world
 from miner.worlds.world import World
 
@@ -50,7 +53,7 @@ class Estimate:
     memory_mb: float
 
 
-def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
+def estimate(config: CampaignConfig, stages: Sequence[str], observer: Observer | None = None) -> Estimate:
     """Bounds for these stages of a campaign. Loads the RM and scores clean texts; writes nothing to the run's folder.
 
     Raises:
@@ -58,10 +61,11 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
     """
     from miner.rewards.opening import open_reward_model
 
-    for section in config.attacks:
-        section.build()
+    require_budgets(config)
+    require_writable(Path(config.out))
     with tempfile.TemporaryDirectory() as folder:
-        world, training = _outline(config, Path(folder))
+        world, training = _outline(config, Path(folder), observer)
+        _require_prompts(world, stages, config)
         rm = open_reward_model(
             world.rm, {p.conversation: p.reference for p in world.prompts if p.reference is not None}
         )
@@ -95,13 +99,21 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
     )
 
 
-def _outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, float]]:
+def _require_prompts(world: World, stages: Sequence[str], config: CampaignConfig) -> None:
+    """What the run itself would refuse of the data."""
+    if config.data.world is None and {"mine", "evaluate", "tune"} & set(stages):
+        world.require_clean()
+    if config.data.world is None and "evaluate" in stages:
+        require_prompts(world.sample("held_out", config.evaluate.prompts, seed=config.seed), MIN_HELD_OUT)
+
+
+def _outline(config: CampaignConfig, folder: Path, observer: Observer | None) -> tuple[World, dict[str, float]]:
     """The world, and the FLOPs of training those of its models that are not there yet."""
     if config.data.world == "docs":
         from miner.worlds.docs.models import outline
 
         return outline(config, folder)
-    return open_world(config.model_copy(update={"reference_lm": None}), Silent()), {}
+    return open_world(config.model_copy(update={"reference_lm": None}), observer or Silent()), {}
 
 
 def _training(name: str, seconds: float) -> StageEstimate:

@@ -21,6 +21,7 @@ from miner.rewards.compute.parts import exact_in_parts
 from miner.statistics import Difference, Rate, paired_difference, rate, survival
 
 FACTUAL_FAMILY = "factual"  # attempts that swap a fact: what they find is no nonsense
+MIN_HELD_OUT = 8  # prompts: with fewer, an interval says nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ class RoundModels:
     def criteria(self, round_number: int) -> Criteria:
         """What winning means against the RM of ``round_number``: its own clean references set the bar."""
         if round_number not in self._criteria:
+            self.world.require_clean()
             rm, prompts = self.rm(round_number), self.world.by_split["calibration"]
             quantile = self.config.criteria.quantile
             data_hash = data_hash_of(bar_setting_pairs(rm, prompts))

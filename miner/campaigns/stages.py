@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from corpus.records import Finding, Prompt
 from miner.campaigns.attacking import Attacked, attack
-from miner.campaigns.evaluation import CleanOutcomes, clean_outcomes, require_prompts
+from miner.campaigns.evaluation import MIN_HELD_OUT, CleanOutcomes, clean_outcomes, require_prompts
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.reach import chosen_for_reach, reaches
 from miner.campaigns.scheduled_mining import mine_scheduled
@@ -14,8 +14,6 @@ from miner.patching.patch import patch, training_findings
 from miner.patching.report import PatchReport
 from miner.patching.trainable import EXPORT, trainable
 from miner.searching.mining import MiningReport
-
-MIN_HELD_OUT = 8
 
 
 def mine_round(campaign: OpenCampaign, round_number: int) -> MiningReport:

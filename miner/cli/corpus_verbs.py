@@ -96,7 +96,7 @@ def export(
 @verb
 def import_(
     folder: Folder,
-    source: Annotated[Path, typer.Argument(help="Another corpus or run, or JSONL as export --format jsonl writes it.")],
+    source: Annotated[Path, typer.Argument(help="Another corpus or run, or what export --format jsonl wrote.")],
     json: o.Json = False,
     dry_run: DryRun = False,
 ) -> None:

@@ -41,7 +41,7 @@ def doctor(
             f"{model} shows its scores alone, and the doctor examines weights and tokenizer. Run it where the RM is"
         )
     with watcher.stage("reading the prompts"):
-        examined = prompts_to_examine(loaded, prompts)
+        examined = prompts_to_examine(loaded, prompts, watcher)
     with watcher.stage(f"examining {Path(model).name}") as advance:
         report = examine(loaded.rm, examined.prompts, texts=examined.name, owned=data is not None, progress=advance)
     if json:

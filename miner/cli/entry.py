@@ -9,6 +9,7 @@ import typer
 from corpus.errors import CorpusError
 from miner.cli import corpus_verbs, stages
 from miner.cli.bench import bench
+from miner.cli.data import data
 from miner.cli.diversity import diversity
 from miner.cli.doctor import doctor
 from miner.cli.gap import gap
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 for one in (
     stages.demo,
+    data,
     doctor,
     rms,
     stages.mine,

@@ -143,7 +143,7 @@ def _reward_model(config: CampaignConfig, kept: str | None, watcher: Observer) -
     from miner.rewards.opening import open_reward_model
     from miner.worlds.opening import read_prompts
 
-    prompts = read_prompts(config) if config.data.world is None else ()
+    prompts = read_prompts(config, watcher) if config.data.world is None else ()
     references = {p.conversation: p.reference for p in prompts if p.reference is not None}
     source = kept or config.rm.source or docs_rm(config, watcher)
     with watcher.stage("loading the reward model, hashing its weights"):

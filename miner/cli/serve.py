@@ -55,7 +55,7 @@ def serve(
     loaded = parse_config({"out": "", "rm": rm_table_of(model)}, o.overrides_from_options(asked), where=model)
     watcher = running()
     with watcher.stage("loading the reward model, hashing its weights"):
-        rm = open_reward_model(loaded.rm, {} if data is None else read_references(loaded))
+        rm = open_reward_model(loaded.rm, {} if data is None else read_references(loaded, watcher))
     server = RewardServer(rm=rm, host=host, port=port, key=key, max_request_mb=max_request_mb)
 
     def ready() -> None:

@@ -186,8 +186,9 @@ def _print_summary(summary: Summary, *, json: bool) -> None:
 def _print_estimate(config: CampaignConfig, stages: tuple[str, ...], *, json: bool) -> None:
     from miner.campaigns.estimate import estimate
 
-    with running().stage("timing the reward model"):
-        found = estimate(config, stages)
+    watcher = running()
+    with watcher.stage("timing the reward model"):
+        found = estimate(config, stages, watcher)
     if json:
         print_json(found)
     else:

@@ -17,7 +17,8 @@ import typer
 from miner.cli.options import Only
 from miner.cli.watcher import Watcher
 
-SUBJECTS = ("out_folder", "out", "run", "model", "models", "config", "folder")  # what a verb may be about: first given
+# what a verb may be about: the first given
+SUBJECTS = ("out_folder", "out", "run", "model", "models", "config", "folder", "source")
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, findings or notes: results and errors alone.")]
 

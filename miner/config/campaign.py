@@ -51,15 +51,25 @@ class ColumnsSection(Section):
     rejected: str | None = None
     responses: tuple[str, ...] = ()
     label: str | None = None
-    label_values: tuple[str | int, ...] = ()
-    tie_labels: tuple[str | int, ...] = ()
+    label_values: tuple[bool | int | float | str, ...] = ()
+    tie_labels: tuple[bool | int | float | str, ...] = ()
+    scores: tuple[str, ...] = ()
+    answers: str | None = None
+    answer_text: str | None = None
+    score: str | None = None
+    rank: str | None = None
+    completion: str | None = None
+    system: str | None = None
+    input: str | None = None
+    history: str | None = None
     group: str | None = None
 
 
 class DataSection(Section):
     """Preference data (``source``), or ``world = "docs"``; ``quick`` is docs world with models trained for less time.
 
-    ``fractions`` are of groups, for train, calibration and held-out.
+    ``fractions`` are of groups, for train, calibration and held-out. More than ``max_left_out`` of the rows left out is
+    an error. Rows with tool calls are left out, or shown the call ``as_text``; cells of JSON text are read, or kept.
     """
 
     source: str | None = None
@@ -70,6 +80,9 @@ class DataSection(Section):
     limit: int | None = Field(None, ge=1)
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
     split_salt: str = ""
+    max_left_out: float = Field(0.05, ge=0, le=1)
+    tool_calls: Literal["leave_out", "as_text"] = "leave_out"
+    json_text: Literal["read", "keep"] = "read"
 
     @model_validator(mode="after")
     def _one_origin(self) -> DataSection:

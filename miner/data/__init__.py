@@ -1,13 +1,16 @@
 """Preference data: every layout people keep it in, read into prompts that are split before anything is mined."""
 
 from miner.data.columns import ColumnMapping
-from miner.data.loading import LoadReport, PreferenceData, load_prompts, read_preferences
+from miner.data.loading import PreferenceData, RowRules, load_prompts, read_preferences
+from miner.data.report import LeftOut, LoadReport
 from miner.data.splits import SplitFractions, split_of
 
 __all__ = [
     "ColumnMapping",
+    "LeftOut",
     "LoadReport",
     "PreferenceData",
+    "RowRules",
     "SplitFractions",
     "load_prompts",
     "read_preferences",

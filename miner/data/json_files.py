@@ -1,113 +1,160 @@
-"""JSON rows from a file: one object per line, or one array of objects; gzipped or not. Told apart by content.
+"""JSON rows from a file: one object per line, objects laid out anyhow, one array, or one object that holds the rows.
 
-Neither is read whole: memory is one line, or one row of the array and a chunk.
+Told apart by content. Lines and arrays are not read whole: memory is one line, or one row of the array and a chunk.
 """
 
 from __future__ import annotations
 
-import gzip
+import io
 import json
-import zlib
 from codecs import getincrementaldecoder
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, cast
+from itertools import chain, islice
+from typing import IO, Any
 
-from miner.data.json_arrays import BadArrayError, array_elements
-from miner.data.rows import Row
+from miner.data.file_kinds import HEAD_BYTES, encoding_of
+from miner.data.json_shapes import rows_within
+from miner.data.json_text import BadJsonError, array_elements, values_in_turn
+from miner.data.packed import DataFile, readable
+from miner.data.rows import Reason, Row, UnusableRowError
 from miner.errors import DataError
 
-BOM = b"\xef\xbb\xbf"
-HEAD_BYTES = 1 << 12
 CHUNK_BYTES = 1 << 16
+
+
+@dataclass(slots=True)
+class _Place:
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class JsonSource:
-    """JSON lines or a JSON array."""
+    """JSON in any of these shapes; ``split`` names the rows of one object that holds several lists."""
 
-    path: Path
+    file: DataFile
+    split: str = "train"
 
     @property
     def name(self) -> str:
-        return str(self.path)
+        return self.file.name
 
-    def columns(self) -> tuple[str, ...]:
-        first = next(self.rows(()), None)
-        if first is None:
-            raise DataError(f"{self.path}: the file is empty; expected rows of JSON objects")
-        return tuple(first.values)
+    def rows(self, wanted: Sequence[str] | None = None) -> Generator[Row | UnusableRowError]:  # noqa: ARG002
+        place = _Place()
+        with readable(self.name, lambda: f" after line {place.line}"), self.file.open() as stream:
+            head = stream.read(HEAD_BYTES)
+        with readable(self.name, lambda: f" after line {place.line}"), self.file.open() as stream:
+            encoding = encoding_of(head)
+            begins = head.decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")
+            if begins.startswith("["):
+                values: Iterator[tuple[int | str, Any]] = self._listed(
+                    array_elements(self._chunks(stream, encoding)), "not a valid JSON array"
+                )
+            else:
+                values = self._objects(stream, encoding)
+            for where, value in values:
+                place.line = where if isinstance(where, int) else place.line
+                yield self._row(where, value)
 
-    def rows(self, wanted: Sequence[str]) -> Iterator[Row]:  # noqa: ARG002  (a JSON row is parsed whole)
-        line = 0
+    def _row(self, where: int | str, value: Any) -> Row | UnusableRowError:
+        named = f"{self.name}, line {where}" if isinstance(where, int) else f"{self.name}, {where}"
+        if isinstance(value, UnusableRowError):
+            return value
+        if not isinstance(value, dict):
+            kind = "null" if value is None else type(value).__name__
+            return UnusableRowError(Reason.BROKEN, named, f"expected a JSON object per row; got {kind}")
+        return Row(named, value)
+
+    def _objects(self, stream: IO[bytes], encoding: str) -> Iterator[tuple[int | str, Any]]:
+        """One object a line where the first or second line is one; otherwise objects across lines."""
+        lines = _lines(stream, encoding)
+        held = list(islice(((number, line) for number, line in lines if line.strip()), 2))
+        parsed = [self._parsed(number, line, encoding) for number, line in held]
+        goes_on = [isinstance(value, UnusableRowError) and value.is_cut for value in parsed]
+        if held and goes_on[0] and not any(isinstance(value, dict) for value in parsed) and _is_open(held[0][1]):
+            rest = self._text(chain(held, lines), encoding)
+            pieces = self._listed(values_in_turn(rest), "not valid JSON")
+        else:
+            pieces = self._by_line(chain(held, lines), encoding)
+        two = list(islice(pieces, 2))
+        within = rows_within(two[0][1], self.split) if len(two) == 1 and isinstance(two[0][1], dict) else None
+        if within is not None:
+            yield from ((f"row {number}", value) for number, value in enumerate(within, start=1))
+        else:
+            yield from chain(two, pieces)
+
+    def _by_line(self, lines: Iterable[tuple[int, bytes | str]], encoding: str) -> Iterator[tuple[int | str, Any]]:
+        for number, line in lines:
+            if not line.strip():
+                continue
+            value = self._parsed(number, line, encoding)
+            newline: Any = b"\n" if isinstance(line, bytes) else "\n"
+            if isinstance(value, UnusableRowError) and number > 1 and not line.endswith(newline):
+                raise DataError(f"{value}. It is the last line and has no end: is the file cut short?")
+            yield number, value
+
+    def _parsed(self, number: int, line: bytes | str, encoding: str) -> Any:
+        """The value of a line, or why it is none."""
+        where = f"{self.name}, line {number}"
         try:
-            for line, value in self._values():
-                where = f"{self.path}, line {line}"
-                if not isinstance(value, dict):
-                    raise DataError(f"{where}: expected a JSON object per row; got {_kind(value)}")
-                yield Row(where, value)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{self.path}: the gzip data is torn or corrupt after line {line}: {error}") from error
-        except OSError as error:
-            raise DataError(f"{self.path}: cannot be read after line {line}: {error.strerror}") from error
+            text = line.decode(encoding) if isinstance(line, bytes) else line
+            return json.loads(text.removeprefix("\ufeff"))
+        except UnicodeDecodeError as error:
+            return UnusableRowError(Reason.BROKEN, where, _not_utf8(error))
+        except json.JSONDecodeError as error:
+            detail = f"not valid JSON: {error.msg} at column {error.colno}"
+            return UnusableRowError(Reason.BROKEN, where, detail, is_cut=True)
+        except (ValueError, RecursionError) as error:
+            return UnusableRowError(Reason.BROKEN, where, f"not usable JSON: {error}")
 
-    def _values(self) -> Iterator[tuple[int, Any]]:
-        """(line number from 1, parsed value)."""
-        with _opened(self.path) as file:
-            head = file.read(HEAD_BYTES).removeprefix(BOM).lstrip()
-            file.seek(0)
-            yield from self._array(file) if head.startswith(b"[") else self._lines(file)
+    def _listed(self, values: Iterator[tuple[int, Any]], problem: str) -> Iterator[tuple[int | str, Any]]:
+        try:
+            yield from values
+        except BadJsonError as error:
+            raise DataError(f"{self.name}, line {error.line}: {problem}: {error}") from error
 
-    def _lines(self, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-        for number, raw in enumerate(file, start=1):
+    def _text(self, lines: Iterable[tuple[int, bytes | str]], encoding: str) -> Iterator[str]:
+        for number, line in lines:
             try:
-                text = (raw.removeprefix(BOM) if number == 1 else raw).decode()
-                if text.strip():
-                    yield number, json.loads(text)
+                yield line.decode(encoding) if isinstance(line, bytes) else line
             except UnicodeDecodeError as error:
-                raise self._not_utf8(number, error) from error
-            except json.JSONDecodeError as error:
-                reason = f"not valid JSON: {error.msg} at column {error.colno}"
-                raise DataError(f"{self.path}, line {number}: {reason}") from error
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{self.path}, line {number}: not usable JSON: {error}") from error
+                raise DataError(f"{self.name}, line {number}: {_not_utf8(error)}") from error
 
-    def _array(self, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-        try:
-            yield from array_elements(self._chunks(file))
-        except BadArrayError as error:
-            raise DataError(f"{self.path}, line {error.line}: not a valid JSON array: {error}") from error
-
-    def _chunks(self, file: IO[bytes]) -> Iterator[str]:
-        decoder = getincrementaldecoder("utf-8-sig")()
+    def _chunks(self, stream: IO[bytes], encoding: str) -> Iterator[str]:
+        decoder = getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
         line = 1
-        while raw := file.read(CHUNK_BYTES):
+        while raw := stream.read(CHUNK_BYTES):
             try:
-                yield decoder.decode(raw)
+                yield decoder.decode(raw).removeprefix("\ufeff")
             except UnicodeDecodeError as error:
-                raise self._not_utf8(line + error.object.count(b"\n", 0, error.start), error) from error
+                at = line + error.object.count(b"\n", 0, error.start)
+                raise DataError(f"{self.name}, line {at}: {_not_utf8(error)}") from error
             line += raw.count(b"\n")
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            raise self._not_utf8(line, error) from error
-
-    def _not_utf8(self, line: int, error: UnicodeDecodeError) -> DataError:
-        byte = error.object[error.start]
-        return DataError(f"{self.path}, line {line}: not valid UTF-8: {error.reason} (byte 0x{byte:02x})")
+            raise DataError(f"{self.name}, line {line}: {_not_utf8(error)}") from error
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    with path.open("rb") as file:
-        if file.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.open(file, "rb") as unzipped:
-                yield cast(IO[bytes], unzipped)
-        else:
-            yield file
+def _lines(stream: IO[bytes], encoding: str) -> Iterator[tuple[int, bytes | str]]:
+    """(number from 1, line): as bytes, so that one bad line spoils no other; as text where a character has more."""
+    if encoding.startswith("utf-8"):
+        yield from enumerate(stream, start=1)
+    else:
+        text = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
+        try:
+            yield from enumerate(text, start=1)
+        finally:
+            if not stream.closed:
+                text.detach()  # whoever opened the stream closes it
 
 
-def _kind(value: object) -> str:
-    return "null" if value is None else type(value).__name__
+def _is_open(line: bytes | str) -> bool:
+    """Whether a line can be the beginning of an object that goes on."""
+    text = line.decode(errors="replace") if isinstance(line, bytes) else line
+    return text.lstrip("\ufeff \t").startswith("{")
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    name = "UTF-8" if error.encoding.startswith("utf-8") else error.encoding.upper()
+    return f"not valid {name}: {error.reason} (byte 0x{error.object[error.start]:02x})"

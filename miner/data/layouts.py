@@ -1,174 +1,274 @@
-"""One row of any layout, as a conversation with a better and with worse responses."""
+"""The layouts that published data sets and trainers use, by example: the first that fits the rows is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from corpus.records import Conversation, Message
+from miner.data.cells import is_json_text, is_texts, parsed_text, unrolled, value_at
 from miner.data.columns import ColumnMapping
-from miner.data.messages import Cell, read_cell, shown
-from miner.data.rows import Row
-from miner.data.transcripts import is_transcript
-from miner.errors import DataError
+from miner.data.roles import role_named
+from miner.data.rows import Row, UnusableRowError
+from miner.data.transcripts import loose_turns
+from miner.data.trees import joined_messages, told_trees
+
+Examples = Sequence[Mapping[str, Any]]
+Rows = Iterable[Row | UnusableRowError]
+
+SYSTEM = (("system", "system"), ("system", "system_prompt"))
+ALPACA = (*SYSTEM, ("input", "input"), ("history", "history"))
+SIDES = ("model_a", "model_b")
+TIES = ("tie", "tie (bothbad)", "tie (both bad)", "bothbad", "both_bad", "both")
 
 
-class Skip(StrEnum):
-    """Why a well-formed row is of no use."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A name, the columns that make it out, those that it may have (``optional``: field of the mapping and column), and
+    what else has to hold of the rows. ``regroup`` makes its rows the ones that ``mapping`` speaks of.
 
-    TIE = "the responses are equal or labelled a tie"
-    EMPTY = "the prompt or a response has no text"
-    DIVERGING = "the conversations do not part at an answer to the user"
-
-
-@dataclass(frozen=True, slots=True)
-class Preference:
-    """What one row says: ``chosen`` is better than each of ``rejected``."""
-
-    conversation: Conversation
-    chosen: str | None
-    rejected: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Responses:
-    chosen: Cell | None
-    rejected: tuple[Cell, ...]
-
-    @property
-    def all(self) -> tuple[Cell, ...]:
-        return self.rejected if self.chosen is None else (self.chosen, *self.rejected)
-
-
-def read_row(row: Row, mapping: ColumnMapping) -> Preference | Skip:
-    """The preference in ``row``, or why there is none.
-
-    Raises:
-        DataError: a cell of the wrong type, a label without meaning, a prompt that does not end with the user's turn.
+    ``is_plain``: names so usual that a misspelt one beside them is refused.
     """
-    responses = _labelled(row, mapping) if mapping.label else _named(row, mapping)
-    if responses is None:
-        return Skip.TIE
-    column = mapping.prompt
-    conversation = _explicit_prompt(row, column, responses) if column else _shared_prompt(row, responses)
-    if isinstance(conversation, Skip):
-        return conversation
-    texts: list[str] = []
-    for cell in responses.all:
-        answer = _answer(cell, conversation, row)
-        if isinstance(answer, Skip):
-            return answer
-        texts.append(answer)
-    if column and _is_transcript(row.values[column]):
-        texts = [text.strip() for text in texts]
-    if responses.chosen is None:
-        return _compared(conversation, None, texts)
-    return _compared(conversation, texts[0], texts[1:])
+
+    name: str
+    mapping: ColumnMapping
+    optional: tuple[tuple[str, str], ...] = ()
+    fits: Callable[[Examples], bool] | None = None
+    needs: tuple[str, ...] = ()
+    regroup: Callable[[Rows], Iterator[Row | UnusableRowError]] | None = None
+    is_plain: bool = False
 
 
-def _compared(conversation: Conversation, chosen: str | None, rejected: Sequence[str]) -> Preference | Skip:
-    worse = tuple(dict.fromkeys(text for text in rejected if text != chosen))
-    if rejected and not worse:
-        return Skip.TIE
-    filled = tuple(text for text in worse if text.strip())
-    if (chosen is not None and not chosen.strip()) or (worse and not filled) or not conversation[-1].content.strip():
-        return Skip.EMPTY
-    return Preference(conversation, chosen, filled)
+def _first(examples: Examples, path: str) -> Any:
+    found = (value_at(values, path) for values in examples)
+    value = next((one for one in found if one is not None), None)
+    if isinstance(value, str) and value.lstrip()[:1] == "[" and isinstance(parsed_text(value), list):
+        value = parsed_text(value)
+    return unrolled(value)
 
 
-def _named(row: Row, mapping: ColumnMapping) -> _Responses:
-    chosen = _cell(row, mapping.chosen) if mapping.chosen and row.values[mapping.chosen] is not None else None
-    rejected: Any = row.values[mapping.rejected] if mapping.rejected else None
-    if rejected is None or not mapping.rejected:
-        return _Responses(chosen, ())
-    if isinstance(rejected, list) and all(isinstance(item, (str, list)) for item in rejected):
-        where = f"{row.where}, column {mapping.rejected!r}"
-        return _Responses(chosen, tuple(read_cell(item, where) for item in rejected))
-    return _Responses(chosen, (_cell(row, mapping.rejected),))
+def _keyed(path: str, *keys: str) -> Callable[[Examples], bool]:
+    """The structs in a list have one of these keys."""
+
+    def fits(examples: Examples) -> bool:
+        value = _first(examples, path)
+        return isinstance(value, list) and any(isinstance(one, Mapping) and set(keys) & set(one) for one in value)
+
+    return fits
 
 
-def _labelled(row: Row, mapping: ColumnMapping) -> _Responses | None:
-    """None for a tie."""
-    label = row.values[mapping.label or ""]
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)  # an integer column with nulls arrives as floats
-    meanings = mapping.label_meanings
-    if str(label) in map(str, mapping.tie_labels):
-        return None
-    if str(label) not in meanings:
-        known = ", ".join(f"{value} ({column!r})" for value, column in meanings.items())
-        raise DataError(f"{row.where}, column {mapping.label!r}: expected one of {known}; got {shown(label)}")
-    better = meanings[str(label)]
-    worse = (name for name in mapping.responses if name != better)
-    return _Responses(_cell(row, better), tuple(_cell(row, name) for name in worse))
+def _ends_with(path: str, role: str) -> Callable[[Examples], bool]:
+    """The conversation in a column ends with a turn of this role."""
+
+    def fits(examples: Examples) -> bool:
+        turns = _first(examples, path)
+        last = turns[-1] if isinstance(turns, list) and turns else None
+        name = (last.get("from") or last.get("role")) if isinstance(last, Mapping) else None
+        return isinstance(name, str) and (role_named(name) == role)
+
+    return fits
 
 
-def _cell(row: Row, column: str) -> Cell:
-    return read_cell(row.values[column], f"{row.where}, column {column!r}")
+def _not(fits: Callable[[Examples], bool]) -> Callable[[Examples], bool]:
+    return lambda examples: not fits(examples)
 
 
-def _explicit_prompt(row: Row, column: str, responses: _Responses) -> Conversation:
-    """The prompt's turns. A text that the user says in the turns all responses share stands for those turns."""
-    prompt = _cell(row, column)
-    if isinstance(prompt, str):
-        whole = [cell for cell in responses.all if not isinstance(cell, str) and len(cell) > 1]
-        if whole and len(whole) == len(responses.all):
-            shared = _shared_turns(whole)
-            said = (turn.content.strip() for turn in shared if turn.role == "user")
-            if prompt.strip() in said and shared[-1].role == "user":
-                return shared
-        return (Message(role="user", content=prompt),)
-    if _is_transcript(row.values[column]) and prompt[-1] == Message(role="assistant", content=""):
-        prompt = prompt[:-1]
-    if prompt[-1].role != "user":
-        hint = "" if responses.all else "; map the column as chosen if that turn is a good response"
-        raise DataError(
-            f"{row.where}, column {column!r}: the last turn must be the user's; it is {prompt[-1].role!r}{hint}"
+def _two_valued(path: str) -> Callable[[Examples], bool]:
+    truths = {"true", "false", "0", "1", "0.0", "1.0", "none"}
+    return lambda examples: {str(value_at(row, path)).lower() for row in examples} <= truths
+
+
+def _lists_texts(path: str) -> Callable[[Examples], bool]:
+    return lambda examples: is_texts(_first(examples, path)) or is_json_text(_first(examples, path))
+
+
+def _transcribed(path: str) -> Callable[[Examples], bool]:
+    return lambda examples: bool(loose_turns(str(_first(examples, path))))
+
+
+def _demonstrates(path: str) -> Callable[[Examples], bool]:
+    """Whole conversations that end with the assistant, and nothing beside them to compare."""
+    checks = (_ends_with(path, "assistant"), _lacks("prompt"), _lacks("rejected"))
+    return lambda examples: all(fits(examples) for fits in checks)
+
+
+def _lacks(path: str) -> Callable[[Examples], bool]:
+    return lambda examples: all(path not in row for row in examples)
+
+
+def _pairs(prompt: str, chosen: str = "chosen", rejected: str = "rejected") -> ColumnMapping:
+    return ColumnMapping(prompt=prompt, chosen=chosen, rejected=rejected)
+
+
+def _labelled(prompt: str | None, a: str, b: str, label: str, values: tuple[Any, ...], ties: Any = ()) -> ColumnMapping:
+    return ColumnMapping(prompt=prompt, responses=(a, b), label=label, label_values=values, tie_labels=ties)
+
+
+def _scored(prompt: str | None, a: str, b: str, score_a: str, score_b: str) -> ColumnMapping:
+    return ColumnMapping(prompt=prompt, responses=(a, b), scores=(score_a, score_b))
+
+
+COMPARED = (
+    Layout(
+        name="OpenAI preference pairs", mapping=_pairs("input.messages", "preferred_output", "non_preferred_output")
+    ),
+    Layout(name="ms-swift pairs", mapping=ColumnMapping(chosen="messages", rejected="rejected_messages")),
+    Layout(name="ms-swift pairs", mapping=ColumnMapping(chosen="messages", rejected="rejected_response")),
+    Layout(
+        name="HelpSteer 3", mapping=_labelled("context", "response1", "response2", "overall_preference", (-1, 1))
+    ),
+    Layout(
+        name="HelpSteer 2 preferences",
+        mapping=_labelled("prompt", "response_1", "response_2", "preference_strength", (-1, 1)),
+    ),
+    Layout(name="WebGPT", mapping=_scored("question.full_text", "answer_0", "answer_1", "score_0", "score_1")),
+    Layout(name="WebGPT", mapping=_scored("question", "answer_0", "answer_1", "score_0", "score_1")),
+    Layout(name="SHP", mapping=_labelled("history", "human_ref_A", "human_ref_B", "labels", (1, 0))),
+    Layout(
+        name="PKU-SafeRLHF", mapping=_labelled("prompt", "response_0", "response_1", "better_response_id", (0, 1))
+    ),
+    Layout(
+        name="arena, one column per winner",
+        mapping=_scored("prompt", "response_a", "response_b", "winner_model_a", "winner_model_b"),
+    ),
+    Layout(name="arena", mapping=_labelled(None, "conversation_a", "conversation_b", "winner", SIDES, TIES)),
+    Layout(name="arena", mapping=_labelled("prompt", "response_a", "response_b", "winner", SIDES, TIES)),
+    Layout(name="Unified-Feedback", mapping=_scored(None, "conv_A", "conv_B", "conv_A_rating", "conv_B_rating")),
+    Layout(name="LLMBar", mapping=_labelled("input", "output_1", "output_2", "label", (1, 2))),
+    Layout(
+        name="AlpacaEval",
+        mapping=_labelled("instruction", "output_1", "output_2", "preference", (1, 2)),
+        optional=(("input", "input"),),
+    ),
+)  # fmt: skip
+
+LISTED = (
+    *(
+        Layout(
+            name="UltraFeedback",
+            mapping=ColumnMapping(prompt="instruction", answers="completions", score=score),
+            fits=_keyed("completions", score),
         )
-    return prompt
-
-
-def _shared_prompt(row: Row, responses: _Responses) -> Conversation | Skip:
-    whole = [cell for cell in responses.all if not isinstance(cell, str)]
-    if not responses.all:
-        raise DataError(f"{row.where}: every response is null and no prompt column is mapped: nothing to read")
-    if len(whole) < len(responses.all) or min(map(len, whole)) < 2:
-        raise DataError(
-            f"{row.where}: without a prompt column the responses must be whole conversations (lists of turns, or "
-            "transcripts that start with '\\n\\nHuman:'); map the prompt column"
+        for score in ("overall_score", "fine-grained_score")
+    ),
+    Layout(
+        name="Nectar",
+        mapping=ColumnMapping(prompt="prompt", answers="answers", rank="rank"),
+        fits=_keyed("answers", "rank"),
+    ),
+    Layout(
+        name="Stack Exchange",
+        mapping=ColumnMapping(prompt="question", answers="answers", score="pm_score"),
+        fits=_keyed("answers", "pm_score"),
+    ),
+    Layout(
+        name="summarize_from_feedback",
+        mapping=ColumnMapping(prompt="info.post", answers="summaries", label="choice"),
+    ),
+    *(
+        Layout(
+            name="rated generations",
+            mapping=ColumnMapping(prompt=prompt, answers=answers, score="ratings"),
+            needs=("ratings",),
         )
-    shared = _shared_turns(whole)
-    return shared if shared and shared[-1].role == "user" else Skip.DIVERGING
+        for prompt in ("instruction", "input", "prompt")
+        for answers in ("generations", "responses")
+    ),
+)  # fmt: skip
 
+UNPAIRED = (
+    Layout(
+        name="KTO",
+        mapping=ColumnMapping(prompt="prompt", completion="completion", label="label"),
+        optional=SYSTEM,
+        fits=_two_valued("label"),
+    ),
+    *(
+        Layout(name="KTO", mapping=ColumnMapping(completion=turns, label=label), fits=_two_valued(label))
+        for turns in ("messages", "conversations")
+        for label in ("label", "kto_tag")
+    ),
+    Layout(
+        name="HelpSteer ratings",
+        mapping=ColumnMapping(prompt="prompt", completion="response", score="helpfulness"),
+    ),
+)  # fmt: skip
 
-def _shared_turns(conversations: Sequence[Conversation]) -> Conversation:
-    """The longest common beginning that leaves every conversation at least a turn."""
-    first, longest = conversations[0], min(map(len, conversations)) - 1
-    shared = 0
-    while shared < longest and all(turns[shared] == first[shared] for turns in conversations):
-        shared += 1
-    return first[:shared]
+TRAINERS = (
+    Layout(name="RewardBench 2", mapping=_pairs("prompt"), fits=_lists_texts("chosen")),
+    Layout(name="TRL pairs", mapping=_pairs("prompt"), optional=SYSTEM, is_plain=True),
+    Layout(name="Orca pairs", mapping=_pairs("question"), optional=SYSTEM, is_plain=True),
+    Layout(name="LLaMA-Factory pairs", mapping=_pairs("instruction"), optional=ALPACA, is_plain=True),
+    *(
+        Layout(name="Argilla pairs", mapping=_pairs(prompt, "chosen_response", "rejected_response"), optional=SYSTEM)
+        for prompt in ("instruction", "prompt", "input")
+    ),
+    *(
+        Layout(name=name, mapping=_pairs(column), fits=_not(_ends_with(column, "assistant")), optional=SYSTEM)
+        for column, name in (
+            ("messages", "axolotl pairs"),
+            ("conversations", "LLaMA-Factory pairs, ShareGPT turns"),
+            ("conversation", "axolotl pairs"),
+            ("trajectory", "UltraInteract"),
+            ("context", "pairs under a context"),
+        )
+    ),
+    Layout(name="pairs under an input", mapping=_pairs("input"), optional=SYSTEM, is_plain=True),
+    Layout(
+        name="Anthropic HH",
+        mapping=ColumnMapping(chosen="chosen", rejected="rejected"),
+        fits=_transcribed("chosen"),
+        is_plain=True,
+    ),
+    Layout(
+        name="TRL pairs, prompt within", mapping=ColumnMapping(chosen="chosen", rejected="rejected"), is_plain=True
+    ),
+)  # fmt: skip
 
+ALONE = (
+    Layout(
+        name="oasst trees",
+        mapping=ColumnMapping(prompt="prompt", answers="answers", rank="rank", group="tree"),
+        needs=("prompt.replies",),
+        regroup=told_trees,
+    ),
+    Layout(
+        name="oasst messages",
+        mapping=ColumnMapping(prompt="prompt", answers="answers", rank="rank", group="tree"),
+        needs=("message_id", "parent_id", "text", "role"),
+        regroup=joined_messages,
+    ),
+    *(
+        Layout(name="prompts with a good answer", mapping=ColumnMapping(prompt="prompt", chosen=name), optional=SYSTEM)
+        for name in ("completion", "response")
+    ),
+    Layout(
+        name="Alpaca demonstrations",
+        mapping=ColumnMapping(prompt="instruction", chosen="output"),
+        optional=ALPACA,
+    ),
+    *(
+        Layout(
+            name=f"{name} demonstrations",
+            mapping=ColumnMapping(chosen=column),
+            fits=_demonstrates(column),
+        )
+        for column, name in (("conversations", "ShareGPT"), ("messages", "chat"))
+    ),
+    Layout(
+        name="prompts with a good answer", mapping=ColumnMapping(prompt="prompt", chosen="chosen"), is_plain=True
+    ),
+    Layout(name="whole conversations", mapping=ColumnMapping(chosen="chosen"), is_plain=True),
+    *(
+        Layout(
+            name="prompts",
+            mapping=ColumnMapping(prompt=name),
+            is_plain=True,
+            optional=SYSTEM,
+            fits=_lacks("rejected"),
+        )
+        for name in ("prompt", "messages", "conversations")
+    ),
+)  # fmt: skip
 
-def _answer(cell: Cell, conversation: Conversation, row: Row) -> str | Skip:
-    """The text with which ``cell`` answers ``conversation``."""
-    if isinstance(cell, str):
-        return cell
-    whole = cell[: len(conversation)] == conversation
-    rest = cell[len(conversation) :] if whole else cell
-    if not rest:
-        return Skip.EMPTY
-    if len(rest) > 1:
-        if whole:
-            return Skip.DIVERGING
-        raise DataError(f"{row.where}: a response of {len(cell)} turns that does not start with the prompt's turns")
-    if rest[0].role != "assistant":
-        raise DataError(f"{row.where}: a response must be the assistant's turn; it is {rest[0].role!r}")
-    return rest[0].content
-
-
-def _is_transcript(prompt: Any) -> bool:
-    """A transcript, whose last ``Assistant:`` waits for answers that start with a space."""
-    return isinstance(prompt, str) and is_transcript(prompt)
+LAYOUTS = (*COMPARED, *LISTED, *UNPAIRED, *TRAINERS, *ALONE)

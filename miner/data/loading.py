@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from corpus.records import Conversation, Prompt, Split, conversation_id
-from miner.data.columns import ColumnMapping, detect_columns
-from miner.data.layouts import Preference, Skip, read_row
-from miner.data.messages import shown, valid_text
-from miner.data.rows import Row, Source
+from corpus.records import Prompt, Split
+from miner.data.columns import ColumnMapping, require_columns
+from miner.data.gathering import Gathered, Tally, gather
+from miner.data.preferences import MEDIA_COLUMNS
+from miner.data.recognition import Recognised, recognise, unread
+from miner.data.report import LoadReport, left_out_of, refuse_losses, told
+from miner.data.responses import Reading
+from miner.data.rows import Row, Source, UnusableRowError
 from miner.data.sources import open_source
-from miner.data.splits import SplitFractions, default_group_key, split_of
+from miner.data.splits import SplitFractions, split_of
 from miner.errors import ConfigError, DataError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadReport:
-    """What became of the rows.
-
-    ``skipped`` counts rows by reason. ``contradictions`` counts rejected responses dropped because they are their
-    prompt's reference; ``regrouped`` rows whose prompt an earlier row had put in another group, where it stayed.
-    """
-
-    source: str
-    rows: int
-    skipped: Mapping[str, int]
-    contradictions: int
-    regrouped: int
-    prompts_by_split: Mapping[Split, int]
+EXAMPLE_ROWS = 256
+MAX_LEFT_OUT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +34,17 @@ class PreferenceData:
     report: LoadReport
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """What the rows read so far say about one prompt; the rejected keys are an ordered set."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRules:
+    """What is done with rows that are not plain pairs of text.
 
-    conversation: Conversation
-    group_key: str
-    reference: str | None = None
-    rejected: dict[str, None] = field(default_factory=dict)
+    ``max_left_out`` is the share of the rows that may be left out. ``calls_as_text`` shows tool calls as JSON text
+    instead of leaving their rows out; ``keep_json_text`` takes cells of JSON text for the texts themselves.
+    """
+
+    max_left_out: float = MAX_LEFT_OUT
+    calls_as_text: bool = False
+    keep_json_text: bool = False
 
 
 def load_prompts(
@@ -81,94 +77,136 @@ def read_preferences(
     limit: int | None = None,
     split_fractions: SplitFractions | None = None,
     split_salt: str = "",
+    rules: RowRules | None = None,
 ) -> PreferenceData:
-    """Read a JSON, JSONL or Parquet file, a ``datasets`` folder or a hub id; each distinct prompt once.
+    """Read a file, a folder of files, a ``datasets`` folder or a hub id; each distinct prompt once.
 
     The first chosen response is a prompt's reference; the rejected ones of all its rows are kept in order. Without
-    ``columns`` TRL's and HH's names are recognised. ``limit`` is a number of prompts: reading stops at the first row of
-    one more.
+    ``columns`` the layout is recognised from the rows (``miner.data.layouts``). A row that cannot be used is left out
+    and counted. ``limit`` is a number of prompts: reading stops at the first row of one more.
 
     Raises:
-        DataError: unreadable or malformed data, with file and line, or not one usable row.
+        DataError: unreadable data, a column that no row has, more rows to leave out than ``rules`` allow, or not one
+            usable row; with file and line.
         ConfigError: ``limit`` below 1.
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is a number of prompts, at least 1; got {limit}")
+    rules = rules or RowRules()
     opened = open_source(source, hub_split)
-    mapping = _checked(opened, columns)
-    counts = _Counts()
-    gathered = _gather(opened.rows(mapping.used), mapping, limit, counts)
-    if not gathered:
-        reasons = "; ".join(f"{n} × {reason}" for reason, n in counts.skipped.items())
-        raise DataError(f"{opened.name}: none of {counts.rows} rows is usable: {reasons}")
+    seen, recognised, gathered, tally = _read(opened, columns, limit, rules)
+    _refuse(opened.name, recognised, seen, gathered, tally, rules, given=columns is not None)
     fractions = split_fractions or SplitFractions()
-    prompts = tuple(_prompt(one, split_of(one.group_key, fractions, split_salt)) for one in gathered)
-    return PreferenceData(prompts, _report(opened.name, counts, gathered, prompts))
+    prompts = tuple(one.prompt(split_of(one.group_key, fractions, split_salt)) for one in gathered)
+    return PreferenceData(prompts, _report(opened.name, recognised, seen, tally, gathered, prompts))
 
 
 @dataclass(slots=True)
-class _Counts:
-    rows: int = 0
-    regrouped: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
+class _Seen:
+    """The columns met so far, and rows that show them: the first ones, and the first with each later column."""
+
+    columns: dict[str, None] = field(default_factory=dict)
+    examples: list[Mapping[str, Any]] = field(default_factory=list)
+    _keys: Any = ()
+
+    def watch(self, rows: Iterable[Row | UnusableRowError]) -> Iterator[Row | UnusableRowError]:
+        for row in rows:
+            if isinstance(row, Row) and row.values.keys() != self._keys:
+                self._keys = row.values.keys()
+                if not self.columns.keys() >= self._keys:
+                    self.columns.update(dict.fromkeys(self._keys))
+                    self.examples.append(row.values)
+            yield row
 
 
-def _checked(source: Source, columns: ColumnMapping | None) -> ColumnMapping:
-    present = source.columns()
-    mapping = columns or detect_columns(present, source.name)
-    mapping.require(present, source.name)
-    return mapping
+def _read(
+    opened: Source, columns: ColumnMapping | None, limit: int | None, rules: RowRules
+) -> tuple[_Seen, Recognised, list[Gathered], Tally]:
+    """The rows, read as the first ones look; read again where later ones have columns that change that."""
+    with closing(opened.rows()) as rows:
+        head = list(islice(rows, EXAMPLE_ROWS))
+    seen = _Seen(examples=[row.values for row in head if isinstance(row, Row)])
+    for values in seen.examples:
+        seen.columns.update(dict.fromkeys(values))
+    if not seen.examples:
+        _refuse_unreadable(opened.name, head)
+    recognised = _recognised(seen, columns, opened.name, rules)
+    while True:
+        n_known = len(seen.columns)
+        gathered, tally = _pass(opened, recognised, seen, limit, rules)
+        if columns is not None or len(seen.columns) == n_known:
+            return seen, recognised, gathered, tally
+        again = _recognised(seen, columns, opened.name, rules)
+        if again.mapping == recognised.mapping:
+            return seen, recognised, gathered, tally
+        recognised = again
 
 
-def _gather(rows: Iterable[Row], mapping: ColumnMapping, limit: int | None, counts: _Counts) -> list[_Gathered]:
-    found: dict[str, _Gathered] = {}
-    for row in rows:
-        mapping.require(tuple(row.values), row.where)
-        preference = read_row(row, mapping)
-        if not isinstance(preference, Skip):
-            key = conversation_id(preference.conversation)
-            if key not in found and len(found) == limit:
-                break
-            group_key = _group_key(row, mapping, preference)
-            one = found.setdefault(key, _Gathered(preference.conversation, group_key))
-            counts.regrouped += one.group_key != group_key
-            if one.reference is None:
-                one.reference = preference.chosen
-            one.rejected.update(dict.fromkeys(preference.rejected))
-        else:
-            counts.skipped[preference.value] += 1
-        counts.rows += 1
-    return list(found.values())
+def _recognised(seen: _Seen, columns: ColumnMapping | None, name: str, rules: RowRules) -> Recognised:
+    return recognise(seen.examples, columns, name, keep_json_text=rules.keep_json_text)
 
 
-def _group_key(row: Row, mapping: ColumnMapping, preference: Preference) -> str:
-    if mapping.group is None:
-        return default_group_key(preference.conversation)
-    value = row.values[mapping.group]
-    where = f"{row.where}, column {mapping.group!r}"
-    if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
-        raise DataError(f"{where}: expected text or a whole number to group by; got {shown(value)}")
-    return valid_text(str(value), where)
+def _pass(
+    opened: Source, recognised: Recognised, seen: _Seen, limit: int | None, rules: RowRules
+) -> tuple[list[Gathered], Tally]:
+    mapping = recognised.mapping
+    beside = (name for name in (mapping.score, mapping.rank) if name)
+    wanted = None if recognised.regroup else (*mapping.used, *beside, *MEDIA_COLUMNS)
+    reading = Reading(mapping=mapping, calls_as_text=rules.calls_as_text, json_columns=recognised.json_columns)
+    with closing(opened.rows(wanted)) as rows:
+        watched = seen.watch(rows)
+        return gather(recognised.regroup(watched) if recognised.regroup else watched, reading, limit)
 
 
-def _prompt(one: _Gathered, split: Split) -> Prompt:
-    return Prompt(
-        conversation=one.conversation,
-        reference=one.reference,
-        rejected=tuple(text for text in one.rejected if text != one.reference),
-        group_key=one.group_key,
-        split=split,
-    )
+def _refuse_unreadable(name: str, head: list[Row | UnusableRowError]) -> None:
+    faults = [row for row in head if isinstance(row, UnusableRowError)]
+    if not faults:
+        raise DataError(f"{name}: the file is empty; expected rows of preference data")
+    raise DataError(f"{name}: none of the first {len(faults)} rows is one (first: {faults[0]})")
 
 
-def _report(name: str, counts: _Counts, gathered: list[_Gathered], prompts: tuple[Prompt, ...]) -> LoadReport:
+def _refuse(
+    name: str,
+    recognised: Recognised,
+    seen: _Seen,
+    gathered: list[Gathered],
+    tally: Tally,
+    rules: RowRules,
+    *,
+    given: bool,
+) -> None:
+    if given:
+        require_columns(recognised.mapping, tally.lacking, seen.columns, name)
+    left_out = left_out_of(tally.left_out)
+    if not gathered:
+        raise DataError(f"{name}: none of {tally.rows} rows is usable: {told(left_out)}")
+    refuse_losses(name, tally.rows, left_out, rules.max_left_out)
+
+
+def _report(
+    name: str,
+    recognised: Recognised,
+    seen: _Seen,
+    tally: Tally,
+    gathered: list[Gathered],
+    prompts: tuple[Prompt, ...],
+) -> LoadReport:
     by_split = Counter(prompt.split for prompt in prompts)
     splits: tuple[Split, ...] = ("train", "calibration", "held_out")
     return LoadReport(
         source=name,
-        rows=counts.rows,
-        skipped=dict(counts.skipped),
+        rows=tally.rows,
+        used=tally.used,
+        left_out=left_out_of(tally.left_out),
         contradictions=sum(one.reference in one.rejected for one in gathered),
-        regrouped=counts.regrouped,
+        regrouped=tally.regrouped,
+        spare=tally.spare,
+        echoes=tally.echoes,
+        groups=len({one.group_key for one in gathered}),
         prompts_by_split={split: by_split[split] for split in splits},
+        read_as=recognised.name,
+        columns=str(recognised.mapping),
+        json_columns=tuple(sorted(recognised.json_columns)),
+        unread=() if recognised.regroup else tuple(unread(recognised.mapping, list(seen.columns))),
+        remark=recognised.remark,
     )

@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from corpus.records import Conversation, Message
-from miner.data.transcripts import is_transcript, transcript_turns
-from miner.errors import DataError
+from miner.data.cells import ABSENT, LOOKS_LIKE_TURNS, is_turns, parsed_text, unrolled
+from miner.data.roles import ROLES, role_named
+from miner.data.rows import Reason, UnusableRowError
+from miner.data.transcripts import is_open_transcript, is_transcript, loose_turns, transcript_turns
 
 Cell = str | Conversation
 
-ROLE_NAMES = {"human": "user", "gpt": "assistant"}
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+ROLE_KEYS = ("from", "role", "speaker", "author")
+CONTENT_KEYS = ("value", "content", "text", "message")
+CALL_KEYS = ("tool_calls", "function_call")
+TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 
 
-def read_cell(value: Any, where: str) -> Cell:
-    """Plain text, or the turns of a list of messages or of a transcript.
+def read_cell(value: Any, where: str, *, calls_as_text: bool = False) -> Cell:
+    """Plain text, or the turns of a list of messages, of one message or of a transcript.
 
     Raises:
-        DataError: another type, an unknown role or text that is not valid Unicode.
+        UnusableRowError: another type, an unknown role, a turn without text or text that is not valid Unicode.
     """
+    value = unrolled(value)
     if isinstance(value, str):
-        text = valid_text(value, where)
-        return transcript_turns(text) if is_transcript(text) else text
+        if LOOKS_LIKE_TURNS.match(value):
+            value = _parsed_turns(value, where)
+        else:
+            text = valid_text(value, where)
+            if is_transcript(text):
+                return transcript_turns(text)
+            return loose_turns(text) or text if is_open_transcript(text) else text
+    if isinstance(value, Mapping) and value:
+        value = [value]
     if isinstance(value, list) and value:
-        return tuple(_message(turn, f"{where}, turn {number}") for number, turn in enumerate(value, start=1))
-    raise DataError(f"{where}: expected text or a list of {{role, content}} turns; got {shown(value)}")
+        return tuple(
+            _message(turn, f"{where}, turn {number}", calls_as_text) for number, turn in enumerate(value, start=1)
+        )
+    raise UnusableRowError(
+        Reason.NOTHING if value is None else Reason.CELL,
+        where,
+        f"expected text or a list of {{role, content}} turns; got {shown(value)}",
+    )
 
 
 def valid_text(value: str, where: str) -> str:
     """``value``, which can be stored and tokenised.
 
     Raises:
-        DataError: it holds half of a surrogate pair.
+        UnusableRowError: it holds half of a surrogate pair.
     """
     try:
         value.encode()
     except UnicodeEncodeError as error:
         half = f"U+{ord(value[error.start]):04X}"
-        raise DataError(f"{where}: not valid Unicode: lone surrogate {half} at character {error.start + 1}") from error
+        detail = f"not valid Unicode: lone surrogate {half} at character {error.start + 1}"
+        raise UnusableRowError(Reason.UNICODE, where, detail) from error
     return value
 
 
@@ -52,22 +72,60 @@ def shown(value: object) -> str:
     return f"an empty {type(value).__name__}" if value in ([], {}) else type(value).__name__
 
 
-def _message(turn: Any, where: str) -> Message:
+def _parsed_turns(text: str, where: str) -> Any:
+    """The turns that a cell spells out; a text that only begins like some is no answer to be scored."""
+    found = parsed_text(text)
+    if found is ABSENT:
+        raise UnusableRowError(Reason.JSON_TEXT, where, f"looks like turns as JSON text and is none: {text!r:.60}")
+    return found if is_turns(found) else text
+
+
+def _first(turn: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    """The first of these keys that is not null: Arrow gives every struct all keys."""
+    return next((turn[name] for name in names if turn.get(name) is not None), None)
+
+
+def _message(turn: Any, where: str, calls_as_text: bool) -> Message:
     """``{role, content}``, or ShareGPT's ``{from, value}``."""
     if not isinstance(turn, Mapping):
-        raise DataError(f"{where}: expected {{role, content}}; got {shown(turn)}")
-    role, content = (turn.get("from"), turn.get("value")) if "from" in turn else (turn.get("role"), turn.get("content"))
-    if not isinstance(role, str) or ROLE_NAMES.get(role, role) not in ROLES:
-        raise DataError(f"{where}: expected a role of {', '.join(sorted(ROLES))}; got {shown(role)}")
-    return Message(role=ROLE_NAMES.get(role, role), content=_content(content, where))
+        raise UnusableRowError(Reason.CELL, where, f"expected {{role, content}}; got {shown(turn)}")
+    name = _first(turn, ROLE_KEYS)
+    role = role_named(name) if isinstance(name, str) else None
+    if role is None:
+        detail = f"expected a role of {', '.join(ROLES)}, or a known name of one; got {shown(name)}"
+        raise UnusableRowError(Reason.ROLE, where, detail)
+    content = _first(turn, CONTENT_KEYS)
+    if calls := _first(turn, CALL_KEYS):
+        if not calls_as_text:
+            hint = "it calls a tool; data.tool_calls='as_text' shows calls as text"
+            raise UnusableRowError(Reason.TOOL_CALL, where, hint)
+        content = "\n".join(filter(None, (_content(content or "", where), _call_text(calls))))
+    return Message(role=role, content=_content(content, where))
+
+
+def _call_text(calls: Any) -> str:
+    listed = calls if isinstance(calls, list) else [calls]
+    called = [call.get("function", call) if isinstance(call, Mapping) else call for call in listed]
+    return "\n".join(json.dumps(call, ensure_ascii=False, default=str) for call in called)
 
 
 def _content(content: Any, where: str) -> str:
     """Text, or a list of parts that are all text."""
     if isinstance(content, str):
         return valid_text(content, where)
-    if isinstance(content, list) and content and all(isinstance(part, Mapping) for part in content):
-        texts = [part.get("text") for part in content]
-        if all(isinstance(text, str) and part.get("type") == "text" for part, text in zip(content, texts, strict=True)):
-            return valid_text("".join(map(str, texts)), where)
-    raise DataError(f"{where}: expected text as content; got {shown(content)}")
+    if isinstance(content, list) and content:
+        return valid_text("".join(_part(part, where) for part in content), where)
+    reason = Reason.NO_TEXT if content is None or content == [] else Reason.CELL
+    raise UnusableRowError(reason, where, f"expected text as content; got {shown(content)}")
+
+
+def _part(part: Any, where: str) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Mapping):
+        kind, text = part.get("type"), part.get("text")
+        if isinstance(text, str) and (kind is None or kind in TEXT_PARTS):
+            return text
+        if isinstance(kind, str) and kind not in TEXT_PARTS:
+            raise UnusableRowError(Reason.MEDIA, where, f"expected text as content; got a part of type {kind!r:.40}")
+    raise UnusableRowError(Reason.CELL, where, f"expected text as content; got a part that is {shown(part)}")

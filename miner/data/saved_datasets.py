@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miner.data.rows import Row
+from miner.data.arrow_files import BATCH_ROWS, roots
+from miner.data.rows import Row, UnusableRowError
 from miner.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSource:
-    """A ``datasets.Dataset``, which lies memory-mapped on disk; rows count from 1."""
+    """A ``datasets.Dataset``, which lies memory-mapped on disk; rows count from 1. Media are not decoded."""
 
     name: str
     dataset: Any
 
-    def columns(self) -> tuple[str, ...]:
-        if len(self.dataset) == 0:
-            raise DataError(f"{self.name}: the dataset has no rows")
-        return tuple(self.dataset.column_names)
+    def rows(self, wanted: Sequence[str] | None = None) -> Generator[Row | UnusableRowError]:
+        names = self.dataset.column_names
+        columns = names if wanted is None else [name for name in names if name in roots(wanted)]
+        number = 0
+        if not columns:
+            return
+        for batch in self.dataset.select_columns(columns).with_format("arrow").iter(batch_size=BATCH_ROWS):
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(f"{self.name}, row {number}", values)
 
-    def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
-        for number, values in enumerate(self.dataset.select_columns(list(wanted)), start=1):
-            yield Row(f"{self.name}, row {number}", values)
+
+def is_saved(path: Path) -> bool:
+    return any((path / name).exists() for name in ("state.json", "dataset_dict.json"))
 
 
-def open_folder(path: Path, split: str) -> DatasetSource:
+def open_saved(path: Path, split: str) -> DatasetSource:
     """The dataset ``save_to_disk`` wrote to ``path``; ``split`` picks from several.
 
     Raises:
-        DataError: the folder is something else, is damaged, or lacks the split.
+        DataError: the folder is damaged, or lacks the split.
     """
     import datasets
 
-    if not any((path / name).exists() for name in ("state.json", "dataset_dict.json")):
-        held = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
-        raise DataError(f"{path}: not a folder written by datasets' save_to_disk (it holds {held}); name one file")
     try:
         loaded = datasets.load_from_disk(str(path))
     except (OSError, ValueError, KeyError) as error:

@@ -65,7 +65,8 @@ def clean_criteria(
     if len(pairs) < MIN_CLEAN:
         raise ConfigError(
             f"{len(pairs)} clean references are too few for a {quantile:g} quantile; "
-            f"expected at least {MIN_CLEAN} in the calibration split. Give more data or a larger calibration share"
+            f"expected at least {MIN_CLEAN} in the calibration split, of {len(prompts)} prompts there that the RM can "
+            "take whole. Give more data, or a larger calibration share: --set data.fractions=…"
         )
     exact, ranked = exact_in_parts(rm, pairs, progress), rm.rewards(pairs)
     given = np.isfinite(exact) & np.isfinite(ranked)  # a judge may give a text no number

@@ -41,7 +41,7 @@ def prompts_of(
     from miner.worlds.world import spread
 
     with observer.stage(f"reading the prompts, {split} split"):
-        pool = read_split(config, split)
+        pool = read_split(config, split, observer)
     if n is None:
         return pool
     if not pool:

@@ -36,26 +36,26 @@ def open_scorer(named: str, config: CampaignConfig, observer: Observer) -> Score
             found.append(second_rm(config, observer=observer))
         else:
             with observer.stage(f"loading {source}, hashing its weights"):
-                found.append(_opened(source, config))
+                found.append(_opened(source, config, observer))
     if not found:
         raise ConfigError(f"{named!r} names no RM; expected a folder, hub id, address or campaign file, or 'none'")
     if len(found) == 1:
         return found[0]
     members = []
     with observer.stage("rewards of clean answers by every RM of the mean") as advance:
-        calibration = read_split(config, "calibration")
+        calibration = read_split(config, "calibration", observer)
         for rm in found:
             members.append((rm, standing(rm, calibration, config.criteria.quantile)))
             advance(len(members), len(found))
     return Ensemble(members=tuple(members))
 
 
-def _opened(source: str, config: CampaignConfig) -> Scorer:
+def _opened(source: str, config: CampaignConfig, observer: Observer) -> Scorer:
     given = parse_config(
         {"out": "", "data": {"world": DOCS}, "rm": {"device": config.rm.device, **rm_table_of(source)}}, where=source
     )
     section = given.rm
     if section.kind == "classifier" and "truncation" not in section.model_fields_set:
         section = section.model_copy(update={"truncation": config.rm.truncation})
-    prompts = read_prompts(config) if config.data.world is None else ()
+    prompts = read_prompts(config, observer) if config.data.world is None else ()
     return open_reward_model(section, {p.conversation: p.reference for p in prompts if p.reference is not None})

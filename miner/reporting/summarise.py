@@ -58,6 +58,7 @@ def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
         machine=machine(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         shares=dict(campaign.world.shares),
+        data=dict(campaign.world.data),
         peak_memory_mb=campaign.usage.peak_memory_mb,
         triage=read_triage(campaign.folder),
     )

@@ -35,6 +35,7 @@ class Summary:
     machine: dict[str, Any]
     created_at: str
     shares: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
     peak_memory_mb: float | None = None
     triage: TriageResult | None = None
 

@@ -30,14 +30,15 @@ def open_world(config: CampaignConfig, observer: Observer) -> World:
     return _from_data(config, str(config.data.source), observer)
 
 
-def read_prompts(config: CampaignConfig) -> tuple[Prompt, ...]:
+def read_prompts(config: CampaignConfig, observer: Observer) -> tuple[Prompt, ...]:
     """The prompts of ``data.source`` alone, no model loaded or trained. Errors as ``open_world``."""
-    return _read(config, str(config.data.source)).prompts
+    return read_data(config, observer).prompts
 
 
-def read_references(config: CampaignConfig) -> dict[Conversation, str]:
+def read_references(config: CampaignConfig, observer: Observer) -> dict[Conversation, str]:
     """The good answer to each prompt of ``data.source`` that has one. Errors as ``open_world``."""
-    return {prompt.conversation: prompt.reference for prompt in read_prompts(config) if prompt.reference is not None}
+    prompts = read_prompts(config, observer)
+    return {prompt.conversation: prompt.reference for prompt in prompts if prompt.reference is not None}
 
 
 def docs_pairs(*splits: Split) -> list[tuple[Prompt, DocEntry]]:
@@ -49,14 +50,14 @@ def docs_pairs(*splits: Split) -> list[tuple[Prompt, DocEntry]]:
     return [pair for split in splits for pair in zip(docs.prompts(split), docs.by_role[split], strict=True)]
 
 
-def read_split(config: CampaignConfig, split: Split) -> tuple[Prompt, ...]:
+def read_split(config: CampaignConfig, split: Split, observer: Observer) -> tuple[Prompt, ...]:
     """The prompts of one split, docs world's too, no model loaded or trained. Errors as ``open_world``."""
     if config.data.world == "docs":
         from miner.checkpoints.identity import cache_folder
         from miner.worlds.docs.world import DocsWorld
 
         return DocsWorld.load(cache_folder() / "docsworld").prompts(split)
-    return tuple(prompt for prompt in read_prompts(config) if prompt.split == split)
+    return tuple(prompt for prompt in read_prompts(config, observer) if prompt.split == split)
 
 
 def open_to_judge(config: CampaignConfig, observer: Observer) -> World:
@@ -69,24 +70,38 @@ def open_to_judge(config: CampaignConfig, observer: Observer) -> World:
     return open_world(config, observer)
 
 
-def _read(config: CampaignConfig, source: str) -> PreferenceData:
-    from miner.data import ColumnMapping, SplitFractions, read_preferences
+def read_data(config: CampaignConfig, observer: Observer) -> PreferenceData:
+    """``data.source``, read as its section says; the observer is told how, and what was left out.
+
+    Raises:
+        DataError, ConfigError: see ``miner.data.read_preferences``.
+    """
+    from miner.data import ColumnMapping, RowRules, SplitFractions, read_preferences
 
     data = config.data
+    source = str(data.source)
     train, calibration, held_out = data.fractions
-    return read_preferences(
+    read = read_preferences(
         Path(source) if Path(source).exists() else source,
         columns=ColumnMapping(**data.columns.model_dump()) if data.columns else None,
         hub_split=data.hub_split,
         limit=data.limit,
         split_fractions=SplitFractions(train=train, calibration=calibration, held_out=held_out),
         split_salt=data.split_salt,
+        rules=RowRules(
+            max_left_out=data.max_left_out,
+            calls_as_text=data.tool_calls == "as_text",
+            keep_json_text=data.json_text == "keep",
+        ),
     )
+    for line in read.report.notes():
+        observer.note(line)
+    return read
 
 
 def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World:
     with observer.stage("reading the data"):
-        read = _read(config, source)
+        read = read_data(config, observer)
         data_hash = digest([[p.prompt_id, p.reference, list(p.rejected)] for p in read.prompts])
     return World(
         name=Path(source).name,
@@ -97,6 +112,7 @@ def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World
         policy=config.policy,
         reference_lm=_reference_lm(config, observer),
         shares={str(split): n for split, n in read.report.prompts_by_split.items()},
+        data=read.report.facts(),
     )
 
 

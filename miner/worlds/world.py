@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,13 +13,17 @@ from miner.config.campaign import LanguageModelSection, PolicySection
 from miner.config.reward_model import RewardModelSection
 from miner.errors import ConfigError
 from miner.judging.checks import Subject
+from miner.judging.criteria import MIN_CLEAN
 
 CHECKED_SPLITS: tuple[Split, ...] = ("calibration", "held_out")
 
 
 @dataclass(frozen=True)
 class World:
-    """``clean`` holds good answers by split for the checks: each judged beside *another* good answer, or none."""
+    """``clean`` holds good answers by split for the checks: each judged beside *another* good answer, or none.
+
+    ``data`` says how rows were read and what was left out, where they are a person's own.
+    """
 
     name: str
     data_hash: str
@@ -28,12 +33,41 @@ class World:
     policy: PolicySection | None = None
     reference_lm: LanguageModelSection | None = None
     shares: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def by_split(self) -> dict[Split, tuple[Prompt, ...]]:
         splits: tuple[Split, ...] = ("train", "calibration", "held_out")
         return {split: tuple(p for p in self.prompts if p.split == split) for split in splits}
+
+    def require_clean(self) -> None:
+        """The calibration split holds the good answers that a bar needs.
+
+        Raises:
+            ConfigError: it does not; says why, and which setting helps.
+        """
+        pool = self.by_split["calibration"]
+        n = sum(prompt.reference is not None for prompt in pool)
+        if n >= MIN_CLEAN:
+            return
+        total, groups = len(self.prompts), len({prompt.group_key for prompt in self.prompts})
+        answered = sum(prompt.reference is not None for prompt in self.prompts)
+        problem = (
+            f"the calibration split of {self.name} has {n} clean references (prompts with a good answer), expected at "
+            f"least {MIN_CLEAN}: {answered} of {total} prompts have one."
+        )
+        if groups < 2 * len(self.by_split) and total > 2 * groups:
+            raise ConfigError(
+                f"{problem} All prompts are in {groups} groups (by their first turn, unless a column is named), and no "
+                "group is ever divided. Name a column that tells them apart: --set data.columns.group=…"
+            )
+        if answered < 2 * MIN_CLEAN:
+            raise ConfigError(f"{problem} Give more good answers; rmminer data FILE shows how the data is read")
+        share = math.ceil(min(0.8, 1.6 * MIN_CLEAN / answered) * 10) / 10
+        rest = (1 - share) / 2
+        fractions = f"[{1 - share - rest:.2f},{share:.2f},{rest:.2f}]"
+        raise ConfigError(f"{problem} Give that split more: --set data.fractions={fractions}, or give more data")
 
     def sample(self, split: Split, n: int, *, seed: int) -> tuple[Prompt, ...]:
         """``n`` prompts of a split, drawn one group after the other so that none dominates (0: all of them).

@@ -58,12 +58,16 @@ FILES: list[tuple[str, bytes, str]] = [
     ),
     ("misspelt", lines({"prompt": "q", "choosen": "a", "rejected": "b"}), "'choosen' meant to be 'chosen'"),
     ("misspelt alone", lines({"prompt": "q", "choosen": "a"}), "'choosen' meant to be 'chosen'"),
-    ("other names", lines({"question": "q", "best": "a"}), "columns are: 'question', 'best'. Give a ColumnMapping"),
+    (
+        "other names",
+        lines({"question": "q", "best": "a"}),
+        "columns are: 'question', 'best'. Say what is in them: --set",
+    ),
     ("rejected alone", lines({"rejected": "b"}), "expected columns"),
     ("wrong type", lines(GOOD, {**GOOD, "chosen": 3}), "line 2, column 'chosen': expected text .*; got int 3"),
     ("null prompt", lines({**GOOD, "prompt": None}), "line 1, column 'prompt': expected text .*; got null"),
     ("no turns", lines({**GOOD, "prompt": []}), "column 'prompt': expected text .*; got an empty list"),
-    ("turn of a wrong type", lines({**GOOD, "prompt": ["q"]}), "turn 1: expected {role, content}; got str 'q'"),
+    ("turn of a wrong type", lines({**GOOD, "prompt": [3]}), "turn 1: expected {role, content}; got int 3"),
     ("role", lines({"prompt": [{"role": "robot", "content": "a"}]}), "expected a role of .*; got str 'robot'"),
     ("content", lines({"prompt": [{"role": "user", "content": None}]}), "turn 1: expected text as content; got null"),
     ("image", lines({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}), "expected text as content"),
@@ -113,8 +117,8 @@ def test_a_hub_id_out_of_reach_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_folder_of_something_else_says_what_it_holds(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(lines(GOOD))
-    with pytest.raises(DataError, match=r"save_to_disk \(it holds a.jsonl\); name one file"):
+    (tmp_path / "notes.txt").write_bytes(b"nothing to read")
+    with pytest.raises(DataError, match=r"no data in this folder \(it holds notes.txt\); expected data files"):
         load_prompts(tmp_path)
 
 
@@ -142,7 +146,7 @@ def test_parquet_damage_is_found_and_text_that_is_not_utf8_too(tmp_path: Path) -
         load_prompts(path)
 
 
-@pytest.mark.parametrize("label", [0, 3, None, True, 1.5, "x"])
+@pytest.mark.parametrize("label", [0, 3, True, 1.5, "x"])
 def test_a_label_without_meaning_names_those_that_have_one(label: object, tmp_path: Path) -> None:
     path = tmp_path / "l.jsonl"
     path.write_bytes(lines({"input": "q", "output_1": "a", "output_2": "b", "label": label}))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpus.records import Message, Prompt
-from miner.data import ColumnMapping, load_prompts, read_preferences
+from miner.data import ColumnMapping, RowRules, load_prompts, read_preferences
 from miner.errors import DataError
 
 pytestmark = pytest.mark.ranges
@@ -227,7 +227,7 @@ def test_demonstrations_are_references_when_mapped_so(tmp_path: Path) -> None:
         ((Message(role="user", content="u"),), "a", ())
     ]
     with pytest.raises(DataError, match=r"line 1.*last turn must be the user's; it is 'assistant'; map .* as chosen"):
-        load_prompts(path)
+        load_prompts(path, columns=ColumnMapping(prompt="messages"))
 
 
 def test_null_responses_are_missing_ones(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_rows_that_teach_nothing_are_counted(tmp_path: Path) -> None:
             "rejected": as_turns(question, said("a"), said("c")),
         },
     ]
-    data = read_preferences(write_lines(tmp_path / "p.jsonl", rows))
+    data = read_preferences(write_lines(tmp_path / "p.jsonl", rows), rules=RowRules(max_left_out=1))
     assert facts(list(data.prompts)) == [((question,), "good", ("bad",))]
     assert data.report.rows == 8
     assert list(data.report.skipped.values()) == [1, 1, 4]

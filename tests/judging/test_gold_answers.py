@@ -122,7 +122,7 @@ def test_a_judge_that_is_down_abstains_and_is_not_asked_for_ever() -> None:
 
 def test_measurements_of_policies_have_the_judge_of_a_campaign(preference_file: Path) -> None:
     config = load_config(None, {"data.source": str(preference_file), "rm.source": "none"})
-    prompts = read_split(config, "held_out")
+    prompts = read_split(config, "held_out", Silent())
     gold = gold_of(None, prompts, config, Silent())
     assert gold is not None
     asked = {"prompt": prompts[0].conversation, "reference": prompts[0].reference}

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.formats import jsonl_bytes
-from miner.data.json_files import JsonSource
-from miner.data.rows import Row
+from miner.data.rows import Row, UnusableRowError
+from miner.data.sources import open_source
 from miner.errors import ConfigError, DataError
 from miner.safe_text import csv_cell, visible
 
@@ -76,7 +76,10 @@ def read_label_file(path: Path) -> list[Label]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a labelling sheet (rmminer overopt --label-sheet makes one)")
     found, n_rows = [], 0
-    for row in _csv_rows(path) if path.suffix.lower() == ".csv" else JsonSource(path).rows(NEEDED):
+    rows = _csv_rows(path) if path.suffix.lower() == ".csv" else open_source(path, "train").rows(NEEDED)
+    for row in rows:
+        if isinstance(row, UnusableRowError):
+            raise row
         n_rows += 1
         if lacking := [name for name in NEEDED if name not in row.values]:
             raise DataError(

@@ -1,4 +1,4 @@
-"""The elements of one JSON array, parsed one at a time from chunks of its text."""
+"""JSON values parsed one at a time from chunks of text: the elements of an array, or one value after the other."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from itertools import islice
 from typing import Any
 
 SPACE = " \t\r\n"
+CUT_CHARACTERS = 16  # so near the end of what is in memory, an error may be the cut's
+OPEN_STRING = "Unterminated string"
 
 
-class BadArrayError(Exception):
-    """The text is not one JSON array; ``line`` is where the element in question starts."""
+class BadJsonError(Exception):
+    """The text is not what was expected; ``line`` is where the value in question starts."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -23,7 +25,7 @@ def array_elements(chunks: Iterator[str]) -> Iterator[tuple[int, Any]]:
     """(line on which it starts, value) of each element.
 
     Raises:
-        BadArrayError: malformed, cut short, or followed by something else.
+        BadJsonError: malformed, cut short, or followed by something else.
     """
     window = _Window(chunks)
     window.take("[")
@@ -37,7 +39,18 @@ def array_elements(chunks: Iterator[str]) -> Iterator[tuple[int, Any]]:
                 break
             window.take(",")
     if window.peek():
-        raise BadArrayError(window.line, "there is more after the closing bracket")
+        raise BadJsonError(window.line, "there is more after the closing bracket")
+
+
+def values_in_turn(chunks: Iterator[str]) -> Iterator[tuple[int, Any]]:
+    """(line on which it starts, value) of each of the values that follow one another, however they are laid out.
+
+    Raises:
+        BadJsonError: malformed or cut short.
+    """
+    window = _Window(chunks)
+    while window.peek():
+        yield window.element()
 
 
 @dataclass
@@ -60,12 +73,12 @@ class _Window:
     def take(self, expected: str) -> None:
         got = self.peek()
         if got != expected:
-            raise BadArrayError(self.line, f"expected {expected!r}, got {got!r}" if got else "it ends too early")
+            raise BadJsonError(self.line, f"expected {expected!r}, got {got!r}" if got else "it ends too early")
         self._advance(self.at + 1)
 
     def element(self) -> tuple[int, Any]:
         if not self.peek():
-            raise BadArrayError(self.line, "it ends too early")
+            raise BadJsonError(self.line, "it ends too early")
         decoder, started, wanted = json.JSONDecoder(), self.line, 1
         while True:
             try:
@@ -74,10 +87,11 @@ class _Window:
                     self._advance(end)
                     return started, value
             except json.JSONDecodeError as error:
-                if not self._read(wanted):
-                    raise BadArrayError(started, f"{error.msg} in the element that starts here") from error
+                cut = error.msg.startswith(OPEN_STRING) or error.pos > len(self.text) - CUT_CHARACTERS
+                if not cut or not self._read(wanted):
+                    raise BadJsonError(started, f"{error.msg} in the element that starts here") from error
             except (ValueError, RecursionError) as error:
-                raise BadArrayError(started, f"{error} in the element that starts here") from error
+                raise BadJsonError(started, f"{error} in the element that starts here") from error
             wanted *= 2  # so that a long element is parsed a logarithmic number of times
 
     def _advance(self, to: int) -> None:

@@ -1,0 +1,133 @@
+"""Any layout in any file with any damage: our own errors alone, and no row lost without being counted.
+
+``RMMINER_FUZZ_EXAMPLES`` sets how many; the usual run tries a few hundred.
+"""
+
+from __future__ import annotations
+
+import bz2
+import copy
+import gzip
+import io
+import json
+import lzma
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from miner.data import RowRules, read_preferences
+from miner.errors import DataError
+from tests.data.test_named_layouts import DEMONSTRATIONS, LAYOUTS
+
+EXAMPLES = int(os.environ.get("RMMINER_FUZZ_EXAMPLES", "200"))
+KINDS = ("lines", "array", "pretty", "wrapped", "columns", "gz", "bz2", "xz", "utf-16", "bom", "parquet", "csv", "zip")
+ODD: list[Any] = [None, "", " ", [], {}, 3, -0.5, True, ["a", None], [None], {"role": "user"}, [{"role": "robot"}],
+                  [{"role": "user", "content": None}], [{"role": "user", "content": [{"type": "image"}]}],
+                  "[1, 2", '["x"]', '[{"role": "user"', "\ud800", {"text": "t"}, [[["q", "a"]]],
+                  "\n\nHuman:"]  # fmt: skip
+ROWS = [rows for _, rows in LAYOUTS] + [[row] for _, row in DEMONSTRATIONS]
+
+
+@st.composite
+def damaged_rows(draw: st.DrawFn) -> list[Any]:
+    """Rows of one layout, some with a key gone, an odd cell, or in the place of a row something else."""
+    rows: list[Any] = [
+        copy.deepcopy(row) for row in draw(st.sampled_from(ROWS)) for _ in range(draw(st.integers(1, 3)))
+    ]
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(rows) - 1))
+        if not isinstance(rows[at], dict) or not rows[at]:
+            continue
+        key = draw(st.sampled_from(sorted(rows[at])))
+        match draw(st.sampled_from(("drop", "odd", "rename", "replace"))):
+            case "drop":
+                del rows[at][key]
+            case "odd":
+                rows[at][key] = draw(st.sampled_from(ODD))
+            case "rename":
+                rows[at][key + "s"] = rows[at].pop(key)
+            case "replace":
+                rows[at] = draw(st.sampled_from([None, 1, "text", [], {}]))
+    return rows
+
+
+def encoded(rows: list[Any], kind: str) -> bytes | None:
+    """The file; None where the kind cannot say these rows."""
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    objects = [row for row in rows if isinstance(row, dict)]
+    names = list(dict.fromkeys(name for row in objects for name in row))
+    packed = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    if kind in packed:
+        return packed[kind](lines.encode())
+    if kind == "zip":
+        import zipfile
+
+        held = io.BytesIO()
+        with zipfile.ZipFile(held, "w") as archive:
+            archive.writestr("data.jsonl", lines)
+        return held.getvalue()
+    if kind in ("parquet", "csv", "columns") and (len(objects) < len(rows) or not names):
+        return None
+    if kind == "parquet":
+        held = io.BytesIO()
+        try:
+            pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), held)
+        except (pa.ArrowException, UnicodeEncodeError, TypeError):
+            return None
+        return held.getvalue()
+    if kind == "csv":
+        import csv
+
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, names)
+        writer.writeheader()
+        cells = [{k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()} for row in rows]
+        writer.writerows(cells)
+        return text.getvalue().encode("utf-8", errors="replace")
+    texts = {
+        "lines": lines,
+        "array": json.dumps(rows),
+        "pretty": "\n".join(json.dumps(row, indent=1) for row in rows),
+        "wrapped": json.dumps({"data": rows}),
+        "columns": json.dumps({name: [row.get(name) for row in objects] for name in names}),
+    }
+    if kind == "utf-16":
+        return lines.encode("utf-16")
+    return b"\xef\xbb\xbf" + lines.encode() if kind == "bom" else texts[kind].encode()
+
+
+@given(data=st.data(), rows=damaged_rows(), kind=st.sampled_from(KINDS), max_left_out=st.sampled_from((0.05, 1.0)))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_only_our_errors_and_every_row_is_accounted_for(
+    data: st.DataObject, rows: list[Any], kind: str, max_left_out: float
+) -> None:
+    content = encoded(rows, kind)
+    if content is None:
+        return
+    is_torn = data.draw(st.booleans()) and data.draw(st.booleans())
+    if is_torn:
+        cut = data.draw(st.integers(0, len(content)))
+        content = content[:cut] + data.draw(st.binary(max_size=4)) + content[cut + data.draw(st.integers(0, 9)) :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("data.csv" if kind == "csv" else "data")
+        path.write_bytes(content)
+        try:
+            read = read_preferences(path, rules=RowRules(max_left_out=max_left_out))
+        except DataError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            assert str(path) in str(error)  # noqa: PT017
+            return
+    report = read.report
+    assert report.rows == report.used + sum(report.skipped.values())
+    assert 0 < len(read.prompts) <= report.used
+    assert sum(report.prompts_by_split.values()) == len(read.prompts)
+    is_grouped = (report.read_as or "").startswith("oasst")
+    one_object = kind in ("lines", "bom", "utf-16", "gz", "bz2", "xz", "zip", "pretty", "wrapped") and len(rows) == 1
+    if not is_torn and not is_grouped and not one_object and kind != "columns":
+        assert report.rows == len(rows)

@@ -1,0 +1,167 @@
+"""Every named layout, by an example row as its publisher writes it, is recognised and read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corpus.records import Prompt
+from miner.data import ColumnMapping, read_preferences
+
+Q, GOOD, BAD = "Why is the sky blue?", "Because air scatters blue light most.", "No idea."
+USER, ANSWER, WRONG = ({"role": "user", "content": Q}, {"role": "assistant", "content": GOOD},
+                       {"role": "assistant", "content": BAD})  # fmt: skip
+HUMAN, GPT, GPT_WRONG = {"from": "human", "value": Q}, {"from": "gpt", "value": GOOD}, {"from": "gpt", "value": BAD}
+HH = f"\n\nHuman: {Q}\n\nAssistant: "
+PAIR = {"chosen": GOOD, "rejected": BAD}
+TREE = {
+    "message_tree_id": "t",
+    "prompt": {
+        "text": Q,
+        "role": "prompter",
+        "replies": [{"text": BAD, "role": "assistant", "rank": 1}, {"text": GOOD, "role": "assistant", "rank": 0}],
+    },
+}
+MESSAGE_ROWS = [
+    {"message_id": "b", "parent_id": "a", "text": BAD, "role": "assistant", "rank": 1.0, "message_tree_id": "a"},
+    {"message_id": "c", "parent_id": "a", "text": GOOD, "role": "assistant", "rank": 0.0, "message_tree_id": "a"},
+    {"message_id": "a", "parent_id": None, "text": Q, "role": "prompter", "rank": None, "message_tree_id": "a"},
+]
+
+LAYOUTS: list[tuple[str, list[dict[str, Any]]]] = [
+    ("TRL pairs", [{"prompt": Q, **PAIR}]),
+    ("TRL pairs", [{"prompt": [USER], "chosen": [ANSWER], "rejected": [WRONG]}]),
+    ("TRL pairs, prompt within", [{"chosen": [USER, ANSWER], "rejected": [USER, WRONG]}]),
+    ("Anthropic HH", [{"chosen": HH + GOOD, "rejected": HH + BAD}]),
+    ("Anthropic HH", [{"chosen": (HH + GOOD).replace("\n", "\r\n"), "rejected": (HH + BAD).replace("\n", "\r\n")}]),
+    ("Anthropic HH", [{"chosen": (HH + GOOD).strip(), "rejected": (HH + BAD).strip()}]),
+    ("UltraFeedback", [{"instruction": Q, "completions": [
+        {"response": BAD, "overall_score": 3.0}, {"response": GOOD, "overall_score": 8.5}]}]),
+    ("UltraFeedback", [{"instruction": Q, "completions": [
+        {"response": BAD, "fine-grained_score": 3.0}, {"response": GOOD, "fine-grained_score": 8.5}]}]),
+    ("Nectar", [{"prompt": HH, "answers": [{"answer": BAD, "rank": 2.0}, {"answer": GOOD, "rank": 1.0}]}]),
+    ("HelpSteer 2 preferences", [
+        {"prompt": Q, "response_1": GOOD, "response_2": BAD, "preference_strength": -3, "preference_statement": None}]),
+    ("HelpSteer ratings", [
+        {"prompt": Q, "response": BAD, "helpfulness": 1}, {"prompt": Q, "response": GOOD, "helpfulness": 4}]),
+    ("HelpSteer 3", [{"context": [USER], "response1": BAD, "response2": GOOD, "overall_preference": 1}]),
+    ("RewardBench 2", [{"prompt": Q, "chosen": [GOOD], "rejected": [BAD]}]),
+    ("WebGPT", [{"question": {"full_text": Q, "id": "1"}, "answer_0": BAD, "answer_1": GOOD,
+                 "score_0": -0.5, "score_1": 0.5}]),
+    ("SHP", [{"history": Q, "human_ref_A": BAD, "human_ref_B": GOOD, "labels": 0}]),
+    ("PKU-SafeRLHF", [{"prompt": Q, "response_0": GOOD, "response_1": BAD, "better_response_id": 0}]),
+    ("arena", [{"conversation_a": [USER, WRONG], "conversation_b": [USER, ANSWER], "winner": "model_b"}]),
+    ("arena, one column per winner", [
+        {"prompt": json.dumps([Q]), "response_a": json.dumps([GOOD]), "response_b": json.dumps([BAD]),
+         "winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0}]),
+    ("OpenAI preference pairs", [
+        {"input": {"messages": [USER]}, "preferred_output": [ANSWER], "non_preferred_output": [WRONG]}]),
+    ("ms-swift pairs", [{"messages": [USER, ANSWER], "rejected_response": BAD}]),
+    ("ms-swift pairs", [{"messages": [USER, ANSWER], "rejected_messages": [USER, WRONG]}]),
+    ("axolotl pairs", [{"messages": [USER], "chosen": ANSWER, "rejected": WRONG}]),
+    ("LLaMA-Factory pairs, ShareGPT turns", [{"conversations": [HUMAN], "chosen": GPT, "rejected": GPT_WRONG}]),
+    ("LLaMA-Factory pairs", [{"instruction": Q, "input": "", **PAIR}]),
+    ("Orca pairs", [{"system": "", "question": Q, **PAIR}]),
+    ("Argilla pairs", [{"instruction": Q, "chosen_response": GOOD, "rejected_response": BAD}]),
+    ("UltraInteract", [{"trajectory": [{"from": "user", "value": Q}], **PAIR}]),
+    ("KTO", [{"prompt": Q, "completion": GOOD, "label": True}, {"prompt": Q, "completion": BAD, "label": False}]),
+    ("KTO", [{"messages": [USER, ANSWER], "label": True}, {"messages": [USER, WRONG], "label": False}]),
+    ("LLMBar", [{"input": Q, "output_1": BAD, "output_2": GOOD, "label": 2}]),
+    ("Unified-Feedback", [
+        {"conv_A": [USER, WRONG], "conv_B": [USER, ANSWER], "conv_A_rating": 1.0, "conv_B_rating": 7.0}]),
+    ("summarize_from_feedback", [
+        {"info": {"post": Q}, "summaries": [{"text": BAD}, {"text": GOOD}], "choice": 1}]),
+    ("Stack Exchange", [
+        {"question": Q, "answers": [{"text": BAD, "pm_score": 0}, {"text": GOOD, "pm_score": 5}]}]),
+    ("rated generations", [{"instruction": Q, "generations": [BAD, GOOD], "ratings": [1.0, 5.0]}]),
+    ("oasst trees", [TREE]),
+    ("oasst messages", MESSAGE_ROWS),
+]  # fmt: skip
+DEMONSTRATIONS: list[tuple[str, dict[str, Any]]] = [
+    ("ShareGPT demonstrations", {"conversations": [HUMAN, GPT]}),
+    ("chat demonstrations", {"messages": [USER, ANSWER]}),
+    ("Alpaca demonstrations", {"instruction": Q, "input": "", "output": GOOD}),
+    ("prompts with a good answer", {"prompt": Q, "completion": GOOD}),
+]
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def facts(prompts: tuple[Prompt, ...]) -> list[tuple[list[tuple[str, str]], str | None, tuple[str, ...]]]:
+    return [([(turn.role, turn.content) for turn in p.conversation], p.reference, p.rejected) for p in prompts]
+
+
+@pytest.mark.parametrize(("name", "rows"), LAYOUTS, ids=[f"{n}-{one[0]}" for n, one in enumerate(LAYOUTS)])
+def test_it_is_recognised_and_read(name: str, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    read = read_preferences(written(tmp_path / "data.jsonl", rows))
+    assert read.report.read_as == name
+    assert facts(read.prompts) == [([("user", Q)], GOOD, (BAD,))]
+    assert read.report.notes()[0].startswith(f"read as {name}; override with --set 'data.columns={{")
+
+
+@pytest.mark.parametrize(("name", "row"), DEMONSTRATIONS, ids=[one[0] for one in DEMONSTRATIONS])
+def test_demonstrations_are_good_answers_without_bad_ones(name: str, row: dict[str, Any], tmp_path: Path) -> None:
+    read = read_preferences(written(tmp_path / "data.jsonl", [row]))
+    assert (read.report.read_as, facts(read.prompts)) == (name, [([("user", Q)], GOOD, ())])
+
+
+def test_system_text_instruction_and_input_are_all_read(tmp_path: Path) -> None:
+    row = {"system": "Be brief.", "instruction": "Answer.", "input": Q, "history": [["Hi", "Hello"]], **PAIR}
+    [(turns, _, _)] = facts(read_preferences(written(tmp_path / "a.jsonl", [row])).prompts)
+    assert turns == [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), ("user", f"Answer.\n{Q}")]
+
+
+def test_columns_that_a_given_mapping_leaves_out_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", [{"system": "Be brief.", "question": Q, **PAIR}])
+    mapping = ColumnMapping(prompt="question", chosen="chosen", rejected="rejected")
+    notes = read_preferences(path, columns=mapping).report.notes()
+    assert notes[0] == "columns not read: 'system'"
+    assert "look like Orca pairs; all of it is read by --set" in notes[1]
+    assert 'system="system"' in notes[1]
+
+
+@pytest.mark.parametrize(("strength", "better"), [(-3, "a"), (-1, "a"), (1, "b"), (3, "b"), ("2", "b"), (-2.0, "a")])
+def test_the_sign_of_a_strength_decides(strength: object, better: str, tmp_path: Path) -> None:
+    row = {"prompt": Q, "response_1": "a", "response_2": "b", "preference_strength": strength}
+    assert read_preferences(written(tmp_path / "a.jsonl", [row])).prompts[0].reference == better
+
+
+@pytest.mark.parametrize("label", [None, 0, 0.0])
+def test_no_strength_is_a_tie_and_no_loss(label: object, tmp_path: Path) -> None:
+    rows = [{"prompt": Q, "response_1": "a", "response_2": "b", "preference_strength": one} for one in (1, label)]
+    report = read_preferences(written(tmp_path / "a.jsonl", rows)).report
+    assert (report.rows, report.used, report.skipped) == (2, 1, {"labelled a tie": 1})
+
+
+def test_every_sharegpt_name_of_a_role_is_known_in_any_case(tmp_path: Path) -> None:
+    names = ["SYSTEM", "Human", "function_call", "observation", "ChatGPT", "prompter"]
+    turns = [{"from": name, "value": f"text {n}"} for n, name in enumerate(names)]
+    row = {"chosen": [*turns, GPT], "rejected": [*turns, GPT_WRONG]}
+    [(turns_read, _, _)] = facts(read_preferences(written(tmp_path / "a.jsonl", [row])).prompts)
+    assert [role for role, _ in turns_read] == ["system", "user", "assistant", "tool", "assistant", "user"]
+
+
+def test_one_winner_column_of_two_does_not_turn_ties_into_wins(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": json.dumps([f"{Q} {n}"]), "response_a": '["x"]', "response_b": '["y"]', "winner_model_a": a,
+         "winner_model_b": b}
+        for n, (a, b) in enumerate([(1, 0), (0, 1), (0, 0)])
+    ]  # fmt: skip
+    mapping = ColumnMapping(
+        prompt="prompt", responses=("response_a", "response_b"), label="winner_model_a", label_values=(1, 0)
+    )
+    read = read_preferences(written(tmp_path / "a.jsonl", rows), columns=mapping)
+    assert [p.reference for p in read.prompts] == ["x", "y"]
+    assert read.report.skipped == {"labelled a tie": 1}
+    assert any("JSON text in" in note for note in read.report.notes())
+
+
+def test_an_answer_that_is_a_json_list_stays_text_where_the_other_is_none(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{n} in JSON", "chosen": '["a", "b"]', "rejected": "a and b"} for n in range(3)]
+    assert read_preferences(written(tmp_path / "a.jsonl", rows)).prompts[0].reference == '["a", "b"]'
