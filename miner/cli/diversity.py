@@ -89,7 +89,6 @@ def diversity(
     from miner.measuring.diversity import Settings, load_embedding, measure_diversity
     from miner.measuring.diversity.checkpoints import evenly
     from miner.measuring.diversity.persona import BUILT_IN, built_in_prompts, read_persona
-    from miner.reporting.diversity_figures import FIGURES
 
     watcher = running()
     wanted, run = list(policies or []), checkpoints if checkpoints is not None and checkpoints.is_dir() else None
@@ -142,11 +141,12 @@ def diversity(
     )
     report.write(place)
     from miner.cli.measured import diversity_table, say_where_shown
-    from miner.reporting.measurements import draw_plots, write_measurement
+    from miner.reporting.measurements import write_measurement
+    from miner.reporting.sections import DIVERSITY
 
     title = "Diversity of " + " and ".join(s.label for s in report.sides[:4])
     with watcher.stage("writing the report"):
-        page = write_measurement(place, "diversity", title, report, draw_plots(report, FIGURES))
+        page = write_measurement(place, DIVERSITY, title, report)
     if json:
         print_json(report)
     else:

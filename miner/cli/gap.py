@@ -81,7 +81,6 @@ def gap(
     from miner.measuring.gap import read_facts
     from miner.measuring.gap.run import measure_gap
     from miner.measuring.gap.series import require_choice
-    from miner.reporting.gap_figures import FIGURES
 
     watcher = running()
     given = o.overrides_from_options(o.CampaignOptions(
@@ -124,11 +123,12 @@ def gap(
     report.write(Path(folder))
     from miner.cli.gap_tables import gap_table
     from miner.cli.measured import say_where_shown
-    from miner.reporting.measurements import draw_plots, write_measurement
+    from miner.reporting.measurements import write_measurement
+    from miner.reporting.sections import GAP
 
     title = f"What {report.settings['rm']} is still good for"
     with watcher.stage("writing the report"):
-        page = write_measurement(Path(folder), "gap", title, report, draw_plots(report, FIGURES))
+        page = write_measurement(Path(folder), GAP, title, report)
     if json:
         print_json(report)
     else:

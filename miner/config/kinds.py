@@ -23,11 +23,14 @@ class Kind:
     ``opener`` is "module:function", imported when such a model is opened. ``section`` is the table of the campaign file
     where a kind has keys of its own: a subclass of ``RewardModelSection`` or ``PolicySection``; None is those
     themselves. ``is_folder``: whether a source is a model folder or hub id, of which the files say what it is.
+    ``example`` is "module:function", which writes a small model into a folder and gives its table of the campaign file:
+    the conformance suite opens that.
     """
 
     opener: str
     section: type[BaseModel] | None = None
     is_folder: bool = False
+    example: str | None = None
 
     def load(self) -> Callable[..., Any]:
         """The opener itself.
@@ -35,12 +38,21 @@ class Kind:
         Raises:
             ConfigError: there is no such function.
         """
-        module, _, name = self.opener.partition(":")
-        try:
-            opener: Callable[..., Any] = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"the opener {self.opener!r} cannot be imported: {error}") from error
-        return opener
+        return imported(self.opener)
+
+
+def imported(place: str) -> Callable[..., Any]:
+    """The function at "module:function".
+
+    Raises:
+        ConfigError: there is none.
+    """
+    module, _, name = place.partition(":")
+    try:
+        function: Callable[..., Any] = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{place!r} cannot be imported: {error}") from error
+    return function
 
 
 BUILT_IN: Mapping[str, Mapping[str, Kind]] = {

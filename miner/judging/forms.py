@@ -4,18 +4,21 @@ The first rule that fits decides:
 
 ===========  =======================================================================================================
 structural   most words stand in a run of four that the prompt contains too (the prompt copied)
-repetition   the repetition check said nonsense, or at most half of the words (four or more) are different ones
+repetition   a check of repetition said nonsense, or at most half of the words (four or more) are different ones
 structural   most visible characters are no letters or digits (markup, punctuation, numbering)
-fluent       the fluency check and, where it gave evidence, the order check said sensible
+fluent       a check of fluency said sensible, none of fluency or order said nonsense
 salad        everything else
 ===========  =======================================================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
-from corpus.records import Conversation, Form, Verdict
+from corpus.records import Answer, Conversation, Form, Verdict
+from miner.judging.checks.base import Aspect
+from miner.judging.checks.registry import aspect_of
 from miner.judging.checks.words import words_of
 
 MAX_DISTINCT_SHARE = 0.5
@@ -25,17 +28,25 @@ COPIED_RUN = 4
 
 def form_of(response: str, prompt: Conversation, verdicts: Sequence[Verdict]) -> Form:
     """The form of ``response``, by the rules above."""
-    answers = {verdict.check: verdict.verdict for verdict in verdicts}
+    said = _by_aspect(verdicts)
     words = words_of(response)
     if _copied_share(words, prompt) > 0.5:
         return "structural"
-    if answers.get("repetition") == "nonsense" or _repeats(words):
+    if "nonsense" in said["repetition"] or _repeats(words):
         return "repetition"
     if _is_markup(response):
         return "structural"
-    if answers.get("fluency") == "sensible" and answers.get("order", "abstain") != "nonsense":
+    if "sensible" in said["fluency"] and "nonsense" not in said["fluency"] | said["order"]:
         return "fluent"
     return "salad"
+
+
+def _by_aspect(verdicts: Sequence[Verdict]) -> Mapping[Aspect | None, set[Answer]]:
+    """What the checks that speak of each aspect said."""
+    said: dict[Aspect | None, set[Answer]] = defaultdict(set)
+    for verdict in verdicts:
+        said[aspect_of(verdict.check)].add(verdict.verdict)
+    return said
 
 
 def _repeats(words: Sequence[str]) -> bool:

@@ -163,11 +163,3 @@ def _rows(axes: Axes, report: DiversityReport, name: str, ink: Ink) -> None:
 
 def _columns(side: Side) -> tuple[list[float], list[float]]:
     return [x for x, _ in side.points], [y for _, y in side.points]
-
-
-FIGURES = {
-    "diversity_statistics": statistics,
-    "diversity_entropy": entropy_by_position,
-    "diversity_map": embedding_map,
-    "diversity_kl": against_kl,
-}

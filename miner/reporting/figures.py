@@ -1,18 +1,18 @@
-"""The plots of a report: each takes a run and a theme, and gives None where the run measured no such thing."""
+"""The plots of a report: each takes what its section read and a theme; None where no such thing was measured."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miner.campaigns.results import TransferCell
+from miner.campaigns.results import CheckErrors, TransferCell
+from miner.campaigns.tuning import TuningReport
 from miner.reporting import plot_style as style
 from miner.reporting.plot_style import Ink
 from miner.reporting.reading import Run, Trial, success, trials
-from miner.reporting.triage_figure import distances
 from miner.safe_text import visible
 from miner.statistics import Rate
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-Draw = Callable[[Run, Ink], "Figure | None"]
 COLUMNS = 3
 LABEL_CHARACTERS = 24
 
@@ -144,9 +143,8 @@ def success_by_round(run: Run, ink: Ink) -> Figure | None:
     return figure
 
 
-def transfer(run: Run, ink: Ink) -> Figure | None:
+def transfer(cells: Sequence[TransferCell], ink: Ink) -> Figure | None:
     """Of each round's findings, the share that still wins against each round's RM, one matrix a split."""
-    cells = run.summary.transfer
     if not cells:
         return None
     splits = sorted({cell.split for cell in cells}, key=lambda split: split != "held_out")
@@ -178,10 +176,10 @@ def _matrix(axes: Axes, cells: list[TransferCell], rows: list[int], columns: lis
     return axes.imshow(np.ma.masked_invalid(values), cmap="cividis", vmin=0, vmax=1, aspect="auto")
 
 
-def check_errors(run: Run, ink: Ink) -> Figure | None:
+def check_errors(checks: Mapping[str, CheckErrors], ink: Ink) -> Figure | None:
     """How often each check convicts clean text, and planted nonsense of each kind."""
     rows: list[tuple[str, Rate, bool]] = []
-    for name, errors in run.summary.checks.items():
+    for name, errors in checks.items():
         rows.append((f"{_literal(name)}: clean text", errors.false_alarm, True))
         rows.extend((f"{_literal(name)}: {_literal(kind)}", rate, False) for kind, rate in errors.hit_rate.items())
     if not rows:
@@ -206,11 +204,8 @@ def check_errors(run: Run, ink: Ink) -> Figure | None:
     return figure
 
 
-def tuning(run: Run, ink: Ink) -> Figure | None:
+def tuning(found: TuningReport, ink: Ink) -> Figure:
     """Break cost by trial with the best so far, and each hyper-parameter's importance by PED-ANOVA."""
-    found = run.beside.tuning
-    if found is None:
-        return None
     figure = style.new_figure(ink, 3.0)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     style.styled(left, ink, x="trial", y="queries to a find, mean")
@@ -255,15 +250,3 @@ def _literal(text: str) -> str:
     """A name from the summary: ASCII that every font has, no longer than a label, and no formula to matplotlib."""
     shown = visible(text).encode("ascii", "backslashreplace").decode()
     return (shown if len(shown) <= LABEL_CHARACTERS else f"{shown[: LABEL_CHARACTERS - 3]}...").replace("$", r"\$")
-
-
-FIGURES: dict[str, Draw] = {
-    "margins": margins,
-    "survival": survival,
-    "success": success_by_round,
-    "accuracy": accuracy,
-    "transfer": transfer,
-    "checks": check_errors,
-    "distances": distances,
-    "tuning": tuning,
-}

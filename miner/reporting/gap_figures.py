@@ -123,6 +123,3 @@ def facts(report: GapReport, ink: Ink) -> Figure | None:
     axes.set_xlim(-2, 102)
     style.legend_beside(axes, ink)
     return figure
-
-
-FIGURES = {"gap_series": gap_series, "gap_curve": gap_curve, "gap_facts": facts}

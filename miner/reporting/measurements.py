@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from miner.files import replace_bytes, replace_text
-from miner.reporting.page import Plot, asset, content_security_policy, environment
-from miner.reporting.plot_style import DARK, LIGHT, Ink, png
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from miner.reporting.page import asset, content_security_policy, environment
+from miner.reporting.sections import Section, draw_plots, render_section
 
 
-def draw_plots(report: Any, figures: Mapping[str, Callable[[Any, Ink], Figure | None]]) -> dict[str, Plot]:
-    """The plots that this report has the numbers for, by name, each on light and on dark paper."""
-    plots = {}
-    for name, draw in figures.items():
-        light, dark = draw(report, LIGHT), draw(report, DARK)
-        if light is not None and dark is not None:
-            plots[name] = Plot(light=png(light), dark=png(dark))
-    return plots
-
-
-def write_measurement(folder: Path, name: str, title: str, report: Any, plots: Mapping[str, Plot]) -> Path:
-    """``folder/<name>.html``, self-contained, and the light plots under ``folder/plots``."""
-    for plot_name, plot in plots.items():
-        replace_bytes(folder / "plots" / f"{plot_name}.png", plot.light)
+def write_measurement(folder: Path, section: Section, title: str, report: Any) -> Path:
+    """``folder/<section>.html``, self-contained, and its light plots under ``folder/plots``."""
+    plots = draw_plots(report, section.figures)
+    for name, plot in plots.items():
+        replace_bytes(folder / "plots" / f"{name}.png", plot.light)
     style = asset("style.css")
     page = (
         environment()
@@ -37,11 +24,9 @@ def write_measurement(folder: Path, name: str, title: str, report: Any, plots: M
         .render(
             policy=content_security_policy(Markup(), style),
             style=style,
-            section=f"{name}.html.jinja",
+            section=render_section(section, report, plots),
             title=title,
             report=report,
-            plots=plots,
-            **{name: report},
         )
     )
-    return replace_text(folder / f"{name}.html", page)
+    return replace_text(folder / f"{section.name}.html", page)

@@ -12,11 +12,11 @@ from miner.files import replace_text
 from miner.measuring.overopt.by_kl_weight import best_point, by_weight
 from miner.measuring.overopt.prompts import asked_in
 from miner.measuring.overopt.results import StudySummary
-from miner.reporting.measurements import draw_plots
 from miner.reporting.overopt_answer import answers
 from miner.reporting.overopt_facts import facts
 from miner.reporting.overopt_figures import FIGURES
 from miner.reporting.page import Plot, asset, content_security_policy, environment
+from miner.reporting.sections import draw_plots
 
 PAGE, LABELLED_PAGE = "overopt.html", "overopt-labels.html"
 HERE = Path(__file__).parent

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from corpus.records import Finding
 from miner import safe_text
-from miner.measuring.diversity.report import TITLES, Side
+from miner.measuring.diversity.report import Side
 from miner.measuring.diversity.writings import Scope
 from miner.measuring.triage.result import Auroc
 from miner.reporting import heatmap
-from miner.reporting.attribution import AttributionResults
-from miner.reporting.headline import headline, limits
 from miner.reporting.plot_style import round_name
-from miner.reporting.reading import Run, success, trials
+from miner.reporting.reading import success
 from miner.statistics import Difference, Mean, Rate
 
 HERE = Path(__file__).parent
-PAGE_ROWS = 20
-TRIAGE_ROWS = 30
-SAMPLE_COLUMNS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,29 +29,6 @@ class Plot:
 
     light: bytes
     dark: bytes
-
-
-def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attributed: AttributionResults) -> str:
-    """The whole page. Every string that reaches it goes through ``safe_text``."""
-    return (
-        environment()
-        .get_template("report.html.jinja")
-        .render(
-            **page_assets(),
-            run=run,
-            summary=run.summary,
-            headline=headline(run),
-            limits=limits(run),
-            trials=trials(run),
-            plots=plots,
-            findings=shown,
-            attributions=attributed.by_finding,
-            notes=attributed.notes,
-            page_rows=PAGE_ROWS,
-            triage_rows=TRIAGE_ROWS,
-            sample_columns=SAMPLE_COLUMNS,
-        )
-    )
 
 
 def page_assets() -> dict[str, Markup]:
@@ -100,15 +71,12 @@ def environment(folder: Path = HERE) -> Environment:
         share=share,
         points=points,
         average=average,
-        select_metric=select_metric,
-        auroc=auroc,
         data_uri=data_uri,
         mined=heatmap.plain,
         success=success,
     )
     environment.globals["heat_map"] = heatmap.heat_map
     environment.globals["round_name"] = round_name
-    environment.globals["statistic_titles"] = TITLES
     return environment
 
 

@@ -63,6 +63,3 @@ def _onset(axes: Axes, run: PolicyRun, ink: Ink) -> None:
         [at], [height], xerr=bars, fmt="o", color=ink.text, ecolor=ink.text, elinewidth=0.8, capsize=2, markersize=4,
         zorder=3, label="onset, 95 % interval",
     )  # fmt: skip
-
-
-FIGURES = {"overopt": proxy_and_gold}

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from miner.measuring.triage.result import TriageResult
 from miner.reporting import plot_style as style
 from miner.reporting.plot_style import Ink
-from miner.reporting.reading import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 BINS = 32
 
 
-def distances(run: Run, ink: Ink) -> Figure | None:
+def distances(triage: TriageResult, ink: Ink) -> Figure | None:
     """Mahalanobis distances of a round's findings beside those of clean references, as shares of each."""
-    placed = run.summary.triage.distances if run.summary.triage else ()
+    placed = triage.distances
     if not placed:
         return None
     figure = style.new_figure(ink, 0.7 + 1.7 * len(placed))

@@ -9,17 +9,14 @@ from pathlib import Path
 from corpus.records import Finding
 from miner.files import replace_bytes, replace_text
 from miner.reporting.attribution import Attribution, AttributionResults, Progress, attribute_findings
-from miner.reporting.diversity_figures import FIGURES as DIVERSITY_FIGURES
-from miner.reporting.figures import FIGURES
-from miner.reporting.gap_figures import FIGURES as GAP_FIGURES
-from miner.reporting.measurements import draw_plots
-from miner.reporting.page import Plot, render
-from miner.reporting.plot_style import DARK, LIGHT, png
+from miner.reporting.headline import headline, limits
+from miner.reporting.page import Plot, environment, page_assets
 from miner.reporting.reading import Run, choose, read_run
-from miner.reporting.study_figure import FIGURES as STUDY_FIGURES
+from miner.reporting.sections import Part, known_sections, parts_of
 
 PAGE_NAME = "report.html"
 PLOTS_FOLDER = "plots"
+PAGE_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +50,14 @@ def write_report(
     run = read_run(run_folder)
     shown = choose(run.findings, max_findings)
     attributed = _attributions(run, shown, attribution, progress)
-    plots = _plots(run)
+    parts, unread = parts_of(run)
     page = run_folder / PAGE_NAME
-    replace_text(page, render(run, plots, shown, attributed))
+    replace_text(page, render(run, parts, unread, shown, attributed))
     return ReportFiles(
         html=page,
-        plots=_write_plots(run_folder / PLOTS_FOLDER, plots),
+        plots=_write_plots(run_folder / PLOTS_FOLDER, {name: p for part in parts for name, p in part.plots.items()}),
         notes=attributed.notes,
-        left_out=list(run.beside.left_out),
+        left_out=[*run.beside.left_out, *unread],
     )
 
 
@@ -72,25 +69,37 @@ def _attributions(
     return attribute_findings(run, shown, attribution, progress)
 
 
-def _plots(run: Run) -> dict[str, Plot]:
-    plots = {}
-    for name, draw in FIGURES.items():
-        light, dark = draw(run, LIGHT), draw(run, DARK)
-        if light is not None and dark is not None:
-            plots[name] = Plot(light=png(light), dark=png(dark))
-    plots |= draw_plots(run.beside.studies, STUDY_FIGURES)
-    if run.beside.diversity is not None:
-        plots |= draw_plots(run.beside.diversity, DIVERSITY_FIGURES)
-    if run.beside.gap is not None:
-        plots |= draw_plots(run.beside.gap, GAP_FIGURES)
-    return plots
+def render(
+    run: Run,
+    parts: Sequence[Part],
+    left_out: Sequence[str],
+    shown: Sequence[Finding],
+    attributed: AttributionResults,
+) -> str:
+    """The whole page. Every string that reaches it goes through ``safe_text``."""
+    return (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            **page_assets(),
+            run=run,
+            summary=run.summary,
+            headline=headline(run),
+            limits=[*left_out, *limits(run)],
+            parts=parts,
+            findings=shown,
+            attributions=attributed.by_finding,
+            notes=attributed.notes,
+            page_rows=PAGE_ROWS,
+        )
+    )
 
 
 def _write_plots(folder: Path, plots: dict[str, Plot]) -> dict[str, Path]:
     """The light plots as files; one of an earlier report that this run no longer has is removed."""
     folder.mkdir(exist_ok=True)
     written = {}
-    for name in (*FIGURES, *STUDY_FIGURES, *DIVERSITY_FIGURES, *GAP_FIGURES):
+    for name in (figure for section in known_sections().values() for figure in section.figures):
         path = folder / f"{name}.png"
         if name in plots:
             replace_bytes(path, plots[name].light)

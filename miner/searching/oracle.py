@@ -27,6 +27,7 @@ from attacks import (
     Sample,
     Seeds,
     Share,
+    Swap,
     Swaps,
     SwapTable,
     Task,
@@ -83,7 +84,7 @@ class Oracle:
                 )
             if issubclass(need, PolicyQuery) and self.policy is None:
                 raise CapabilityError(f"attack {attack.name!r} asks a policy; give one: --policy FOLDER")
-            if need not in _ANSWERED:
+            if need not in ANSWERED:
                 raise CapabilityError(
                     f"attack {attack.name!r} asks {need.__name__} queries, which nothing here answers"
                 )
@@ -103,93 +104,137 @@ class Oracle:
         """The answers to gradient queries of several searches, those of a kind pooled."""
         self.counts.gradients += sum(query.n_gradients for query, _ in asked)
         answers: dict[int, Any] = {}
-        kinds: Mapping[type, Callable[[Sequence[Any]], Sequence[Any]]] = {
-            Swaps: self._swaps,
-            Attribute: self._attributions,
-            Relax: self._relaxed,
-        }
-        for kind, pooled in kinds.items():
+        for kind, pooled in POOLED.items():
             of_kind = [at for at, (query, _) in enumerate(asked) if isinstance(query, kind)]
             if of_kind:
-                answers.update(zip(of_kind, pooled([asked[at] for at in of_kind]), strict=True))
+                answers.update(zip(of_kind, pooled(self.rm, [asked[at] for at in of_kind]), strict=True))
         return [answers[at] for at in range(len(asked))]
-
-    def _swaps(self, asked: Sequence[tuple[Swaps, Sequence[Prompt]]]) -> list[SwapTable]:
-        """One backward pass over the terms of all searches."""
-        return self.rm.swaps(
-            [
-                SwapRequest(
-                    prompts=tuple(prompts[term.prompt].conversation for term in query.terms),
-                    weights=tuple(term.weight for term in query.terms),
-                    response=query.text,
-                    k=query.k,
-                )
-                for query, prompts in asked
-            ]
-        )
-
-    def _attributions(self, asked: Sequence[tuple[Attribute, Sequence[Prompt]]]) -> list[tuple[Share, ...]]:
-        return [
-            self.rm.attributions(Pair(prompts[0].conversation, query.text), query.steps) for query, prompts in asked
-        ]
-
-    def _relaxed(self, asked: Sequence[tuple[Relax, Sequence[Prompt]]]) -> list[tuple[str, ...]]:
-        return self.rm.relax(
-            [
-                RelaxRequest(
-                    pair=Pair(prompts[0].conversation, query.text),
-                    steps=query.steps,
-                    readouts=query.readouts,
-                    learning_rate=query.learning_rate,
-                    temperature=query.temperature,
-                    seed=query.seed,
-                )
-                for query, prompts in asked
-            ]
-        )
 
     def by_policy(self, query: PolicyQuery[Any], prompts: Sequence[Prompt]) -> tuple[Any, int, tuple[str, ...]]:
         """The answer, the tokens that the policy read or wrote for it, and the texts that it wrote itself."""
         assert self.policy is not None
-        if isinstance(query, Likelihoods):
-            nll = self.policy.token_nll(query.texts)
-            means = np.array([-one.mean() if len(one) else -np.inf for one in nll])
-            return means, sum(map(len, nll)), ()
-        asked = prompts[0].conversation
-        if isinstance(query, NextTokens):
-            answer, tokens = self.policy.next_tokens(asked, query.prefixes, query.k)
-            return answer, tokens, _texts(one for row in answer for one in row)
-        assert isinstance(query, Sample)
-        samples = self.policy.sample(asked, query.n, seed=query.seed, max_new_tokens=self.max_new_tokens)
-        return samples.continuations, samples.policy_tokens, _texts(samples.continuations)
+        found = WRITTEN[type(query)](self.policy, query, prompts[0].conversation, self.max_new_tokens)
+        return found.answer, found.policy_tokens, found.texts
 
     def answer_free(self, query: Query[Any], prompts: Sequence[Prompt]) -> Any:
         """The answer to a query that costs nothing."""
-        if isinstance(query, RandomSwaps):
-            pair = Pair(prompts[0].conversation, query.text)
-            return self.rm.random_swaps(pair, query.n, np.random.default_rng(query.seed))
-        if isinstance(query, Words):
-            return self.rm.words(query.n, np.random.default_rng(query.seed))
-        if isinstance(query, AllTokens):
-            return self.rm.all_tokens()
-        if isinstance(query, Tasks):
-            return tuple(Task(last_user_turn(prompt.conversation), prompt.reference) for prompt in prompts)
-        if isinstance(query, Answers):
-            return self._answers(query, prompts)
-        if isinstance(query, Seeds):
-            own = {prompt.prompt_id for prompt in prompts}
-            return tuple(dict.fromkeys(text for prompt_id, text in self.seeds if prompt_id not in own))[: query.n]
-        raise CapabilityError(f"no such query here: {type(query).__name__}")
-
-    def _answers(self, query: Answers, prompts: Sequence[Prompt]) -> tuple[str, ...]:
-        own = {prompt.prompt_id for prompt in prompts}
-        pool = [text for prompt_id, text in self.answers.get(prompts[0].split, ()) if prompt_id not in own]
-        picks = np.random.default_rng(query.seed).permutation(len(pool))[: query.n]
-        return tuple(pool[i] for i in picks)
+        if type(query) not in FREE:
+            raise CapabilityError(f"no such query here: {type(query).__name__}")
+        return FREE[type(query)](self, query, prompts)
 
 
-_FREE = (RandomSwaps, Words, AllTokens, Tasks, Answers, Seeds)
-_ANSWERED = (*_FREE, Swaps, Attribute, Relax, Sample, NextTokens, Likelihoods)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A policy's answer, the tokens that it read or wrote for it, and the texts that it wrote itself."""
+
+    answer: Any
+    policy_tokens: int
+    texts: tuple[str, ...] = ()
+
+
+def _swaps(rm: RewardModel, asked: Sequence[tuple[Swaps, Sequence[Prompt]]]) -> list[SwapTable]:
+    """One backward pass over the terms of all searches."""
+    return rm.swaps(
+        [
+            SwapRequest(
+                prompts=tuple(prompts[term.prompt].conversation for term in query.terms),
+                weights=tuple(term.weight for term in query.terms),
+                response=query.text,
+                k=query.k,
+            )
+            for query, prompts in asked
+        ]
+    )
+
+
+def _attributions(rm: RewardModel, asked: Sequence[tuple[Attribute, Sequence[Prompt]]]) -> list[tuple[Share, ...]]:
+    return [rm.attributions(Pair(prompts[0].conversation, query.text), query.steps) for query, prompts in asked]
+
+
+def _relaxed(rm: RewardModel, asked: Sequence[tuple[Relax, Sequence[Prompt]]]) -> list[tuple[str, ...]]:
+    return rm.relax(
+        [
+            RelaxRequest(
+                pair=Pair(prompts[0].conversation, query.text),
+                steps=query.steps,
+                readouts=query.readouts,
+                learning_rate=query.learning_rate,
+                temperature=query.temperature,
+                seed=query.seed,
+            )
+            for query, prompts in asked
+        ]
+    )
+
+
+def _likelihoods(policy: Policy, query: Likelihoods, _prompt: Conversation, _max_new_tokens: int) -> Written:
+    nll = policy.token_nll(query.texts)
+    means = np.array([-one.mean() if len(one) else -np.inf for one in nll])
+    return Written(answer=means, policy_tokens=sum(map(len, nll)))
+
+
+def _next_tokens(policy: Policy, query: NextTokens, prompt: Conversation, _max_new_tokens: int) -> Written:
+    answer, tokens = policy.next_tokens(prompt, query.prefixes, query.k)
+    return Written(answer=answer, policy_tokens=tokens, texts=_texts(one for row in answer for one in row))
+
+
+def _sample(policy: Policy, query: Sample, prompt: Conversation, max_new_tokens: int) -> Written:
+    samples = policy.sample(prompt, query.n, seed=query.seed, max_new_tokens=max_new_tokens)
+    found = samples.continuations
+    return Written(answer=found, policy_tokens=samples.policy_tokens, texts=_texts(found))
+
+
+def _random_swaps(oracle: Oracle, query: RandomSwaps, prompts: Sequence[Prompt]) -> tuple[Swap, ...]:
+    pair = Pair(prompts[0].conversation, query.text)
+    return oracle.rm.random_swaps(pair, query.n, np.random.default_rng(query.seed))
+
+
+def _words(oracle: Oracle, query: Words, _prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    return oracle.rm.words(query.n, np.random.default_rng(query.seed))
+
+
+def _all_tokens(oracle: Oracle, _query: AllTokens, _prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    return oracle.rm.all_tokens()
+
+
+def _tasks(_oracle: Oracle, _query: Tasks, prompts: Sequence[Prompt]) -> tuple[Task, ...]:
+    return tuple(Task(last_user_turn(prompt.conversation), prompt.reference) for prompt in prompts)
+
+
+def _answers(oracle: Oracle, query: Answers, prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    own = {prompt.prompt_id for prompt in prompts}
+    pool = [text for prompt_id, text in oracle.answers.get(prompts[0].split, ()) if prompt_id not in own]
+    picks = np.random.default_rng(query.seed).permutation(len(pool))[: query.n]
+    return tuple(pool[i] for i in picks)
+
+
+def _seeds(oracle: Oracle, query: Seeds, prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    own = {prompt.prompt_id for prompt in prompts}
+    return tuple(dict.fromkeys(text for prompt_id, text in oracle.seeds if prompt_id not in own))[: query.n]
+
+
+POOLED: Mapping[type, Callable[[RewardModel, Sequence[Any]], Sequence[Any]]] = {
+    Swaps: _swaps,
+    Attribute: _attributions,
+    Relax: _relaxed,
+}
+WRITTEN: Mapping[type, Callable[[Policy, Any, Conversation, int], Written]] = {
+    Likelihoods: _likelihoods,
+    NextTokens: _next_tokens,
+    Sample: _sample,
+}
+FREE: Mapping[type, Callable[[Oracle, Any, Sequence[Prompt]], Any]] = {
+    RandomSwaps: _random_swaps,
+    Words: _words,
+    AllTokens: _all_tokens,
+    Tasks: _tasks,
+    Answers: _answers,
+    Seeds: _seeds,
+}
+"""What answers each type of query: pooled by the RM, one by one by the policy, and at no cost. ``Score`` is no row, it
+is what a budget is spent on."""
+
+ANSWERED = (*FREE, *POOLED, *WRITTEN)
 
 
 def _texts(continuations: Iterable[Continuation]) -> tuple[str, ...]:

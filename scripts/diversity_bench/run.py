@@ -19,9 +19,8 @@ from miner.measuring.diversity.persona import built_in_prompts
 from miner.measuring.gap import Facts, docs_facts
 from miner.measuring.gap.run import measure_gap
 from miner.measuring.measurement_inputs import docs_policy, docs_rm, embedding_folder
-from miner.reporting.diversity_figures import FIGURES as DIVERSITY_FIGURES
-from miner.reporting.gap_figures import FIGURES as GAP_FIGURES
-from miner.reporting.measurements import draw_plots, write_measurement
+from miner.reporting.measurements import write_measurement
+from miner.reporting.sections import DIVERSITY, GAP
 from miner.rewards import load_reward_model
 from miner.worlds.docs.world import DocsWorld
 from miner.worlds.opening import docs_pairs
@@ -70,7 +69,7 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
         observer=watcher,
         command=command,
     )
-    write_measurement(out, "diversity", "Diversity on docs world", diversity, draw_plots(diversity, DIVERSITY_FIGURES))
+    write_measurement(out, DIVERSITY, "Diversity on docs world", diversity)
     diversity.write(out)
     gaps: dict[str, Any] = {}
     for name, policy in (("before", before), ("after", str(trained[-1]))):
@@ -89,7 +88,7 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
             observer=watcher,
             command=command,
         )
-        write_measurement(out / f"gap-{name}", "gap", f"The gap {name}", gap, draw_plots(gap, GAP_FIGURES))
+        write_measurement(out / f"gap-{name}", GAP, f"The gap {name}", gap)
         gap.write(out / f"gap-{name}")
         gaps[name] = asdict(gap)
         _store(results, sizes, docs.data_hash, diversity, gaps)

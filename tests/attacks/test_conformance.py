@@ -42,7 +42,7 @@ PROMPT = (Message(role="user", content="What does ba do?"),)
 REFERENCE = "ba ke li mo nu ra se ti vo wu."
 CLAIMS: set[Construction | None] = {None, "repeated_token", "random_words", "shuffled_words", "gibberish"}
 
-attacks = pytest.mark.parametrize("attack", [kind() for kind in BUILT_IN], ids=lambda a: a.name)
+attacks = pytest.mark.parametrize("attack", [kind() for kind in known_attacks().values()], ids=lambda a: a.name)
 
 
 def answer(rm: ToyRewardModel, query: Query[Any], n_prompts: int = 1) -> Any:

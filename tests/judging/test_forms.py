@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, EntryPoints
+from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from corpus.records import Answer, Form, Message, Verdict
+from miner.judging.checks.base import Aspect, Check, Floats, Materials, Subject
 from miner.judging.forms import form_of
 
 PROMPT = (Message(role="user", content="What does `shutil.copytree` do with a folder of links?"),)
@@ -58,3 +63,26 @@ def test_a_salad_with_a_few_words_of_the_prompt_stays_salad() -> None:
 
 def test_the_empty_text_has_a_form() -> None:
     assert form_of("", (), ()) == "salad"
+
+
+class TheirFluency(Check):
+    """A check of another package that says how likely a text's words are."""
+
+    name = "their fluency"
+    speaks_of: ClassVar[Aspect | None] = "fluency"
+    identity = "theirs"
+
+    @classmethod
+    def of(cls, _materials: Materials) -> TheirFluency:
+        return cls()
+
+    def values(self, subjects: Sequence[Subject]) -> Floats:
+        return np.zeros(len(subjects))
+
+
+def test_a_check_of_another_package_says_what_it_speaks_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = EntryPoints([EntryPoint("their fluency", f"{__name__}:TheirFluency.of", "rmminer.checks")])
+    monkeypatch.setattr("miner.judging.checks.registry.entry_points", lambda group: entries.select(group=group))
+    assert form_of(SENSE, PROMPT, (verdict("their fluency", "sensible"),)) == "fluent"
+    assert form_of(SENSE, PROMPT, (verdict("their fluency", "sensible"), verdict("fluency", "nonsense"))) == "salad"
+    assert form_of(SENSE, PROMPT, (verdict("nobody's", "sensible"),)) == "salad"

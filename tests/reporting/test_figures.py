@@ -10,11 +10,14 @@ from PIL import Image
 
 from miner.measuring.triage.result import Auroc, RoundDistance, TriageResult
 from miner.reporting import write_report
-from miner.reporting.figures import FIGURES
+from miner.reporting.figures import accuracy, margins, survival
 from miner.reporting.plot_style import DARK, LIGHT, png
 from miner.reporting.reading import Run, read_run
+from miner.reporting.sections import ACCURACY, ATTACKS, CHECKS, TRANSFER, TRIAGE, TUNING
 from tests.reporting.html import parse
 from tests.reporting.samples import BUDGET, tuning, write_run
+
+DRAWN = {name: section for section in (ATTACKS, ACCURACY, TRANSFER, CHECKS, TRIAGE, TUNING) for name in section.figures}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def triaged() -> TriageResult:
 
 def test_every_plot_is_a_png_file_and_on_the_page(run: Run) -> None:
     files = write_report(run.folder, attribution=None)
-    assert list(files.plots) == list(FIGURES)
+    assert list(files.plots) == list(DRAWN)
     page = parse(files.html.read_text(encoding="utf-8"))
     embedded = {base64.b64decode(node.attributes["src"].partition(",")[2]) for node in page.all("img")}
     for path in files.plots.values():
@@ -62,16 +65,17 @@ def test_plot_that_this_run_no_longer_has_is_removed(tmp_path: Path) -> None:
 
 
 def test_same_run_gives_the_same_png(run: Run) -> None:
-    first, again = FIGURES["accuracy"](run, LIGHT), FIGURES["accuracy"](run, LIGHT)
+    first, again = accuracy(run, LIGHT), accuracy(run, LIGHT)
     assert first is not None
     assert again is not None
     assert png(first) == png(again)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize("ink", [LIGHT, DARK])
 def test_axes_are_labelled_and_legends_give_n(run: Run, name: str, ink: object) -> None:
-    figure = FIGURES[name](run, ink)  # type: ignore[arg-type]
+    section = DRAWN[name]
+    figure = section.figures[name](section.read(run), ink)  # type: ignore[arg-type]
     assert figure is not None
     for axes in figure.axes:
         assert not axes.axison or axes.get_xlabel() or axes.get_ylabel() or name == "margins"
@@ -87,7 +91,7 @@ def test_axes_are_labelled_and_legends_give_n(run: Run, name: str, ink: object) 
 
 
 def test_survival_curves_are_drawn_with_their_intervals(run: Run) -> None:
-    figure = FIGURES["survival"](run, LIGHT)
+    figure = survival(run, LIGHT)
     assert figure is not None
     drawn = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.axison}
     for result in run.rounds[0].attacks:
@@ -103,13 +107,13 @@ def test_rounds_whose_clean_rewards_do_not_vary_have_no_margins_to_draw(run: Run
     flat = [replace(one, clean_std=0.0) for one in run.rounds[:1]] + run.rounds[1:]
     endless = [replace(found, margin=float("inf")) if found.round == 1 else found for found in run.findings]
     changed = replace(run, summary=replace(run.summary, rounds=flat), findings=endless)
-    figure = FIGURES["margins"](changed, LIGHT)
+    figure = margins(changed, LIGHT)
     assert figure is not None
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["RM after patch 2"]
 
 
 def test_margins_of_references_are_in_the_units_of_the_findings(run: Run) -> None:
-    figure = FIGURES["margins"](run, LIGHT)
+    figure = margins(run, LIGHT)
     assert figure is not None
     for axes, one in zip(figure.axes, run.rounds, strict=True):
         mine = [found for found in run.findings if found.round == one.round]

@@ -14,7 +14,7 @@ import pytest
 import attacks
 from attacks import Attack, GradientQuery, PolicyQuery, Query, Score, Search, known_attacks
 from miner.errors import ConfigError
-from miner.searching.oracle import _ANSWERED
+from miner.searching.oracle import ANSWERED
 from miner.searching.source import code_digest
 from miner.searching.version import ANSWERING, SEARCHING, code_version
 
@@ -150,7 +150,7 @@ def test_the_table_names_modules_that_exist_and_every_query() -> None:
     assert len({code_digest(module) for module in named}) == len(named)
     bases = {Query, GradientQuery, PolicyQuery}
     public = {one for one in vars(attacks).values() if isinstance(one, type) and issubclass(one, Query)} - bases
-    assert public == set(ANSWERING) == {Score, *_ANSWERED}
+    assert public == set(ANSWERING) == {Score, *ANSWERED}
 
 
 def test_an_attack_without_source_is_refused() -> None:

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from miner.language_models import ReferenceLm
 
 Floats = npt.NDArray[np.float64]
+Aspect = Literal["repetition", "fluency", "order"]
+"""Of what a verdict speaks: whether the text repeats itself, has likely words, has its words in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,9 @@ class Check(ABC):
 
     appeals: ClassVar[bool] = True
     """Whether such evidence outweighs this check's ``nonsense``."""
+
+    speaks_of: ClassVar[Aspect | None] = None
+    """What of a text's form its verdict settles; None where it settles nothing."""
 
     @property
     @abstractmethod

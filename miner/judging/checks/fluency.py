@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from corpus.records import digest
-from miner.judging.checks.base import Check, Floats, Materials, Subject
+from miner.judging.checks.base import Aspect, Check, Floats, Materials, Subject
 from miner.language_models import ReferenceLm
 
 
@@ -22,6 +22,7 @@ class Fluency(Check):
     """
 
     name: ClassVar[str] = "fluency"
+    speaks_of: ClassVar[Aspect | None] = "fluency"
 
     reference_lm: ReferenceLm
     min_words: int = 8

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from corpus.records import digest
-from miner.judging.checks.base import Check, Floats, Materials, Subject
+from miner.judging.checks.base import Aspect, Check, Floats, Materials, Subject
 from miner.language_models import ReferenceLm
 
 STOPS = ".!?…。"
@@ -33,6 +33,7 @@ class Order(Check):
     """
 
     name: ClassVar[str] = "order"
+    speaks_of: ClassVar[Aspect | None] = "order"
     acquits: ClassVar[bool] = True
 
     reference_lm: ReferenceLm

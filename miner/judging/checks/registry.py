@@ -7,10 +7,10 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 
 from miner.errors import ConfigError
-from miner.judging.checks.base import Check, Materials
+from miner.judging.checks.base import Aspect, Check, Materials
 
 CheckFactory = Callable[[Materials], Check | None]
-"""None where the materials do not suffice, such as no reference LM."""
+"""A classmethod of the check; None where the materials do not suffice, such as no reference LM."""
 
 GROUP = "rmminer.checks"
 CHECKS: Mapping[str, str] = {
@@ -27,6 +27,15 @@ def known_checks() -> dict[str, EntryPoint]:
     """Every registered check by name, ours first; a third party cannot replace one of ours."""
     ours = {name: EntryPoint(name, where, GROUP) for name, where in CHECKS.items()}
     return {**{entry.name: entry for entry in entry_points(group=GROUP)}, **ours}
+
+
+def aspect_of(name: str) -> Aspect | None:
+    """Of what the verdicts of the check called ``name`` speak; None where it is not registered."""
+    ours = CHECKS.get(name)
+    entry = EntryPoint(name, ours, GROUP) if ours else known_checks().get(name)
+    factory = entry.load() if entry else None
+    aspect: Aspect | None = getattr(getattr(factory, "__self__", factory), "speaks_of", None)
+    return aspect
 
 
 def build_checks(materials: Materials, names: Sequence[str] = ()) -> tuple[Check, ...]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from corpus.records import digest
-from miner.judging.checks.base import Check, Floats, Materials, Subject
+from miner.judging.checks.base import Aspect, Check, Floats, Materials, Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class Repetition(Check):
     """
 
     name: ClassVar[str] = "repetition"
+    speaks_of: ClassVar[Aspect | None] = "repetition"
     least_threshold: ClassVar[float] = 0.75
     appeals: ClassVar[bool] = False  # a phrase may be in order and still be said twenty times
 

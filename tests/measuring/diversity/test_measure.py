@@ -28,8 +28,8 @@ from miner.measuring.diversity import (
 )
 from miner.measuring.diversity.embedding import SentenceEmbedding
 from miner.progress import Silent
-from miner.reporting.diversity_figures import FIGURES
-from miner.reporting.measurements import draw_plots, write_measurement
+from miner.reporting.measurements import write_measurement
+from miner.reporting.sections import DIVERSITY
 
 MARKUP = "<script>alert(1)</script>‮"
 
@@ -118,9 +118,8 @@ def test_a_policy_compared_with_itself_differs_in_nothing(
     report.write(tmp_path)
     assert read_diversity(tmp_path) == report
     assert json.loads((tmp_path / "diversity.json").read_text())["settings"]["samples"] == 6
-    plots = draw_plots(report, FIGURES)
-    assert set(plots) == set(FIGURES)
-    page = write_measurement(tmp_path, "diversity", f"Diversity of {MARKUP}", report, plots).read_text()
+    page = write_measurement(tmp_path, DIVERSITY, f"Diversity of {MARKUP}", report).read_text()
+    assert {path.stem for path in (tmp_path / "plots").iterdir()} == set(DIVERSITY.figures)
     assert "<script" not in page
     assert "\\u202e" in page
     assert "‮" not in page
@@ -200,9 +199,8 @@ def test_a_gold_that_was_known_already_is_shown_without_an_interval(
     assert [(side.gold, side.gold_given) for side in report.sides] == [(None, 0.4), (None, 0.3)]
     report.write(tmp_path)
     assert read_diversity(tmp_path) == report
-    plots = draw_plots(report, FIGURES)
-    assert "diversity_kl" in plots
-    page = write_measurement(tmp_path, "diversity", "Known gold", report, plots).read_text()
+    page = write_measurement(tmp_path, DIVERSITY, "Known gold", report).read_text()
+    assert (tmp_path / "plots" / "diversity_kl.png").exists()
     row = page[page.index('data-name="gold"') :]
     assert "<td>0.400</td>" in row[: row.index("</tr>")]
     assert "[" not in row[: row.index("</tr>")]

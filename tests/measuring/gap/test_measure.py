@@ -34,8 +34,8 @@ from miner.measuring.gap import (
 from miner.measuring.gap.run import measure_gap
 from miner.patching.patch import training_findings
 from miner.progress import Silent
-from miner.reporting.gap_figures import FIGURES
-from miner.reporting.measurements import draw_plots, write_measurement
+from miner.reporting.measurements import write_measurement
+from miner.reporting.sections import GAP
 from miner.reporting.summarise import _nonsense
 from miner.rewards.base import Pair
 from miner.testing import ToyRewardModel, toy_prompts
@@ -319,9 +319,8 @@ def test_facts_alone_are_measured_stored_once_and_shown(tmp_path: Path) -> None:
     assert len(corpus.attempts()) == 20
     report.write(tmp_path)
     assert read_gap(tmp_path) == report
-    plots = draw_plots(report, FIGURES)
-    assert set(plots) == {"gap_facts"}
-    page = write_measurement(tmp_path, "gap", "What toy is still good for", report, plots).read_text()
+    page = write_measurement(tmp_path, GAP, "What toy is still good for", report).read_text()
+    assert {path.stem for path in (tmp_path / "plots").iterdir()} == {"gap_facts"}
     assert page.count('<tr class="fact">') == 2
     assert page.count('<tr class="swap">') == 5
     with pytest.raises(ConfigError, match="nothing to measure"):
