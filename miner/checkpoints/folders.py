@@ -78,5 +78,12 @@ def has_tokenizer(folder: Path) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__
+    """What a library says first: its first line, and the next where the first only announces it (ends in a colon).
+
+    Errors whose text is nothing or a bare name ("'score'") come with their type.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    first = f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    return f"{type(error).__name__}: {first}" if isinstance(error, KeyError | AssertionError) else first

@@ -19,7 +19,7 @@ TrainingDType = Literal["auto", "float32", "bfloat16"]  # float16 would need its
 ASKING_TABLES = ("pairwise", "judge", "process")  # kinds of RM with a table of their own
 
 
-CLASSIFIERS_OWN = ("base", "tokenizer", "template", "quantise", "device_map", "offload_folder")
+CLASSIFIERS_OWN = ("base", "adapter", "tokenizer", "template", "quantise", "device_map", "offload_folder")
 
 
 class Section(BaseModel):
@@ -198,7 +198,8 @@ class RewardModelSection(Section):
 
     ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
     ``template`` is a chat template in place of the tokenizer's, ``tokenizer`` where to find one that is not beside the
-    weights, ``base`` the model that a LoRA adapter is for, where that is not the one that its config names.
+    weights, ``base`` the model that a LoRA adapter is for, where that is not the one that its config names. ``adapter``
+    says what becomes of one beside whole weights: "merged" with them already, or "apply".
     ``device_map`` spreads one copy, in the confirming dtype, over devices, memory and ``offload_folder`` on disk.
     ``quantise`` holds the ranking copy's weights in int8. ``code_hash`` pins the Python files of a model with code of
     its own. A model that we know by its hub id, or that is ``like`` one, brings settings of its own; what is given here
@@ -218,6 +219,7 @@ class RewardModelSection(Section):
     truncation: Literal["error", "left", "right"] = "error"
     ascii_only: bool = False
     base: str | None = None
+    adapter: Literal["merged", "apply"] | None = None
     tokenizer: str | None = None
     template: str | None = None
     attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None = None

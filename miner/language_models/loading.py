@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from miner.checkpoints.adapters import left_alone, require_no_adapter
 from miner.checkpoints.devices import resolve_device
 from miner.checkpoints.folders import resolve_folder
 from miner.checkpoints.identity import fingerprint
@@ -45,6 +46,7 @@ def load_language_model(
     if is_ngram_model(Path(str(source))):
         raise ModelError(f"{source} counts n-grams: it can judge, not write. Give a causal LM's folder")
     folder, precision = resolve_folder(str(source), revision), choose("reading", place, dtype)
+    require_no_adapter(folder)
     tokenizer = load_tokenizer(folder, trust_remote_code)
     model = _model(folder, precision.dtype, trust_remote_code).to(place)  # type: ignore[arg-type]
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
@@ -71,7 +73,7 @@ def _model(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrai
     from transformers import AutoModelForCausalLM
 
     try:
-        with quiet_transformers():
+        with quiet_transformers(), left_alone():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from miner.checkpoints.adapters import left_alone, require_no_adapter
 from miner.checkpoints.batching import TokenBudget
 from miner.checkpoints.devices import BATCH_TOKENS, resolve_devices
 from miner.checkpoints.folders import first_line, require_safetensors, resolve_folder
@@ -85,6 +86,7 @@ def assemble(
         agree_to_code(folder, section.code_hash)
     auto = auto_of(read_config(folder, section.trust_remote_code))
     require_safetensors(folder)
+    require_no_adapter(folder)
     tensors = stored_tensors(folder)
     exact: torch.dtype | Literal["auto"] = torch.float32 if section.confirm_dtype == "float32" else "auto"
 
@@ -146,7 +148,7 @@ def _load(
     extra: dict[str, Any] = {"trust_remote_code": section.trust_remote_code} if auto.__name__.startswith("Auto") else {}
     extra |= {} if section.attention is None else {"attn_implementation": section.attention}
     try:
-        with quiet_transformers():
+        with quiet_transformers(), left_alone():
             model, info = auto.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra
             )

@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from corpus.records import digest
+from miner.checkpoints.adapters import CONFIG, is_adapter, lies_beside_weights
 from miner.checkpoints.batching import TokenBudget
 from miner.checkpoints.devices import BATCH_TOKENS, device_of, resolve_devices
 from miner.checkpoints.folders import require_safetensors, resolve_folder
@@ -23,7 +24,7 @@ from miner.config.reward_model import DType, RewardModelSection
 from miner.errors import ModelError
 from miner.rewards.adapters.transformer import TransformerRewardModel, input_embeddings
 from miner.rewards.compute.fleet import Fleet
-from miner.rewards.loading.adapted import Adapted, is_adapter
+from miner.rewards.loading.adapted import on_base
 from miner.rewards.loading.variants import Classifier, OwnCode, Variant, WithHead
 from miner.rewards.text.pipeline import ChatPipeline, TextPairPipeline, Truncation
 from miner.rewards.text.vocabulary import Vocabulary
@@ -89,8 +90,8 @@ def open_classifier(section: RewardModelSection, *, batch_tokens: int | None = N
 
 
 def _variant(folder: Path, section: RewardModelSection) -> Variant:
-    if is_adapter(folder):
-        return Adapted.on_base(folder, section)
+    if is_adapter(folder) or _applies_adapter(folder, section):
+        return on_base(folder, section)
     if section.trust_remote_code:
         agree_to_code(folder, section.code_hash)
     config = read_config(folder, section.trust_remote_code, section.head.backbone)
@@ -103,6 +104,22 @@ def _variant(folder: Path, section: RewardModelSection) -> Variant:
         hint = "Try: --set rm.trust_remote_code=true" if has_code(folder) else "This folder has none: drop it"
         raise ModelError(f"rm.head.output={section.head.output!r} is for models that bring their own code. {hint}")
     return Classifier.of(folder, config, section.head)
+
+
+def _applies_adapter(folder: Path, section: RewardModelSection) -> bool:
+    """Whether an adapter that lies beside whole weights is to be merged into them.
+
+    Raises:
+        ModelError: there is one and nobody said.
+    """
+    if not lies_beside_weights(folder):
+        return False
+    if section.adapter is None:
+        raise ModelError(
+            f"{folder} holds {CONFIG} beside model.safetensors: are the weights merged with it already? Say so: "
+            "--set rm.adapter=merged (it is left out), or --set rm.adapter=apply"
+        )
+    return section.adapter == "apply"
 
 
 def _replica(
