@@ -49,8 +49,6 @@ def require_no_adapter(folder: Path) -> None:
 @contextmanager
 def left_alone() -> Iterator[None]:
     """Within it transformers finds no adapter beside the weights that it loads, whatever is installed."""
-    import transformers.models.auto.auto_factory
-    import transformers.modeling_utils  # noqa: F401
 
     looking = [module for name in _LOOKING if hasattr(module := sys.modules.get(name), _LOOKS_FOR_ONE)]
     before = [getattr(module, _LOOKS_FOR_ONE) for module in looking]

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from miner.config.published_models import with_known
 from miner.errors import ConfigError
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 TrainingDType = Literal["auto", "float32", "bfloat16"]  # float16 would need its gradients scaled
+
+PINNED_DATE = date(2024, 7, 26)  # what templates write that are given no date: Llama 3.1's and 3.2's own constant
 
 ASKING_TABLES = ("pairwise", "judge", "process")  # kinds of RM with a table of their own
 
@@ -197,7 +200,8 @@ class RewardModelSection(Section):
     """The RM: a folder, a hub id (docs world brings its own), or the address of a remote one.
 
     ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
-    ``template`` is a chat template in place of the tokenizer's, ``tokenizer`` where to find one that is not beside the
+    ``today`` is the date that a chat template is told which asks for it, so that rewards do not change overnight.
+    ``template`` is a chat template, or a file with one, in place of the tokenizer's, ``tokenizer`` where to find one that is not beside the
     weights, ``base`` the model that a LoRA adapter is for, where that is not the one that its config names. ``adapter``
     says what becomes of one beside whole weights: "merged" with them already, or "apply".
     ``device_map`` spreads one copy, in the confirming dtype, over devices, memory and ``offload_folder`` on disk.
@@ -222,6 +226,7 @@ class RewardModelSection(Section):
     adapter: Literal["merged", "apply"] | None = None
     tokenizer: str | None = None
     template: str | None = None
+    today: date = PINNED_DATE
     attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None = None
     quantise: Literal["int8"] | None = None
     device_map: str | dict[str, int | str] | None = None
@@ -231,6 +236,17 @@ class RewardModelSection(Section):
     judge: JudgeSection | None = None
     process: ProcessSection | None = None
     remote: RemoteSection | None = None
+
+    @field_validator("template", mode="before")
+    @classmethod
+    def _template_itself(cls, value: Any) -> Any:
+        """The text of a template whose file was named; what is no template and no file is refused."""
+        if not isinstance(value, str) or "{" in value:
+            return value
+        file = Path(value).expanduser()
+        if "\n" in value or not file.is_file():
+            raise ValueError("no template: it holds no {{ … }} that would show the response, nor is it a file here")
+        return file.read_text(encoding="utf-8-sig")
 
     @model_validator(mode="before")
     @classmethod

@@ -30,6 +30,7 @@ OF_TOKENS = (
     tokens.padding,
     tokens.begin_of_sequence,
     tokens.chat_template,
+    tokens.date_in_template,
     tokens.truncation,
     tokens.vocabulary,
     tokens.unknown_tokens,

@@ -132,6 +132,7 @@ def _replica(
         max_length=length_limit(model, tokenizer, section.max_length),
         truncation=section.truncation,
         append=_appended(tokenizer, section.head.append_token),
+        today=section.today,
     )
     embedding: Any = input_embeddings(model)
     n_tokens = len(tokenizer if embedding is None else embedding.weight)
