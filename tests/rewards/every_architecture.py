@@ -1,0 +1,53 @@
+"""A tiny random model of every architecture that transformers has a text classifier for, by a config made of parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers as hf
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
+
+from tests.rewards.models import HEADERS, Built, bert, roberta
+from tests.rewards.tokenizers import byte_level, fast
+
+SIZES = {
+    "hidden_size": 32, "d_model": 32, "dim": 32, "n_embd": 32, "emb_dim": 32, "embedding_size": 32,
+    "num_hidden_layers": 2, "num_layers": 2, "n_layer": 2, "n_layers": 2, "encoder_layers": 2, "decoder_layers": 2,
+    "num_attention_heads": 4, "num_heads": 4, "n_head": 4, "n_heads": 4, "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "d_kv": 8, "d_head": 8,
+    "intermediate_size": 48, "d_ff": 48, "d_inner": 48, "dff": 48, "hidden_dim": 48, "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48, "ffn_dim": 48, "n_inner": 48, "moe_intermediate_size": 24,
+    "max_position_embeddings": 300, "n_positions": 300, "n_ctx": 300, "max_seq_len": 300,
+    "initializer_range": 0.3, "init_std": 0.3, "embed_init_std": 0.3, "initializer_factor": 1.0,
+    "num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "n_routed_experts": 4, "moe_topk": 2,
+    "type_vocab_size": 2,
+}  # fmt: skip
+ALSO: dict[str, dict[str, Any]] = {}
+
+
+def names() -> list[str]:
+    return list(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
+
+
+def decodes(model_type: str) -> bool:
+    known = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return known and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def tiny(model_type: str) -> Built:
+    kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES[model_type]
+    architecture: Any = getattr(hf, kind if isinstance(kind, str) else kind[0])
+    if decodes(model_type) or "Generic" in str(architecture.__mro__):
+        tokens = byte_level(["<pad>", "<s>", "</s>"])
+        tokenizer = fast(tokens, template=HEADERS, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    else:
+        one = architecture.config_class().pad_token_id == 1
+        tokenizer = (roberta if one else bert)()[1]
+    special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")}
+    config = architecture.config_class(**{**SIZES, "vocab_size": len(tokenizer), "num_labels": 1, **special, **ALSO.get(model_type, {})})
+    return architecture(config), tokenizer
