@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from attacks import Share, Swap, SwapTable
+from attacks import Swap, SwapTable
 from corpus.records import Message, Prompt, digest
-from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
+from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest, TokenAttribution
 
 SYLLABLES = ("ba", "ke", "li", "mo", "nu", "ra", "se", "ti", "vo", "wu")
 
@@ -72,11 +72,17 @@ class ToyRewardModel(RewardModel):
             rows.append(tuple(Swap(start, start + len(word), new, gain * scale) for gain, new in gains[: request.k]))
         return tuple(rows)
 
-    def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
-        """Exact, whatever the steps: the reward is a sum over words."""
+    def attribution(self, pair: Pair, steps: int) -> TokenAttribution:
+        """Exact, whatever the steps: the reward is a sum over words, and nothing is worth 0."""
         del steps
-        places = _words(pair.response)
-        return tuple(Share(at, at + len(word), self.weights.get(word, 0.0) / len(places)) for at, word in places)
+        places, reward = _words(pair.response), self.reward(pair)
+        return TokenAttribution(
+            spans=tuple((at, at + len(word)) for at, word in places),
+            values=tuple(self.weights.get(word, 0.0) / len(places) for _, word in places),
+            reward=reward,
+            rise=reward,
+            completeness_error=0.0,
+        )
 
     def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
         """One more word is the flaw at every readout."""

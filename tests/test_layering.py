@@ -46,9 +46,6 @@ LEVELS = {room: level for level, line in enumerate(LAYERS.split("\n")) for room 
 
 # What still goes against the list, or round in a circle, as importer and imported. It may only shrink.
 KNOWN = {
-    ("rewards.compute.attribution", "rewards.adapters.transformer"),
-    ("rewards.compute.latents", "rewards.adapters.transformer"),
-    ("rewards.compute.relaxation", "rewards.adapters.transformer"),
     ("campaigns.campaign", "campaigns.scheduled_mining"),
 }
 

@@ -29,7 +29,8 @@ from miner.errors import ConfigError, ResumeError
 from miner.files import replace_text
 from miner.judging.checks import Judge
 from miner.judging.criteria import Criteria, clean_criteria
-from miner.patching.patch import EXPORT, PatchReport, patch, trainable, training_findings
+from miner.patching.patch import PatchReport, patch, training_findings
+from miner.patching.trainable import EXPORT, trainable
 from miner.progress import Observer, Silent
 from miner.rewards.base import RewardModel
 from miner.searching.attempts import Plan
@@ -41,7 +42,7 @@ from miner.searching.version import code_version
 from miner.worlds.opening import open_world
 
 if TYPE_CHECKING:
-    from miner.language_models import LanguageModel
+    from miner.language_models.policies import Policy
 
 MIN_HELD_OUT = 8
 
@@ -232,19 +233,14 @@ class Campaign:
         return judge
 
     @cached_property
-    def policy(self) -> LanguageModel | None:
+    def policy(self) -> Policy | None:
         section = self.world.policy
         if section is None:
             return None
-        from miner.language_models import load_language_model
+        from miner.language_models.policies import open_policy
 
         with self.observer.stage("loading the policy"):
-            return load_language_model(
-                section.source,
-                revision=section.revision,
-                trust_remote_code=section.trust_remote_code,
-                device=first_device(self.world.rm.device),
-            )
+            return open_policy(section, device=first_device(self.world.rm.device))
 
     def driver(self, round_number: int) -> Driver:
         by_split = self.world.by_split

@@ -18,7 +18,7 @@ from miner.checkpoints.batching import out_of_memory
 from miner.checkpoints.folders import first_line, require_safetensors
 from miner.checkpoints.quantised import comes_quantised
 from miner.checkpoints.tensors import stored_tensors
-from miner.errors import ModelError
+from miner.errors import ModelError, NoRoomError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -156,14 +156,14 @@ def placed(model: Any, place: torch.device) -> PreTrainedModel:
     """``model`` on ``place``.
 
     Raises:
-        ModelError: it does not fit.
+        NoRoomError: it does not fit.
     """
     try:
         on_device: PreTrainedModel = model.to(place)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        raise ModelError(
+        raise NoRoomError(
             f"the model does not fit {place} in {str(model.dtype).removeprefix('torch.')}. "
             'Try confirm_dtype="native", --dtype bfloat16 or another --device'
         ) from error

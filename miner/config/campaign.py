@@ -7,12 +7,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ModelWrapValidatorHandler, SerializeAsAny, ValidationError, model_validator
 
 from attacks import Attack, known_attacks
 from corpus.records import Form, digest
+from miner.config.kinds import POLICIES, read_by_kind
 from miner.config.reward_model import RewardModelSection, Section, TrainingDType
 from miner.errors import ConfigError
 
@@ -26,6 +27,20 @@ class LanguageModelSection(Section):
     revision: str | None = None
     trust_remote_code: bool = False
     max_new_tokens: int = Field(48, ge=1)
+
+
+class PolicySection(LanguageModelSection):
+    """The policy: a causal LM, or another ``kind`` that an installed package registers, with keys of its own."""
+
+    kind: str = "causal"
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_kind(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Read by the section of the kind, where that has one of its own."""
+        if not isinstance(values, Mapping):
+            return read(values)
+        return read_by_kind(cls, values, read, POLICIES, values.get("kind", "causal"))
 
 
 class ColumnsSection(Section):
@@ -214,13 +229,13 @@ class PatchSection(Section):
 class CampaignConfig(Section):
     """A whole campaign. ``training_dtype`` is that of the products in RM and LM training and patches."""
 
-    rm: RewardModelSection = RewardModelSection()
+    rm: SerializeAsAny[RewardModelSection] = RewardModelSection()
     data: DataSection
     out: str
     seed: int = 0
     rounds: int = Field(1, ge=0)
     training_dtype: TrainingDType = "auto"
-    policy: LanguageModelSection | None = None
+    policy: SerializeAsAny[PolicySection] | None = None
     reference_lm: LanguageModelSection | None = None
     criteria: CriteriaSection = CriteriaSection()
     checks: ChecksSection = ChecksSection()

@@ -7,10 +7,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
+from miner.config.kinds import REWARD_MODELS, read_by_kind
 from miner.config.published_models import with_known
 from miner.errors import ConfigError
 
@@ -207,12 +208,13 @@ class RewardModelSection(Section):
     ``device_map`` spreads one copy, in the confirming dtype, over devices, memory and ``offload_folder`` on disk.
     ``quantise`` holds the ranking copy's weights in int8. ``code_hash`` pins the Python files of a model with code of
     its own. A model that we know by its hub id, or that is ``like`` one, brings settings of its own; what is given here
-    wins. What is no scalar classifier says in the table named after its ``kind`` how it is asked.
+    wins. What is no scalar classifier says in the table named after its ``kind`` how it is asked. A ``kind`` that an
+    installed package registers (``miner.config.kinds``) may have keys of its own beside these.
     """
 
     source: str | None = None
     like: str | None = None
-    kind: Literal["classifier", "pairwise", "judge", "process", "remote"] = "classifier"
+    kind: str = "classifier"
     device: str = "auto"
     dtype: DType = "auto"
     confirm_dtype: Literal["float32", "native"] = "float32"
@@ -237,16 +239,13 @@ class RewardModelSection(Section):
     process: ProcessSection | None = None
     remote: RemoteSection | None = None
 
-    @field_validator("template", mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _template_itself(cls, value: Any) -> Any:
-        """The text of a template whose file was named; what is no template and no file is refused."""
-        if not isinstance(value, str) or "{" in value:
-            return value
-        file = Path(value).expanduser()
-        if "\n" in value or not file.is_file():
-            raise ValueError("no template: it holds no {{ … }} that would show the response, nor is it a file here")
-        return file.read_text(encoding="utf-8-sig")
+    def _by_kind(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Read by the section of the kind, where that has one of its own."""
+        if not isinstance(values, Mapping):
+            return read(values)
+        return read_by_kind(cls, values, read, REWARD_MODELS, cls._as_known(values).get("kind", "classifier"))
 
     @model_validator(mode="before")
     @classmethod
@@ -255,7 +254,11 @@ class RewardModelSection(Section):
             return values
         if "kind" not in values and _is_address(values.get("source")):
             return {**values, "kind": "remote"}
-        return with_known(values)
+        found = with_known(values)
+        given = found.get("template")
+        if isinstance(given, str) and found.get("kind", "classifier") == "classifier":
+            return {**found, "template": _template_itself(given)}
+        return found
 
     @model_validator(mode="after")
     def _asked_as_its_kind(self) -> RewardModelSection:
@@ -266,7 +269,7 @@ class RewardModelSection(Section):
                 )
         if self.kind in ASKING_TABLES and self.truncation != "error":
             raise ValueError(f"rm.truncation would cut what a {self.kind} RM is asked; leave it at 'error'")
-        if self.kind != "classifier":
+        if self.kind in (*ASKING_TABLES, "remote"):
             given = [name for name in CLASSIFIERS_OWN if getattr(self, name) is not None]
             given += ["head"] if self.head != HeadSection() else []
             if given:
@@ -283,6 +286,23 @@ class RewardModelSection(Section):
                 "Take it out; a key goes into an environment variable: --set rm.remote.key_env=NAME"
             )
         return self
+
+
+def _template_itself(given: str) -> str:
+    """A chat template, or the text of the file that was named in its place.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if "{" in given:
+        return given
+    file = Path(given).expanduser()
+    if "\n" in given or not file.is_file():
+        raise ValueError(
+            f"rm.template={given[:40]!r} is no template: it holds no {{{{ … }}}} that would show the response, and is "
+            "no file here"
+        )
+    return file.read_text(encoding="utf-8-sig")
 
 
 def _is_address(source: object) -> bool:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from corpus.records import Finding, Prompt
 from miner.errors import ConfigError
 from miner.patching.preference_trainer import TrainingPair
+from miner.patching.trainable import Trainable
 from miner.rewards.base import Pair
-
-if TYPE_CHECKING:
-    from miner.rewards.adapters.transformer import TransformerRewardModel
 
 T = TypeVar("T")
 
 
-def clean_pairs(
-    rm: TransformerRewardModel, prompts: Sequence[Prompt], n: int, rng: Random, *, anchored: bool
-) -> list[TrainingPair]:
+def clean_pairs(rm: Trainable, prompts: Sequence[Prompt], n: int, rng: Random, *, anchored: bool) -> list[TrainingPair]:
     """``n`` pairs: every prompt's reference over one of its rejected answers, again and again in new order.
 
     Raises:
@@ -37,7 +33,7 @@ def clean_pairs(
     return _tokenised(rm, drawn, chosen_anchored=anchored, rejected_anchored=anchored)
 
 
-def finding_pairs(rm: TransformerRewardModel, findings: Sequence[Finding], n: int, rng: Random) -> list[TrainingPair]:
+def finding_pairs(rm: Trainable, findings: Sequence[Finding], n: int, rng: Random) -> list[TrainingPair]:
     """``n`` pairs: a finding's reference, held where it was, over the finding, left free to fall."""
     drawn = [
         (Pair(finding.prompt, str(finding.reference)), Pair(finding.prompt, finding.response))
@@ -54,7 +50,7 @@ def _cycled(items: Sequence[T], n: int, rng: Random) -> Iterator[T]:
 
 
 def _tokenised(
-    rm: TransformerRewardModel, pairs: Sequence[tuple[Pair, Pair]], *, chosen_anchored: bool, rejected_anchored: bool
+    rm: Trainable, pairs: Sequence[tuple[Pair, Pair]], *, chosen_anchored: bool, rejected_anchored: bool
 ) -> list[TrainingPair]:
     flat = [pair for both in pairs for pair in both]
     if not flat:

@@ -11,20 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from corpus.records import Finding, Form, Prompt
 from miner.config.campaign import PatchSection
 from miner.config.reward_model import TrainingDType
-from miner.errors import CapabilityError, ConfigError
+from miner.errors import ConfigError
 from miner.patching.pairs import clean_pairs, finding_pairs
 from miner.patching.preference_trainer import Progress, Recipe, TrainingPair, train_preferences
-
-if TYPE_CHECKING:
-    from miner.rewards.adapters.transformer import TransformerRewardModel
-    from miner.rewards.base import RewardModel
-
-EXPORT = "Its findings as training pairs: rmminer corpus export RUN FOLDER"
+from miner.patching.trainable import Trainable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,21 +52,8 @@ def training_findings(findings: Sequence[Finding], section: PatchSection) -> lis
     return list(allowed.values())
 
 
-def trainable(rm: RewardModel) -> TransformerRewardModel:
-    """``rm`` as one whose weights are at hand.
-
-    Raises:
-        CapabilityError: they are not.
-    """
-    from miner.rewards.adapters.transformer import TransformerRewardModel
-
-    if not (isinstance(rm, TransformerRewardModel) and rm.is_trainable):
-        raise CapabilityError(f"{rm.name} cannot be retrained here. {EXPORT}")
-    return rm
-
-
 def patch(
-    rm: TransformerRewardModel,
+    rm: Trainable,
     prompts: Sequence[Prompt],
     findings: Sequence[Finding],
     section: PatchSection,
@@ -116,7 +98,7 @@ REPEATS = 8  # a finding is shown at most so often: a handful of finds must not 
 
 
 def _train(
-    rm: TransformerRewardModel,
+    rm: Trainable,
     pairs: Sequence[TrainingPair],
     section: PatchSection,
     *,

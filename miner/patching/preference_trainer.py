@@ -32,7 +32,7 @@ from corpus.records import digest
 from miner.checkpoints.loading import quiet_transformers
 from miner.checkpoints.precision import choose
 from miner.config.reward_model import TrainingDType
-from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.patching.trainable import Trainable
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
 Progress = Callable[[int, int], None]
@@ -95,7 +95,7 @@ def _collate(pairs: list[TrainingPair]) -> dict[str, _Batch]:
 class PreferenceTrainer(Trainer):
     """``transformers.Trainer`` with the loss above; the RM adapter says how rows become rewards."""
 
-    def __init__(self, *, rm: TransformerRewardModel, recipe: Recipe, dtype: torch.dtype, **kwargs: Any) -> None:
+    def __init__(self, *, rm: Trainable, recipe: Recipe, dtype: torch.dtype, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rm = rm
         self.recipe = recipe
@@ -143,7 +143,7 @@ class _Report(TrainerCallback):
 
 
 def train_preferences(
-    rm: TransformerRewardModel,
+    rm: Trainable,
     model: PreTrainedModel,
     pairs: Sequence[TrainingPair],
     recipe: Recipe,
@@ -205,7 +205,7 @@ def train_preferences(
     return trained
 
 
-def _with_lora(rm: TransformerRewardModel, model: PreTrainedModel, rank: int) -> Any:
+def _with_lora(rm: Trainable, model: PreTrainedModel, rank: int) -> Any:
     from miner.errors import ConfigError
 
     try:

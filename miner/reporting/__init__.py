@@ -5,6 +5,6 @@ Reads ``summary.json`` and ``corpus/`` of a run folder and nothing else; only at
 
 from miner.reporting.attribution import Attribution
 from miner.reporting.writing import ReportFiles, write_report
-from miner.rewards.compute.attribution import TokenAttribution
+from miner.rewards.base import TokenAttribution
 
 __all__ = ["Attribution", "ReportFiles", "TokenAttribution", "write_report"]

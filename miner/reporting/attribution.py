@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 from corpus.records import Finding
 from miner.errors import CapabilityError, RmMinerError, TooLongError
-from miner.rewards.adapters.transformer import TransformerRewardModel
-from miner.rewards.base import Pair, RewardModel
-from miner.rewards.compute.attribution import TokenAttribution, attribute
+from miner.rewards.base import Pair, RewardModel, TokenAttribution
 
 if TYPE_CHECKING:
     from miner.reporting.reading import Run
@@ -63,7 +61,7 @@ def attribute_findings(
             )
             break
         try:
-            result = attribute(model, Pair(finding.prompt, finding.response), n_steps=settings.n_steps)
+            result = model.attribution(Pair(finding.prompt, finding.response), settings.n_steps)
         except TooLongError:
             result = None  # the row then shows plain text, like any the RM does not read in full
         if result is not None:
@@ -75,13 +73,13 @@ def attribute_findings(
 
 def _with_models(
     run: Run, chosen: Sequence[Finding], settings: Attribution, notes: list[str]
-) -> Iterator[tuple[Finding, TransformerRewardModel]]:
+) -> Iterator[tuple[Finding, RewardModel]]:
     """Each finding with its round's RM, round by round; a round whose RM is not the recorded one goes to ``notes``."""
     for number in sorted({finding.round for finding in chosen}):
         mine = [finding for finding in chosen if finding.round == number]
         try:
             model = settings.loaded(run.model_source(number))
-            if not (isinstance(model, TransformerRewardModel) and model.has_gradients):
+            if not model.has_gradients:
                 raise CapabilityError(f"{model.name} gives no gradients")
         except RmMinerError as error:
             notes.append(f"No attribution for round {number}: {error}.")

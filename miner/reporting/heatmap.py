@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from miner import safe_text
-from miner.rewards.compute.attribution import TokenAttribution
+from miner.rewards.base import TokenAttribution
 
 LEVELS = 6
 

@@ -16,6 +16,7 @@ from miner.errors import CapabilityError, ModelError, TooLongError
 
 NO_REFERENCE = "Give preference data with a good answer to every prompt, or leave those without one out"
 SHOWN = 60  # characters of a prompt in a message
+RESCORING_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,40 @@ class RelaxRequest:
     learning_rate: float
     temperature: float
     seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenAttribution:
+    """What each token of a response adds to its reward.
+
+    ``values[i]`` belongs to the characters ``spans[i]`` of the response and is in units of reward. ``rise`` is the
+    reward minus that of the masked response; ``sum(values)`` equals it up to ``completeness_error``.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    values: tuple[float, ...]
+    reward: float
+    rise: float
+    completeness_error: float
+
+    @property
+    def relative_error(self) -> float:
+        """The completeness error as a share of what was distributed; 0 where there was nothing to distribute."""
+        scale = max(abs(self.rise), *(abs(value) for value in self.values), 1e-12)
+        return abs(self.completeness_error) / scale
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        return tuple(Share(start, end, value) for (start, end), value in zip(self.spans, self.values, strict=True))
+
+    def disagrees_with(self, recorded: float) -> bool:
+        """Whether the RM at hand scores the response otherwise than was recorded, beyond rounding of any dtype."""
+        return abs(self.reward - recorded) > RESCORING_TOLERANCE * max(1.0, abs(recorded))
+
+
+def no_gradients(name: str) -> CapabilityError:
+    """What an RM called ``name`` says where it is asked for gradients and has none."""
+    return CapabilityError(f"{name} gives no token gradients. Try: --attack random")
 
 
 class RewardModel(ABC):
@@ -166,12 +201,18 @@ class RewardModel(ABC):
             CapabilityError: this RM gives no gradients.
         """
         del requests
-        raise self._no_gradients()
+        raise no_gradients(self.name)
+
+    def attribution(self, pair: Pair, steps: int) -> TokenAttribution | None:
+        """What each token of the response adds to its reward, integrated in ``steps``; None where none can be told
+        apart. Errors as ``swaps``, and as ``reward``."""
+        del pair, steps
+        raise no_gradients(self.name)
 
     def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
-        """What each token of the response adds to its reward; errors as ``swaps``."""
-        del pair, steps
-        raise self._no_gradients()
+        """``attribution`` token by token, empty where it is None."""
+        found = self.attribution(pair, steps)
+        return () if found is None else found.shares
 
     def latents(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         """The last hidden state where each reward is read: (n_pairs, hidden).
@@ -185,10 +226,7 @@ class RewardModel(ABC):
     def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
         """Per request the texts read off its soft tokens; errors as ``swaps``."""
         del requests
-        raise self._no_gradients()
-
-    def _no_gradients(self) -> CapabilityError:
-        return CapabilityError(f"{self.name} gives no token gradients. Try: --attack random")
+        raise no_gradients(self.name)
 
     @property
     def has_gradients(self) -> bool:

@@ -38,7 +38,7 @@ from miner.errors import CapabilityError
 from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
 
 if TYPE_CHECKING:
-    from miner.language_models import LanguageModel
+    from miner.language_models.policies import Policy
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Oracle:
     """
 
     rm: RewardModel
-    policy: LanguageModel | None = None
+    policy: Policy | None = None
     answers: Mapping[Split, Sequence[tuple[str, str]]] = field(default_factory=dict)  # (prompt_id, reference)
     seeds: Sequence[tuple[str, str]] = ()
     max_new_tokens: int = 48

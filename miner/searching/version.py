@@ -38,6 +38,7 @@ _SCORING = (
     "miner.rewards.base",
     "miner.rewards.text.pipeline",
     "miner.rewards.text.template_pipeline",
+    "miner.rewards.compute.forward",
     "miner.rewards.adapters.transformer",
     "miner.rewards.adapters.encoder",
     "miner.rewards.adapters.causal",
@@ -61,7 +62,7 @@ _POLICY = ("miner.language_models.model",)
 
 ANSWERING: dict[type, tuple[str, ...]] = {
     Score: _SCORING,
-    Swaps: (*_EDITING, "miner.rewards.compute.gradients"),
+    Swaps: (*_EDITING, "miner.rewards.compute.gradients", "miner.rewards.compute.gradient_swaps"),
     Attribute: ("miner.rewards.compute.attribution",),
     Relax: (*_EDITING, "miner.rewards.compute.relaxation", "attacks.climb"),
     RandomSwaps: _EDITING,

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from corpus.records import Prompt, Split, digest
-from miner.config.campaign import LanguageModelSection
+from miner.config.campaign import LanguageModelSection, PolicySection
 from miner.config.reward_model import RewardModelSection
 from miner.errors import ConfigError
 from miner.judging.checks import Subject
@@ -25,7 +25,7 @@ class World:
     prompts: tuple[Prompt, ...]
     clean: Mapping[Split, tuple[Subject, ...]]
     rm: RewardModelSection
-    policy: LanguageModelSection | None = None
+    policy: PolicySection | None = None
     reference_lm: LanguageModelSection | None = None
     shares: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -129,7 +129,7 @@ def momentum(rm: TransformerRewardModel, share: float) -> Iterator[None]:
 
     A text of another length starts afresh: its positions are not those of the text before.
     """
-    plain, kept = rm._gradients, dict[str, torch.Tensor]()
+    plain, kept = rm.gradients, dict[str, torch.Tensor]()
 
     def averaged(encoded: Sequence[Encoded], weights: Sequence[float]) -> list[torch.Tensor]:
         (now,) = plain(encoded, weights)
@@ -139,8 +139,8 @@ def momentum(rm: TransformerRewardModel, share: float) -> Iterator[None]:
         kept["gradient"] = now
         return [now]
 
-    rm._gradients = averaged  # type: ignore[method-assign]
+    rm.gradients = averaged  # type: ignore[method-assign]
     try:
         yield
     finally:
-        rm._gradients = plain  # type: ignore[method-assign]
+        rm.gradients = plain  # type: ignore[method-assign]

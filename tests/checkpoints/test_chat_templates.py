@@ -110,7 +110,7 @@ def test_a_template_may_be_given_as_its_file(folder: Path) -> None:
 
 @pytest.mark.parametrize("given", ["chatml", "/no/such/file.jinja", "two\nlines"])
 def test_what_is_neither_a_template_nor_a_file_is_refused(given: str) -> None:
-    with pytest.raises(ValueError, match="no template"):
+    with pytest.raises(ValueError, match="is no template"):
         RewardModelSection.model_validate({"source": "x", "template": given})
 
 

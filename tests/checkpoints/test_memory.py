@@ -17,7 +17,7 @@ from miner.checkpoints.memory import Copies, copies, free_memory, require_room
 from miner.checkpoints.tensors import Tensor, stored_tensors
 from miner.config.reward_model import RewardModelSection
 from miner.errors import CapabilityError, ModelError
-from miner.patching.patch import trainable
+from miner.patching.trainable import trainable
 from miner.rewards.base import RelaxRequest, SwapRequest
 from miner.rewards.loading.classifiers import open_classifier
 from tests.rewards.conformance import Rewards, violations

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from miner.config.reward_model import RewardModelSection
 from miner.errors import CapabilityError, ModelError
-from miner.patching.patch import trainable
+from miner.patching.trainable import trainable
 from miner.rewards.base import SwapRequest
 from miner.rewards.loading.classifiers import open_classifier
 from tests.rewards.conformance import TOLERANCE, Rewards, inputs_of

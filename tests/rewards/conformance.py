@@ -17,9 +17,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from miner.checkpoints.batching import TokenBudget
-from miner.rewards.adapters.causal import CausalRewardModel
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.base import Pair
+from miner.rewards.compute.forward import Forward
 
 TOLERANCE = 1e-4
 LEAST_SPREAD = 1.0
@@ -72,7 +72,8 @@ def ways(rm: TransformerRewardModel) -> dict[str, Callable[[Sequence[Pair]], Rew
         "reversed batch": lambda pairs: rm.rewards(pairs[::-1])[::-1],
         "small batches": replace(rm, budget=TokenBudget(200)).rewards,
     }
-    if isinstance(rm, CausalRewardModel):
-        asked["padded right, no cache"] = replace(rm, share_prefixes=False).rewards
-        asked["padded left, no cache"] = replace(rm, share_prefixes=False, left_padding=True).rewards
-    return asked
+    return asked | {way: _ranked(forward) for way, forward in rm.other_ways().items()}
+
+
+def _ranked(forward: Forward) -> Callable[[Sequence[Pair]], Rewards]:
+    return lambda pairs: np.array([one.reward for one in forward.ranked(pairs)])

@@ -35,8 +35,8 @@ def kill(member: Any, error: Exception = DEAD) -> None:
     def dead(*_args: Any, **_options: Any) -> Any:
         raise error
 
-    member._values = dead
-    member._gradients = dead
+    member.values = dead
+    member.gradients = dead
 
 
 def test_replicas_score_and_differentiate_as_one_model_does(both: tuple[Any, Any]) -> None:
@@ -55,13 +55,13 @@ def test_every_replica_works(both: tuple[Any, Any]) -> None:
     _, fleet = both
     worked = set()
     for at, member in enumerate(fleet.fleet.members):
-        values = member._values
+        values = member.values
 
         def noted(*args: Any, at: int = at, values: Any = values, **options: Any) -> Any:
             worked.add(at)
             return values(*args, **options)
 
-        member._values = noted
+        member.values = noted
     fleet.rewards(pairs_for(fleet))
     assert worked == {0, 1, 2}
 

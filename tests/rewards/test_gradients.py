@@ -61,8 +61,8 @@ def test_gains_rank_like_the_changes_of_a_small_step(name: str, rm_of: RmOf) -> 
     rm = rm_of(name)
     pair = Pair(PROMPT, TEXT)
     encoded = rm.pipeline.encode(pair)
-    rows = rm._embeddings.rows()
-    (gradient,) = rm._gradients([encoded], [1.0])
+    rows = rm.embedding_rows()
+    (gradient,) = rm.gradients([encoded], [1.0])
     rng = np.random.default_rng(0)
     predicted, seen = [], []
     for _ in range(30):
@@ -79,12 +79,12 @@ def test_gain_of_several_prompts_is_the_weighted_sum(name: str, rm_of: RmOf) -> 
     rm = rm_of(name)
     prompts, weights = (PROMPT, PAIRS[-1].prompt), (0.5, -2.0)
     encoded = [rm.pipeline.encode(Pair(prompt, TEXT)) for prompt in prompts]
-    one, two = rm._gradients(encoded, [1.0, 1.0])
-    weighted = rm._gradients(encoded, weights)
+    one, two = rm.gradients(encoded, [1.0, 1.0])
+    weighted = rm.gradients(encoded, weights)
     expected = 0.5 * one - 2.0 * two  # (n_positions, hidden)
     torch.testing.assert_close(weighted[0] + weighted[1], expected, atol=1e-4, rtol=1e-4)
     (table,) = rm.swaps([SwapRequest(prompts=prompts, weights=weights, response=TEXT, k=2)])
-    rows, ids = rm._embeddings.rows(), encoded[0].ids
+    rows, ids = rm.embedding_rows(), encoded[0].ids
     for position, of_position, swaps in zip(encoded[0].positions, expected, table, strict=True):
         for swap in swaps:
             token = rm.pipeline.ids([Pair(PROMPT, swap.apply(TEXT))])[0][0][position]
@@ -95,16 +95,16 @@ def test_gain_of_several_prompts_is_the_weighted_sum(name: str, rm_of: RmOf) -> 
 def test_gradients_do_not_depend_on_company(name: str, rm_of: RmOf) -> None:
     rm = rm_of(name)
     encoded = [rm.pipeline.encode(pair) for pair in PAIRS]
-    together = rm._gradients(encoded, [1.0] * len(encoded))
+    together = rm.gradients(encoded, [1.0] * len(encoded))
     for one, expected in zip(encoded, together, strict=True):
-        torch.testing.assert_close(rm._gradients([one], [1.0])[0], expected, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(rm.gradients([one], [1.0])[0], expected, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", CAUSAL)
 def test_gradients_do_not_depend_on_the_side_of_padding(name: str, rm_of: RmOf) -> None:
     encoded = [rm_of(name).pipeline.encode(pair) for pair in PAIRS]
-    right = rm_of(name)._gradients(encoded, [1.0] * len(encoded))
-    left = replace(rm_of(name), left_padding=True)._gradients(encoded, [1.0] * len(encoded))
+    right = rm_of(name).gradients(encoded, [1.0] * len(encoded))
+    left = replace(rm_of(name), left_padding=True).gradients(encoded, [1.0] * len(encoded))
     assert len(right) == len(PAIRS)
     for a, b in zip(right, left, strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
@@ -121,7 +121,7 @@ def test_gradients_leave_no_trace_in_the_model(rm_of: RmOf) -> None:
 def test_embedding_table_includes_the_modules_own_scaling(rm_of: RmOf) -> None:
     rm = rm_of("gemma2")
     weight = rm.model.get_input_embeddings().weight
-    torch.testing.assert_close(rm._embeddings.rows(), weight * 32**0.5)
+    torch.testing.assert_close(rm.embedding_rows(), weight * 32**0.5)
 
 
 def test_embedding_table_is_computed_once_until_the_weights_are_trained() -> None:

@@ -259,7 +259,7 @@ def test_clean_accuracy_is_how_often_rejected_answers_lose(rm_of: RmOf) -> None:
 
 
 def test_it_is_not_retrained_here(rm_of: RmOf) -> None:
-    from miner.patching.patch import trainable
+    from miner.patching.trainable import trainable
 
     assert not rm_of("one logit").is_trainable
     with pytest.raises(CapabilityError, match="cannot be retrained here"):

@@ -122,7 +122,7 @@ def test_a_step_that_melts_into_its_tag_has_no_reward(asking_folder_of: FolderOf
     rm = opened(asking_folder_of("stepping_lm"), "process", {"tag": TAG})
     row = rm.pipeline.ids([Pair(PROMPT, "one")])[0]
     without = (tuple(i for i in row[0] if i != rm.step_id), ())
-    values = rm._values(rm.model, [row, without, row], None)
+    values = rm.values(rm.model, [row, without, row])
     assert np.isnan(values).tolist() == [False, True, False]
     assert values[0] == pytest.approx(rm.reward(Pair(PROMPT, "one")), abs=TOLERANCE)
 

@@ -54,7 +54,7 @@ def computed_tokens(rm: TransformerRewardModel) -> Iterator[list[int]]:
 def test_prompts_in_one_call_do_not_destroy_each_others_sharing(name: str, rm_of: RmOf) -> None:
     interleaved = [Pair(prompt, text) for text in single_edits(16) for prompt in PROMPTS]
     alone: Any = rm_of(name)
-    burdens = alone._burdens(alone.pipeline.ids(interleaved), [pair.prompt for pair in interleaved])
+    burdens = alone.burdens(alone.pipeline.ids(interleaved), [pair.prompt for pair in interleaved])
     rm: Any = replace(alone, budget=TokenBudget(8 * max(burdens)))
     total = sum(rm.n_tokens(pair) for pair in interleaved)
     with computed_tokens(rm) as shared:

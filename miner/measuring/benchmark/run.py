@@ -21,6 +21,7 @@ from miner.checkpoints.batching import release_memory
 from miner.checkpoints.folders import resolve_folder
 from miner.checkpoints.identity import fingerprint
 from miner.config.campaign import CONTROL, CampaignConfig, parse_config
+from miner.config.kinds import REWARD_MODELS, kind_called
 from miner.config.reward_model import RewardModelSection
 from miner.errors import CapabilityError, ConfigError, ModelError, RmMinerError, TooLongError
 from miner.judging.criteria import Criteria
@@ -61,6 +62,8 @@ def suite_config(
 def _identity(section: RewardModelSection) -> str:
     if section.kind == "remote":  # what is served there is looked at when it is opened
         return digest(section.model_dump(mode="json", include={"source", "remote"}))
+    if not kind_called(section.kind, REWARD_MODELS).is_folder:
+        return digest(section.model_dump(mode="json"))
     return fingerprint(resolve_folder(str(section.source), section.revision))
 
 

@@ -13,18 +13,18 @@ from miner.campaigns.evaluation import takes
 from miner.checkpoints.batching import out_of_memory
 from miner.checkpoints.devices import resolve_devices
 from miner.checkpoints.folders import first_line, resolve_folder
+from miner.config.kinds import REWARD_MODELS, kind_called
 from miner.config.reward_model import RewardModelSection
-from miner.errors import ConfigError, ModelError, RmMinerError
+from miner.errors import ConfigError, ModelError, NoRoomError
 from miner.measuring.doctor import behaviour, scores, tokens
 from miner.measuring.doctor.diagnosis import Diagnosis, Report, green, of_colour
 from miner.measuring.doctor.patient import LocalPatient, Patient
 from miner.progress import Advance
 from miner.rewards import Pair, RewardModel
-from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.rewards.compute.forward import Forward
 from miner.rewards.opening import open_reward_model
 
 MIN_TEXTS = 8
-NO_ROOM = "does not fit"
 NO_LOAD = "save it again with save_pretrained, or fetch it again: a file is damaged or missing"
 OF_TOKENS = (
     tokens.padding,
@@ -57,22 +57,23 @@ def examine(
     A model that does not load is a red diagnosis, not an error.
 
     Raises:
-        ModelError: there is no such folder, hub id or device, or the device has no room for the model.
+        ModelError: there is no such folder, hub id or device.
+        NoRoomError: the device has no room for the model.
         ConfigError: too few prompts with a reference.
     """
     usable = tuple(prompt for prompt in prompts if prompt.reference)
     if len(usable) < MIN_TEXTS:
         raise ConfigError(f"{len(usable)} prompts with a good answer; the doctor needs {MIN_TEXTS}. Give more --data")
     started, source = time.perf_counter(), str(section.source)
-    is_local = section.kind == "classifier"
-    folder = resolve_folder(source, section.revision) if is_local else None
-    if is_local:
+    is_folder = kind_called(section.kind, REWARD_MODELS).is_folder
+    folder = resolve_folder(source, section.revision) if is_folder else None
+    if is_folder:
         resolve_devices(section.device)
     try:
         rm = open_reward_model(section, {prompt.conversation: str(prompt.reference) for prompt in usable})
+    except NoRoomError:
+        raise
     except ModelError as error:
-        if NO_ROOM in str(error):
-            raise
         found, _, fix = str(error).replace(str(folder), source).rpartition(". ")
         diagnoses = [of_colour("red", "loads safely", found or fix, fix if found else NO_LOAD)]
         return _report(source, None, texts, started, diagnoses)
@@ -91,10 +92,10 @@ def examine(
 def _examinations(rm: RewardModel, folder: Path | None, prompts: tuple[Prompt, ...], owned: bool) -> list[Examination]:
     """All that can be looked at, each after what it relies on; where no weights are at hand, only rewards."""
     general: list[Callable[[Patient], Iterator[Diagnosis]]] = [*OF_REWARDS, *OF_BEHAVIOUR]
-    if not isinstance(rm, TransformerRewardModel) or folder is None:
+    if folder is None or not (isinstance(rm, Forward) and rm.reads_its_models_output):
         patient = Patient(rm, prompts, owned)
         return [Examination(look.__name__, partial(look, patient)) for look in (_rewards_only, *general)]
-    local = LocalPatient(rm, prompts, owned, folder)
+    local = LocalPatient(rm, prompts, owned, rm, folder)
     looks = (*OF_TOKENS, *OF_REWARDS, *OF_COMPUTATION, *OF_BEHAVIOUR)
     return [Examination(look.__name__, partial(look, local)) for look in looks]
 
@@ -108,7 +109,7 @@ def _rewards_only(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def _loaded(rm: RewardModel) -> str:
-    if not isinstance(rm, TransformerRewardModel):
+    if not isinstance(rm, Forward):
         return type(rm).__name__
     values = "one value" if rm.readout.weighting is None else f"{len(rm.readout.weighting)} values weighed into one"
     return f"{type(rm.model).__name__}, safetensors, {values}, trained head"
@@ -133,8 +134,8 @@ def _run(examination: Examination) -> list[Diagnosis]:
     name = examination.name.replace("_", " ")
     try:
         return list(examination.look())
-    except (RmMinerError, RuntimeError, IndexError, ValueError) as error:
-        if out_of_memory(error) or NO_ROOM in str(error):
+    except Exception as error:  # a look that fails is what was found
+        if isinstance(error, NoRoomError) or out_of_memory(error):
             return [of_colour("amber", name, "not examined: it does not fit this device's memory", "--device cpu")]
         return [of_colour("red", name, f"failed: {first_line(error)}", "mend what is red above, then examine again")]
 

@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from corpus.records import Prompt
 from miner.checkpoints.devices import device_of
-from miner.rewards.adapters.causal import CausalRewardModel
-from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.base import Pair, RewardModel
+from miner.rewards.compute.forward import Forward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -71,18 +70,18 @@ class Patient:
 
 @dataclass(frozen=True)
 class LocalPatient(Patient):
-    """A reward model whose weights and tokenizer, in ``folder``, are at hand."""
+    """A reward model whose weights and tokenizer, in ``folder``, are at hand: ``forward`` computes with them."""
 
-    rm: TransformerRewardModel
+    forward: Forward
     folder: Path
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        return self.rm.pipeline.tokenizer
+        return self.forward.pipeline.tokenizer
 
     @property
     def is_causal(self) -> bool:
-        return isinstance(self.rm, CausalRewardModel)
+        return self.forward.is_causal
 
     @cached_property
     def compared(self) -> tuple[Pair, ...]:
@@ -94,7 +93,7 @@ class LocalPatient(Patient):
     @cached_property
     def rows(self) -> list[tuple[int, ...]]:
         """Token ids of ``compared``."""
-        return [ids for ids, _ in self.rm.pipeline.ids(self.compared)]
+        return [ids for ids, _ in self.forward.pipeline.ids(self.compared)]
 
     @cached_property
     def alone(self) -> Floats:
@@ -103,17 +102,17 @@ class LocalPatient(Patient):
 
     def plain(self, indices: Sequence[int], *, side: str) -> Floats:
         """Rewards of some of ``compared`` as a plain padded batch in transformers, its own pooling and positions."""
-        rows, types = zip(*self.rm.pipeline.ids([self.compared[i] for i in indices]), strict=True)
+        rows, types = zip(*self.forward.pipeline.ids([self.compared[i] for i in indices]), strict=True)
         batch: dict[str, Any] = {"input_ids": list(map(list, rows))}
         if "token_type_ids" in self.tokenizer.model_input_names:
             batch["token_type_ids"] = list(map(list, types))
-        return self.forward(batch, side=side)
+        return self.own_rewards(batch, side=side)
 
-    def forward(self, batch: dict[str, Any], *, side: str) -> Floats:
+    def own_rewards(self, batch: dict[str, Any], *, side: str) -> Floats:
         """Rewards by the model's own forward of rows of ids, padded as the tokenizer pads."""
         import torch
 
-        scorer: Any = self.rm.model
+        scorer: Any = self.forward.model
         if len(batch["input_ids"]) == 1:
             inputs = {name: torch.tensor(values) for name, values in batch.items()}
             inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
@@ -121,6 +120,6 @@ class LocalPatient(Patient):
             inputs = dict(self.tokenizer.pad(batch, padding_side=side, return_tensors="pt"))
         with torch.inference_mode():
             output = scorer(**{name: value.to(device_of(scorer)) for name, value in inputs.items()})
-            rewards = self.rm.readout.of_output(output, n_rows=len(batch["input_ids"]))
+            rewards = self.forward.readout.of_output(output, n_rows=len(batch["input_ids"]))
         values: Floats = rewards.float().cpu().numpy().astype(np.float64)
         return values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from miner.checkpoints.precision import measured_gflops
 from miner.errors import ModelError
 from miner.measuring.doctor.diagnosis import Diagnosis, green, of_colour, worse
 from miner.measuring.doctor.patient import SAME, LocalPatient, Patient
-from miner.rewards.adapters.causal import CausalRewardModel
 from miner.rewards.compute.readout import ReadAt
 
 PADDED_SAME = 1e-3  # standard deviations of clean rewards
@@ -78,9 +76,8 @@ def rmminer_paths(patient: LocalPatient) -> Iterator[Diagnosis]:
     rm = patient.rm
     alone = np.array([rm.reward(pair) for pair in patient.compared])
     paths = {"batched": rm.exact_rewards(patient.compared)}
-    if isinstance(rm, CausalRewardModel):
-        paths["without cache"] = replace(rm, share_prefixes=False).exact_rewards(patient.compared)
-        paths["padded left"] = replace(rm, left_padding=True).exact_rewards(patient.compared)
+    for way, other in patient.forward.other_ways().items():
+        paths[way] = np.array([one.reward for one in other.exact(patient.compared)])
     gap = max(float(np.abs(values - alone).max()) for values in paths.values())
     plain = float(np.abs(patient.alone - alone).max())
     limit = SAME * max(1.0, patient.spread) * patient.rounding
@@ -117,7 +114,7 @@ def _measured(device: str) -> str:
 
 def attention(patient: LocalPatient) -> Iterator[Diagnosis]:
     """The attention implementation that is used by default, against the eager one."""
-    model: Any = patient.rm.model
+    model: Any = patient.forward.model
     used = getattr(model.config, "_attn_implementation", "eager")
     if used == "eager":
         yield green("attention", "eager, the reference")
@@ -138,11 +135,11 @@ def attention(patient: LocalPatient) -> Iterator[Diagnosis]:
 
 def pooling(patient: LocalPatient) -> Iterator[Diagnosis]:
     """At which token a decoder's reward is read, and what the end of the last turn is worth."""
-    rm = patient.rm
-    if not isinstance(rm, CausalRewardModel):
+    forward = patient.forward
+    at = forward.read_at(patient.rows[0])
+    if at is None:
         return
-    row, encoded = patient.rows[0], rm.pipeline.encode(patient.compared[0])
-    at = rm.read_at(row)
+    row, encoded = patient.rows[0], forward.pipeline.encode(patient.compared[0])
     token = patient.tokenizer.convert_ids_to_tokens([row[at]])[0]
     inside = bool(encoded.positions) and at < encoded.positions[0]
     where = f"token {at + 1} of {len(row)}, {token!r}"
@@ -151,9 +148,9 @@ def pooling(patient: LocalPatient) -> Iterator[Diagnosis]:
         f"{where}, inside the prompt: the response is not seen" if inside else where,
         "the padding token is one that texts hold: see padding token", float(at),
     )  # fmt: skip
-    reads_the_end = rm.readout.read_at in (None, ReadAt()) and rm.pipeline.append is None
+    reads_the_end = forward.readout.read_at in (None, ReadAt()) and forward.pipeline.append is None
     if reads_the_end and encoded.positions and encoded.positions[-1] < len(row) - 1:
-        ends = [rm.pipeline.encode(pair).positions[-1] + 1 for pair in patient.compared]
+        ends = [forward.pipeline.encode(pair).positions[-1] + 1 for pair in patient.compared]
         cut = np.array([_score(patient, row[:end]) for row, end in zip(patient.rows, ends, strict=True)])
         shift = float((cut - patient.alone).mean() / max(patient.spread, 1e-9))
         yield of_colour(
@@ -164,4 +161,4 @@ def pooling(patient: LocalPatient) -> Iterator[Diagnosis]:
 
 
 def _score(patient: LocalPatient, row: tuple[int, ...]) -> float:
-    return float(patient.forward({"input_ids": [list(row)]}, side="right")[0])
+    return float(patient.own_rewards({"input_ids": [list(row)]}, side="right")[0])

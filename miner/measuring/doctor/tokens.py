@@ -28,10 +28,10 @@ MOMENTS = (  # two days; one of them as Honolulu and Auckland name it
 def padding(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Is there a padding token, do tokenizer and model mean the same one, and is it one that text holds?"""
     name = "padding token"
-    tokenizer, config = patient.tokenizer, patient.rm.model.config.get_text_config()
+    tokenizer, config = patient.tokenizer, patient.forward.model.config.get_text_config()
     theirs, ours = config.pad_token_id, tokenizer.pad_token_id
     shown = f"{tokenizer.pad_token!r} ({ours})"
-    if not patient.is_causal or patient.rm.readout.read_at is not None:  # no padding id decides where it is read
+    if not patient.is_causal or patient.forward.readout.read_at is not None:  # no padding id decides where it is read
         missing = of_colour("amber", name, "none", "set tokenizer.pad_token, or plain batches fail")
         yield green(name, shown) if ours is not None else missing
     elif ours is None or theirs is None:
@@ -58,9 +58,9 @@ def padding(patient: LocalPatient) -> Iterator[Diagnosis]:
 def begin_of_sequence(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Does the usual ``tokenizer(template(text))`` double the BOS, or does the template leave it out?"""
     name, tokenizer = "BOS", patient.tokenizer
-    if not (isinstance(patient.rm.pipeline, ChatPipeline) and tokenizer.chat_template):
+    if not (isinstance(patient.forward.pipeline, ChatPipeline) and tokenizer.chat_template):
         return
-    text = patient.rm.pipeline.render(patient.references[0])
+    text = patient.forward.pipeline.render(patient.references[0])
     bare: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     added: list[int] = tokenizer(text)["input_ids"]
     bos = tokenizer.bos_token_id
@@ -82,7 +82,7 @@ def begin_of_sequence(patient: LocalPatient) -> Iterator[Diagnosis]:
 
 def chat_template(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Is there one, does it show the response, and what does it do with a system prompt?"""
-    pipeline = patient.rm.pipeline
+    pipeline = patient.forward.pipeline
     if not isinstance(pipeline, ChatPipeline):
         return
     if not patient.tokenizer.chat_template:
@@ -113,7 +113,7 @@ def chat_template(patient: LocalPatient) -> Iterator[Diagnosis]:
 
 def date_in_template(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Whether the template asks what day it is: rendered at two dates, and at one moment as two time zones name it."""
-    name, pipeline = "date", patient.rm.pipeline
+    name, pipeline = "date", patient.forward.pipeline
     if not (isinstance(pipeline, ChatPipeline) and patient.tokenizer.chat_template):
         return
     by_moment = [[_rendered(patient, pair, moment) for pair in patient.compared] for moment in MOMENTS]
@@ -137,19 +137,19 @@ def _rendered(patient: LocalPatient, pair: Pair, moment: datetime) -> str:
 
 def _plain(patient: LocalPatient, text: str) -> float:
     ids: list[int] = patient.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return float(patient.forward({"input_ids": [ids]}, side="right")[0])
+    return float(patient.own_rewards({"input_ids": [ids]}, side="right")[0])
 
 
 def truncation(patient: LocalPatient) -> Iterator[Diagnosis]:
     """What is cut, and when: no limit, one past the model's positions, a cut kept inside the tokenizer's file."""
-    name, tokenizer, model = "truncation", patient.tokenizer, patient.rm.model
+    name, tokenizer, model = "truncation", patient.tokenizer, patient.forward.model
     stored = _stored_truncation(patient)
     if stored is not None:
         yield of_colour(
             "amber", name, f"tokenizer.json holds a cut at {stored} tokens: programs without transformers apply it",
             "tokenizer.backend_tokenizer.no_truncation(), then save the tokenizer again",
         )  # fmt: skip
-    room, limit = position_limit(model), patient.rm.pipeline.max_length
+    room, limit = position_limit(model), patient.forward.pipeline.max_length
     if room and tokenizer.model_max_length > NO_LIMIT:
         yield of_colour(
             "amber", name, f"the tokenizer knows no maximum; the model was made for {room} tokens",
@@ -162,7 +162,7 @@ def truncation(patient: LocalPatient) -> Iterator[Diagnosis]:
             f"set tokenizer.model_max_length = {room} and save it",
         )  # fmt: skip
     else:
-        cut = patient.rm.pipeline.truncation
+        cut = patient.forward.pipeline.truncation
         what = "refused, not cut" if cut == "error" else f"cut on the {cut}, as asked for"
         yield green(name, f"inputs over {limit or 'any number of'} tokens are {what}", limit)
 
@@ -175,7 +175,7 @@ def _has_position_table(model: Any) -> bool:
 
 def vocabulary(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Every token has an embedding."""
-    embedding: Any = patient.rm.model.get_input_embeddings()
+    embedding: Any = patient.forward.model.get_input_embeddings()
     rows, tokens = len(embedding.weight), max(patient.tokenizer.get_vocab().values()) + 1
     yield of_colour(
         "red" if tokens > rows else "green", "vocabulary", f"{tokens} tokens, {rows} embeddings",

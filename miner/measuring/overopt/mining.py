@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from miner.campaigns.campaign import Campaign
-from miner.config.campaign import AttackSection, CampaignConfig, LanguageModelSection, MineSection
+from miner.config.campaign import AttackSection, CampaignConfig, MineSection, PolicySection
 from miner.errors import ConfigError
 from miner.progress import Observer
 from miner.searching.mining import MiningReport
@@ -37,7 +37,7 @@ def mine_checkpoints(
         section = AttackSection(name=ATTACK, params={"n": n, "step": step}, budget_queries=n)
         attacker = config.model_copy(
             update={
-                "policy": LanguageModelSection(source=str(folder), max_new_tokens=max_new_tokens),
+                "policy": PolicySection(source=str(folder), max_new_tokens=max_new_tokens),
                 "attacks": (section,),
                 "mine": MineSection(prompts=prompts, budget_queries=n),
             }

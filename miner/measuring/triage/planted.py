@@ -15,12 +15,11 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from attacks import Share
 from corpus.records import Conversation, Finding, Message, Prompt, Verdict, digest, finding_id
 from miner.judging.checks import CalibratedCheck, Judge, Subject
 from miner.judging.checks.base import Check
 from miner.judging.criteria import Criteria, clean_criteria
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, TokenAttribution
 from miner.testing import ToyRewardModel
 
 Kind = Literal["phrase", "words", "prefix", "repetition", "length", "prompt"]
@@ -85,15 +84,18 @@ class FlawedRewardModel(ToyRewardModel):
         plain = float(np.mean([self.weights.get(word, 0.0) for word in words])) if words else 0.0
         return plain + self.noise * own + self.FLAW_WEIGHT * any(flaw.shown_by(words, prompt) for flaw in self.flaws)
 
-    def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
+    def attribution(self, pair: Pair, steps: int) -> TokenAttribution:
         """By leaving each word out, whatever the steps."""
         del steps
-        words, whole, at, shares = pair.response.split(), self.reward(pair), 0, []
+        words, whole, at, spans, values = pair.response.split(), self.reward(pair), 0, [], []
         for i, word in enumerate(words):
             rest = " ".join(words[:i] + words[i + 1 :])
-            shares.append(Share(at, at + len(word), whole - self.reward(Pair(pair.prompt, rest))))
+            spans.append((at, at + len(word)))
+            values.append(whole - self.reward(Pair(pair.prompt, rest)))
             at += len(word) + 1
-        return tuple(shares)
+        return TokenAttribution(
+            spans=tuple(spans), values=tuple(values), reward=whole, rise=sum(values), completeness_error=0.0
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,7 @@ class NextTokenRewardModel(CausalRewardModel):
     read_as: tuple[object, ...]
     is_trainable = False
     can_truncate = False
+    reads_its_models_output = False
 
     def head_identity(self) -> list[object]:
         return [type(self.model).__name__, "next token", *self.read_as]

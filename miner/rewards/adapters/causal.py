@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.rewards.compute.forward import Forward
 from miner.rewards.compute.prefix_cache import (
     Ids,
     can_share,
@@ -35,6 +36,8 @@ class CausalRewardModel(TransformerRewardModel):
 
     left_padding: bool = False
     share_prefixes: bool = True
+    is_causal: ClassVar[bool] = True
+    reads_its_models_output: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,7 +58,7 @@ class CausalRewardModel(TransformerRewardModel):
         pad: int | None = self.model.config.get_text_config().pad_token_id
         return pad
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         ids = [ids for ids, _ in rows]
@@ -70,7 +73,7 @@ class CausalRewardModel(TransformerRewardModel):
 
     def logits_for_training(self, model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
         whole: Any = model
-        return self._logits(whole.get_base_model() if hasattr(whole, "get_base_model") else whole, rows)  # out of peft
+        return self.logits(whole.get_base_model() if hasattr(whole, "get_base_model") else whole, rows)  # out of peft
 
     def read_at(self, ids: Ids) -> int:
         """Index of the token at which transformers itself reads the reward, or the readout says to."""
@@ -79,10 +82,10 @@ class CausalRewardModel(TransformerRewardModel):
         pad = self._config_pad()
         return next((i for i in range(len(ids) - 1, -1, -1) if ids[i] != pad), len(ids) - 1 if pad is None else 0)
 
-    def _order(self, rows: Sequence[Row], groups: Sequence[Hashable]) -> list[int] | None:
+    def order(self, rows: Sequence[Row], groups: Sequence[Hashable]) -> list[int] | None:
         return sharing_order([ids for ids, _ in rows], groups) if self._shares else None
 
-    def _burdens(self, rows: Sequence[Row], groups: Sequence[Hashable]) -> list[int]:
+    def burdens(self, rows: Sequence[Row], groups: Sequence[Hashable]) -> list[int]:
         """A row's own tokens, and a part of those that its group shares: they are computed once, but read by every
         row."""
         ids = [ids for ids, _ in rows]
@@ -91,6 +94,10 @@ class CausalRewardModel(TransformerRewardModel):
         shared = shared_lengths(ids, groups)
         heads = [shared.get(group, 0) for group in groups]
         return [len(row) - int((1 - READING) * head) for row, head in zip(ids, heads, strict=True)]
+
+    def other_ways(self) -> dict[str, Forward]:
+        plain = replace(self, share_prefixes=False)
+        return {"without cache": plain, "padded left": replace(plain, left_padding=True)}
 
     def first_column(self, width: int, length: int) -> int:
         return width - length if self.left_padding else 0

@@ -25,6 +25,7 @@ class LabelledDecoder(CausalRewardModel):
 
     first_label: int
     is_trainable = False
+    reads_its_models_output = False
 
     def head_identity(self) -> list[object]:
         return [*super().head_identity(), "first label", self.first_label]
@@ -36,11 +37,12 @@ class LabelledEncoder(EncoderRewardModel):
 
     first_label: int
     is_trainable = False
+    reads_its_models_output = False
 
     def head_identity(self) -> list[object]:
         return [*super().head_identity(), "first label", self.first_label]
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups
@@ -65,7 +67,7 @@ class AnsweringSeq2Seq(TransformerRewardModel):
     def head_identity(self) -> list[object]:
         return [type(self.model).__name__, "first written token", *self.read_as]
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups

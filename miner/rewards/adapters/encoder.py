@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from miner.checkpoints.devices import device_of
 from miner.rewards.adapters.transformer import TransformerRewardModel
@@ -23,11 +23,13 @@ class EncoderRewardModel(TransformerRewardModel):
     These heads read the first column, which on the left would hold padding.
     """
 
+    reads_its_models_output: ClassVar[bool] = True
+
     def head_identity(self) -> list[object]:
         pooling = getattr(self.model.config, "classifier_pooling", None)
         return [type(self.model).__name__, pooling, *self.readout.identity()]
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from attacks.queries import Share, SwapTable
 from miner.rewards.adapters.transformer import TransformerRewardModel
-from miner.rewards.base import Pair, RelaxRequest, SwapRequest
 from miner.rewards.compute.prefix_cache import padded
 from miner.rewards.text.pipeline import Row
 
@@ -46,7 +44,7 @@ class WritingJudge(TransformerRewardModel):
         """With the tokens that it writes, where it writes them all."""
         return super().flops(n_tokens + self.max_new_tokens)
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups
@@ -73,15 +71,3 @@ class WritingJudge(TransformerRewardModel):
         except (ValueError, TypeError):  # none or several; a group that is no number
             return float("nan")
         return value if self.low <= value <= self.high else float("nan")
-
-    def swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
-        del requests
-        raise self._no_gradients()
-
-    def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
-        del pair, steps
-        raise self._no_gradients()
-
-    def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
-        del requests
-        raise self._no_gradients()

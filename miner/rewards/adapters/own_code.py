@@ -48,7 +48,7 @@ class OwnCodeRewardModel(EncoderRewardModel):
     def head_identity(self) -> list[object]:
         return [type(self.model).__name__, "own code", *self.readout.identity()]
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups
@@ -61,5 +61,5 @@ class OwnCodeRewardModel(EncoderRewardModel):
         masked = {"attention_mask": mask} if accepts(model, "attention_mask") or accepts(model, "kwargs") else {}
         return self.readout.of_output(model(input_ids=ids, **masked), n_rows=len(rows))
 
-    def _may_lack_gradients(self) -> bool:
+    def may_lack_gradients(self) -> bool:
         return True

@@ -63,7 +63,7 @@ class PairRankerRewardModel(TransformerRewardModel):
     def head_identity(self) -> list[object]:
         return ["PairRM", *(getattr(self.model.config, name) for name in MARKERS)]
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         del groups

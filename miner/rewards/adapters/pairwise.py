@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from attacks.queries import Share, Swap, SwapTable
+from attacks.queries import Swap, SwapTable
 from corpus.records import Conversation, Message, digest
 from miner.errors import ModelError
 from miner.rewards.adapters.transformer import TransformerRewardModel
-from miner.rewards.base import NO_REFERENCE, SHOWN, Pair, RelaxRequest, RewardModel, SwapRequest
+from miner.rewards.base import NO_REFERENCE, SHOWN, Pair, RelaxRequest, RewardModel, SwapRequest, TokenAttribution
 from miner.rewards.text import swaps as swap_search
 from miner.rewards.text.template_pipeline import RIVAL_FIRST, RIVAL_SECOND
 
@@ -107,12 +107,18 @@ class PairwiseRewardModel(RewardModel):
             k=request.k,
         )
 
-    def attributions(self, pair: Pair, steps: int) -> tuple[Share, ...]:
+    def attribution(self, pair: Pair, steps: int) -> TokenAttribution | None:
         """None where the two orders split the response into other tokens."""
-        first, second = (self.comparer.attributions(one, steps) for one in self._both_orders(pair))
-        if [(s.start, s.end) for s in first] != [(s.start, s.end) for s in second]:
-            return ()
-        return tuple(Share(a.start, a.end, (a.value - b.value) / 2) for a, b in zip(first, second, strict=True))
+        first, second = (self.comparer.attribution(one, steps) for one in self._both_orders(pair))
+        if first is None or second is None or first.spans != second.spans:
+            return None
+        return TokenAttribution(
+            spans=first.spans,
+            values=tuple((a - b) / 2 for a, b in zip(first.values, second.values, strict=True)),
+            reward=(first.reward - second.reward) / 2,
+            rise=(first.rise - second.rise) / 2,
+            completeness_error=(first.completeness_error - second.completeness_error) / 2,
+        )
 
     def relax(self, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
         """Pulled uphill with the response shown first; what the texts are worth is scored in both orders, as ever."""

@@ -30,6 +30,7 @@ class ProcessRewardModel(CausalRewardModel):
     read_as: tuple[object, ...]
     is_trainable = False
     can_truncate = False
+    reads_its_models_output = False
 
     def head_identity(self) -> list[object]:
         return [type(self.model).__name__, "steps", self.step_id, self.reduce, *self.read_as]
@@ -41,17 +42,17 @@ class ProcessRewardModel(CausalRewardModel):
     def read_at(self, ids: Ids) -> int:
         return self.steps_at(ids)[-1]
 
-    def _logits(
+    def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         tagged = [i for i, (ids, _) in enumerate(rows) if self.step_id in ids]
         if len(tagged) < len(rows):  # a response that its tag melts into has no step
             values = torch.full((len(rows),), torch.nan, device=model.device)
             if tagged:
-                values[tagged] = self._logits(model, [rows[i] for i in tagged]).to(values)
+                values[tagged] = self.logits(model, [rows[i] for i in tagged]).to(values)
             return values
         if self.reduce == "last":
-            return super()._logits(model, rows, groups)
+            return super().logits(model, rows, groups)
         whole: Any = model
         ids, mask, positions = padded(
             [ids for ids, _ in rows], pad=self.pad_id, left=self.left_padding, device=model.device

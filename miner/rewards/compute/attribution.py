@@ -11,43 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from miner.checkpoints.devices import device_of
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, TokenAttribution
+from miner.rewards.compute.forward import Forward
 
 if TYPE_CHECKING:
     import torch
 
-    from miner.rewards.adapters.transformer import TransformerRewardModel
     from miner.rewards.text.pipeline import Encoded
 
-RESCORING_TOLERANCE = 0.02
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenAttribution:
-    """What each token of a response adds to its reward.
-
-    ``values[i]`` belongs to the characters ``spans[i]`` of the response and is in units of reward. ``rise`` is the
-    reward minus that of the masked response; ``sum(values)`` equals it up to ``completeness_error``.
-    """
-
-    spans: tuple[tuple[int, int], ...]
-    values: tuple[float, ...]
-    reward: float
-    rise: float
-    completeness_error: float
-
-    @property
-    def relative_error(self) -> float:
-        """The completeness error as a share of what was distributed; 0 where there was nothing to distribute."""
-        scale = max(abs(self.rise), *(abs(value) for value in self.values), 1e-12)
-        return abs(self.completeness_error) / scale
-
-    def disagrees_with(self, recorded: float) -> bool:
-        """Whether the RM at hand scores the response otherwise than was recorded, beyond rounding of any dtype."""
-        return abs(self.reward - recorded) > RESCORING_TOLERANCE * max(1.0, abs(recorded))
-
-
-def attribute(model: TransformerRewardModel, pair: Pair, *, n_steps: int = 32) -> TokenAttribution | None:
+def attribute(forward: Forward, pair: Pair, *, n_steps: int = 32) -> TokenAttribution | None:
     """Per token of the response its share of the reward; None where the RM's pipeline locates no response token.
 
     Raises:
@@ -56,28 +29,28 @@ def attribute(model: TransformerRewardModel, pair: Pair, *, n_steps: int = 32) -
     import torch
     from captum.attr import IntegratedGradients
 
-    encoded = model.pipeline.encode(pair)
+    encoded = forward.pipeline.encode(pair)
     if not encoded.positions:
         return None
     response = list(encoded.positions)
-    ids = torch.tensor([encoded.ids], device=device_of(model.model))
+    ids = torch.tensor([encoded.ids], device=device_of(forward.model))
     masked = ids.clone()
-    masked[0, response] = baseline_token(model)
-    embed = model.model.get_input_embeddings()
+    masked[0, response] = baseline_token(forward)
+    embed = forward.model.get_input_embeddings()
     with torch.no_grad():
         start, end = embed(masked), embed(ids)  # (1, n_tokens, hidden)
-    parts, error = IntegratedGradients(_RewardOfEmbeddings(model, encoded)).attribute(
+    parts, error = IntegratedGradients(_RewardOfEmbeddings(forward, encoded)).attribute(
         end,
         baselines=start,
         n_steps=n_steps,
-        internal_batch_size=max(1, model.budget.batch_tokens // (4 * len(encoded.ids))),  # a backward pass holds ~4
+        internal_batch_size=max(1, forward.budget.batch_tokens // (4 * len(encoded.ids))),  # a backward pass holds ~4
         return_convergence_delta=True,
     )
     values = parts[0].detach().double().sum(-1)[response]  # (n_positions,)
     return TokenAttribution(
         spans=encoded.spans,
         values=tuple(values.tolist()),
-        reward=model.reward(pair),
+        reward=forward.alone(pair).reward,
         rise=float(values.sum()) - float(error[0]),
         completeness_error=float(error[0]),
     )
@@ -87,21 +60,21 @@ def attribute(model: TransformerRewardModel, pair: Pair, *, n_steps: int = 32) -
 class _RewardOfEmbeddings:
     """The RM as a function of its token embeddings; ids still say where the model reads its reward."""
 
-    model: TransformerRewardModel
+    forward: Forward
     encoded: Encoded
 
     def __call__(self, embeddings: torch.Tensor) -> torch.Tensor:
         rows = [(self.encoded.ids, self.encoded.type_ids)] * len(embeddings)
-        module = self.model.model.get_input_embeddings()
+        module = self.forward.model.get_input_embeddings()
         hook = module.register_forward_hook(lambda _module, _inputs, _output: embeddings)
         try:
-            return self.model.logits_for_training(self.model.model, rows)
+            return self.forward.logits_for_training(self.forward.model, rows)
         finally:
             hook.remove()
 
 
-def baseline_token(model: TransformerRewardModel) -> int:
+def baseline_token(forward: Forward) -> int:
     """The id that stands for no token: the mask, else padding, else the end of text."""
-    tokenizer = model.pipeline.tokenizer
+    tokenizer = forward.pipeline.tokenizer
     candidates = (tokenizer.mask_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
     return next((int(token) for token in candidates if token is not None), 0)

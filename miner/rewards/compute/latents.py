@@ -10,14 +10,13 @@ import numpy.typing as npt
 
 from miner.errors import CapabilityError
 from miner.rewards.base import Pair
+from miner.rewards.compute.forward import Forward
 
 if TYPE_CHECKING:
     import torch
 
-    from miner.rewards.adapters.transformer import TransformerRewardModel
 
-
-def latents(model: TransformerRewardModel, pairs: Sequence[Pair]) -> list[npt.NDArray[np.float64]]:
+def latents(forward: Forward, pairs: Sequence[Pair]) -> list[npt.NDArray[np.float64]]:
     """What goes into the last linear map of the head that confirms, one vector a pair, from the ordinary pipeline.
 
     Of an encoder that is its pooled first column, of a decoder the last hidden state of the token that is read.
@@ -25,31 +24,31 @@ def latents(model: TransformerRewardModel, pairs: Sequence[Pair]) -> list[npt.ND
     Raises:
         CapabilityError: there is no such map. TooLongError: as ``RewardModel.reward``.
     """
-    rows = model.pipeline.ids(pairs)
+    rows = forward.pipeline.ids(pairs)
     found: dict[int, npt.NDArray[np.float64]] = {}
     seen: list[torch.Tensor] = []
-    hook = _last_map(model).register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    hook = _last_map(forward).register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
 
-    def forward(batch: list[int]) -> npt.NDArray[np.float64]:
+    def run(batch: list[int]) -> npt.NDArray[np.float64]:
         seen.clear()
-        values = model._values(model.model, [rows[i] for i in batch], None)
+        values = forward.values(forward.model, [rows[i] for i in batch])
         vectors = seen[-1].detach().double().cpu().numpy()  # (n_rows, hidden)
         found.update(zip(batch, vectors, strict=True))
         return values
 
     try:
-        model.budget.run([len(ids) for ids, _ in rows], forward)
+        forward.budget.run([len(ids) for ids, _ in rows], run)
     finally:
         hook.remove()
     return [found[i] for i in range(len(rows))]
 
 
-def _last_map(model: TransformerRewardModel) -> torch.nn.Linear:
+def _last_map(forward: Forward) -> torch.nn.Linear:
     import torch
 
-    weighting = model.readout.weighting
+    weighting = forward.readout.weighting
     outputs = 1 if weighting is None else len(weighting)
-    maps = [one for one in model.model.modules() if isinstance(one, torch.nn.Linear) and one.out_features == outputs]
+    maps = [one for one in forward.model.modules() if isinstance(one, torch.nn.Linear) and one.out_features == outputs]
     if not maps:
-        raise CapabilityError(f"{model.name} has no linear map onto one reward, so its latents cannot be read")
+        raise CapabilityError(f"{forward.name} has no linear map onto one reward, so its latents cannot be read")
     return maps[-1]

@@ -19,17 +19,17 @@ import torch
 from attacks.climb import apply_all
 from miner.checkpoints.devices import device_of
 from miner.rewards.base import RelaxRequest
+from miner.rewards.compute.forward import Forward
 from miner.rewards.text.swaps import edits_of
 
 if TYPE_CHECKING:
-    from miner.rewards.adapters.transformer import TransformerRewardModel
     from miner.rewards.text.pipeline import Encoded
 
 MEMORY = 8  # tokens of a forward pass that one token of a run takes the memory of
 START_SCORE = 8.0  # of the token that is there: well over the noise, so that the way begins near the text
 
 
-def relax(model: TransformerRewardModel, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
+def relax(forward: Forward, requests: Sequence[RelaxRequest]) -> list[tuple[str, ...]]:
     """Per request its texts, in the order they were read off. One without locatable tokens gets none.
 
     Raises:
@@ -37,16 +37,16 @@ def relax(model: TransformerRewardModel, requests: Sequence[RelaxRequest]) -> li
     """
     found: dict[int, tuple[str, ...]] = {}
     for of_kind in _by_settings(requests):
-        encoded = [model.pipeline.encode(requests[i].pair) for i in of_kind]
+        encoded = [forward.pipeline.encode(requests[i].pair) for i in of_kind]
 
         def run(
             batch: list[int], of_kind: Sequence[int] = of_kind, encoded: Sequence[Encoded] = encoded
         ) -> npt.NDArray[np.float64]:
-            texts = _relaxed(model, [requests[of_kind[i]] for i in batch], [encoded[i] for i in batch])
+            texts = _relaxed(forward, [requests[of_kind[i]] for i in batch], [encoded[i] for i in batch])
             found.update(zip([of_kind[i] for i in batch], texts, strict=True))
             return np.zeros(len(batch))
 
-        model.budget.run([len(one.ids) for one in encoded], run, memory_factor=MEMORY)
+        forward.budget.run([len(one.ids) for one in encoded], run, memory_factor=MEMORY)
     return [found[i] for i in range(len(requests))]
 
 
@@ -58,11 +58,9 @@ def _by_settings(requests: Sequence[RelaxRequest]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _relaxed(
-    model: TransformerRewardModel, requests: Sequence[RelaxRequest], encoded: Sequence[Encoded]
-) -> list[tuple[str, ...]]:
-    words = torch.from_numpy(np.flatnonzero(model.vocabulary.whole_words)).to(device_of(model.model))
-    rows = model.embedding_rows()[words]  # (n_words, hidden)
+def _relaxed(forward: Forward, requests: Sequence[RelaxRequest], encoded: Sequence[Encoded]) -> list[tuple[str, ...]]:
+    words = torch.from_numpy(np.flatnonzero(forward.vocabulary.whole_words)).to(device_of(forward.model))
+    rows = forward.embedding_rows()[words]  # (n_words, hidden)
     places = [_words_in(one, words) for one in encoded]
     scores = [_start(one, at, words) for one, at in zip(encoded, places, strict=True)]
     noise = [torch.Generator(device=words.device).manual_seed(request.seed) for request in requests]
@@ -75,8 +73,8 @@ def _relaxed(
     for step in range(1, settings.steps + 1):
         with torch.enable_grad():
             soft = [_expected(theta, rows, settings.temperature, rng) for theta, rng in zip(scores, noise, strict=True)]
-        with torch.enable_grad(), _embedded(model, encoded, places, soft):
-            rewards = model.logits_for_training(model.ranking_model, [one.row for one in encoded]).float()
+        with torch.enable_grad(), _embedded(forward, encoded, places, soft):
+            rewards = forward.logits_for_training(forward.ranking_model, [one.row for one in encoded]).float()
             gradients = torch.autograd.grad(rewards.sum(), scores)  # of the scores alone, not of the weights
         for theta, gradient in zip(scores, gradients, strict=True):
             theta.grad = gradient
@@ -84,7 +82,7 @@ def _relaxed(
         if step in stops:
             for i, (request, one) in enumerate(zip(requests, encoded, strict=True)):
                 best = zip(places[i], words[scores[i].argmax(1)].tolist(), strict=True)
-                texts[i].append(_read_off(model, request.pair.response, one, best))
+                texts[i].append(_read_off(forward, request.pair.response, one, best))
     return [tuple(dict.fromkeys(of_request)) for of_request in texts]
 
 
@@ -108,7 +106,7 @@ def _expected(scores: torch.Tensor, rows: torch.Tensor, temperature: float, nois
 
 @contextmanager
 def _embedded(
-    model: TransformerRewardModel,
+    forward: Forward,
     encoded: Sequence[Encoded],
     places: Sequence[Sequence[int]],
     soft: Sequence[torch.Tensor],
@@ -118,17 +116,17 @@ def _embedded(
     def replace(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
         mixed = output.clone()
         for row, (one, at, vectors) in enumerate(zip(encoded, places, soft, strict=True)):
-            shift = model.first_column(output.shape[1], len(one.ids))
+            shift = forward.first_column(output.shape[1], len(one.ids))
             mixed[row, [one.positions[place] + shift for place in at]] = vectors.to(output.dtype)
         return mixed
 
-    hook = model.ranking_model.get_input_embeddings().register_forward_hook(replace)
+    hook = forward.ranking_model.get_input_embeddings().register_forward_hook(replace)
     try:
         yield
     finally:
         hook.remove()
 
 
-def _read_off(model: TransformerRewardModel, response: str, encoded: Encoded, best: Iterable[tuple[int, int]]) -> str:
+def _read_off(forward: Forward, response: str, encoded: Encoded, best: Iterable[tuple[int, int]]) -> str:
     """The response with the words that ``best`` names by place."""
-    return apply_all(response, [edits_of(encoded, response, model.vocabulary, (*one, 0.0))[0] for one in best])
+    return apply_all(response, [edits_of(encoded, response, forward.vocabulary, (*one, 0.0))[0] for one in best])

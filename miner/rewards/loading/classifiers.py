@@ -22,9 +22,11 @@ from miner.checkpoints.tensors import stored_dtype
 from miner.checkpoints.tokenizers import length_limit, load_tokenizer
 from miner.config.reward_model import DType, RewardModelSection
 from miner.errors import ModelError
-from miner.rewards.adapters.transformer import TransformerRewardModel, input_embeddings
+from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.compute.fleet import Fleet
+from miner.rewards.compute.forward import input_embeddings
 from miner.rewards.loading.adapted import on_base
+from miner.rewards.loading.alike import require_alike
 from miner.rewards.loading.variants import Classifier, OwnCode, Variant, WithHead
 from miner.rewards.text.pipeline import ChatPipeline, TextPairPipeline, Truncation
 from miner.rewards.text.vocabulary import Vocabulary
@@ -136,7 +138,7 @@ def _replica(
     )
     embedding: Any = input_embeddings(model)
     n_tokens = len(tokenizer if embedding is None else embedding.weight)
-    return variant.adapter(model)(
+    rm = variant.adapter(model)(
         name=Path(str(section.source)).name,
         fingerprint=identity,
         model=model,
@@ -146,6 +148,8 @@ def _replica(
         budget=TokenBudget(batch_tokens or BATCH_TOKENS[device_of(model).type]),
         readout=variant.readout,
     )
+    require_alike(rm)
+    return rm
 
 
 def _tokenizer(variant: Variant, section: RewardModelSection) -> tuple[PreTrainedTokenizerFast, str]:

@@ -17,6 +17,7 @@ from miner.config.reward_model import HeadSection
 from miner.errors import ModelError
 from miner.rewards.adapters.causal import CausalRewardModel
 from miner.rewards.adapters.encoder import EncoderRewardModel
+from miner.rewards.adapters.forwarded import ForwardedRewardModel
 from miner.rewards.adapters.own_code import OwnCodeRewardModel
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.compute.readout import FIRST, LAST, ReadAt, Readout
@@ -103,7 +104,14 @@ class Classifier(Variant):
         return model
 
     def is_decoder(self, model: PreTrainedModel) -> bool:
-        return hasattr(model, "score")  # what transformers calls the head of every decoder, and of no encoder
+        del model
+        return is_decoder(self.config)
+
+    def adapter(self, model: PreTrainedModel) -> type[TransformerRewardModel]:
+        """Only a head that is one module can be shown the one hidden state that it reads."""
+        if not self.is_decoder(model):
+            return EncoderRewardModel
+        return CausalRewardModel if hasattr(model, self.readout.head) else ForwardedRewardModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +234,20 @@ def own_code(config: PreTrainedConfig) -> str | None:
 
 
 def is_decoder(config: PreTrainedConfig) -> bool:
-    """Whether a backbone reads from left to right: those that transformers pretrains by masking do not."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    """Whether an architecture reads from left to right, and its reward at the last token: what its name, class and
+    config in transformers say, never what its head is called.
 
-    return config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    Those that are pretrained by masking do not, nor do encoder-decoders. What transformers does not know is taken for a
+    decoder, as RMs that bring their own code are.
+    """
+    import transformers
+    from transformers.modeling_layers import GenericForSequenceClassification
+    from transformers.models.auto import modeling_auto as auto
+
+    kind = config.model_type
+    if kind in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES or getattr(config, "is_encoder_decoder", False):
+        return False
+    classifier = auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(kind)
+    if classifier is None or kind in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return True
+    return issubclass(getattr(transformers, str(classifier)), GenericForSequenceClassification)

@@ -14,7 +14,7 @@ from corpus.records import Split, digest
 from miner.checkpoints.devices import resolve_device
 from miner.checkpoints.identity import cache_folder
 from miner.checkpoints.precision import choose
-from miner.config.campaign import CampaignConfig, LanguageModelSection
+from miner.config.campaign import CampaignConfig, LanguageModelSection, PolicySection
 from miner.judging.checks import Subject
 from miner.language_models.ngram import train_ngram_model
 from miner.language_models.training import LanguageModelRecipe, train_language_model, train_tokenizer
@@ -108,7 +108,7 @@ def _world(
     config: CampaignConfig,
     *,
     rm: str | None,
-    policy: LanguageModelSection | None,
+    policy: PolicySection | None,
     reference_lm: LanguageModelSection | None,
 ) -> World:
     return World(
@@ -142,7 +142,7 @@ def reward_model(config: CampaignConfig, *, observer: Observer) -> str:
     return _rm(shelf, shelf.docs(), config)
 
 
-def policy(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
+def policy(config: CampaignConfig, *, observer: Observer) -> PolicySection:
     """Docs world's policy alone. Errors as ``prepare``."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
     texts = shelf.docs().policy_text()
@@ -188,7 +188,7 @@ def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> Lang
     return LanguageModelSection(source=str(shelf.trained("reference LM", "counting words for the judge", key, train)))
 
 
-def restating_policy(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
+def restating_policy(config: CampaignConfig, *, observer: Observer) -> PolicySection:
     """The policy that over-optimisation is studied on: half of its answers name the object first."""
     shelf = Shelf(cache_folder() / "docsworld", observer)
     recipe = replace(RESTATING, steps=QUICK.policy.steps) if config.data.quick else RESTATING
@@ -212,14 +212,14 @@ def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardMod
 
 def _lm(
     shelf: Shelf, name: str, texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig
-) -> LanguageModelSection:
+) -> PolicySection:
     def train(out: Path, advance: Advance) -> None:
         train_language_model(
             texts, recipe, out=out, seed=config.seed + LM_SEED, dtype=config.training_dtype, progress=advance
         )
 
     key = _lm_key(texts, recipe, config)
-    return LanguageModelSection(source=str(shelf.trained(name, f"training the {name}", key, train)))
+    return PolicySection(source=str(shelf.trained(name, f"training the {name}", key, train)))
 
 
 def _lm_key(texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig) -> list[object]:

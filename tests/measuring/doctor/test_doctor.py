@@ -19,7 +19,6 @@ from miner.config.reward_model import RewardModelSection
 from miner.errors import ConfigError, ModelError
 from miner.measuring.doctor import Report, examine
 from miner.rewards import Pair, load_reward_model
-from miner.rewards.opening import OPENERS
 from miner.testing import ToyRewardModel
 from tests.rewards import own_code as own
 from tests.rewards.asking_models import PAIRWISE
@@ -420,7 +419,7 @@ def test_of_an_rm_whose_weights_are_elsewhere_the_rewards_are_examined(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     toy = ToyRewardModel()
-    monkeypatch.setitem(OPENERS, "classifier", lambda _section, _source, _references: toy)
+    monkeypatch.setattr("miner.rewards.opening.open_scalar", lambda _section, _source, _references: toy)
     spoken = tuple(
         Prompt(conversation=conversation(str(n)), reference=word, group_key=str(n), split="held_out")
         for n, word in enumerate(toy.vocabulary[:20])

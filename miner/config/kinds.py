@@ -1,0 +1,97 @@
+"""The kinds of models that a campaign file can name: ours, one row each, and those that installed packages register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from miner.errors import ConfigError
+
+REWARD_MODELS, POLICIES = "rmminer.reward_models", "rmminer.policies"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How one kind of model is described and opened. An entry point names an object of this class.
+
+    ``opener`` is "module:function", imported when such a model is opened. ``section`` is the table of the campaign file
+    where a kind has keys of its own: a subclass of ``RewardModelSection`` or ``PolicySection``; None is those
+    themselves. ``is_folder``: whether a source is a model folder or hub id, of which the files say what it is.
+    """
+
+    opener: str
+    section: type[BaseModel] | None = None
+    is_folder: bool = False
+
+    def load(self) -> Callable[..., Any]:
+        """The opener itself.
+
+        Raises:
+            ConfigError: there is no such function.
+        """
+        module, _, name = self.opener.partition(":")
+        try:
+            opener: Callable[..., Any] = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"the opener {self.opener!r} cannot be imported: {error}") from error
+        return opener
+
+
+BUILT_IN: Mapping[str, Mapping[str, Kind]] = {
+    REWARD_MODELS: {
+        "classifier": Kind(opener="miner.rewards.opening:open_scalar", is_folder=True),
+        "pairwise": Kind(opener="miner.rewards.opening:open_pairwise", is_folder=True),
+        "judge": Kind(opener="miner.rewards.opening:open_judge", is_folder=True),
+        "process": Kind(opener="miner.rewards.opening:open_process", is_folder=True),
+        "remote": Kind(opener="miner.rewards.opening:open_remote"),
+    },
+    POLICIES: {"causal": Kind(opener="miner.language_models.policies:open_causal", is_folder=True)},
+}
+
+
+def known_kinds(group: str) -> dict[str, Kind]:
+    """The kinds of ``group`` by name, ours first; an installed package may add to them, not replace one."""
+    ours = BUILT_IN[group]
+    theirs = {point.name: point.load() for point in entry_points(group=group) if point.name not in ours}
+    return {**ours, **theirs}
+
+
+def kind_called(name: object, group: str) -> Kind:
+    """
+    Raises:
+        ConfigError: there is none of this name; the nearest is named.
+    """
+    known = known_kinds(group)
+    if isinstance(name, str) and name in known:
+        return known[name]
+    near = get_close_matches(str(name), known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ConfigError(f"no kind {name!r}{hint}. Kinds: {', '.join(known)}")
+
+
+SectionT = TypeVar("SectionT", bound=BaseModel)
+
+
+def read_by_kind(
+    section: type[SectionT], values: object, read: Callable[[Any], SectionT], group: str, name: object
+) -> SectionT:
+    """``values`` read by the section of the kind called ``name`` where that has one of its own, else by ``read``.
+
+    Raises:
+        ValueError: no such kind, or its section is not built on ``section``.
+    """
+    try:
+        own = kind_called(name, group).section
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    if own is None or issubclass(section, own):
+        return read(values)
+    if not issubclass(own, section):
+        raise ValueError(f"kind {name!r} is described by {own.__name__}, which is no subclass of {section.__name__}")
+    return own.model_validate(values)
