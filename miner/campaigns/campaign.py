@@ -24,7 +24,7 @@ from miner.campaigns.judge import NO_REFERENCE_LM, build_judge
 from miner.campaigns.reach import Reach, chosen_for_reach, reaches, read_reaches, write_reaches
 from miner.campaigns.usage import Usage
 from miner.checkpoints.devices import first_device
-from miner.config.campaign import AttackSection, CampaignConfig, StageSection
+from miner.config.campaign import AttackSection, CampaignConfig, StageSection, stored_form
 from miner.errors import ConfigError, ResumeError
 from miner.files import replace_text
 from miner.judging.checks import Judge
@@ -220,6 +220,8 @@ class Campaign:
                 self._criteria[round_number] = clean_criteria(
                     rm, prompts, quantile=self.config.criteria.quantile, progress=advance
                 )
+            if n := self._criteria[round_number].too_long:
+                self.observer.note(f"{n} clean references are too long for {rm.name} and set no bar")
         return self._criteria[round_number]
 
     @cached_property
@@ -424,7 +426,7 @@ class Campaign:
         """A campaign file in this campaign's folder."""
         import tomli_w
 
-        return replace_text(self.folder / name, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+        return replace_text(self.folder / name, tomli_w.dumps(stored_form(config)))
 
 
 class _WithoutStages(Silent):

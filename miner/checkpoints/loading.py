@@ -105,7 +105,8 @@ def read_model(
                 **options,
             )
     except UNREADABLE as error:
-        raise ModelError(f"{_cannot(auto_class, folder)}: {first_line(error)}{_hint(error)}") from error
+        said = _padding_without_embedding(config) or f"{first_line(error)}{hint(error)}"
+        raise ModelError(f"{_cannot(auto_class, folder)}: {said}") from error
     if info["mismatched_keys"]:
         raise ModelError(f"{_cannot(auto_class, folder)}: {_mismatch(info['mismatched_keys'])}")
     model.eval().requires_grad_(False)
@@ -117,12 +118,24 @@ def _cannot(auto_class: str, folder: Path) -> str:
     return f"cannot load {folder} as {'a sequence classifier' if 'Classification' in auto_class else 'a model'}"
 
 
-def _hint(error: BaseException) -> str:
-    """What to do about a library that is lacking."""
+def _padding_without_embedding(config: PreTrainedConfig | None) -> str | None:
+    """What is wrong where the config's padding token lies behind the last embedding, which torch asserts."""
+    text_config = None if config is None else config.get_text_config()
+    pad, rows = getattr(text_config, "pad_token_id", None), getattr(text_config, "vocab_size", None)
+    if not (isinstance(pad, int) and isinstance(rows, int) and pad >= rows):
+        return None
+    return (
+        f"config.pad_token_id {pad} has no embedding (0 to {rows - 1}). Set pad_token_id in config.json to a token that "
+        "has one and that no text holds, or to null"
+    )
+
+
+def hint(error: BaseException) -> str:
+    """What to do about a library that is lacking, or does not run here."""
+    if "flash" in str(error).lower() and "attention" in str(error).lower():
+        return ". Ask for another attention: --set rm.attention=sdpa"
     if not isinstance(error, ImportError):
         return ""
-    if "flash" in str(error).lower():
-        return ". Ask for another attention: --set rm.attention=sdpa"
     return ". Install that, or give the model unquantised"
 
 

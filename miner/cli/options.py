@@ -86,8 +86,10 @@ def given_values(
     """What the command line says, by dotted key of the campaign file.
 
     Raises:
-        ConfigError: a setting that is none.
+        ConfigError: a setting that is none, or an empty one.
     """
+    from miner.errors import ConfigError
+
     overrides: dict[str, Any] = {
         "out": out,
         "seed": seed,
@@ -108,6 +110,11 @@ def given_values(
             value = overrides.pop(f"both.{name}")
             overrides |= {f"mine.{name}": value, f"evaluate.{name}": value}
     given = {key: value for key, value in overrides.items() if value is not None}
+    for key, value in given.items():
+        if isinstance(value, str) and not value.strip():
+            raise ConfigError(
+                f"{key} is empty on the command line. Give a folder, file, name or address, or leave it out"
+            )
     return given | _parsed_settings(settings or [])
 
 
@@ -130,5 +137,10 @@ def _parsed_settings(settings: list[str]) -> dict[str, Any]:
         try:
             values[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
+            if value.strip()[:1] in ("[", "{", '"', "'"):
+                raise ConfigError(
+                    f"--set {key.strip()}: not TOML: {value.strip()}. A shell takes quotes away; put the whole in quotes "
+                    f"of the other kind: --set \"{key.strip()}=['a', 'b']\""
+                ) from None
             values[key.strip()] = value.strip()  # a bare word is text
     return values

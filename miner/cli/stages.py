@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,9 @@ from miner.cli.watcher import running
 if TYPE_CHECKING:
     from miner.campaigns.campaign import Campaign
     from miner.config.campaign import CampaignConfig
+    from miner.progress import Observer
+    from miner.rewards.base import RewardModel
+    from miner.searching.mining import MiningReport
 
 
 def demo(
@@ -82,7 +86,7 @@ def mine(
     report = campaign.mine(round_number)
     _tell(json, report, f"{report.found} findings in {report.made} attempts ({report.skipped} were stored before, "
                         f"{report.errors} ended in an error). Corpus: {campaign.corpus.path}")  # fmt: skip
-    return None
+    return _require_one_that_ran(report)
 
 
 def patch(
@@ -154,8 +158,9 @@ def evaluate(
     if dry_run:
         return _dry_run(loaded, ("evaluate",), json=json)
     campaign = _open(loaded)
-    campaign.evaluate(round_number)
-    return _summarise(campaign, json=json)
+    report = campaign.evaluate(round_number)
+    _summarise(campaign, json=json)
+    return _require_one_that_ran(report)
 
 
 def cycle(
@@ -267,8 +272,12 @@ def report(
         return _tell(json, {"rounds": len(stored.rounds), "findings": len(stored.findings), "shown": shown},
                      f"{run / 'report.html'}: {len(stored.rounds)} rounds, {shown} of {len(stored.findings)} findings"
                      )  # fmt: skip
-    campaign = _open(stored_config(run))
-    files = _write_report(campaign, max_findings=max_findings, attribution=attribution)
+    config = stored_config(run)
+    if attribution:
+        campaign = _open(config)
+        files = _write_report(campaign.folder, running(), max_findings=max_findings, load=campaign.open_rm)
+    else:  # from what the run has stored: neither its data nor its RM has to be here
+        files = _write_report(run, running(), max_findings=max_findings, load=None)
     return _tell(json, files, f"report: {files.html}")
 
 
@@ -278,6 +287,21 @@ def _cycle_and_report(config: CampaignConfig, *, json: bool, dry_run: bool) -> N
     campaign = _open(config)
     campaign.cycle()
     return _summarise(campaign, json=json, report=True)
+
+
+def _require_one_that_ran(report: MiningReport) -> None:
+    """Refuse a stage of which every attempt ended in an error: nothing was measured.
+
+    Raises:
+        CapabilityError: so it was.
+    """
+    from miner.errors import CapabilityError
+
+    if report.made and report.errors == report.made:
+        raise CapabilityError(
+            f"all {report.made} attempts ended in an error, so nothing was measured. Why: rmminer corpus query RUN "
+            '"select attack, stop_reason from attempts". Try another attack, or rmminer doctor on the RM'
+        )
 
 
 def _open(config: CampaignConfig) -> Campaign:
@@ -291,7 +315,9 @@ def _summarise(campaign: Campaign, *, json: bool, report: bool = False) -> None:
 
     summary = summarise(campaign, command=shlex.join(["rmminer", *sys.argv[1:]]))
     summary.write(campaign.folder)
-    files = _write_report(campaign, max_findings=200, attribution=True) if report else None
+    files = (
+        _write_report(campaign.folder, campaign.observer, max_findings=200, load=campaign.open_rm) if report else None
+    )
     if json:
         print_json(summary)
         return
@@ -300,18 +326,20 @@ def _summarise(campaign: Campaign, *, json: bool, report: bool = False) -> None:
         out().print(f"report: {files.html}", markup=False)
 
 
-def _write_report(campaign: Campaign, *, max_findings: int, attribution: bool) -> Any:
+def _write_report(
+    folder: Path, observer: Observer, *, max_findings: int, load: Callable[[str], RewardModel] | None
+) -> Any:
     from miner.reporting import Attribution, write_report
 
-    with campaign.observer.stage("writing the report") as advance:
+    with observer.stage("writing the report") as advance:
         files = write_report(
-            campaign.folder,
+            folder,
             max_findings=max_findings,
-            attribution=Attribution(load=campaign.open_rm) if attribution else None,
+            attribution=None if load is None else Attribution(load=load),
             progress=advance,
         )
     for line in files.left_out:
-        campaign.observer.note(line)
+        observer.note(line)
     return files
 
 

@@ -212,7 +212,7 @@ class RewardModelSection(Section):
     installed package registers (``miner.config.kinds``) may have keys of its own beside these.
     """
 
-    source: str | None = None
+    source: str | None = Field(None, min_length=1)
     like: str | None = None
     kind: str = "classifier"
     device: str = "auto"
@@ -325,7 +325,7 @@ def read_rm_table(path: Path) -> Mapping[str, Any]:
         ConfigError: no such file, not TOML, or it names no RM.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"cannot read the campaign file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

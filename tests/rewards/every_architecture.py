@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import transformers as hf
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -27,11 +26,34 @@ SIZES = {
     "num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "n_routed_experts": 4, "moe_topk": 2,
     "type_vocab_size": 2,
 }  # fmt: skip
-ALSO: dict[str, dict[str, Any]] = {}
+ALSO: dict[str, dict[str, Any]] = {
+    "deepseek_v2": {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8},
+    "deepseek_v3": {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8},
+    "falcon": {"head_dim": None, "multi_query": True},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8},
+    "modernbert-decoder": {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 8},
+    "funnel": {"num_hidden_layers": None, "num_layers": None, "n_layers": None, "n_layer": None, "block_sizes": [1, 1]},
+    "cohere_compass_text": {"rope_parameters": None},
+}
+SEEING = (
+    "gemma3",
+    "qwen3_5",
+    "modernvbert",
+    "ultravbert",
+    "layoutlm",
+    "layoutlmv2",
+    "layoutlmv3",
+    "lilt",
+    "markuplm",
+    "tapas",
+    "perceiver",
+    "canine",
+    "luke",
+)  # read pages, tables, bytes or entities, not a tokenizer's text alone
 
 
 def names() -> list[str]:
-    return list(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
+    return [name for name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES if name not in SEEING]
 
 
 def decodes(model_type: str) -> bool:
@@ -48,6 +70,11 @@ def tiny(model_type: str) -> Built:
     else:
         one = architecture.config_class().pad_token_id == 1
         tokenizer = (roberta if one else bert)()[1]
-    special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")}
-    config = architecture.config_class(**{**SIZES, "vocab_size": len(tokenizer), "num_labels": 1, **special, **ALSO.get(model_type, {})})
+    special = {
+        name: getattr(tokenizer, name)
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+    }
+    given = {**SIZES, "vocab_size": len(tokenizer), "num_labels": 1, **special, **ALSO.get(model_type, {})}
+    given = {key: value for key, value in given.items() if value is not None}
+    config = architecture.config_class(**given)
     return architecture(config), tokenizer

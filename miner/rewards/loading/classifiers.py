@@ -96,8 +96,8 @@ def _variant(folder: Path, section: RewardModelSection) -> Variant:
         return on_base(folder, section)
     if section.trust_remote_code:
         agree_to_code(folder, section.code_hash)
-    config = read_config(folder, section.trust_remote_code, section.head.backbone)
     require_safetensors(folder)
+    config = read_config(folder, section.trust_remote_code, section.head.backbone)
     if section.head.weights is not None:
         return WithHead.of(folder, config, section.head)
     if section.trust_remote_code and has_code(folder):
