@@ -2,7 +2,7 @@
 
 Templates may ask for the date (``strftime_now``: Llama 3.1 and 3.2, Granite) and would write another text every day.
 They are given one that the campaign pins: the clock that transformers' templates look at is set while one of ours is
-rendered. (What a template is passed from outside, transformers reduces to plain data first, so that no function gets in.)
+rendered. (What a template is passed from outside, transformers reduces to plain data first: no function gets in.)
 """
 
 from __future__ import annotations

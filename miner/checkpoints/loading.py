@@ -125,8 +125,8 @@ def _padding_without_embedding(config: PreTrainedConfig | None) -> str | None:
     if not (isinstance(pad, int) and isinstance(rows, int) and pad >= rows):
         return None
     return (
-        f"config.pad_token_id {pad} has no embedding (0 to {rows - 1}). Set pad_token_id in config.json to a token that "
-        "has one and that no text holds, or to null"
+        f"config.pad_token_id {pad} has no embedding (0 to {rows - 1}). Set pad_token_id in config.json to a token "
+        "that has one and that no text holds, or to null"
     )
 
 
