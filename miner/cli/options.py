@@ -112,9 +112,7 @@ def given_values(
     given = {key: value for key, value in overrides.items() if value is not None}
     for key, value in given.items():
         if isinstance(value, str) and not value.strip():
-            raise ConfigError(
-                f"{key} is empty on the command line. Give a folder, file, name or address, or leave it out"
-            )
+            raise ConfigError(f"{key} is empty on the command line. Give it a value, or leave it out")
     return given | _parsed_settings(settings or [])
 
 
@@ -139,7 +137,7 @@ def _parsed_settings(settings: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             if value.strip()[:1] in ("[", "{", '"', "'"):
                 raise ConfigError(
-                    f"--set {key.strip()}: not TOML: {value.strip()}. A shell takes quotes away; put the whole in quotes "
+                    f"--set {key.strip()}: not TOML: {value.strip()}. Shells take quotes away; put the whole in quotes "
                     f"of the other kind: --set \"{key.strip()}=['a', 'b']\""
                 ) from None
             values[key.strip()] = value.strip()  # a bare word is text

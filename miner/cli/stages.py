@@ -300,7 +300,7 @@ def _require_one_that_ran(report: MiningReport) -> None:
     if report.made and report.errors == report.made:
         raise CapabilityError(
             f"all {report.made} attempts ended in an error, so nothing was measured. Why: rmminer corpus query RUN "
-            '"select attack, stop_reason from attempts". Try another attack, or rmminer doctor on the RM'
+            '"select attack, error from attempts". Try another attack, or rmminer doctor on the RM'
         )
 
 

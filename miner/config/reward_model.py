@@ -202,9 +202,9 @@ class RewardModelSection(Section):
 
     ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
     ``today`` is the date that a chat template is told which asks for it, so that rewards do not change overnight.
-    ``template`` is a chat template, or a file with one, in place of the tokenizer's, ``tokenizer`` where to find one that is not beside the
-    weights, ``base`` the model that a LoRA adapter is for, where that is not the one that its config names. ``adapter``
-    says what becomes of one beside whole weights: "merged" with them already, or "apply".
+    ``template`` is a chat template, or a file with one, in place of the tokenizer's, ``tokenizer`` where to find one
+    that is not beside the weights, ``base`` the model that a LoRA adapter is for, where that is not the one that its
+    config names. ``adapter`` says what becomes of one beside whole weights: "merged" with them already, or "apply".
     ``device_map`` spreads one copy, in the confirming dtype, over devices, memory and ``offload_folder`` on disk.
     ``quantise`` holds the ranking copy's weights in int8. ``code_hash`` pins the Python files of a model with code of
     its own. A model that we know by its hub id, or that is ``like`` one, brings settings of its own; what is given here

@@ -81,9 +81,8 @@ def read_request(kind: type[BaseModel], body: bytes) -> Any:
     except ValidationError as error:
         problem = error.errors(include_input=False)[0]
         place = ".".join(map(str, problem["loc"]))
-        raise BadRequestError(
-            400, "bad_request", f"{place or 'body'}: {problem['msg'].removeprefix('Value error, ')}"
-        ) from error
+        said = problem["msg"].removeprefix("Value error, ")
+        raise BadRequestError(400, "bad_request", f"{place or 'body'}: {said}") from error
 
 
 def pairs_of(items: Sequence[Item]) -> list[Pair]:

@@ -1,4 +1,4 @@
-"""Whether an RM gives what plain transformers gives: tried at loading, where no test of ours covers the architecture."""
+"""Whether an RM gives what plain transformers gives: tried at loading where no test of ours covers its architecture."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def require_alike(rm: TransformerRewardModel) -> None:
         for way, scored in ways.items():
             gap = np.abs(np.array([one.reward for one in scored()]) - plain).max(initial=0.0)
             if not gap <= SAME * max(1.0, np.abs(plain).max(initial=0.0)) * _rounding(rm):
-                raise ModelError(f"{_named(rm)} gives {len(pairs)} short texts other rewards {way} than one at a time in "
+                raise ModelError(f"{_named(rm)} gives {len(pairs)} short texts other rewards {way} than each alone in "
                                  f"plain transformers: off by {gap:.3g}. {ELSEWHERE}")  # fmt: skip
     except NoRoomError:
         raise
