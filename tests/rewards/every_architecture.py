@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import torch
 import transformers as hf
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -11,7 +13,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
-from tests.rewards.models import HEADERS, Built, bert, roberta
+from tests.rewards.conformance import inputs_of
+from tests.rewards.models import HEADERS, PAIRS, SPREAD, Built, bert, roberta
 from tests.rewards.tokenizers import byte_level, fast
 
 SIZES = {
@@ -78,3 +81,18 @@ def tiny(model_type: str) -> Built:
     given = {key: value for key, value in given.items() if value is not None}
     config = architecture.config_class(**given)
     return architecture(config), tokenizer
+
+
+def save(model_type: str, folder: Path) -> Path:
+    """The tiny model with its tokenizer, its head scaled until the rewards of ``PAIRS`` spread over ``SPREAD``."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model, tokenizer = tiny(model_type)
+    model = model.float().eval()
+    last = [one for one in model.modules() if isinstance(one, torch.nn.Linear) and one.out_features == 1][-1]
+    with torch.no_grad():
+        rewards = torch.stack([model(**inputs_of(tokenizer, pair)).logits[0, 0] for pair in PAIRS])
+        last.weight.mul_(SPREAD / (rewards.max() - rewards.min()))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

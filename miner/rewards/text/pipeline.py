@@ -244,14 +244,31 @@ class ChatPipeline(Pipeline):
     def _whereabouts(self, pair: Pair) -> tuple[str, int, int, int]:
         """The rendered text, the response's start in it, the characters trimmed off its head, the length left."""
         text, (head, _, tail) = self.render(pair), self.render(Pair(pair.prompt, PLACEHOLDER)).rpartition(PLACEHOLDER)
-        written = text[len(head) : len(text) - len(tail)]
-        shift = pair.response.find(written)  # templates may trim the turn
-        if shift < 0 or not (text.startswith(head) and text.endswith(tail)):
-            raise ModelError(
-                "the RM's chat template rewrites this response, so its tokens cannot be found in the rendered text. "
-                "Try an attack that edits no tokens"
-            )
-        return text, len(head), shift, len(written)
+        if text.startswith(head) and text.endswith(tail):
+            written = text[len(head) : len(text) - len(tail)]
+            shift = pair.response.find(written)  # templates may trim the turn
+            if shift >= 0:
+                return text, len(head), shift, len(written)
+        return text, *_behind_block(text.removesuffix(tail), pair.response)
+
+
+def _behind_block(text: str, response: str) -> tuple[int, int, int]:
+    """Where in ``text`` the end of the response lies that its template leaves as it is, behind a block that it
+    rewrites (Qwen3's ``<think>``): start, characters of the response before it, length.
+
+    Raises:
+        ModelError: it leaves no word as it is.
+    """
+    kept = response if text.endswith(response[-1:]) else response.rstrip()
+    length = 0
+    while length < min(len(kept), len(text)) and kept[-1 - length] == text[-1 - length]:
+        length += 1
+    if not any(char.isalpha() for char in kept[len(kept) - length :]):
+        raise ModelError(
+            "the RM's chat template rewrites this response, so its tokens cannot be found in the rendered text. "
+            "Try an attack that edits no tokens"
+        )
+    return len(text) - length, len(kept) - length, length
 
 
 def plain_prompt(prompt: Conversation) -> str:
