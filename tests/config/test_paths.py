@@ -101,5 +101,5 @@ def test_a_folder_in_place_of_a_campaign_file_is_said_to_be_one(places: Path) ->
     with pytest.raises(ConfigError, match="for the model in it: --rm"):
         read_config(places / "rm")
     store(config())
-    with pytest.raises(ConfigError, match="its campaign file: .*campaign.toml"):
+    with pytest.raises(ConfigError, match=r"its campaign file: .*campaign\.toml"):
         read_config(places / "run")

@@ -293,7 +293,7 @@ def test_a_head_in_a_file_of_its_own_is_read_beside_an_index(tmp_path: Path) -> 
     }
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     save_file(head, folder / "value_head.safetensors")
-    with pytest.raises(ModelError, match="--set rm.head.weights=v_head"):
+    with pytest.raises(ModelError, match=r"--set rm\.head\.weights=v_head"):
         open_classifier(section(folder, {}))
     rm = open_classifier(section(folder, {"weights": "v_head"}))
     np.testing.assert_allclose(rm.exact_rewards(PAIRS), expected, atol=TOLERANCE)

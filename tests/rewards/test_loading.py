@@ -216,8 +216,11 @@ def test_a_padding_id_of_the_config_without_embedding_is_named(copy: Callable[[s
     load_reward_model(folder, device="cpu")
 
 
-@pytest.mark.parametrize("raised", [AssertionError(), AssertionError("Padding_idx"), KeyError("score"), LookupError("x"),
-                                    RecursionError("deep"), NotImplementedError("line\nmore")])  # fmt: skip
+RAISED = [AssertionError(), AssertionError("Padding_idx"), KeyError("score"), LookupError("x"), RecursionError("deep"),
+          NotImplementedError("line\nmore")]  # fmt: skip
+
+
+@pytest.mark.parametrize("raised", RAISED)
 def test_whatever_a_library_raises_at_loading_is_one_line(
     raised: Exception, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,8 +177,17 @@ def vocabulary(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Every token has an embedding."""
     embedding: Any = patient.forward.model.get_input_embeddings()
     rows, tokens = len(embedding.weight), max(patient.tokenizer.get_vocab().values()) + 1
+    lacking = {i for i in patient.tokenizer.get_vocab().values() if i >= rows}
+    if lacking and lacking == {patient.tokenizer.pad_token_id}:
+        yield of_colour(
+            "amber", "vocabulary",
+            f"the padding token {tokens - 1} has no embedding (0 to {rows - 1}): plain transformers cannot batch, "
+            "rmminer pads with another",
+            "set tokenizer.pad_token to a token that has one, or resize_token_embeddings(len(tokenizer)) and save both",
+        )  # fmt: skip
+        return
     yield of_colour(
-        "red" if tokens > rows else "green", "vocabulary", f"{tokens} tokens, {rows} embeddings",
+        "red" if lacking else "green", "vocabulary", f"{tokens} tokens, {rows} embeddings",
         "another model's tokenizer, or tokens were added: model.resize_token_embeddings(len(tokenizer)), then train",
     )  # fmt: skip
 
