@@ -105,7 +105,7 @@ def read_model(
                 **options,
             )
     except UNREADABLE as error:
-        said = _padding_without_embedding(config) or f"{first_line(error)}{hint(error)}"
+        said = _padding_without_embedding(config) or f"{first_line(error).rstrip('.')}{hint(error)}"
         raise ModelError(f"{_cannot(auto_class, folder)}: {said}") from error
     if info["mismatched_keys"]:
         raise ModelError(f"{_cannot(auto_class, folder)}: {_mismatch(info['mismatched_keys'])}")

@@ -287,7 +287,7 @@ def test_a_sentencepiece_file_is_not_said_to_need_tiktoken(copy: Callable[[str],
     assert "tiktoken" not in message
 
 
-def test_a_decoder_whose_head_has_another_name_is_given_a_chat(copy: Callable[[str], Path]) -> None:
+def test_a_decoder_whose_head_has_another_name_is_a_decoder() -> None:
     """CTRL and ModernBERT's decoder call theirs ``classifier``, as encoders do."""
     from miner.rewards.loading.variants import is_decoder
 

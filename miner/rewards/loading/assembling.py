@@ -153,7 +153,7 @@ def _load(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra
             )
     except UNREADABLE as error:
-        said = f"{first_line(error)}{hint(error)}"
+        said = f"{first_line(error).rstrip('.')}{hint(error)}"
         raise ModelError(f"cannot load {folder} as a {auto.__name__}: {said}") from error
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:3])
