@@ -55,25 +55,26 @@ def test_hub_ids_addresses_and_names_stay_as_they_are(places: Path) -> None:
 
 def test_a_run_is_read_from_anywhere(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = config()
-    file = store(before)
+    file, digest = store(before).absolute(), before.fixed_digest()
     monkeypatch.chdir(places / "home")
-    after = read_config(file.absolute())
+    after = read_config(file)
     assert after.rm.source == str(places / "rm")
     assert after.data.source == str(places / "run" / "own.jsonl")
     assert Path(after.out) == places / "run"
-    assert after.fixed_digest() == before.fixed_digest()
+    assert after.fixed_digest() == digest
 
 
 def test_a_run_that_was_moved_finds_what_lies_in_it(places: Path) -> None:
     inside = "run/rounds/0/model"
     before = config(**{"rm.source": inside, "reference_lm.source": inside})
     store(before)
+    digest = before.fixed_digest()
     moved = Path(shutil.move(places / "run", places / "home" / "moved"))
     after = read_config(moved / "campaign.toml")
     assert after.rm.source == str(moved / "rounds" / "0" / "model")
     assert after.data.source == str(moved / "own.jsonl")
     assert Path(after.out) == moved
-    assert after.fixed_digest() == before.fixed_digest()
+    assert after.fixed_digest() == digest
     assert str(places / "run") not in (moved / "campaign.toml").read_text()
 
 
