@@ -173,9 +173,9 @@ def test_tokens_behind_a_block_that_the_template_rewrites_are_found(block: str, 
     pipeline = ChatPipeline(tokenizer=tokenizer, max_length=None)
     answer = "You should wipe the kettle; it copies a tree."
     encoded = pipeline.encode(Pair(PROMPT, block + answer))
-    said = "".join((block + answer)[start:end] for start, end in encoded.spans)
-    assert said.endswith(answer)
-    assert [tokenizer.decode([encoded.ids[i]]).strip() for i in encoded.positions[-2:]] == ["tree", "."]
+    said = "".join((block + answer)[start:end] for start, end in encoded.spans)  # offsets leave spaces out
+    assert said.replace(" ", "").endswith(answer.replace(" ", ""))
+    assert tokenizer.decode([encoded.ids[i] for i in encoded.positions]).endswith(answer)
 
 
 def test_a_template_that_refuses_the_roles_is_an_error_that_says_so(rm_of: RmOf) -> None:
