@@ -36,7 +36,11 @@ ALSO: dict[str, dict[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8},
     "modernbert-decoder": {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 8},
     "funnel": {"num_hidden_layers": None, "num_layers": None, "n_layers": None, "n_layer": None, "block_sizes": [1, 1]},
-    "cohere_compass_text": {"rope_parameters": None},
+    "gptj": {"rotary_dim": 4},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    "qwen3_next": {"num_hidden_layers": 4},
+    "qwen3_5_text": {"num_hidden_layers": 4},
+    "t5": {"decoder_start_token_id": 1, "is_encoder_decoder": True},
 }
 SEEING = (
     "gemma3",
@@ -71,7 +75,8 @@ def tiny(model_type: str) -> Built:
         tokens = byte_level(["<pad>", "<s>", "</s>"])
         tokenizer = fast(tokens, template=HEADERS, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
     else:
-        one = architecture.config_class().pad_token_id == 1
+        ours = architecture.config_class()
+        one = ours.pad_token_id == 1 or ours.is_encoder_decoder
         tokenizer = (roberta if one else bert)()[1]
     special = {
         name: getattr(tokenizer, name)

@@ -6,5 +6,8 @@ COVERED = frozenset({
     "flaubert", "funnel", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt-sw3", "gpt2", "gpt_bigcode",
     "gpt_neo", "gpt_neox", "gpt_oss", "gte", "helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "ibert", "jetmoe",
     "jina_embeddings_v3", "llama", "longformer", "megatron-bert", "minimax", "ministral", "ministral3",
-    "mistral", "mixtral", "mobilebert", "modernbert", "qwen2", "qwen3", "roberta",
+    "mistral", "mixtral", "mobilebert", "modernbert", "modernbert-decoder", "mpnet", "mpt", "nemotron",
+    "nomic_bert", "olmo", "olmo2", "olmo3", "openai-gpt", "opt", "persimmon", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_moe", "qwen3", "qwen3_moe", "rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer",
+    "seed_oss", "smollm3", "squeezebert", "stablelm", "starcoder2",
 })  # fmt: skip
