@@ -21,6 +21,10 @@ class ModelError(RmMinerError):
     """A model that cannot be loaded or must not be trusted as a reward model."""
 
 
+class NoRoomError(ModelError):
+    """A model or a text that does not fit the memory of its device."""
+
+
 class CapabilityError(RmMinerError):
     """An attack needs what this RM or campaign does not offer."""
 

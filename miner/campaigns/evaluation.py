@@ -17,7 +17,7 @@ from miner.errors import ConfigError, ModelError, TooLongError
 from miner.judging.criteria import Criteria
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
-from miner.rewards.compute.parts import exact_in_parts
+from miner.rewards.compute.parts import exact_in_parts, short_enough
 from miner.statistics import Difference, Rate, paired_difference, rate, survival
 
 FACTUAL_FAMILY = "factual"  # attempts that swap a fact: what they find is no nonsense
@@ -60,7 +60,7 @@ def clean_outcomes(
     """Preference of every reference over each of its rejected answers, or over the first ``rejected_per_prompt``; None
     where no prompt has both.
 
-    Left out are pairs of which the RM leaves one without a reward, and what is too long for one that cannot truncate.
+    Left out are pairs of which the RM leaves one without a reward, and prompts with an answer that is too long for it.
     """
     texts: list[Pair] = []
     rows: list[tuple[int, int, str]] = []  # indices of the good and the bad text, and the group
@@ -69,7 +69,7 @@ def clean_outcomes(
             continue
         rejected = prompt.rejected[:rejected_per_prompt]
         answers = [Pair(prompt.conversation, text) for text in (prompt.reference, *rejected)]
-        if not (rm.can_truncate or all(map(rm.takes, answers))):
+        if len(short_enough(rm, answers)) < len(answers):
             continue
         rows += [(len(texts), len(texts) + n, prompt.group_key) for n in range(1, len(answers))]
         texts += answers

@@ -117,7 +117,10 @@ class RoundModels:
                 with self.usage.timed("criteria"), self.observer.stage(title) as advance:
                     return clean_criteria(rm, prompts, quantile=quantile, progress=advance)
 
-            self._criteria[round_number] = self.run.once("criteria", [package_version(), made_from], Criteria, measured)
+            found = self.run.once("criteria", [package_version(), made_from], Criteria, measured)
+            if found.too_long:
+                self.observer.note(f"{found.too_long} clean references are too long for {rm.name} and set no bar")
+            self._criteria[round_number] = found
         return self._criteria[round_number]
 
     @cached_property

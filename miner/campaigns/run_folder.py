@@ -23,7 +23,7 @@ from corpus.durable import publish_folder
 from corpus.records import Prompt, digest
 from miner.campaigns.evaluation import CleanOutcomes
 from miner.campaigns.reach import Reach, read_reaches, write_reaches
-from miner.config.campaign import CampaignConfig, read_config
+from miner.config.campaign import CampaignConfig, read_config, stored_form
 from miner.errors import ConfigError, DataError, ResumeError
 from miner.files import read_stored, replace_text
 from miner.patching.report import PatchReport
@@ -192,7 +192,7 @@ class RunFolder:
         """A campaign file in this folder."""
         import tomli_w
 
-        return replace_text(self.path / name, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+        return replace_text(self.path / name, tomli_w.dumps(stored_form(config)))
 
     def holds(self, config: CampaignConfig) -> bool:
         """Whether the campaign file says so already, however it spells the folder."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from miner.errors import ModelError
+from miner.errors import NoRoomError
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")  # CUDA, CPU, cuBLAS
 
@@ -32,7 +32,7 @@ class TokenBudget:
         ``memory_factor`` is the memory of one of its tokens, in tokens of a plain forward pass.
 
         Raises:
-            ModelError: one item alone does not fit.
+            NoRoomError: one item alone does not fit.
         """
         results = np.empty(len(lengths))
         waiting = [int(i) for i in (np.argsort(lengths, kind="stable")[::-1] if order is None else order)]
@@ -62,7 +62,7 @@ class TokenBudget:
 
     def _shrink(self, n_items: int, length: int, memory_factor: int, error: BaseException) -> None:
         if n_items == 1:
-            raise ModelError(
+            raise NoRoomError(
                 f"one text of {length} tokens does not fit this device's memory. "
                 "Try --dtype bfloat16, --set rm.max_length=N or another --device"
             ) from error

@@ -8,6 +8,8 @@ from miner.errors import ModelError
 
 DOWNLOADED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "*.py"]
 LEFT_OUT = ["consolidated*", "*/*.safetensors"]  # the same weights once more, in other layouts
+GGUF = ".gguf"
+FULL = "Give the safetensors that it was made from"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.tiktoken")
 
@@ -26,6 +28,8 @@ def resolve_folder(source: str, revision: str | None) -> Path:
                 "Take it out of the campaign file: rm.revision, policy.revision or reference_lm.revision"
             )
         return folder
+    if folder.suffix.lower() == GGUF and folder.exists():
+        raise ModelError(f"{source} is GGUF, which is not read. {FULL}")
     if folder.exists() or source.count("/") != 1 or source.startswith((".", "/", "~")):
         raise ModelError(
             f"no model folder at {source}. Give a folder that save_pretrained wrote, or a hub id owner/name"
@@ -59,7 +63,19 @@ def require_safetensors(folder: Path) -> None:
             f"{folder} has pickled weights only, which can run code when read. Convert them where you trust them: "
             "load with transformers, then save_pretrained"
         )
+    if any(folder.glob(f"*{GGUF}")):
+        raise ModelError(f"{folder} holds GGUF, which is not read. {FULL}")
+    if below := _folders_with_weights(folder):
+        more = f" (and {len(below) - 1} more)" if len(below) > 1 else ""
+        raise ModelError(f"{folder} holds no *.safetensors weights; {below[0].name} in it does{more}. Give {below[0]}")
     raise ModelError(f"{folder} holds no *.safetensors weights. Give a folder that save_pretrained wrote")
+
+
+def _folders_with_weights(folder: Path) -> list[Path]:
+    """Folders in this one that hold weights, a trainer's newest checkpoint first."""
+    below = {file.parent for file in folder.glob("*/*.safetensors")}
+    return sorted(below, key=lambda one: (max(file.stat().st_mtime_ns for file in one.glob("*.safetensors")), one.name),
+                  reverse=True)  # fmt: skip
 
 
 def require_tokenizer(folder: Path) -> None:
@@ -78,5 +94,12 @@ def has_tokenizer(folder: Path) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__
+    """What a library says first: its first line, and the next where the first only announces it (ends in a colon).
+
+    Errors whose text is nothing or a bare name ("'score'") come with their type.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    first = f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    return f"{type(error).__name__}: {first}" if isinstance(error, KeyError | AssertionError) else first

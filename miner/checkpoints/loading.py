@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from safetensors import SafetensorError
 
+from miner.checkpoints.adapters import left_alone
 from miner.checkpoints.batching import out_of_memory
 from miner.checkpoints.folders import first_line, require_safetensors
 from miner.checkpoints.quantised import comes_quantised
-from miner.errors import ModelError
+from miner.checkpoints.tensors import stored_tensors
+from miner.errors import ModelError, NoRoomError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError,
-)  # what loaders raise on bad files  # fmt: skip
+UNREADABLE = (Exception,)  # on bad files loaders raise anything, AssertionError and errors of their own included
 HEADS = ("score", "pooler", "head", "classifier")  # between the hidden states and the reward, in transformers' models
 
 
@@ -91,12 +91,13 @@ def read_model(
 
     require_safetensors(folder)
     options = residence.options()
+    options |= {"ignore_mismatched_sizes": True}  # they are named below, which transformers leaves to a log
     if residence.device_map is None and config is not None and comes_quantised(config):
         options["device_map"] = {"": residence.place}  # quantised weights do not move afterwards
     options |= {} if config is None else {"config": copy.deepcopy(config)}
     options |= {} if renamed is None else {"key_mapping": dict(renamed)}
     try:
-        with quiet_transformers():
+        with quiet_transformers(), left_alone():
             model, info = getattr(transformers, auto_class).from_pretrained(
                 folder,
                 use_safetensors=True,
@@ -104,26 +105,78 @@ def read_model(
                 **options,
             )
     except UNREADABLE as error:
-        what = "a sequence classifier" if "Classification" in auto_class else "a model"
-        hint = ". Install that, or give the model unquantised" if isinstance(error, ImportError) else ""
-        raise ModelError(f"cannot load {folder} as {what}: {first_line(error)}{hint}") from error
+        said = _padding_without_embedding(config) or f"{first_line(error).rstrip('.')}{hint(error)}"
+        raise ModelError(f"{_cannot(auto_class, folder)}: {said}") from error
+    if info["mismatched_keys"]:
+        raise ModelError(f"{_cannot(auto_class, folder)}: {_mismatch(info['mismatched_keys'])}")
     model.eval().requires_grad_(False)
     whole = model if "device_map" in options else placed(model, residence.place)
-    return whole, set(info["missing_keys"])
+    return whole, set(info["missing_keys"]) | _untrained_though_ignored(model, folder)
+
+
+def _cannot(auto_class: str, folder: Path) -> str:
+    return f"cannot load {folder} as {'a sequence classifier' if 'Classification' in auto_class else 'a model'}"
+
+
+def _padding_without_embedding(config: PreTrainedConfig | None) -> str | None:
+    """What is wrong where the config's padding token lies behind the last embedding, which torch asserts."""
+    text_config = None if config is None else config.get_text_config()
+    pad, rows = getattr(text_config, "pad_token_id", None), getattr(text_config, "vocab_size", None)
+    if not (isinstance(pad, int) and isinstance(rows, int) and pad >= rows):
+        return None
+    return (
+        f"config.pad_token_id {pad} has no embedding (0 to {rows - 1}). Set pad_token_id in config.json to a token "
+        "that has one and that no text holds, or to null"
+    )
+
+
+def hint(error: BaseException) -> str:
+    """What to do about a library that is lacking, or does not run here."""
+    if "flash" in str(error).lower() and "attention" in str(error).lower():
+        return ". Ask for another attention: --set rm.attention=sdpa"
+    if not isinstance(error, ImportError):
+        return ""
+    return ". Install that, or give the model unquantised"
+
+
+def _mismatch(found: Collection[tuple[str, Sequence[int], Sequence[int]]]) -> str:
+    """The first tensor whose stored shape is not what the config asks for."""
+    name, stored, wanted = min((str(name), tuple(stored), tuple(wanted)) for name, stored, wanted in found)
+    more = f", as are {len(found) - 1} more" if len(found) > 1 else ""
+    shapes = ("×".join(map(str, shape)) for shape in (stored, wanted))
+    return "{} is {} in the file, {} by config.json{}. Is it the config of the same model?".format(name, *shapes, more)
+
+
+def _untrained_though_ignored(model: PreTrainedModel, folder: Path) -> set[str]:
+    """Weights that the model's class bids transformers not to miss, and that no file here holds.
+
+    They are drawn anew at every load; that a class says it does not mind makes no reward of it.
+    """
+    patterns = getattr(model, "_keys_to_ignore_on_load_missing", None) or ()
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
+    lacking = {
+        name
+        for name, _ in model.named_parameters()
+        if name not in tied and any(re.search(pattern, name) for pattern in patterns)
+    }
+    if not lacking:
+        return lacking
+    stored = tuple(f".{name}" for name in stored_tensors(folder))
+    return {name for name in lacking if not any(f".{name}".endswith(one) or one.endswith(f".{name}") for one in stored)}
 
 
 def placed(model: Any, place: torch.device) -> PreTrainedModel:
     """``model`` on ``place``.
 
     Raises:
-        ModelError: it does not fit.
+        NoRoomError: it does not fit.
     """
     try:
         on_device: PreTrainedModel = model.to(place)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        raise ModelError(
+        raise NoRoomError(
             f"the model does not fit {place} in {str(model.dtype).removeprefix('torch.')}. "
             'Try confirm_dtype="native", --dtype bfloat16 or another --device'
         ) from error

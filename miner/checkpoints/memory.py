@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from miner.checkpoints.tensors import Tensor, stored_dtype
-from miner.errors import ModelError
+from miner.errors import NoRoomError
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 GIB = 1 << 30
@@ -54,14 +54,14 @@ def require_room(
     """Refuse a model whose weights are larger than what is free on ``place``.
 
     Raises:
-        ModelError: they are; the message holds the arithmetic and what would fit.
+        NoRoomError: they are; the message holds the arithmetic and what would fit.
     """
     free, needed = (free_bytes or free_memory)(place), wanted.n_bytes(tensors)
     if needed <= free:
         return
     weights = sum(tensor.numel for tensor in tensors.values())
     sums = " + ".join(f"{n / GIB:.2f} GiB {purpose}" for purpose, n in wanted.parts(tensors))
-    raise ModelError(
+    raise NoRoomError(
         f"the model does not fit {place}: {weights / 1e9:.3g} billion weights take {needed / GIB:.2f} GiB ({sums}), "
         f"{free / GIB:.2f} GiB are free. {_advice(tensors, free)}"
     )

@@ -15,7 +15,9 @@ from miner.errors import ModelError
 LENGTH_BYTES = 8  # a safetensors file begins with the length of its header
 MOST_HEADER_BYTES = 100 << 20
 BITS = re.compile(r"[A-Z]+(\d+)")
+WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+OTHERS = ("adapter_model", "adapter.", "consolidated", "optimizer")  # files whose tensors are no part of the model
 _NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
@@ -55,11 +57,30 @@ def stored_tensors(folder: Path) -> dict[str, Tensor]:
     return dict(sorted(found.items(), key=lambda item: natural(item[0])))
 
 
+def tensors_for_heads(folder: Path) -> dict[str, Tensor]:
+    """``stored_tensors`` and those of files beside them, where trainers of value heads put the head.
+
+    Raises:
+        ModelError: a header is damaged.
+    """
+    found = {name: tensor for file in files_beside(folder) for name, tensor in _header(file)}
+    return dict(sorted((found | stored_tensors(folder)).items(), key=lambda item: natural(item[0])))
+
+
+def files_beside(folder: Path) -> list[Path]:
+    """Safetensors files that transformers does not read as the model's: a value head of its own, perhaps."""
+    known = set(weight_files(folder))
+    return sorted(
+        file for file in folder.glob("*.safetensors") if file not in known and not file.name.startswith(OTHERS)
+    )
+
+
 def weight_files(folder: Path) -> list[Path]:
-    """The shards that the index names, or every safetensors file where there is none."""
+    """The shards that the index names, the whole model's one file, or every safetensors file where there is neither."""
     index = folder / INDEX
     if not index.exists():
-        return sorted(folder.glob("*.safetensors"))
+        whole = folder / WHOLE
+        return [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:

@@ -12,6 +12,8 @@ from miner.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+SENTENCEPIECE = b"\n"  # the first byte of its protocol buffer; tiktoken's files are text
+
 
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
     """The folder's fast tokenizer.
@@ -26,9 +28,9 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except UNREADABLE as error:
-        asks = "trust_remote_code" in str(error)
-        fix = "Try: --set rm.trust_remote_code=true" if asks else "Save one beside the model: tokenizer.json"
-        raise ModelError(f"no fast tokenizer in {folder}: {first_line(error)}. {fix}") from error
+        raise ModelError(f"no fast tokenizer in {folder}: {_reason(folder, error)}") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast) and (folder / "tokenizer.json").exists():
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)  # another may be installed that goes before it
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(
             f"the tokenizer of {folder} is no fast one and gives no character offsets. Convert it to tokenizer.json"
@@ -36,9 +38,22 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
     return tokenizer
 
 
+def _reason(folder: Path, error: BaseException) -> str:
+    """What a tokenizer's loader says, and what to do; it asks for tiktoken whatever kind of file it cannot read."""
+    if "trust_remote_code" in str(error):
+        return f"{first_line(error)}. Try: --set rm.trust_remote_code=true"
+    pieces = next((file for file in sorted(folder.glob("*.model")) if file.read_bytes()[:1] == SENTENCEPIECE), None)
+    if pieces is not None and not (folder / "tokenizer.json").exists():
+        return (
+            f"{pieces.name} is sentencepiece's. Install what reads it (pip install sentencepiece protobuf), or convert "
+            "it once: AutoTokenizer.from_pretrained(…).save_pretrained(…) writes a tokenizer.json"
+        )
+    return f"{first_line(error)}. Save one beside the model: tokenizer.json"
+
+
 def position_limit(model: PreTrainedModel) -> int:
     """Tokens that the model's positions reach; 0 where its config names none."""
-    positions = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0)
+    positions = max(0, int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0))  # XLNet's −1
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     if getattr(table, "padding_idx", None) is not None:
         positions -= table.padding_idx + 1  # type: ignore[union-attr]  # RoBERTa counts from behind its padding

@@ -58,7 +58,7 @@ def query(
 ) -> None:
     """The rows of an SQL query."""
     with running().stage("asking the corpus"):
-        rows = existing_corpus(folder).query(sql)
+        rows = _with_names_of_their_own(existing_corpus(folder).query(sql))
     if json:
         print_json(rows.to_pylist())
         return
@@ -79,7 +79,7 @@ def export(
     dry_run: DryRun = False,
 ) -> None:
     """Findings for training or sharing, with a dataset card; loads with datasets.load_dataset."""
-    chosen: Any = split or ["train"]
+    chosen: Any = [_known_split(name) for name in split or ["train"]]
     corpus = existing_corpus(folder)
     with running().stage("exporting"), tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / "out" if dry_run else target
@@ -198,6 +198,35 @@ def existing_corpus(folder: Path) -> Corpus:
     if not corpus.exists():
         raise DataError(f"no corpus at {folder}. Name the folder of a run, or its corpus/ folder")
     return corpus
+
+
+def _known_split(name: str) -> str:
+    """The split of that name.
+
+    Raises:
+        ConfigError: there is none; the nearest is named.
+    """
+    from difflib import get_close_matches
+    from typing import get_args
+
+    from corpus.records import Split
+    from miner.errors import ConfigError
+
+    known = list(get_args(Split))
+    if name in known:
+        return name
+    near = get_close_matches(name, known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ConfigError(f"no split {name!r}{hint}. Splits: {', '.join(known)}")
+
+
+def _with_names_of_their_own(rows: Any) -> Any:
+    """Columns of one name, as joins give them, told apart by a number: an object keeps one of each name."""
+    names: list[str] = []
+    for name in rows.column_names:
+        taken = (f"{name}_{n}" for n in range(2, len(rows.column_names) + 2))
+        names.append(name if name not in names else next(one for one in taken if one not in names))
+    return rows.rename_columns(names)
 
 
 def _counts(by_table: dict[str, int]) -> str:

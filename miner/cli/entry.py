@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 from corpus.errors import CorpusError
+from miner.checkpoints.folders import first_line
 from miner.cli import corpus_verbs, stages
 from miner.cli.bench import bench
 from miner.cli.data import data
@@ -22,6 +24,8 @@ from miner.cli.verb import Quiet, verb
 from miner.errors import RmMinerError
 
 INTERRUPTED = 130
+OURS = ("attacks", "corpus", "miner")
+SHOW_TRACEBACK = "RMMINER_TRACEBACK"
 
 app = typer.Typer(
     name="rmminer",
@@ -59,7 +63,10 @@ def _before_any_verb(quiet: Quiet = False) -> None:
 
 
 def main() -> None:
-    """Run a verb. Exit status: 0 done, 2 bad input (one line says what to do), 130 interrupted."""
+    """Run a verb. Exit status: 0 done, 2 bad input (one line says what to do), 130 interrupted.
+
+    What a library raises that nobody foresaw is one line, too; what our own code raises shows where it did.
+    """
     spell_out_what_is_lacking()
     try:
         app(standalone_mode=True)
@@ -71,7 +78,25 @@ def main() -> None:
             f"{error.strerror or error}: {error.filename or 'the system gave no file name'}. What was stored is intact"
         )
         sys.exit(RmMinerError.exit_status)
+    except Exception as error:
+        library = _library_that_raised(error)
+        if library is None or os.environ.get(SHOW_TRACEBACK):
+            raise
+        say_error(
+            f"{library}: {type(error).__name__}: {first_line(error)} ({SHOW_TRACEBACK}=1 shows where). "
+            "What was stored is intact"
+        )
+        sys.exit(RmMinerError.exit_status)
     except SystemExit as end:  # typer's own way out, Ctrl-C included
         if end.code == INTERRUPTED:
             say_error("interrupted; what was found is stored. Run the same command again to resume")
         raise
+
+
+def _library_that_raised(error: BaseException) -> str | None:
+    """The package in whose code an error was raised; None where that is ours."""
+    found = error.__traceback__
+    while found is not None and found.tb_next is not None:
+        found = found.tb_next
+    package = str(found.tb_frame.f_globals.get("__name__", "")).partition(".")[0] if found is not None else ""
+    return None if package in OURS else package or "Python"

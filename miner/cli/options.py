@@ -94,8 +94,10 @@ def overrides_from_options(options: CampaignOptions, *stages: str) -> dict[str, 
     """By dotted key of the campaign file; budget and prompts are those of the ``stages`` named.
 
     Raises:
-        ConfigError: a setting that is none.
+        ConfigError: a setting that is none, or an empty one.
     """
+    from miner.errors import ConfigError
+
     data, attacks = options.data, options.attacks
     overrides: dict[str, Any] = {
         "out": options.out,
@@ -113,6 +115,9 @@ def overrides_from_options(options: CampaignOptions, *stages: str) -> dict[str, 
     for stage in stages:
         overrides |= {f"{stage}.budget_queries": options.budget, f"{stage}.prompts": options.prompts}
     given = {key: value for key, value in overrides.items() if value is not None}
+    for key, value in given.items():
+        if isinstance(value, str) and not value.strip():
+            raise ConfigError(f"{key} is empty on the command line. Give it a value, or leave it out")
     return given | _parsed_settings(options.settings or [])
 
 
@@ -148,5 +153,10 @@ def _parsed_settings(settings: list[str]) -> dict[str, Any]:
         try:
             values[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
+            if value.strip()[:1] in ("[", "{", '"', "'"):
+                raise ConfigError(
+                    f"--set {key.strip()}: not TOML: {value.strip()}. Shells take quotes away; put the whole in quotes "
+                    f"of the other kind: --set \"{key.strip()}=['a', 'b']\""
+                ) from None
             values[key.strip()] = value.strip()  # a bare word is text
     return values

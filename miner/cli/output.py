@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import io
 import json
@@ -47,11 +48,27 @@ def err() -> Console:
     return _Aside(stderr=True, highlight=False, soft_wrap=True)
 
 
+IN_ASCII = {
+    "→": "->", "←": "<-", "≥": ">=", "≤": "<=", "≈": "~", "±": "+-", "−": "-", "–": "-", "—": "-", "×": "x", "…": "...",
+    "·": "*", "•": "*", "‘": "'", "’": "'", "“": '"', "”": '"', "²": "^2", "√": "sqrt ", "λ": "lambda", "β": "beta",
+}  # fmt: skip
+
+
 def spell_out_what_is_lacking() -> None:
-    """From now on characters that the console's encoding lacks show as escapes (``\\u2265``)."""
+    """From now on characters that the console's encoding lacks are spelled in ASCII ("->"), or as escapes
+    (``\\u65e5``)."""
+    codecs.register_error("rmminer.spelled", _spelled)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="rmminer.spelled")
+
+
+def _spelled(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    shown = "".join(IN_ASCII.get(char) or char.encode("ascii", "backslashreplace").decode() for char in lacking)
+    return shown, error.end
 
 
 def say_error(message: str) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from miner.campaigns.opening import OpenCampaign
     from miner.config.campaign import CampaignConfig
     from miner.reporting.summary import Summary
+    from miner.searching.mining import MiningReport
 
 SEARCHING = (
     "config", "out", "rm", "data", "policy", "reference_lm", "attacks", "budget", "prompts", "seed", "device", "dtype",
@@ -63,7 +64,8 @@ def mine(options: SearchOptions, round_number: o.Round = 0, json: o.Json = False
         f"{report.found} findings in {report.made} attempts ({report.skipped} were stored before, "
         f"{report.errors} ended in an error). Corpus: {campaign.corpus.path}"
     )
-    return _print_result(report, line, json=json)
+    _print_result(report, line, json=json)
+    return _require_one_that_ran(report)
 
 
 def patch(options: PatchOptions, round_number: o.Round = 0, json: o.Json = False, dry_run: o.DryRun = False) -> None:
@@ -91,8 +93,9 @@ def evaluate(
     from miner.reporting.campaign_report import write_summary
 
     campaign = _open(config)
-    evaluate_round(campaign, round_number)
-    return _print_summary(write_summary(campaign, command=_command()), json=json)
+    report = evaluate_round(campaign, round_number)
+    _print_summary(write_summary(campaign, command=_command()), json=json)
+    return _require_one_that_ran(report)
 
 
 def cycle(options: CycleOptions, json: o.Json = False, dry_run: o.DryRun = False) -> None:
@@ -143,10 +146,11 @@ def report(
         line = f"{run / 'report.html'}: {len(stored.rounds)} rounds, {shown} of {len(stored.findings)} findings"
         return _print_result(counts, line, json=json)
     from miner.campaigns.run_folder import RunFolder
-    from miner.reporting.campaign_report import report_campaign
+    from miner.reporting.campaign_report import report_run
 
-    campaign = _open(RunFolder(run).read_config())
-    files = report_campaign(campaign, max_findings=max_findings, attribution=attribution)
+    config = RunFolder(run).read_config()
+    load = _open(config).models.open_rm if attribution else None  # without, neither data nor RM has to be here
+    files = report_run(run, running(), max_findings=max_findings, load=load)
     return _print_result(files, f"report: {files.html}", json=json)
 
 
@@ -154,12 +158,12 @@ def _cycle(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:
     if dry_run:
         return _print_estimate(config, ("evaluate", *("mine", "patch", "evaluate") * config.rounds), json=json)
     from miner.campaigns.stages import run_cycle
-    from miner.reporting.campaign_report import report_campaign, write_summary
+    from miner.reporting.campaign_report import report_run, write_summary
 
     campaign = _open(config)
     run_cycle(campaign)
     summary = write_summary(campaign, command=_command())
-    files = report_campaign(campaign)
+    files = report_run(campaign.folder, campaign.observer, load=campaign.models.open_rm)
     _print_summary(summary, json=json)
     if not json:
         out().print(f"report: {files.html}", markup=False)
@@ -170,6 +174,21 @@ def _open(config: CampaignConfig) -> OpenCampaign:
     from miner.campaigns.opening import OpenCampaign
 
     return OpenCampaign(config, running())
+
+
+def _require_one_that_ran(report: MiningReport) -> None:
+    """Refuse a stage of which every attempt ended in an error: nothing was measured.
+
+    Raises:
+        CapabilityError: so it was.
+    """
+    from miner.errors import CapabilityError
+
+    if report.made and report.errors == report.made:
+        raise CapabilityError(
+            f"all {report.made} attempts ended in an error, so nothing was measured. Why: rmminer corpus query RUN "
+            '"select attack, error from attempts". Try another attack, or rmminer doctor on the RM'
+        )
 
 
 def _command() -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ModelWrapValidatorHandler, SerializeAsAny
 from attacks import Attack, known_attacks
 from corpus.records import Form, digest
 from miner.config.kinds import POLICIES, read_by_kind
+from miner.config.paths import HERE, absolute, portable
 from miner.config.reward_model import RewardModelSection, Section, TrainingDType
 from miner.errors import ConfigError
 
@@ -72,7 +73,7 @@ class DataSection(Section):
     an error. Rows with tool calls are left out, or shown the call ``as_text``; cells of JSON text are read, or kept.
     """
 
-    source: str | None = None
+    source: str | None = Field(None, min_length=1)
     world: Literal["docs"] | None = None
     quick: bool = False
     columns: ColumnsSection | None = None
@@ -304,7 +305,8 @@ class CampaignConfig(Section):
 
     def fixed_digest(self) -> str:
         """Identity of what may not change while a folder is in use."""
-        return digest(self.model_dump(mode="json", include={"seed", "criteria", "checks", "patch", "reference_lm"}))
+        fixed = self.model_dump(mode="json", include={"seed", "criteria", "checks", "patch", "reference_lm"})
+        return digest({key: value for key, value in portable(fixed, Path(self.out)).items() if key != "out"})
 
 
 def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> CampaignConfig:
@@ -314,12 +316,27 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Campa
         ConfigError: no such file, not TOML, an unknown key (the nearest valid one is named) or a bad value.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ConfigError(f"cannot read the campaign file {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read the campaign file {path}: {error.strerror}{_folder_hint(path)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    return parse_config(raw, overrides, where=str(path))
+    of_run = raw.get("out") == HERE
+    return parse_config(absolute(raw, path.absolute().parent) if of_run else raw, overrides, where=str(path))
+
+
+def _folder_hint(path: Path) -> str:
+    """What a folder may have been meant for, where a campaign file was expected."""
+    if not path.is_dir():
+        return ""
+    if (path / "campaign.toml").exists():
+        return f". It is a run's folder; its campaign file: {path / 'campaign.toml'}"
+    return f". It is a folder; for the model in it: --rm {path} --data FILE"
+
+
+def stored_form(config: CampaignConfig) -> dict[str, Any]:
+    """``config`` as a run's own campaign file holds it: see ``miner.config.paths``."""
+    return portable(config.model_dump(mode="json", exclude_none=True), Path(config.out))
 
 
 def parse_config(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, where: str) -> CampaignConfig:
@@ -328,7 +345,7 @@ def parse_config(raw: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
     for key, value in (overrides or {}).items():
         _set(values, key.split("."), value)
     try:
-        return CampaignConfig.model_validate(values)
+        return CampaignConfig.model_validate(absolute(values, Path.cwd()))
     except ValidationError as error:
         raise ConfigError(f"{where}: {_explain(error)}") from error
 

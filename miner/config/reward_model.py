@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,10 +18,12 @@ from miner.errors import ConfigError
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 TrainingDType = Literal["auto", "float32", "bfloat16"]  # float16 would need its gradients scaled
 
+PINNED_DATE = date(2024, 7, 26)  # what templates write that are given no date: Llama 3.1's and 3.2's own constant
+
 ASKING_TABLES = ("pairwise", "judge", "process")  # kinds of RM with a table of their own
 
 
-CLASSIFIERS_OWN = ("base", "tokenizer", "template", "quantise", "device_map", "offload_folder")
+CLASSIFIERS_OWN = ("base", "adapter", "tokenizer", "template", "quantise", "device_map", "offload_folder")
 
 
 class Section(BaseModel):
@@ -198,8 +201,10 @@ class RewardModelSection(Section):
     """The RM: a folder, a hub id (docs world brings its own), or the address of a remote one.
 
     ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.
-    ``template`` is a chat template in place of the tokenizer's, ``tokenizer`` where to find one that is not beside the
-    weights, ``base`` the model that a LoRA adapter is for, where that is not the one that its config names.
+    ``today`` is the date that a chat template is told which asks for it, so that rewards do not change overnight.
+    ``template`` is a chat template, or a file with one, in place of the tokenizer's, ``tokenizer`` where to find one
+    that is not beside the weights, ``base`` the model that a LoRA adapter is for, where that is not the one that its
+    config names. ``adapter`` says what becomes of one beside whole weights: "merged" with them already, or "apply".
     ``device_map`` spreads one copy, in the confirming dtype, over devices, memory and ``offload_folder`` on disk.
     ``quantise`` holds the ranking copy's weights in int8. ``code_hash`` pins the Python files of a model with code of
     its own. A model that we know by its hub id, or that is ``like`` one, brings settings of its own; what is given here
@@ -207,7 +212,7 @@ class RewardModelSection(Section):
     installed package registers (``miner.config.kinds``) may have keys of its own beside these.
     """
 
-    source: str | None = None
+    source: str | None = Field(None, min_length=1)
     like: str | None = None
     kind: str = "classifier"
     device: str = "auto"
@@ -220,8 +225,10 @@ class RewardModelSection(Section):
     truncation: Literal["error", "left", "right"] = "error"
     ascii_only: bool = False
     base: str | None = None
+    adapter: Literal["merged", "apply"] | None = None
     tokenizer: str | None = None
     template: str | None = None
+    today: date = PINNED_DATE
     attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None = None
     quantise: Literal["int8"] | None = None
     device_map: str | dict[str, int | str] | None = None
@@ -240,6 +247,9 @@ class RewardModelSection(Section):
             return read(values)
         is_remote = "kind" not in values and _is_address(values.get("source"))
         whole = {**values, "kind": "remote"} if is_remote else with_known(values)
+        template = whole.get("template")
+        if isinstance(template, str) and whole.get("kind", "classifier") == "classifier":
+            whole = {**whole, "template": _template_itself(template)}
         return read_by_kind(cls, whole, read, REWARD_MODELS, whole.get("kind", "classifier"))
 
     @model_validator(mode="after")
@@ -270,6 +280,23 @@ class RewardModelSection(Section):
         return self
 
 
+def _template_itself(given: str) -> str:
+    """A chat template, or the text of the file that was named in its place.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if "{" in given:
+        return given
+    file = Path(given).expanduser()
+    if "\n" in given or not file.is_file():
+        raise ValueError(
+            f"rm.template={given[:40]!r} is no template: it holds no {{{{ … }}}} that would show the response, and is "
+            "no file here"
+        )
+    return file.read_text(encoding="utf-8-sig")
+
+
 def _is_address(source: object) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
@@ -290,7 +317,7 @@ def read_rm_table(path: Path) -> Mapping[str, Any]:
         ConfigError: no such file, not TOML, or it names no RM.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"cannot read the campaign file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -16,7 +16,7 @@ from corpus.records import Prompt, conversation_id, digest
 from miner.errors import ConfigError
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel, Scorer
-from miner.rewards.compute.parts import exact_in_parts
+from miner.rewards.compute.parts import exact_in_parts, short_enough
 
 MIN_CLEAN = 20
 MIN_GIVEN = 0.95  # of the clean references: an RM that abstains on more sets no bar
@@ -27,7 +27,7 @@ class Criteria:
     """The bar of one RM, from the rewards of ``n`` clean references, those without a reward left out.
 
     ``threshold`` is their ``quantile``; ``ranking_tolerance`` the largest difference seen among them between a
-    ranking reward and the exact one. ``data_hash`` names the references.
+    ranking reward and the exact one. ``data_hash`` names the references. ``too_long`` more were left out as such.
     """
 
     quantile: float
@@ -37,6 +37,7 @@ class Criteria:
     n: int
     ranking_tolerance: float
     data_hash: str
+    too_long: int = 0
 
     def margin(self, reward: float) -> float:
         """Standard deviations above this RM's clean references.
@@ -62,9 +63,11 @@ def clean_criteria(
         ConfigError: too few references, or an RM that gives them all the same reward, or many none.
     """
     pairs = bar_setting_pairs(rm, prompts)
+    left_out = len(rm.clean_pairs(prompts)) - len(pairs)
     if len(pairs) < MIN_CLEAN:
+        too_long = f" ({left_out} more are too long for it)" if left_out else ""
         raise ConfigError(
-            f"{len(pairs)} clean references are too few for a {quantile:g} quantile; "
+            f"{len(pairs)} clean references{too_long} are too few for a {quantile:g} quantile; "
             f"expected at least {MIN_CLEAN} in the calibration split, of {len(prompts)} prompts there that the RM can "
             "take whole. Give more data, or a larger calibration share: --set data.fractions=…"
         )
@@ -87,12 +90,13 @@ def clean_criteria(
         n=len(exact),
         ranking_tolerance=float(np.abs(exact - ranked).max()),
         data_hash=data_hash_of(pairs),
+        too_long=left_out,
     )
 
 
 def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
     """The clean answers to ``prompts`` that set the bar of ``rm``: those that it takes."""
-    return [pair for pair in rm.clean_pairs(prompts) if rm.can_truncate or rm.takes(pair)]
+    return short_enough(rm, rm.clean_pairs(prompts))
 
 
 def data_hash_of(pairs: Sequence[Pair]) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from miner.checkpoints.adapters import left_alone, require_no_adapter
 from miner.checkpoints.devices import resolve_device
-from miner.checkpoints.folders import resolve_folder
+from miner.checkpoints.folders import first_line, require_safetensors, resolve_folder
 from miner.checkpoints.identity import fingerprint
-from miner.checkpoints.loading import quiet_transformers
+from miner.checkpoints.loading import UNREADABLE, quiet_transformers
 from miner.checkpoints.precision import choose
 from miner.checkpoints.tokenizers import load_tokenizer
 from miner.config.reward_model import DType
@@ -45,6 +46,8 @@ def load_language_model(
     if is_ngram_model(Path(str(source))):
         raise ModelError(f"{source} counts n-grams: it can judge, not write. Give a causal LM's folder")
     folder, precision = resolve_folder(str(source), revision), choose("reading", place, dtype)
+    require_safetensors(folder)
+    require_no_adapter(folder)
     tokenizer = load_tokenizer(folder, trust_remote_code)
     model = _model(folder, precision.dtype, trust_remote_code).to(place)  # type: ignore[arg-type]
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
@@ -71,7 +74,7 @@ def _model(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrai
     from transformers import AutoModelForCausalLM
 
     try:
-        with quiet_transformers():
+        with quiet_transformers(), left_alone():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
@@ -79,8 +82,8 @@ def _model(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrai
                 trust_remote_code=trust_remote_code,
                 output_loading_info=True,
             )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot load {folder} as a causal LM: {str(error).splitlines()[0]}") from error
+    except UNREADABLE as error:
+        raise ModelError(f"cannot load {folder} as a causal LM: {first_line(error)}") from error
     model: PreTrainedModel = loaded[0]
     if missing_keys := loaded[1]["missing_keys"]:
         missing = ", ".join(sorted(missing_keys)[:3])

@@ -13,6 +13,7 @@ import torch
 
 from attacks.queries import Continuation
 from corpus.records import Conversation
+from miner.checkpoints.chat_templates import render_chat
 from miner.errors import ModelError, TooLongError
 
 if TYPE_CHECKING:
@@ -206,16 +207,11 @@ class LanguageModel:
             ModelError: the chat template refuses the conversation.
         """
         if self.tokenizer.chat_template:
-            from jinja2 import TemplateError
-
-            turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
             try:
-                text = str(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
-            except TemplateError as error:
-                roles = ", ".join(turn.role for turn in prompt)
+                text = render_chat(self.tokenizer, prompt, begin_answer=True)
+            except ModelError as error:
                 raise ModelError(
-                    f"the chat template of {self.name} refuses a conversation of the roles {roles}: {error}. "
-                    "Give prompts that it takes, or take the template out of the tokenizer"
+                    f"{self.name}: its {error}. Give prompts that it takes, or take the template out of the tokenizer"
                 ) from error
             return self._encode([text])[0]  # the template writes its own start token
         # No trailing space: a byte-level word starts with its space, so that the LM has to write it.

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from corpus.records import Conversation, Message
+from miner.data.messages import ROLE_NAMES, ROLES
 from miner.rewards.base import Pair, RewardModel
 from miner.serving.batcher import Scored
 
@@ -24,8 +25,17 @@ class BadRequestError(Exception):
 class Turn(BaseModel):
     model_config = ConfigDict(strict=True)
 
-    role: Literal["system", "user", "assistant"]
+    role: str
     content: str
+
+    @field_validator("role")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        """As the loader of preference data reads it: what mines locally mines remotely."""
+        role = ROLE_NAMES.get(value, value)
+        if role not in ROLES:
+            raise ValueError(f"expected a role of {', '.join(sorted(ROLES))}; got {value[:40]!r}")
+        return role
 
 
 class Item(BaseModel):
@@ -71,7 +81,8 @@ def read_request(kind: type[BaseModel], body: bytes) -> Any:
     except ValidationError as error:
         problem = error.errors(include_input=False)[0]
         place = ".".join(map(str, problem["loc"]))
-        raise BadRequestError(400, "bad_request", f"{place or 'body'}: {problem['msg']}") from error
+        said = problem["msg"].removeprefix("Value error, ")
+        raise BadRequestError(400, "bad_request", f"{place or 'body'}: {said}") from error
 
 
 def pairs_of(items: Sequence[Item]) -> list[Pair]:

@@ -168,7 +168,7 @@ def test_a_reader_of_the_results_that_goes_away_gets_no_traceback(
 def test_characters_that_the_console_lacks_are_spelled_out(run: Run, folder: Path, encoding: str) -> None:
     done = run("corpus", "query", folder, "select '≥ 語 is shown' as t", PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
-    assert "\\u2265 \\u8a9e is shown" in done.stdout
+    assert ">= \\u8a9e is shown" in done.stdout
     wrong = run("report", "語", PYTHONIOENCODING=encoding)
     assert wrong.returncode == 2
     assert "\\u8a9e is not a run's folder" in wrong.stderr

@@ -181,8 +181,8 @@ def config(**rm: Any) -> RewardModelSection:
 def test_a_known_id_brings_its_settings_and_the_users_win() -> None:
     plain = config(source="pku-alignment/BEAVER-7b-v1.0-cost")
     assert (plain.head.weights, plain.head.objectives, plain.head.read_at) == ("score_head", (-1.0,), "last")
-    own_way = config(source="PKU-Alignment/beaver-7b-v1.0-cost", head={"objectives": [1.0]}, template="x")
-    assert (own_way.head.weights, own_way.head.objectives, own_way.template) == ("score_head", (1.0,), "x")
+    own_way = config(source="PKU-Alignment/beaver-7b-v1.0-cost", head={"objectives": [1.0]}, template="{{ m }}")
+    assert (own_way.head.weights, own_way.head.objectives, own_way.template) == ("score_head", (1.0,), "{{ m }}")
     assert config(source="nobody/knows-it") == RewardModelSection(source="nobody/knows-it")
     assert config(source="folder", like="Skywork/Skywork-Reward-Gemma-2-27B").attention == "eager"
 

@@ -180,8 +180,111 @@ def test_a_pickled_or_torn_adapter_is_refused(base: Callable[[str], Path], tmp_p
 
 def test_settings_that_adapters_do_not_go_with_are_refused(base: Callable[[str], Path], tmp_path: Path) -> None:
     adapter(base("llama"), tmp_path / "lora", "llama")
-    assert "merge_and_unload" in refusal(tmp_path / "lora", head={"weights": "v_head"})
     assert "merge_and_unload" in refusal(tmp_path / "lora", device_map="auto")
+    assert "holds no tensor under rm.head.weights='v_head'" in refusal(tmp_path / "lora", head={"weights": "v_head"})
+
+
+def test_lora_on_the_head_is_no_head(base: Callable[[str], Path], tmp_path: Path) -> None:
+    """A and B on top of a head that nobody saved: it would be drawn anew at every load."""
+    model = hf.AutoModelForSequenceClassification.from_pretrained(base("llama"), num_labels=1)
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", "score"], init_lora_weights=False)
+    peft.get_peft_model(model, config).save_pretrained(tmp_path / "lora")
+    assert "base_model.model.score.lora_A.weight" in load_file(tmp_path / "lora" / "adapter_model.safetensors")
+    assert "holds a reward head: a random head" in refusal(tmp_path / "lora")
+    edit(base("llama") / "config.json", architectures=["LlamaForSequenceClassification"], num_labels=1)
+    assert "random head" in refusal(tmp_path / "lora")
+
+
+def test_lora_on_a_trained_head_is_merged_into_it(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    model = hf.AutoModelForSequenceClassification.from_pretrained(folder_of("llama"))
+    wrapped = peft.get_peft_model(
+        model, peft.LoraConfig(r=4, target_modules=["q_proj", "score"], init_lora_weights=False)
+    ).eval()
+    wrapped.save_pretrained(tmp_path / "lora")
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder_of("llama"))
+    with torch.no_grad():
+        expected = np.array([float(wrapped(**inputs_of(tokenizer, pair)).logits[0, 0]) for pair in PAIRS])
+    np.testing.assert_allclose(open_classifier(section(tmp_path / "lora")).exact_rewards(PAIRS), expected, atol=1e-3)
+
+
+def test_a_head_that_peft_does_not_read_is_refused(base: Callable[[str], Path], tmp_path: Path) -> None:
+    """The weights lie in the adapter's file, but LoRA has the module's place: peft looks for another name."""
+    model = hf.AutoModelForSequenceClassification.from_pretrained(base("llama"), num_labels=1)
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", "score"], init_lora_weights=False)
+    peft.get_peft_model(model, config).save_pretrained(tmp_path / "lora")
+    file = tmp_path / "lora" / "adapter_model.safetensors"
+    weights = {**load_file(file), "base_model.model.score.weight": torch.randn(1, 32)}
+    save_file(weights, file, metadata={"format": "pt"})
+    assert "modules_to_save" in refusal(tmp_path / "lora")
+
+
+@pytest.fixture
+def merged(folder_of: Callable[[str], Path], tmp_path: Path) -> tuple[Path, Rewards, Rewards]:
+    """A merged RM with its adapter left beside it; its rewards, and those with the adapter applied once more."""
+    torch.manual_seed(3)
+    model = hf.AutoModelForSequenceClassification.from_pretrained(folder_of("llama"))
+    config = peft.LoraConfig(r=4, target_modules=TARGETS["llama"], init_lora_weights=False, task_type="SEQ_CLS")
+    wrapped = peft.get_peft_model(model, config).eval()
+    wrapped.save_pretrained(tmp_path / "lora")
+    whole = wrapped.merge_and_unload()
+    folder = tmp_path / "merged"
+    whole.save_pretrained(folder)
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder_of("llama"))
+    tokenizer.save_pretrained(folder)
+    for file in (tmp_path / "lora").glob("adapter_*"):
+        shutil.copy(file, folder)
+    twice = peft.PeftModel.from_pretrained(copy.deepcopy(whole), tmp_path / "lora").eval()
+    with torch.no_grad():
+        once, again = ([float(one(**inputs_of(tokenizer, pair)).logits[0, 0]) for pair in PAIRS]
+                       for one in (whole, twice))  # fmt: skip
+    return folder, np.array(once), np.array(again)
+
+
+def test_an_adapter_beside_whole_weights_is_left_out_or_applied_as_was_said(
+    merged: tuple[Path, Rewards, Rewards], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, once, again = merged
+    assert "adapter_config.json beside model.safetensors" in (said := refusal(folder))
+    assert "--set rm.adapter=merged" in said
+    plain = open_classifier(section(folder, adapter="merged"))
+    applied = open_classifier(section(folder, adapter="apply"))
+    np.testing.assert_allclose(plain.exact_rewards(PAIRS), once, atol=TOLERANCE)
+    np.testing.assert_allclose(applied.exact_rewards(PAIRS), again, atol=1e-3)
+    assert np.abs(once - again).max() > 0.1
+    assert plain.fingerprint != applied.fingerprint
+    monkeypatch.setitem(sys.modules, "peft", None)
+    without_peft = open_classifier(section(folder, adapter="merged"))
+    np.testing.assert_allclose(without_peft.exact_rewards(PAIRS), once, atol=TOLERANCE)
+    assert without_peft.fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_value_head_beside_the_adapter_is_read(
+    indexed: bool, folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """As LLaMA-Factory saves it: the base is a language model, ``value_head.safetensors`` lies with the adapter."""
+    torch.manual_seed(3)
+    reward_model = hf.AutoModelForSequenceClassification.from_pretrained(folder_of("llama"))
+    language_model = hf.LlamaForCausalLM(reward_model.config)
+    language_model.model.load_state_dict(reward_model.model.state_dict())
+    language_model.save_pretrained(tmp_path / "base", max_shard_size="50KB" if indexed else "1GB")
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder_of("llama"))
+    tokenizer.save_pretrained(tmp_path / "base")
+    base_lm = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    config = peft.LoraConfig(r=4, target_modules=TARGETS["llama"], init_lora_weights=False, task_type="CAUSAL_LM")
+    wrapped = peft.get_peft_model(base_lm, config).eval()
+    wrapped.save_pretrained(tmp_path / "lora")
+    head = {"v_head.summary.weight": torch.randn(1, 32), "v_head.summary.bias": torch.randn(1)}
+    save_file(head, tmp_path / "lora" / "value_head.safetensors")
+    expected = []
+    for pair in PAIRS:
+        with torch.no_grad():
+            hidden = wrapped(**inputs_of(tokenizer, pair), output_hidden_states=True).hidden_states[-1][0, -1]
+        expected.append(float(hidden @ head["v_head.summary.weight"][0] + head["v_head.summary.bias"]))
+    assert "--set rm.head.weights=v_head.summary" in refusal(tmp_path / "lora")
+    rm = open_classifier(section(tmp_path / "lora", head={"weights": "v_head.summary"}))
+    np.testing.assert_allclose(rm.exact_rewards(PAIRS), expected, atol=1e-3)
+    assert rm.has_gradients
 
 
 def test_without_peft_it_is_said_how_to_get_it(

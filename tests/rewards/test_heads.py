@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -269,3 +270,30 @@ def test_classifiers_of_several_labels_take_a_weighting(folder_of: Callable[[str
         message = refusal(folder, {})
         assert "has 3 labels; a scalar RM has one" in message
         assert "0 helpful, 1 correct, 2 brief" in message
+
+
+def test_a_head_in_a_file_of_its_own_is_read_beside_an_index(tmp_path: Path) -> None:
+    """As trainers of value heads save it; transformers' index does not name it."""
+    whole = Built().save(tmp_path / "whole")
+    expected = open_classifier(section(whole, {"weights": "v_head"})).exact_rewards(PAIRS)
+    folder = Path(shutil.copytree(whole, tmp_path / "sharded"))
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    head = {name: tensor for name, tensor in tensors.items() if name.startswith("v_head")}
+    shards = [{}, {}]
+    for n, (name, tensor) in enumerate(sorted(tensors.items())):
+        if name not in head:
+            shards[n % 2][name] = tensor
+    names = [f"model-0000{n + 1}-of-00002.safetensors" for n in range(2)]
+    for name, shard in zip(names, shards, strict=True):
+        save_file(shard, folder / name, metadata={"format": "pt"})
+    index = {
+        "metadata": {},
+        "weight_map": {key: name for name, shard in zip(names, shards, strict=True) for key in shard},
+    }
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_file(head, folder / "value_head.safetensors")
+    with pytest.raises(ModelError, match=r"--set rm\.head\.weights=v_head"):
+        open_classifier(section(folder, {}))
+    rm = open_classifier(section(folder, {"weights": "v_head"}))
+    np.testing.assert_allclose(rm.exact_rewards(PAIRS), expected, atol=TOLERANCE)

@@ -192,3 +192,106 @@ def test_importing_the_interface_does_not_import_torch() -> None:
     code = "import miner.rewards.base, sys; from miner.rewards import Pair; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_padding_token_without_embedding_is_not_used(copy: Callable[[str], Path]) -> None:
+    """``add_special_tokens({"pad_token": "[PAD]"})`` without ``resize_token_embeddings``."""
+    folder = copy("llama")
+    before = load_reward_model(folder, device="cpu", dtype="float32").rewards(PAIRS)
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(folder)
+    rm = load_reward_model(folder, device="cpu", dtype="float32")
+    assert tokenizer.pad_token_id == len(rm.model.get_input_embeddings().weight)
+    torch.testing.assert_close(torch.tensor(rm.rewards(PAIRS)), torch.tensor(before))
+
+
+def test_a_padding_id_of_the_config_without_embedding_is_named(copy: Callable[[str], Path]) -> None:
+    folder = copy("llama")
+    rows = json.loads((folder / "config.json").read_text())["vocab_size"]
+    edit_json(folder / "config.json", pad_token_id=rows)
+    message = refusal(folder)
+    assert f"config.pad_token_id {rows} has no embedding (0 to {rows - 1})" in message
+    edit_json(folder / "config.json", pad_token_id=None)  # what it says to do
+    load_reward_model(folder, device="cpu")
+
+
+RAISED = [AssertionError(), AssertionError("Padding_idx"), KeyError("score"), LookupError("x"), RecursionError("deep"),
+          NotImplementedError("line\nmore")]  # fmt: skip
+
+
+@pytest.mark.parametrize("raised", RAISED)
+def test_whatever_a_library_raises_at_loading_is_one_line(
+    raised: Exception, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_options: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(hf.AutoModelForSequenceClassification, "from_pretrained", broken)
+    assert "cannot load" in (said := refusal(folder_of("bert")))
+    assert type(raised).__name__ in said or str(raised).splitlines()[0] in said
+
+
+def test_one_label_by_the_head_where_the_config_says_nothing(copy: Callable[[str], Path]) -> None:
+    """transformers would take it for two; cards of such RMs pass ``num_labels=1`` by hand."""
+    folder = copy("llama")
+    expected = load_reward_model(folder, device="cpu", dtype="float32").exact_rewards(PAIRS)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({k: v for k, v in config.items() if k not in ("id2label", "label2id", "num_labels")})
+    )
+    rm = load_reward_model(folder, device="cpu", dtype="float32")
+    torch.testing.assert_close(torch.tensor(rm.exact_rewards(PAIRS)), torch.tensor(expected))
+
+
+def test_a_head_of_another_shape_is_named_with_both_shapes(copy: Callable[[str], Path]) -> None:
+    folder = copy("llama")
+    edit_json(folder / "config.json", intermediate_size=56)
+    message = refusal(folder)
+    assert "48×32 in the file, 56×32 by config.json" in message or "32×48 in the file, 32×56 by config.json" in message
+
+
+def test_gguf_and_a_trainers_output_folder_are_named(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy("llama")
+    for step in (100, 200):
+        shutil.copytree(folder, folder / f"checkpoint-{step}", ignore=shutil.ignore_patterns("checkpoint-*"))
+    (folder / "model.safetensors").unlink()
+    message = refusal(folder)
+    assert "checkpoint-" in message
+    load_reward_model(message.rpartition("Give ")[2], device="cpu")  # what it says to do
+    only = tmp_path / "gguf"
+    only.mkdir()
+    (only / "rm-q8_0.gguf").write_bytes(b"GGUF")
+    assert "GGUF, which is not read. Give the safetensors" in refusal(only)
+    assert "GGUF, which is not read. Give the safetensors" in refusal(only / "rm-q8_0.gguf")
+
+
+def test_flash_attention_in_the_config_names_another_that_works(copy: Callable[[str], Path]) -> None:
+    from miner.config.reward_model import RewardModelSection
+    from miner.rewards.loading.classifiers import open_classifier
+
+    folder = copy("qwen3")
+    edit_json(folder / "config.json", _attn_implementation="flash_attention_2", attn_implementation="flash_attention_2")
+    assert refusal(folder).endswith("--set rm.attention=sdpa")
+    section = RewardModelSection.model_validate({"source": str(folder), "attention": "sdpa", "device": "cpu"})
+    open_classifier(section).reward(PAIRS[0])
+
+
+def test_a_sentencepiece_file_is_not_said_to_need_tiktoken(copy: Callable[[str], Path]) -> None:
+    folder = copy("llama")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    (folder / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>")
+    message = refusal(folder)
+    assert "is sentencepiece's" in message
+    assert "tiktoken" not in message
+
+
+def test_a_decoder_whose_head_has_another_name_is_a_decoder() -> None:
+    """CTRL and ModernBERT's decoder call theirs ``classifier``, as encoders do."""
+    from miner.rewards.loading.variants import is_decoder
+
+    decoders = [hf.CTRLConfig(), hf.ModernBertDecoderConfig(), hf.GPT2Config(), hf.Mistral4Config()]
+    encoders = [hf.BertConfig(), hf.XLMConfig(), hf.CanineConfig(), hf.LiltConfig(), hf.BartConfig(), hf.T5Config()]
+    assert [is_decoder(config) for config in decoders] == [True] * 4
+    assert [is_decoder(config) for config in encoders] == [False] * 6

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from miner.checkpoints.identity import fingerprint
 from miner.checkpoints.own_code_consent import code_files, code_hash
@@ -172,3 +173,15 @@ def test_a_saved_model_takes_its_code_along(tmp_path: Path) -> None:
     rm.pipeline.tokenizer.save_pretrained(tmp_path / "again")
     again = opened(tmp_path / "again", {"output": "score"}, code_hash=code_hash(code_files(folder)))
     np.testing.assert_allclose(again.exact_rewards(PAIRS), rm.exact_rewards(PAIRS), atol=TOLERANCE)
+
+
+def test_weights_that_its_class_says_not_to_miss_are_missed(tmp_path: Path) -> None:
+    """``_keys_to_ignore_on_load_missing`` keeps transformers quiet; the layer is drawn anew at every load."""
+    folder = save(tmp_path / "rm", "column")
+    code = folder / "modeling_tiny.py"
+    quiet = "    config_class = TinyConfig\n    _keys_to_ignore_on_load_missing = ['gating']\n"
+    code.write_text(code.read_text().replace("    config_class = TinyConfig\n", quiet))
+    tensors = load_file(folder / "model.safetensors")
+    save_file({k: v for k, v in tensors.items() if not k.startswith("gating")}, folder / "model.safetensors",
+              metadata={"format": "pt"})  # fmt: skip
+    assert "no trained weights for gating" in refusal(folder)

@@ -159,6 +159,25 @@ def test_a_template_that_rewrites_the_response_is_an_error_that_says_so(rm_of: R
         pipeline.encode(Pair(PROMPT, "lower case"))
 
 
+THINK = (
+    "{% for m in messages %}{% if m['role'] == 'assistant' %}<think>\n"
+    "{{ m['content'].split('</think>')[0].split('<think>')[-1].strip() if '</think>' in m['content'] }}\n</think>\n\n"
+    "{{ m['content'].split('</think>')[-1].lstrip() }}</s>\n{% else %}{{ m['content'] }}\n{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("block", ["<think>\n\nShort.\n\n</think>\n\n", "<think>Short.</think>\n", ""])
+def test_tokens_behind_a_block_that_the_template_rewrites_are_found(block: str, rm_of: RmOf) -> None:
+    tokenizer = copy.deepcopy(rm_of("llama").pipeline.tokenizer)
+    tokenizer.chat_template = THINK
+    pipeline = ChatPipeline(tokenizer=tokenizer, max_length=None)
+    answer = "You should wipe the kettle; it copies a tree."
+    encoded = pipeline.encode(Pair(PROMPT, block + answer))
+    said = "".join((block + answer)[start:end] for start, end in encoded.spans)  # offsets leave spaces out
+    assert said.replace(" ", "").endswith(answer.replace(" ", ""))
+    assert tokenizer.decode([encoded.ids[i] for i in encoded.positions]).endswith("it copies a tree.")
+
+
 def test_a_template_that_refuses_the_roles_is_an_error_that_says_so(rm_of: RmOf) -> None:
     tokenizer = copy.deepcopy(rm_of("llama").pipeline.tokenizer)
     tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"

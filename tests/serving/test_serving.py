@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from miner.data.messages import ROLE_NAMES, ROLES
 from miner.errors import ConfigError, ModelError, TooLongError
 from miner.rewards.base import Pair
 from miner.serving import RewardServer
@@ -104,6 +105,15 @@ def test_pooling_answers_in_the_form_of_vllm(client: httpx2.Client, rm: GatedToy
     assert found["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
 
 
+@pytest.mark.parametrize("role", [*sorted(ROLES), *sorted(ROLE_NAMES)])
+def test_every_role_that_the_loader_reads_is_scored(role: str, client: httpx2.Client) -> None:
+    turns = [{"role": role, "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    answer = client.post("/v1/scores", json={"items": [{"prompt": turns, "response": "ba ke"}]})
+    assert answer.status_code == 200, answer.text
+    chat = client.post("/pooling", json={"messages": [*turns, {"role": "assistant", "content": "ba ke"}]})
+    assert chat.status_code == 200, chat.text
+
+
 BAD: dict[str, tuple[str, Any, int, str]] = {
     "nowhere": ("/v2/scores", {}, 404, "POST /v1/scores"),
     "no JSON": ("/v1/scores", b"{", 400, "JSON"),
@@ -111,7 +121,7 @@ BAD: dict[str, tuple[str, Any, int, str]] = {
     "empty": ("/v1/scores", {"items": []}, 400, "items"),
     "no prompt": ("/v1/scores", {"items": [{"prompt": [], "response": "a"}]}, 400, "items.0.prompt"),
     "another role": (
-        "/v1/scores", {"items": [{**ITEM, "prompt": [{"role": "tool", "content": "a"}]}]}, 400, "items.0.prompt.0.role"
+        "/v1/scores", {"items": [{**ITEM, "prompt": [{"role": "tol", "content": "a"}]}]}, 400, "items.0.prompt.0.role"
     ),
     "a number": ("/v1/scores", {"items": [{**ITEM, "response": 4}]}, 400, "items.0.response"),
     "one more key": ("/v1/scores", {"items": [ITEM], "precission": "exact"}, 400, "precission"),

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from miner.checkpoints.adapters import left_alone, require_no_adapter
 from miner.checkpoints.devices import resolve_device
 from miner.checkpoints.folders import resolve_folder
 from miner.checkpoints.identity import fingerprint
@@ -89,9 +90,10 @@ def load_embedding(source: str | Path, *, device: str = "auto", name: str | None
     from transformers import AutoModel
 
     folder, place = resolve_folder(str(source), None), resolve_device(device)
+    require_no_adapter(folder)
     tokenizer, pooling = load_tokenizer(folder, False), _pooling(folder)
     try:
-        with quiet_transformers():
+        with quiet_transformers(), left_alone():
             loaded: Any = AutoModel.from_pretrained(
                 folder, dtype=choose("reading", place).dtype, use_safetensors=True, output_loading_info=True
             )

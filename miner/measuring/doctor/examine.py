@@ -15,7 +15,7 @@ from miner.checkpoints.devices import resolve_devices
 from miner.checkpoints.folders import first_line, resolve_folder
 from miner.config.kinds import REWARD_MODELS, kind_called
 from miner.config.reward_model import RewardModelSection
-from miner.errors import ConfigError, ModelError, RmMinerError
+from miner.errors import ConfigError, ModelError, NoRoomError
 from miner.measuring.doctor import behaviour, scores, tokens
 from miner.measuring.doctor.diagnosis import Diagnosis, Report, green, of_colour
 from miner.measuring.doctor.patient import LocalPatient, Patient
@@ -25,12 +25,12 @@ from miner.rewards.compute.forward import Forward
 from miner.rewards.opening import open_reward_model
 
 MIN_TEXTS = 8
-NO_ROOM = "does not fit"
 NO_LOAD = "save it again with save_pretrained, or fetch it again: a file is damaged or missing"
 OF_TOKENS = (
     tokens.padding,
     tokens.begin_of_sequence,
     tokens.chat_template,
+    tokens.date_in_template,
     tokens.truncation,
     tokens.vocabulary,
     tokens.unknown_tokens,
@@ -57,7 +57,8 @@ def examine(
     A model that does not load is a red diagnosis, not an error.
 
     Raises:
-        ModelError: there is no such folder, hub id or device, or the device has no room for the model.
+        ModelError: there is no such folder, hub id or device.
+        NoRoomError: the device has no room for the model.
         ConfigError: too few prompts with a reference.
     """
     usable = tuple(prompt for prompt in prompts if prompt.reference)
@@ -70,9 +71,9 @@ def examine(
         resolve_devices(section.device)
     try:
         rm = open_reward_model(section, {prompt.conversation: str(prompt.reference) for prompt in usable})
+    except NoRoomError:
+        raise
     except ModelError as error:
-        if NO_ROOM in str(error):
-            raise
         found, _, fix = str(error).replace(str(folder), source).rpartition(". ")
         diagnoses = [of_colour("red", "loads safely", found or fix, fix if found else NO_LOAD)]
         return _report(source, None, texts, started, diagnoses)
@@ -133,8 +134,8 @@ def _run(examination: Examination) -> list[Diagnosis]:
     name = examination.name.replace("_", " ")
     try:
         return list(examination.look())
-    except (RmMinerError, RuntimeError, IndexError, ValueError) as error:
-        if out_of_memory(error) or NO_ROOM in str(error):
+    except Exception as error:  # a look that fails is what was found
+        if isinstance(error, NoRoomError) or out_of_memory(error):
             return [of_colour("amber", name, "not examined: it does not fit this device's memory", "--device cpu")]
         return [of_colour("red", name, f"failed: {first_line(error)}", "mend what is red above, then examine again")]
 

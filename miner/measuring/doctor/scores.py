@@ -57,7 +57,7 @@ def padding_sides(patient: LocalPatient) -> Iterator[Diagnosis]:
         name = f"batch, padded {side}"
         try:
             gap = patient.in_spreads(patient.plain(everything, side=side), patient.alone)
-        except ValueError as error:  # no padding token
+        except (ValueError, IndexError) as error:  # no padding token, or none with an embedding
             yield of_colour(
                 "amber", name, f"plain transformers cannot: {first_line(error)[:120]}", "see: padding token"
             )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from corpus.records import Message
+from miner.checkpoints.chat_templates import render_chat
 from miner.checkpoints.tokenizers import position_limit
 from miner.errors import ModelError
 from miner.measuring.doctor.diagnosis import Diagnosis, green, of_colour, worse
@@ -16,6 +20,9 @@ from miner.rewards.text.pipeline import ChatPipeline
 
 NO_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer has no maximum length
 MARKER = "zebra quartz violin"
+MOMENTS = (  # two days; one of them as Honolulu and Auckland name it
+    datetime(2024, 2, 28, 12), datetime(2026, 11, 7, 23, 30), datetime(2026, 11, 8, 22, 30),
+)  # fmt: skip
 
 
 def padding(patient: LocalPatient) -> Iterator[Diagnosis]:
@@ -104,6 +111,35 @@ def chat_template(patient: LocalPatient) -> Iterator[Diagnosis]:
     )  # fmt: skip
 
 
+def date_in_template(patient: LocalPatient) -> Iterator[Diagnosis]:
+    """Whether the template asks what day it is: rendered at two dates, and at one moment as two time zones name it."""
+    name, pipeline = "date", patient.forward.pipeline
+    if not (isinstance(pipeline, ChatPipeline) and patient.tokenizer.chat_template):
+        return
+    by_moment = [[_rendered(patient, pair, moment) for pair in patient.compared] for moment in MOMENTS]
+    if all(texts == by_moment[0] for texts in by_moment):
+        yield green(name, "the template writes none")
+        return
+    rewards = [np.array([_plain(patient, text) for text in texts]) for texts in by_moment]
+    shift = max(patient.in_spreads(one, rewards[0]) for one in rewards)
+    yield of_colour(
+        "amber", name,
+        f"the template writes today's: plain transformers' rewards change by up to {shift:.2g} sd from day to day; "
+        f"rmminer writes {pipeline.today}",
+        "the date that it was trained with: --set rm.today=YYYY-MM-DD; elsewhere give the template strftime_now", shift,
+    )  # fmt: skip
+
+
+def _rendered(patient: LocalPatient, pair: Pair, moment: datetime) -> str:
+    turns = [*pair.prompt, Message(role="assistant", content=pair.response)]
+    return render_chat(patient.tokenizer, turns, today=moment)
+
+
+def _plain(patient: LocalPatient, text: str) -> float:
+    ids: list[int] = patient.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return float(patient.own_rewards({"input_ids": [ids]}, side="right")[0])
+
+
 def truncation(patient: LocalPatient) -> Iterator[Diagnosis]:
     """What is cut, and when: no limit, one past the model's positions, a cut kept inside the tokenizer's file."""
     name, tokenizer, model = "truncation", patient.tokenizer, patient.forward.model
@@ -141,8 +177,17 @@ def vocabulary(patient: LocalPatient) -> Iterator[Diagnosis]:
     """Every token has an embedding."""
     embedding: Any = patient.forward.model.get_input_embeddings()
     rows, tokens = len(embedding.weight), max(patient.tokenizer.get_vocab().values()) + 1
+    lacking = {i for i in patient.tokenizer.get_vocab().values() if i >= rows}
+    if lacking and lacking == {patient.tokenizer.pad_token_id}:
+        yield of_colour(
+            "amber", "vocabulary",
+            f"the padding token {tokens - 1} has no embedding (0 to {rows - 1}): plain transformers cannot batch, "
+            "rmminer pads with another",
+            "set tokenizer.pad_token to a token that has one, or resize_token_embeddings(len(tokenizer)) and save both",
+        )  # fmt: skip
+        return
     yield of_colour(
-        "red" if tokens > rows else "green", "vocabulary", f"{tokens} tokens, {rows} embeddings",
+        "red" if lacking else "green", "vocabulary", f"{tokens} tokens, {rows} embeddings",
         "another model's tokenizer, or tokens were added: model.resize_token_embeddings(len(tokenizer)), then train",
     )  # fmt: skip
 

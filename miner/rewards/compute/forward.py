@@ -68,10 +68,16 @@ class Forward(ABC):
         self.ranking_dtype = dtype_name(self.ranking_model)
         spread = device_map_of(self.model)
         self.device = ", ".join(sorted({str(place or "disk") for place in spread.values()})) or str(self.model.device)
-        pad = self.pipeline.tokenizer.pad_token_id
-        self.pad_id = 0 if pad is None else int(pad)  # masked out, so any id does
         table = input_embeddings(self.ranking_model)
+        self.pad_id = self._padding(table)
         self._embeddings = None if table is None else EmbeddingTable(table)
+
+    def _padding(self, table: torch.nn.Module | None) -> int:
+        """The id that fills up shorter rows: masked out, so any does that has an embedding."""
+        config = self.model.config.get_text_config()
+        wanted = (self.pipeline.tokenizer.pad_token_id, getattr(config, "pad_token_id", None))
+        end = len(table.weight) if table is not None and isinstance(table.weight, torch.Tensor) else None
+        return next((int(i) for i in wanted if i is not None and i >= 0 and (end is None or i < end)), 0)
 
     @abstractmethod
     def logits(

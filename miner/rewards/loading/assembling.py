@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from miner.checkpoints.adapters import left_alone, require_no_adapter
 from miner.checkpoints.batching import TokenBudget
 from miner.checkpoints.devices import BATCH_TOKENS, resolve_devices
 from miner.checkpoints.folders import first_line, require_safetensors, resolve_folder
 from miner.checkpoints.identity import fingerprint
-from miner.checkpoints.loading import UNREADABLE, placed, quiet_transformers, read_config
+from miner.checkpoints.loading import UNREADABLE, hint, placed, quiet_transformers, read_config
 from miner.checkpoints.memory import copies, require_room
 from miner.checkpoints.own_code_consent import agree_to_code
 from miner.checkpoints.precision import choose
@@ -83,8 +84,9 @@ def assemble(
     folder = resolve_folder(source, section.revision if source == section.source else None)
     if section.trust_remote_code:
         agree_to_code(folder, section.code_hash)
-    auto = auto_of(read_config(folder, section.trust_remote_code))
     require_safetensors(folder)
+    auto = auto_of(read_config(folder, section.trust_remote_code))
+    require_no_adapter(folder)
     tensors = stored_tensors(folder)
     exact: torch.dtype | Literal["auto"] = torch.float32 if section.confirm_dtype == "float32" else "auto"
 
@@ -146,12 +148,13 @@ def _load(
     extra: dict[str, Any] = {"trust_remote_code": section.trust_remote_code} if auto.__name__.startswith("Auto") else {}
     extra |= {} if section.attention is None else {"attn_implementation": section.attention}
     try:
-        with quiet_transformers():
+        with quiet_transformers(), left_alone():
             model, info = auto.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra
             )
     except UNREADABLE as error:
-        raise ModelError(f"cannot load {folder} as a {auto.__name__}: {first_line(error)}") from error
+        said = f"{first_line(error).rstrip('.')}{hint(error)}"
+        raise ModelError(f"cannot load {folder} as a {auto.__name__}: {said}") from error
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(

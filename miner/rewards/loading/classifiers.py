@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from corpus.records import digest
+from miner.checkpoints.adapters import CONFIG, is_adapter, lies_beside_weights
 from miner.checkpoints.batching import TokenBudget
 from miner.checkpoints.devices import BATCH_TOKENS, device_of, resolve_devices
 from miner.checkpoints.folders import require_safetensors, resolve_folder
@@ -24,7 +25,8 @@ from miner.errors import ModelError
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.compute.fleet import Fleet
 from miner.rewards.compute.forward import input_embeddings
-from miner.rewards.loading.adapted import Adapted, is_adapter
+from miner.rewards.loading.adapted import on_base
+from miner.rewards.loading.alike import require_alike
 from miner.rewards.loading.variants import Classifier, OwnCode, Variant, WithHead
 from miner.rewards.text.pipeline import ChatPipeline, TextPairPipeline, Truncation
 from miner.rewards.text.vocabulary import Vocabulary
@@ -90,12 +92,12 @@ def open_classifier(section: RewardModelSection, *, batch_tokens: int | None = N
 
 
 def _variant(folder: Path, section: RewardModelSection) -> Variant:
-    if is_adapter(folder):
-        return Adapted.on_base(folder, section)
+    if is_adapter(folder) or _applies_adapter(folder, section):
+        return on_base(folder, section)
     if section.trust_remote_code:
         agree_to_code(folder, section.code_hash)
-    config = read_config(folder, section.trust_remote_code, section.head.backbone)
     require_safetensors(folder)
+    config = read_config(folder, section.trust_remote_code, section.head.backbone)
     if section.head.weights is not None:
         return WithHead.of(folder, config, section.head)
     if section.trust_remote_code and has_code(folder):
@@ -104,6 +106,22 @@ def _variant(folder: Path, section: RewardModelSection) -> Variant:
         hint = "Try: --set rm.trust_remote_code=true" if has_code(folder) else "This folder has none: drop it"
         raise ModelError(f"rm.head.output={section.head.output!r} is for models that bring their own code. {hint}")
     return Classifier.of(folder, config, section.head)
+
+
+def _applies_adapter(folder: Path, section: RewardModelSection) -> bool:
+    """Whether an adapter that lies beside whole weights is to be merged into them.
+
+    Raises:
+        ModelError: there is one and nobody said.
+    """
+    if not lies_beside_weights(folder):
+        return False
+    if section.adapter is None:
+        raise ModelError(
+            f"{folder} holds {CONFIG} beside model.safetensors: are the weights merged with it already? Say so: "
+            "--set rm.adapter=merged (it is left out), or --set rm.adapter=apply"
+        )
+    return section.adapter == "apply"
 
 
 def _replica(
@@ -116,10 +134,11 @@ def _replica(
         max_length=length_limit(model, tokenizer, section.max_length),
         truncation=section.truncation,
         append=_appended(tokenizer, section.head.append_token),
+        today=section.today,
     )
     embedding: Any = input_embeddings(model)
     n_tokens = len(tokenizer if embedding is None else embedding.weight)
-    return variant.adapter(model)(
+    rm = variant.adapter(model)(
         name=Path(str(section.source)).name,
         fingerprint=identity,
         model=model,
@@ -129,6 +148,8 @@ def _replica(
         budget=TokenBudget(batch_tokens or BATCH_TOKENS[device_of(model).type]),
         readout=variant.readout,
     )
+    require_alike(rm)
+    return rm
 
 
 def _tokenizer(variant: Variant, section: RewardModelSection) -> tuple[PreTrainedTokenizerFast, str]:

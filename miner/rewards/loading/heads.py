@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from miner.checkpoints.tensors import Tensor, natural, weight_files
+from miner.checkpoints.tensors import Tensor, files_beside, natural, weight_files
 from miner.errors import ModelError
 
 ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -155,11 +155,11 @@ def _candidates(tensors: Mapping[str, Tensor], hidden: int) -> str:
 
 
 def read_tensors(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
-    """The checkpoint's tensors whose names begin with ``prefix``."""
+    """The tensors of the checkpoint, and of files beside it, whose names begin with ``prefix``."""
     from safetensors import safe_open
 
     found: dict[str, torch.Tensor] = {}
-    for file in weight_files(folder):
+    for file in (*files_beside(folder), *weight_files(folder)):
         with safe_open(file, framework="pt") as stored:
             found |= {name: stored.get_tensor(name) for name in stored.keys() if name.startswith(prefix)}  # noqa: SIM118
     return found

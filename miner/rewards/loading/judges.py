@@ -36,6 +36,7 @@ def _judge(parts: Parts, asked: JudgeSection) -> TransformerRewardModel:
         raise ModelError(f"{parts.folder} has no chat template; set rm.judge.chat = false")
     pipeline = QuestionPipeline(
         tokenizer=parts.tokenizer,
+        today=parts.section.today,
         max_length=parts.max_length,
         adds_special=not asked.chat,
         template=asked.template,

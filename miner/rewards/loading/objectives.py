@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miner.checkpoints.tensors import Tensor
 from miner.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
+
+
+LAST_LAYERS = (  # of the heads of transformers' sequence classifiers
+    "score.weight", "classifier.weight", "classifier.out_proj.weight", "classification_head.out_proj.weight",
+    "logits_proj.weight",
+)  # fmt: skip
+
+
+def with_labels_of_head(config: PreTrainedConfig, folder: Path, tensors: Mapping[str, Tensor]) -> PreTrainedConfig:
+    """``config`` with as many labels as the stored head has outputs, where config.json says nothing of labels.
+
+    transformers takes it to mean two then; cards of RMs with one have people pass ``num_labels=1`` by hand.
+    """
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    head = next((tensors[name] for name in LAST_LAYERS if name in tensors), None)
+    if head is not None and len(head.shape) == 2 and not {"num_labels", "id2label"} & set(told):
+        config.num_labels = head.shape[0]
+    return config
 
 
 def labels(config: PreTrainedConfig, n: int) -> tuple[str, ...]:

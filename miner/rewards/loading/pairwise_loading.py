@@ -72,6 +72,7 @@ def _pipeline(parts: Parts, asked: PairwiseSection) -> ComparisonPipeline:
         raise ModelError(f"{parts.folder} has no chat template; set rm.pairwise.chat = false")
     return ComparisonPipeline(
         tokenizer=parts.tokenizer,
+        today=parts.section.today,
         max_length=parts.max_length,
         adds_special=not asked.chat,
         template=str(asked.template),
@@ -130,6 +131,7 @@ def _ranking(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:
     template = pairrm_template(parts.tokenizer, parts.model.config)
     pipeline = ComparisonPipeline(
         tokenizer=parts.tokenizer,
+        today=parts.section.today,
         max_length=parts.section.max_length or PAIRRM_TOKENS,  # its positions are relative, whatever the config says
         adds_special=False,
         template=template,

@@ -47,6 +47,7 @@ def _process(parts: Parts, asked: ProcessSection) -> ProcessRewardModel:
         )
     pipeline = StepsPipeline(
         tokenizer=parts.tokenizer,
+        today=parts.section.today,
         max_length=parts.max_length,
         adds_special=asked.template is not None,
         template=asked.template,

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 from miner.checkpoints.devices import device_map_of, device_of
 from miner.checkpoints.identity import fingerprint
 from miner.checkpoints.loading import Residence, read_model
-from miner.checkpoints.tensors import Tensor, stored_tensors
+from miner.checkpoints.tensors import Tensor, stored_tensors, tensors_for_heads
 from miner.config.reward_model import HeadSection
 from miner.errors import ModelError
 from miner.rewards.adapters.causal import CausalRewardModel
 from miner.rewards.adapters.encoder import EncoderRewardModel
+from miner.rewards.adapters.forwarded import ForwardedRewardModel
 from miner.rewards.adapters.own_code import OwnCodeRewardModel
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.compute.readout import FIRST, LAST, ReadAt, Readout
 from miner.rewards.loading.headed import headed
 from miner.rewards.loading.heads import HeadPlan, plan_head, suggestion
-from miner.rewards.loading.objectives import labels, weighting_of
+from miner.rewards.loading.objectives import labels, weighting_of, with_labels_of_head
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -80,10 +81,9 @@ class Classifier(Variant):
 
     @classmethod
     def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> Variant:
-        kinds = config.architectures or []
+        config, kinds = with_labels_of_head(config, folder, stored_tensors(folder)), config.architectures or []
         if kinds and not any("SequenceClassification" in kind for kind in kinds) and config.num_labels != 1:
-            tensors = stored_tensors(folder)
-            found = own_code(config) or suggestion(tensors, config.get_text_config().hidden_size)
+            found = own_code(config) or suggestion(tensors_for_heads(folder), config.get_text_config().hidden_size)
             raise ModelError(
                 f"{folder} is a {kinds[0]} without a reward head that transformers knows: a random head gives random "
                 f"scores. {found or 'Give a sequence classifier with one label'}"
@@ -96,7 +96,7 @@ class Classifier(Variant):
         model, missing = read_model("AutoModelForSequenceClassification", self.folder, residence, config=self.config)
         if missing:
             named = ", ".join(sorted(missing)[:3])
-            found = suggestion(stored_tensors(self.folder), self.config.get_text_config().hidden_size)
+            found = suggestion(tensors_for_heads(self.folder), self.config.get_text_config().hidden_size)
             raise ModelError(
                 f"{self.folder} has no trained weights for {named}: a random head gives random scores. "
                 f"{own_code(self.config) or found or 'Train it first'}"
@@ -104,7 +104,14 @@ class Classifier(Variant):
         return model
 
     def is_decoder(self, model: PreTrainedModel) -> bool:
-        return hasattr(model, "score")  # what transformers calls the head of every decoder, and of no encoder
+        del model
+        return is_decoder(self.config)
+
+    def adapter(self, model: PreTrainedModel) -> type[TransformerRewardModel]:
+        """Only a head that is one module can be shown the one hidden state that it reads."""
+        if not self.is_decoder(model):
+            return EncoderRewardModel
+        return CausalRewardModel if hasattr(model, self.readout.head) else ForwardedRewardModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +123,7 @@ class WithHead(Variant):
     @classmethod
     def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> WithHead:
         plan = plan_head(
-            stored_tensors(folder),
+            tensors_for_heads(folder),
             str(head.weights),
             hidden=config.get_text_config().hidden_size,
             activation=head.activation,
@@ -128,6 +135,19 @@ class WithHead(Variant):
         return cls(folder=folder, config=config, readout=readout, plan=plan)
 
     def model(self, residence: Residence) -> PreTrainedModel:
+        backbone = self._backbone(residence)
+        places = [place for place in device_map_of(backbone).values() if place is not None]
+        head = self.plan.build(self._head_folder).to(places[-1] if places else device_of(backbone), backbone.dtype)
+        assert self.readout.read_at is not None
+        model = headed(backbone, head, name=self.plan.prefix, read_at=self.readout.read_at)
+        model.eval().requires_grad_(False)  # type: ignore[no-untyped-call]
+        return model
+
+    @property
+    def _head_folder(self) -> Path:
+        return self.folder
+
+    def _backbone(self, residence: Residence) -> PreTrainedModel:
         backbone, missing = read_model("AutoModel", self.folder, residence, config=self.config)
         if missing and (prefix := self._prefix(missing)):
             renamed = {f"^{re.escape(prefix)}": ""}
@@ -137,12 +157,7 @@ class WithHead(Variant):
                 f"{self.folder} has no trained weights for {', '.join(untrained[:3])} of its backbone, a "
                 f"{type(backbone).__name__}: is config.json of the same model?"
             )
-        places = [place for place in device_map_of(backbone).values() if place is not None]
-        head = self.plan.build(self.folder).to(places[-1] if places else device_of(backbone), backbone.dtype)
-        assert self.readout.read_at is not None
-        model = headed(backbone, head, name=self.plan.prefix, read_at=self.readout.read_at)
-        model.eval().requires_grad_(False)  # type: ignore[no-untyped-call]
-        return model
+        return backbone
 
     def _prefix(self, missing: set[str]) -> str | None:
         """What the checkpoint puts before the backbone's names, where that is not what its family does."""
@@ -152,6 +167,10 @@ class WithHead(Variant):
 
     def is_decoder(self, model: PreTrainedModel) -> bool:
         del model
+        return self.is_decoder_by_config
+
+    @property
+    def is_decoder_by_config(self) -> bool:
         return is_decoder(self.config)
 
     def adapter(self, model: PreTrainedModel) -> type[TransformerRewardModel]:
@@ -215,7 +234,20 @@ def own_code(config: PreTrainedConfig) -> str | None:
 
 
 def is_decoder(config: PreTrainedConfig) -> bool:
-    """Whether a backbone reads from left to right: those that transformers pretrains by masking do not."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    """Whether an architecture reads from left to right, and its reward at the last token: what its name, class and
+    config in transformers say, never what its head is called.
 
-    return config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    Those that are pretrained by masking do not, nor do encoder-decoders. What transformers does not know is taken for a
+    decoder, as RMs that bring their own code are.
+    """
+    import transformers
+    from transformers.modeling_layers import GenericForSequenceClassification
+    from transformers.models.auto import modeling_auto as auto
+
+    kind = config.model_type
+    if kind in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES or getattr(config, "is_encoder_decoder", False):
+        return False
+    classifier = auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(kind)
+    if classifier is None or kind in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return True
+    return issubclass(getattr(transformers, str(classifier)), GenericForSequenceClassification)

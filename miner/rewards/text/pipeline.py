@@ -9,9 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from corpus.records import Conversation, digest
+from corpus.records import Conversation, Message, digest
+from miner.checkpoints.chat_templates import ASKS_FOR_DATE, render_chat
+from miner.config.reward_model import PINNED_DATE
 from miner.errors import ModelError, TooLongError
 from miner.rewards.base import Pair
 
@@ -25,6 +28,15 @@ Text = str | tuple[str, str]  # what the tokenizer is given: a text, or a pair o
 MARKUP = frozenset("<>[]{}|\\`#*")  # a response without these is plain text to any template that we know
 FRAMES_KEPT = 4096
 PLACEHOLDER = "\ue000"  # private use: no template rewrites it, no text holds it
+
+_ASKED = Message(role="user", content="What is 12 + 345?  Ünïcode, naïve café, 日本語 🙂\n\tdon't <s> </s> [SEP]")
+_SAID = Message(role="assistant", content="It’s 357.")
+PROBES = (  # conversations in which tokenizers and templates differ where they differ at all
+    Pair((_ASKED,), "  357, I'd say: 12+345 = 357 ½ 🙂.\n\n\tThe end  "),
+    Pair((Message(role="system", content="Be brief."), _ASKED), "357"),
+    Pair((_ASKED, _SAID, Message(role="user", content="Why?")), "Because."),
+    Pair((Message(role="user", content="Hello"),), ""),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +59,14 @@ class Pipeline(ABC):
 
     ``truncation`` "left" and "right" are what transformers does with ``truncation=True`` and that ``truncation_side``.
     ``append`` is a token id that ends every text, as some heads read their reward at one; it is not put there twice.
+    ``today`` is what a chat template that asks for the date is told.
     """
 
     tokenizer: PreTrainedTokenizerFast
     max_length: int | None
     truncation: Truncation = "error"
     append: int | None = None
+    today: date = PINNED_DATE
 
     def __post_init__(self) -> None:
         self.backend.no_truncation()
@@ -64,9 +78,23 @@ class Pipeline(ABC):
 
     @property
     def hash(self) -> str:
-        """Identity of everything between a string and the ids."""
+        """Identity of everything between a string and the ids.
+
+        What stands in no setting (libraries that read one file differently, a template that looks about) shows in the
+        probes, whose text and ids are part of it; versions are not, so that an update that changes no id voids nothing.
+        """
         appended = [] if self.append is None else ["append", self.append]
-        return digest([*self.identity(), self.max_length, self.truncation, *appended])
+        asks = ASKS_FOR_DATE in str(self.tokenizer.chat_template)
+        dated = ["today", self.today.isoformat()] if asks else []
+        probed = [self._probed(pair) for pair in PROBES]
+        return digest([*self.identity(), self.max_length, self.truncation, *appended, *dated, probed])
+
+    def _probed(self, pair: Pair) -> list[object]:
+        try:
+            (text,), special = self._inputs([pair])
+        except ModelError:
+            return ["refused"]
+        return [text, self.backend.encode_batch_fast([text], add_special_tokens=special)[0].ids]
 
     @abstractmethod
     def identity(self) -> list[object]:
@@ -172,20 +200,14 @@ class ChatPipeline(Pipeline):
         Raises:
             ModelError: the template refuses the conversation.
         """
-        turns = [{"role": turn.role, "content": turn.content} for turn in pair.prompt]
-        turns.append({"role": "assistant", "content": pair.response})
+        turns = [*pair.prompt, Message(role="assistant", content=pair.response)]
         if not self.tokenizer.chat_template:
             names = {"user": "Human", "assistant": "Assistant", "system": "System"}
-            return "\n\n".join(f"{names.get(t['role'], t['role'])}: {t['content']}" for t in turns)
-        from jinja2 import TemplateError
-
+            return "\n\n".join(f"{names.get(turn.role, turn.role)}: {turn.content}" for turn in turns)
         try:
-            return str(self.tokenizer.apply_chat_template(turns, tokenize=False))
-        except TemplateError as error:
-            roles = ", ".join(turn["role"] for turn in turns)
-            raise ModelError(
-                f"the RM's chat template refuses turns of {roles}: {error}. Mine on prompts it takes"
-            ) from error
+            return render_chat(self.tokenizer, turns, today=self.today)
+        except ModelError as error:
+            raise ModelError(f"the RM's {error}. Mine on prompts it takes") from error
 
     def _inputs(self, pairs: Sequence[Pair]) -> tuple[Sequence[Text], bool]:
         special = not self.tokenizer.chat_template
@@ -222,14 +244,31 @@ class ChatPipeline(Pipeline):
     def _whereabouts(self, pair: Pair) -> tuple[str, int, int, int]:
         """The rendered text, the response's start in it, the characters trimmed off its head, the length left."""
         text, (head, _, tail) = self.render(pair), self.render(Pair(pair.prompt, PLACEHOLDER)).rpartition(PLACEHOLDER)
-        written = text[len(head) : len(text) - len(tail)]
-        shift = pair.response.find(written)  # templates may trim the turn
-        if shift < 0 or not (text.startswith(head) and text.endswith(tail)):
-            raise ModelError(
-                "the RM's chat template rewrites this response, so its tokens cannot be found in the rendered text. "
-                "Try an attack that edits no tokens"
-            )
-        return text, len(head), shift, len(written)
+        if text.startswith(head) and text.endswith(tail):
+            written = text[len(head) : len(text) - len(tail)]
+            shift = pair.response.find(written)  # templates may trim the turn
+            if shift >= 0:
+                return text, len(head), shift, len(written)
+        return text, *_behind_block(text.removesuffix(tail), pair.response)
+
+
+def _behind_block(text: str, response: str) -> tuple[int, int, int]:
+    """Where in ``text`` the end of the response lies that its template leaves as it is, behind a block that it
+    rewrites (Qwen3's ``<think>``): start, characters of the response before it, length.
+
+    Raises:
+        ModelError: it leaves no word as it is.
+    """
+    kept = response if text.endswith(response[-1:]) else response.rstrip()
+    length = 0
+    while length < min(len(kept), len(text)) and kept[-1 - length] == text[-1 - length]:
+        length += 1
+    if not any(char.isalpha() for char in kept[len(kept) - length :]):
+        raise ModelError(
+            "the RM's chat template rewrites this response, so its tokens cannot be found in the rendered text. "
+            "Try an attack that edits no tokens"
+        )
+    return len(text) - length, len(kept) - length, length
 
 
 def plain_prompt(prompt: Conversation) -> str:

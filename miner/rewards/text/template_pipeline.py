@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from corpus.records import Conversation, Message
+from miner.checkpoints.chat_templates import render_chat
 from miner.errors import ModelError, TooLongError
 from miner.rewards.base import Pair
 from miner.rewards.text.pipeline import FRAMES_KEPT, PLACEHOLDER, Pipeline, Text, plain_prompt
@@ -153,13 +154,7 @@ def chat_text(pipeline: Pipeline, turns: Sequence[Message], *, begin_answer: boo
     Raises:
         ModelError: it refuses them.
     """
-    from jinja2 import TemplateError
-
-    written = [{"role": turn.role, "content": turn.content} for turn in turns]
     try:
-        return str(pipeline.tokenizer.apply_chat_template(written, tokenize=False, add_generation_prompt=begin_answer))
-    except TemplateError as error:
-        roles = ", ".join(turn.role for turn in turns)
-        raise ModelError(
-            f"the RM's chat template refuses turns of {roles}: {error}. Give a template in the [rm] table"
-        ) from error
+        return render_chat(pipeline.tokenizer, turns, begin_answer=begin_answer, today=pipeline.today)
+    except ModelError as error:
+        raise ModelError(f"the RM's {error}. Give a template in the [rm] table") from error

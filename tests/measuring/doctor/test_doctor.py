@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from corpus.records import Message, Prompt
 from miner.config.reward_model import RewardModelSection
-from miner.errors import ConfigError, ModelError
+from miner.errors import ConfigError, ModelError, NoRoomError
 from miner.measuring.doctor import Report, examine
 from miner.rewards import Pair, load_reward_model
 from miner.testing import ToyRewardModel
@@ -428,3 +428,43 @@ def test_of_an_rm_whose_weights_are_elsewhere_the_rewards_are_examined(
     names = {d.examination for d in report.diagnoses}
     assert {"tokens and weights", "finite rewards", "repeatable", "trivial answers"} <= names
     assert not {"padding token", "attention", "pooling position"} & names
+
+
+DATED = "Today is {{ strftime_now('%d %b %Y') }}.\n{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}"
+
+
+def test_a_template_that_writes_the_date_is_told_of_with_what_it_costs(
+    folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(folder_of("llama"), tmp_path / "rm"))
+    (said,) = [d for d in examined(folder).diagnoses if d.examination == "date"]
+    assert said.colour == "green"
+    template(DATED)(folder)
+    (said,) = [d for d in examined(folder).diagnoses if d.examination == "date"]
+    assert (said.colour, bool(said.value)) == ("amber", True)
+    assert "rmminer writes 2024-07-26" in said.found
+    assert "--set rm.today=" in said.fix
+    examined(folder, today="2025-03-01")  # what it says to do
+
+
+def test_a_padding_token_without_embedding_is_amber_and_the_rest_is_examined(
+    folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(folder_of("llama"), tmp_path / "rm"))
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(folder)
+    report = examined(folder)
+    assert "vocabulary" in amber(report)
+    assert red(report) <= JUDGED_BY_TEXT, [d for d in report.diagnoses if d.colour == "red"]
+
+
+def test_what_does_not_fit_its_shape_is_a_diagnosis_and_what_does_not_fit_memory_an_error(
+    folder_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Built(layers={"v_head": (1, False)}, extra={"other.weight": (200, 32)}).save(tmp_path / "rm")
+    (said,) = [d for d in examined(folder, head={"weights": "other"}).diagnoses if d.colour == "red"]
+    assert "does not fit" in said.found
+    monkeypatch.setattr("miner.checkpoints.memory.free_memory", lambda _place: 1)
+    with pytest.raises(NoRoomError):
+        examined(folder_of("llama"))

@@ -1,0 +1,56 @@
+"""Paths in a campaign file: what they are relative to, and how they are kept so that a run can be moved.
+
+In a campaign file of one's own and on the command line they count from where the command is given, and ``~`` is home.
+A run's own ``campaign.toml`` says ``out = "."``: there they count from the folder that the file lies in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = "."  # the ``out`` of a run's own campaign file
+KEYS = (
+    ("rm", "source"), ("rm", "base"), ("rm", "tokenizer"), ("rm", "offload_folder"), ("data", "source"),
+    ("policy", "source"), ("reference_lm", "source"),
+)  # fmt: skip
+NAMES = ("docs",)  # what stands for docs world's own, whatever folder is called so
+
+
+def absolute(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """``values`` of a campaign file with the paths that there are from ``base`` made absolute; hub ids and addresses
+    stay as they are."""
+
+    def change(value: str) -> str:
+        path = Path(value).expanduser()
+        if value in NAMES or path.is_absolute():
+            return value if value in NAMES else str(path)
+        return str((base / path).absolute()) if (base / path).exists() or value.startswith(HERE) else value
+
+    found = _changed(values, change)
+    out = found.get("out")
+    if isinstance(out, str) and out:
+        found["out"] = str(Path(out).expanduser()) if base == Path.cwd() else str(base / out)
+    return found
+
+
+def portable(values: Mapping[str, Any], run: Path) -> dict[str, Any]:
+    """``values`` with the paths that lie in the run's folder relative to it, and ``out`` as that folder."""
+    root = run.absolute()
+
+    def change(value: str) -> str:
+        path = Path(value)
+        inside = path.is_absolute() and path.is_relative_to(root) and path != root
+        return f"./{path.relative_to(root).as_posix()}" if inside else value
+
+    return {**_changed(values, change), "out": HERE}
+
+
+def _changed(values: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    found = dict(values)
+    for table, key in KEYS:
+        inner = found.get(table)
+        if isinstance(inner, Mapping) and isinstance(inner.get(key), str) and inner[key]:
+            found[table] = {**inner, key: change(inner[key])}
+    return found
