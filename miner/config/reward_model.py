@@ -242,23 +242,20 @@ class RewardModelSection(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _by_kind(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        """Read by the section of the kind, where that has one of its own."""
+        """With what is known of its source; read by the section of the kind, where that has one of its own."""
         if not isinstance(values, Mapping):
             return read(values)
-        return read_by_kind(cls, values, read, REWARD_MODELS, cls._as_known(values).get("kind", "classifier"))
+        is_remote = "kind" not in values and _is_address(values.get("source"))
+        whole = {**values, "kind": "remote"} if is_remote else with_known(values)
+        return read_by_kind(cls, whole, read, REWARD_MODELS, whole.get("kind", "classifier"))
 
     @model_validator(mode="before")
     @classmethod
-    def _as_known(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
+    def _with_template_itself(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("kind", "classifier") != "classifier":
             return values
-        if "kind" not in values and _is_address(values.get("source")):
-            return {**values, "kind": "remote"}
-        found = with_known(values)
-        given = found.get("template")
-        if isinstance(given, str) and found.get("kind", "classifier") == "classifier":
-            return {**found, "template": _template_itself(given)}
-        return found
+        given = values.get("template")
+        return {**values, "template": _template_itself(given)} if isinstance(given, str) else values
 
     @model_validator(mode="after")
     def _asked_as_its_kind(self) -> RewardModelSection:
