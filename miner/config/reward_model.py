@@ -247,10 +247,15 @@ class RewardModelSection(Section):
             return read(values)
         is_remote = "kind" not in values and _is_address(values.get("source"))
         whole = {**values, "kind": "remote"} if is_remote else with_known(values)
-        template = whole.get("template")
-        if isinstance(template, str) and whole.get("kind", "classifier") == "classifier":
-            whole = {**whole, "template": _template_itself(template)}
         return read_by_kind(cls, whole, read, REWARD_MODELS, whole.get("kind", "classifier"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_template_itself(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("kind", "classifier") != "classifier":
+            return values
+        given = values.get("template")
+        return {**values, "template": _template_itself(given)} if isinstance(given, str) else values
 
     @model_validator(mode="after")
     def _asked_as_its_kind(self) -> RewardModelSection:
