@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import shlex
 import sys
 from typing import Any, NoReturn
 
@@ -52,6 +53,11 @@ def spell_out_what_is_lacking() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def command_line() -> str:
+    """The command that this process was started with, as a shell takes it."""
+    return shlex.join(["rmminer", *sys.argv[1:]])
 
 
 def say_error(message: str) -> None:

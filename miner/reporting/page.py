@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from corpus.records import Finding
 from miner import safe_text
-from miner.measuring.diversity.report import TITLES, Side
+from miner.measuring.diversity.report import TITLES, MeasuredPolicy
 from miner.measuring.diversity.writings import Scope
 from miner.measuring.triage.result import Auroc
 from miner.reporting import heatmap
@@ -154,7 +154,7 @@ def average(found: Mean | Difference, *, signed: bool = False) -> Markup:
     ).format(value, low, high, number(found.n, 0))
 
 
-def select_metric(sides: Sequence[Side], name: str, scope: Scope) -> list[Side]:
+def select_metric(sides: Sequence[MeasuredPolicy], name: str, scope: Scope) -> list[MeasuredPolicy]:
     """The sides that have this statistic."""
     return [side for side in sides if side.metric(name, scope) is not None]
 
