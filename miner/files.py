@@ -66,3 +66,29 @@ def read_stored(path: Path, kind: type[T], what: str) -> T | None:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         raise DataError(f"{path} is not {what} of this version: {error.errors()[0]['msg']}") from error
+
+
+def read_rows(path: Path, kind: type[T], expected: str) -> list[T]:
+    """The rows of a JSONL file as ``kind`` (a dataclass or pydantic model), in order; empty lines are left out.
+
+    Raises:
+        DataError: no such file, not UTF-8, or a row that is not as ``expected`` (its line is named).
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter, rows = TypeAdapter(kind), []
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}. Expected JSONL, one {expected} a line") from error
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                rows.append(adapter.validate_json(line))
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise DataError(
+                    f"{path}, line {number}: expected {expected}; {f'{where}: ' if where else ''}{first['msg']}"
+                ) from error
+    return rows

@@ -7,7 +7,7 @@ given ``groups``, whole groups are resampled (percentile bootstrap; with fewer t
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +115,7 @@ def paired_difference(
     bounded = bool(((first >= 0) & (first <= 1) & (second >= 0) & (second <= 1)).all())
     if len(counts) == 1 and not bounded:
         raise ValueError("one group says nothing about how others differ; an interval needs at least two")
-    low, high = (float(end[0]) for end in _cluster_bootstrap(sums, counts, seed))
+    low, high = (float(end[0]) for end in _mean_interval(sums, counts, seed))
     if high - low < TOLERANCE and bounded:
         unseen = _wilson(0, len(counts))[1]
         low, high = value - unseen * (1 + value), value + unseen * (1 - value)
@@ -135,8 +135,37 @@ def mean(values: Sequence[float] | Floats, *, groups: Sequence[Hashable] | None 
     sums, counts = _by_group(array[:, None], groups)
     if len(counts) == 1:
         raise ValueError("one group says nothing about how others differ; an interval needs at least two")
-    low, high = (float(end[0]) for end in _cluster_bootstrap(sums, counts, seed))
+    low, high = (float(end[0]) for end in _mean_interval(sums, counts, seed))
     return Mean(float(array.mean()), len(array), low, high)
+
+
+def cluster_bootstrap(
+    statistic: Callable[[Floats], float | Sequence[float] | Floats | None],
+    n_groups: int,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> tuple[Floats, Floats]:
+    """Ends of the 95 % percentile interval of ``statistic`` over resampled groups, each of its own shape.
+
+    ``statistic`` is given how often each group was drawn, (n_groups,), as weights; resamples of which it gives None are
+    left out, and with none left the ends are NaN.
+    """
+    values = [value for drawn in times_drawn(n_groups, seed=seed, resamples=resamples)
+              if (value := statistic(drawn)) is not None]  # fmt: skip
+    return percentile_interval(np.array(values, dtype=np.float64)) if values else (np.array(np.nan), np.array(np.nan))
+
+
+def times_drawn(n_groups: int, *, seed: int = 0, resamples: int = RESAMPLES) -> Floats:
+    """How often each group is drawn in every resample: (resamples, n_groups)."""
+    return np.concatenate(list(_times_drawn(n_groups, np.random.default_rng(seed), resamples)))
+
+
+def percentile_interval(values: Floats) -> tuple[Floats, Floats]:
+    """Ends of the 95 % interval of resampled values along the first axis."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(values, (tail, 1 - tail), axis=0)
+    return low, high
 
 
 def resampled_means(values: Floats, *, groups: Sequence[Hashable] | None = None, seed: int = 0) -> Floats:
@@ -225,7 +254,7 @@ def _rate_intervals(outcomes: Floats, groups: Sequence[Hashable] | None, seed: i
         ends = np.array([_wilson(int(successes), len(outcomes)) for successes in outcomes.sum(axis=0)])
         return ends[:, 0], ends[:, 1]
     sums, counts = _by_group(outcomes, groups)
-    low, high = _cluster_bootstrap(sums, counts, seed)
+    low, high = _mean_interval(sums, counts, seed)
     means = outcomes.mean(axis=0)
     for column in np.flatnonzero(high - low < TOLERANCE):
         low[column], high[column] = _wilson(round(float(means[column]) * len(counts)), len(counts))
@@ -248,26 +277,26 @@ def _by_group(values: Floats, groups: Sequence[Hashable] | None) -> tuple[Floats
     return sums, np.bincount(index).astype(np.float64)
 
 
-def _cluster_bootstrap(sums: Floats, counts: Floats, seed: int) -> tuple[Floats, Floats]:
+def _mean_interval(sums: Floats, counts: Floats, seed: int) -> tuple[Floats, Floats]:
     """Percentile interval ends of each column's mean over resampled groups, all columns on the same resamples."""
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(_resampled_means(sums, counts, seed), (tail, 1 - tail), axis=0)
-    return low, high
+    return percentile_interval(_resampled_means(sums, counts, seed))
 
 
 def _resampled_means(sums: Floats, counts: Floats, seed: int) -> Floats:
     """Each column's mean over resampled groups, shape (RESAMPLES, n_columns)."""
     order = np.lexsort((*sums.T, counts))  # so that the order of the groups does not matter
     sums, counts = sums[order], counts[order]
-    rng, n_groups = np.random.default_rng(seed), len(counts)
-    means: list[Floats] = []
+    blocks = _times_drawn(len(counts), np.random.default_rng(seed), RESAMPLES)
+    return np.concatenate([(drawn @ sums) / (drawn @ counts)[:, None] for drawn in blocks])
+
+
+def _times_drawn(n_groups: int, rng: np.random.Generator, resamples: int) -> Iterator[Floats]:
+    """In blocks that fit the memory: (rows, n_groups)."""
     block = max(1, BLOCK_ENTRIES // n_groups)
-    for start in range(0, RESAMPLES, block):
-        rows = min(block, RESAMPLES - start)
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
         drawn = rng.integers(n_groups, size=(rows, n_groups)) + n_groups * np.arange(rows)[:, None]
-        times_drawn = np.bincount(drawn.ravel(), minlength=rows * n_groups).reshape(rows, n_groups).astype(np.float64)
-        means.append((times_drawn @ sums) / (times_drawn @ counts)[:, None])
-    return np.concatenate(means)
+        yield np.bincount(drawn.ravel(), minlength=rows * n_groups).reshape(rows, n_groups).astype(np.float64)
 
 
 def _require_values(values: Floats, groups: Sequence[Hashable] | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus.durable import TEMPORARY_PREFIX
-from miner.files import replace_bytes, replace_table, replace_text
+from miner.errors import DataError
+from miner.files import read_rows, replace_bytes, replace_table, replace_text
 from tests.file_hammer import ended, is_whole, two_at_once
 
 
@@ -78,3 +80,36 @@ def test_a_table_comes_back_with_its_metadata_and_checksums(tmp_path: Path) -> N
     table = pa.table({"x": [1, 2]}).replace_schema_metadata({"key": "k"})
     path = replace_table(tmp_path / "t.parquet", table)
     assert pq.read_table(path, page_checksum_verification=True).equals(table, check_metadata=True)
+
+
+@dataclass(frozen=True)
+class Fruit:
+    name: str
+    grams: float
+
+
+def test_rows_are_read_in_order_and_empty_lines_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        '{"name": "fig\u2028s", "grams": 3}\n\n{"name": "pear", "grams": 4.5, "more": 1}\n', encoding="utf-8"
+    )
+    assert read_rows(path, Fruit, "fruit") == [Fruit("fig\u2028s", 3.0), Fruit("pear", 4.5)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"name": "fig", "grams": 3}\n{"name": "pear"}\n', "line 2: expected fruit; grams: Field required"),
+        (b'{"name": "fig", "grams": "heavy"}\n', "line 1: expected fruit; grams: "),
+        (b"fig\n", "line 1: expected fruit; Invalid JSON"),
+        (b"\xff\n", "cannot read .* Expected JSONL, one fruit a line"),
+        (None, "cannot read"),
+    ],
+)
+def test_rows_that_are_none_are_named_in_one_line(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_rows(path, Fruit, "fruit")
+    assert "\n" not in str(caught.value)

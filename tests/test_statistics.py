@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.statistics import Difference, mean, paired_difference, rate, resampled_means, survival
+from miner.statistics import (
+    Difference,
+    cluster_bootstrap,
+    mean,
+    paired_difference,
+    rate,
+    resampled_means,
+    survival,
+    times_drawn,
+)
 
 WILSON_ALL_OF_20 = 0.838875  # k = n = 20: n / (n + 1.96²)
 
@@ -223,3 +232,25 @@ def test_resampled_means_of_two_columns_are_on_the_same_resamples() -> None:
 def test_a_mean_that_has_no_interval_is_refused(values: list[float], groups: list[str] | None) -> None:
     with pytest.raises(ValueError, match=r"at least|finite"):
         mean(values, groups=groups)
+
+
+def test_a_bootstrap_of_weights_is_that_of_the_groups_drawn() -> None:
+    values = np.random.default_rng(3).normal(size=40)
+    low, high = cluster_bootstrap(lambda drawn: drawn @ values / drawn.sum(), len(values), seed=5)
+    plain = [values[np.random.default_rng([9, at]).integers(40, size=40)].mean() for at in range(2000)]
+    assert (low, high) == pytest.approx(np.quantile(plain, (0.025, 0.975)), abs=0.03)
+    again = cluster_bootstrap(lambda drawn: [drawn @ values / 40, drawn.sum()], len(values), seed=5)
+    np.testing.assert_allclose(again, [[low, 40], [high, 40]])
+
+
+def test_resamples_without_a_statistic_are_left_out() -> None:
+    low, high = cluster_bootstrap(lambda drawn: 1.0 if drawn[0] else None, 3)
+    assert (low, high) == (1.0, 1.0)
+    assert np.isnan(cluster_bootstrap(lambda _: None, 3)).all()
+
+
+def test_every_resample_draws_as_many_groups_as_there_are() -> None:
+    drawn = times_drawn(7, seed=1, resamples=50)
+    assert drawn.shape == (50, 7)
+    assert set(drawn.sum(1)) == {7.0}
+    assert len({tuple(row) for row in drawn}) > 40

@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from miner import safe_text
-from miner.cli.measured import average, share, signed
+from miner.cli.diversity_tables import average, share, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from miner.measuring.gap import Choice, GapReport, Selection
+    from miner.measuring.gap import ChoiceValue, GapReport, Selection
     from miner.statistics import Difference
 
 
@@ -107,7 +107,7 @@ def _selection_lines(found: Selection) -> list[str]:
     return lines
 
 
-def _choice_lines(choice: Choice, pool: int) -> list[str]:
+def _choice_lines(choice: ChoiceValue, pool: int) -> list[str]:
     used = "" if choice.used is None else f", {choice.used:.0%} of what the best gives"
     lines = [f"out of {pool}: {signed(choice.gain)} gold over the policy{used}"]
     if choice.negative_from:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import shlex
 import sys
 from typing import Any, NoReturn
 
@@ -69,6 +70,11 @@ def _spelled(error: UnicodeError) -> tuple[str | bytes, int]:
     lacking = error.object[error.start : error.end]
     shown = "".join(IN_ASCII.get(char) or char.encode("ascii", "backslashreplace").decode() for char in lacking)
     return shown, error.end
+
+
+def command_line() -> str:
+    """The command that this process was started with, as a shell takes it."""
+    return shlex.join(["rmminer", *sys.argv[1:]])
 
 
 def say_error(message: str) -> None:

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from miner.measuring.overopt.changepoint import BendInterval
-    from miner.measuring.overopt.comparison import Comparison
-    from miner.measuring.overopt.fits import Estimate, Fit
-    from miner.measuring.overopt.results import RunSummary, StudySummary
+    from miner.measuring.overopt.results import (
+        BendInterval,
+        Fit,
+        RunSummary,
+        StudyComparison,
+        StudySummary,
+        ValueWithInterval,
+    )
     from miner.statistics import Difference, Rate
 
 YES = {True: "yes", False: "no", None: "?"}
 
 
-def say_study(summary: StudySummary, page: Path, *, json: bool) -> None:
+def print_study(summary: StudySummary, page: Path, *, json: bool) -> None:
     """All that a study shows, and where its page is."""
     from miner.reporting.overopt_answer import answers
 
@@ -66,11 +70,11 @@ def laws_table(summary: StudySummary) -> Table:
     return table
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: StudyComparison) -> Table:
     """Two rows a pair of runs, before and after; what the pairs show together is the caption."""
     table = _table(f"{comparison.before} → {comparison.after}", "run", "", "games", "onset", "nats", "best gold",
                    "end gold", "end nats")  # fmt: skip
-    table.caption = safe_text.terminal("\n".join(told(comparison)), keep_whitespace=True)
+    table.caption = safe_text.terminal("\n".join(comparison_sentences(comparison)), keep_whitespace=True)
     for pair in comparison.pairs:
         for when, side in (("before", pair.before), ("after", pair.after)):
             table.add_row(
@@ -79,9 +83,9 @@ def comparison_table(comparison: Comparison) -> Table:
                 YES[side.games],
                 "never" if side.onset is None else f"{side.onset:.0f}",
                 "never" if side.onset_kl is None else f"{side.onset_kl:.1f}",
-                f"{side.best_gold:.3f}",
+                _known(side.best_gold, 3),
                 f"{side.last_gold:.3f}",
-                f"{side.last_kl:.0f}",
+                _known(side.last_kl, 0),
             )
     return table
 
@@ -98,7 +102,7 @@ def _table(title: str, first: str, *columns: str) -> Table:
     return table
 
 
-def told(comparison: Comparison) -> list[str]:
+def comparison_sentences(comparison: StudyComparison) -> list[str]:
     """What the pairs show together, a sentence each."""
     found = []
     if comparison.games is not None:
@@ -110,6 +114,10 @@ def told(comparison: Comparison) -> list[str]:
         found.append(f"gold at the end {_change(comparison.last_gold)}")
     found += [f"gold at {budget:g} nats {_change(change)}" for budget, change in comparison.budgets]
     return found
+
+
+def _known(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _rate(one: Rate) -> str:
@@ -136,9 +144,7 @@ def _cells(run: RunSummary) -> list[tuple[str, str]]:
 
 def _courses(run: RunSummary) -> tuple[str, str]:
     """Gold and proxy at the start, at gold's best step, at the end."""
-    from miner.measuring.overopt.by_kl_weight import best_point
-
-    points = [run.points[0], best_point(run), run.points[-1]] if run.points else []
+    points = [run.points[0], run.best, run.points[-1]] if run.points else []
     gold, proxy = ([None if point is None else getattr(point, name) for point in points] for name in ("gold", "proxy"))
     return _course(gold), _course(proxy)
 
@@ -156,5 +162,5 @@ def _law(fit: Fit) -> list[str]:
     return [_estimate(fit.alpha), _estimate(fit.beta), "none" if fit.peak is None else f"{fit.peak:.2f}"]
 
 
-def _estimate(one: Estimate) -> str:
+def _estimate(one: ValueWithInterval) -> str:
     return f"{one.value:.3f} [{one.low:.3f}–{one.high:.3f}]"

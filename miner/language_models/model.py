@@ -15,13 +15,12 @@ from attacks.queries import Continuation
 from corpus.records import Conversation
 from miner.checkpoints.chat_templates import render_chat
 from miner.errors import ModelError, TooLongError
+from miner.language_models.batches import LOGITS_PER_BATCH, batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Floats = npt.NDArray[np.float64]
-
-LOGITS_PER_BATCH = {"cpu": 2**23, "mps": 2**26, "cuda": 2**28}  # entries: the vocabulary is what fills the memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class _TextWindow:
     """Token ids of (a part of) a text behind the start token; the first ``seen`` of them are only context."""
 
     text: int
@@ -66,11 +65,15 @@ class LanguageModel:
         matters beyond rounding. A text over the maximum length is read in windows that overlap by half.
         """
         windows = [window for index, ids in enumerate(self._encode(texts)) for window in self._windows(index, ids)]
-        windows.sort(key=lambda window: len(window.ids))
         parts: list[dict[int, Floats]] = [{} for _ in texts]
-        for batch in self._batches(windows):
-            for window, nll in zip(batch, self._window_nll(batch), strict=True):
-                parts[window.text][window.order] = nll[window.seen :]
+        for batch in batches(self.model, [[self.start_token, *window.ids] for window in windows]):
+            with torch.inference_mode():
+                logits = self.model(input_ids=batch.ids).logits[:, :-1].flatten(0, 1).float()
+                nll = torch.nn.functional.cross_entropy(logits, batch.ids[:, 1:].flatten(), reduction="none")
+            values = nll.double().cpu().numpy().reshape(len(batch.places), -1)
+            for place, length, row in zip(batch.places, batch.lengths, values, strict=True):
+                window = windows[place]
+                parts[window.text][window.order] = row[window.seen : length - 1]
         return [np.concatenate([found[k] for k in sorted(found)]) if found else np.zeros(0) for found in parts]
 
     def sample(
@@ -163,7 +166,7 @@ class LanguageModel:
         encoded: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         return encoded
 
-    def _windows(self, text: int, ids: list[int]) -> Iterator[_Window]:
+    def _windows(self, text: int, ids: list[int]) -> Iterator[_TextWindow]:
         room = self.max_length - 1
         known = 0
         for order in count():
@@ -171,30 +174,8 @@ class LanguageModel:
             end = min(start + room, len(ids))
             if known == end:
                 return
-            yield _Window(text, order, tuple(ids[start:end]), known - start)
+            yield _TextWindow(text, order, tuple(ids[start:end]), known - start)
             known = end
-
-    def _batches(self, windows: list[_Window]) -> Iterator[list[_Window]]:
-        """Runs of similar lengths whose logits fit the memory."""
-        limit = LOGITS_PER_BATCH[self.model.device.type] // self.model.config.vocab_size
-        batch: list[_Window] = []
-        for window in windows:
-            if batch and (len(batch) + 1) * len(window.ids) > limit:
-                yield batch
-                batch = []
-            batch.append(window)
-        if batch:
-            yield batch
-
-    def _window_nll(self, batch: list[_Window]) -> list[Floats]:
-        longest = max(len(window.ids) for window in batch)
-        rows = [[self.start_token, *w.ids] + [self.start_token] * (longest - len(w.ids)) for w in batch]
-        ids = torch.tensor(rows, device=self.model.device)  # (n_windows, 1 + longest); causal: right padding is inert
-        with torch.inference_mode():
-            logits = self.model(input_ids=ids).logits[:, :-1].flatten(0, 1).float()
-            nll = torch.nn.functional.cross_entropy(logits, ids[:, 1:].flatten(), reduction="none")
-        values = nll.double().cpu().numpy().reshape(len(batch), longest)
-        return [row[: len(window.ids)] for row, window in zip(values, batch, strict=True)]
 
     def text(self, tokens: Sequence[int]) -> str:
         """What a continuation says: its tokens without marks and without the space before it."""

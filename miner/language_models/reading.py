@@ -1,9 +1,10 @@
-"""What a policy thinks while a response is read: the next-token distribution at every position of it."""
+"""What a policy thinks while responses are read: the next-token distribution at every position of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +12,29 @@ import torch
 
 from corpus.records import Conversation
 from miner.errors import ModelError, TooLongError
-from miner.language_models.model import LOGITS_PER_BATCH, LanguageModel
+from miner.language_models.batches import batches
+from miner.language_models.model import LanguageModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """Token ids of a prompt with a response; ``n`` next-token distributions count, the first at the prompt's end."""
+class Span:
+    """Token ids; the distributions behind the last ``n`` of them count."""
 
-    place: int
     ids: list[int]
     n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """Per answer: nats from the reference over the whole answer, and mean entropy per token."""
+
+    kl: Floats
+    entropy: Floats
 
 
 def next_token_entropy(
@@ -36,11 +48,7 @@ def next_token_entropy(
     Raises:
         TooLongError: prompt and response together exceed the maximum length.
     """
-    found: dict[int, Floats] = {}
-    for rows, log_p in _read(policy, prompt, responses, max_new_tokens):
-        entropy = -(log_p.exp() * log_p).nan_to_num(0.0).sum(-1)
-        found |= _cut(rows, entropy)
-    return [found[i] for i in range(len(responses))]
+    return _at_positions([policy.model], _spans(policy, prompt, responses, max_new_tokens), _entropy)
 
 
 def divergence(
@@ -56,13 +64,27 @@ def divergence(
     """
     if not same_vocabulary(policy, other):
         raise ModelError(f"{policy.name} and {other.name} do not share a tokenizer: no KL between them is defined")
-    found: dict[int, Floats] = {}
-    ours = _read(policy, prompt, responses, max_new_tokens)
-    theirs = _read(other, prompt, responses, max_new_tokens)
-    for (rows, log_p), (_, log_q) in zip(ours, theirs, strict=True):
-        kl = (log_p.exp() * (log_p - log_q.to(log_p.device))).nan_to_num(0.0).sum(-1)
-        found |= _cut(rows, kl)
-    return np.array([found[i].sum() for i in range(len(responses))])
+    spans = _spans(policy, prompt, responses, max_new_tokens)
+    return np.array([values.sum() for values in _at_positions([policy.model, other.model], spans, _kl)])
+
+
+def diverge(
+    policy: PreTrainedModel,
+    reference: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+) -> Divergence:
+    """How far ``policy`` has moved from ``reference``, and how sure it is, on answers given as token ids.
+
+    The mean over sampled answers of these sums of whole-vocabulary KLs is unbiased for the sequence KL, and its
+    variance is smaller than that of log-ratios of the tokens drawn.
+    """
+    spans = [Span([*p, *a[:-1]], len(a)) for p, a in zip(prompts, answers, strict=True)]
+    found = _at_positions(
+        [policy, reference], spans, lambda ours, theirs: torch.stack([_kl(ours, theirs), _entropy(ours)], -1)
+    )
+    sums = np.array([values.sum(0) if len(values) else (0.0, 0.0) for values in found]).reshape(-1, 2)
+    return Divergence(kl=sums[:, 0], entropy=sums[:, 1] / np.maximum([span.n for span in spans], 1))
 
 
 def same_vocabulary(policy: LanguageModel, other: LanguageModel) -> bool:
@@ -74,31 +96,47 @@ def same_vocabulary(policy: LanguageModel, other: LanguageModel) -> bool:
     )
 
 
-def _read(
-    policy: LanguageModel, prompt: Conversation, responses: Sequence[str], max_new_tokens: int
-) -> Iterator[tuple[list[_Row], torch.Tensor]]:
-    """Batches of rows with log-probabilities of the token after each position: (n_rows, n_positions, vocabulary)."""
-    head = policy.prompt_ids(prompt)
-    rows = []
-    for place, written in enumerate(policy.response_ids(responses)):
+def _spans(policy: LanguageModel, prompt: Conversation, responses: Sequence[str], max_new_tokens: int) -> list[Span]:
+    head, spans = policy.prompt_ids(prompt), []
+    for written in policy.response_ids(responses):
         n = min(len(written) + 1, max_new_tokens)
         ids = [*head, *written[: n - 1]]
         if len(ids) > policy.max_length:
             raise TooLongError(f"prompt and response of {len(ids)} tokens exceed the {policy.max_length} that "
                                f"{policy.name} reads. Lower max_new_tokens")  # fmt: skip
-        rows.append(_Row(place, ids, n))
-    device = policy.model.device
-    at_once = max(1, LOGITS_PER_BATCH[device.type] // (policy.model.config.vocab_size * max_new_tokens))
-    for start in range(0, len(rows), at_once):
-        batch = rows[start : start + at_once]
-        longest = max(len(row.ids) for row in batch)
-        padded = [[*row.ids, *[policy.start_token] * (longest - len(row.ids))] for row in batch]
+        spans.append(Span(ids, n))
+    return spans
+
+
+def _at_positions(
+    models: Sequence[PreTrainedModel], spans: Sequence[Span], statistic: Callable[..., torch.Tensor]
+) -> list[Floats]:
+    """Per span the ``statistic`` at each position that counts: (n, …). It is given one (n_positions, vocabulary) of
+    log-probabilities per model."""
+    found: list[Floats] = [np.zeros(0)] * len(spans)
+    for batch in batches(models[0], [span.ids for span in spans]):
+        counted = torch.zeros(batch.ids.shape, dtype=torch.bool)
+        for row, (place, length) in enumerate(zip(batch.places, batch.lengths, strict=True)):
+            counted[row, length - spans[place].n : length] = True
         with torch.inference_mode():
-            logits = policy.model(input_ids=torch.tensor(padded, device=device)).logits  # right padding is inert
-            read = logits[:, len(head) - 1 :].float().log_softmax(-1)
-        yield batch, read  # outside: a generator that is left in the mode would leave its caller in it
+            values = statistic(*(_log_p(model, batch.ids, counted).to(batch.ids.device) for model in models))
+        parts = np.split(values.double().cpu().numpy(), np.cumsum([spans[place].n for place in batch.places])[:-1])
+        for place, part in zip(batch.places, parts, strict=True):
+            found[place] = part
+    return found
 
 
-def _cut(rows: Sequence[_Row], values: torch.Tensor) -> dict[int, Floats]:
-    table = values.double().cpu().numpy()
-    return {row.place: table[i, : row.n] for i, row in enumerate(rows)}
+def _log_p(model: PreTrainedModel, ids: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of the next token at the positions counted: (n_counted, vocabulary)."""
+    run: Any = model
+    logits = run(input_ids=ids.to(model.device), use_cache=False).logits
+    log_p: torch.Tensor = logits[counted.to(model.device)].float().log_softmax(-1)
+    return log_p
+
+
+def _entropy(log_p: torch.Tensor) -> torch.Tensor:
+    return -(log_p.exp() * log_p).nan_to_num(0.0).sum(-1)
+
+
+def _kl(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+    return (log_p.exp() * (log_p - log_q)).nan_to_num(0.0).sum(-1)

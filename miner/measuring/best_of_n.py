@@ -22,7 +22,7 @@ SURE = 1 - (1 - CONFIDENCE) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Peak:
     """Where more samples begin to hurt. ``n``: the size with the highest mean gold, None where that is the largest.
 
     ``low`` and ``high`` are the ends of its 95 % interval over resampled prompts (None: it does not turn up to the
@@ -69,14 +69,14 @@ def curve_sizes(pool: int) -> tuple[int, ...]:
     return tuple(sorted({*steps.tolist(), 1, pool}))
 
 
-def turn_of(means: Floats, resampled: Floats, sizes: Sequence[int]) -> Turn:
+def turn_of(means: Floats, resampled: Floats, sizes: Sequence[int]) -> Peak:
     """Where a curve turns: ``means`` has shape (n_sizes,), ``resampled`` (n_resamples, n_sizes)."""
     last, tail = len(sizes) - 1, (1 - CONFIDENCE) / 2
     peaks = resampled.argmax(1)
     low, high = (int(end) for end in np.quantile(peaks, (tail, 1 - tail), method="nearest"))
     share = float((peaks < last).mean())
     at = [None if peak == last else int(sizes[peak]) for peak in (int(means.argmax()), low, high)]
-    return Turn(n=at[0], low=at[1], high=at[2], share=share, sure=share >= SURE and at[0] is not None)
+    return Peak(n=at[0], low=at[1], high=at[2], share=share, sure=share >= SURE and at[0] is not None)
 
 
 def _log_choose(n: Floats | np.float64, k: Floats) -> Floats:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miner.measuring.diversity.report import VARIED_WHEN_LOW, DiversityReport, Side
+from miner.measuring.diversity.report import VARIED_WHEN_LOW, DiversityReport, MeasuredPolicy
 from miner.measuring.diversity.writings import Scope
 from miner.reporting import plot_style as style
 from miner.reporting.plot_style import Ink
@@ -110,7 +110,9 @@ def against_kl(report: DiversityReport, ink: Ink) -> Figure | None:
     return figure
 
 
-def _relative(name: str, scope: Scope, side: Side, first: Side) -> tuple[float, float, float] | None:
+def _relative(
+    name: str, scope: Scope, side: MeasuredPolicy, first: MeasuredPolicy
+) -> tuple[float, float, float] | None:
     """A quantity in per cent of the first side's, with the interval of the paired change, or of its own mean; NaN ends
     where nobody knows one."""
     if name == "gold":
@@ -130,7 +132,7 @@ def _relative(name: str, scope: Scope, side: Side, first: Side) -> tuple[float, 
     return scale * own.value, scale * own.low, scale * own.high
 
 
-def _gold(side: Side) -> Mean | None:
+def _gold(side: MeasuredPolicy) -> Mean | None:
     if side.gold is not None or side.gold_given is None:
         return side.gold
     return Mean(side.gold_given, 1, np.nan, np.nan)
@@ -161,5 +163,5 @@ def _rows(axes: Axes, report: DiversityReport, name: str, ink: Ink) -> None:
     axes.set_ylim(len(report.sides) - 0.5, -0.5)
 
 
-def _columns(side: Side) -> tuple[list[float], list[float]]:
+def _columns(side: MeasuredPolicy) -> tuple[list[float], list[float]]:
     return [x for x, _ in side.points], [y for _, y in side.points]

@@ -19,7 +19,7 @@ from miner.measuring.diversity.report import DiversityReport, read_diversity
 from miner.measuring.gap.report import FILE_NAME as GAP_FILE
 from miner.measuring.gap.report import GapReport, read_gap
 from miner.reporting.studies import FILE_NAME as SUMMARY_FILE
-from miner.reporting.studies import Study, read_study, study_folders
+from miner.reporting.studies import RoundStudy, read_study, study_folders
 
 CAMPAIGN_FILE = "campaign.toml"
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Beside:
     tuning: TuningReport | None = None
     diversity: DiversityReport | None = None
     gap: GapReport | None = None
-    studies: tuple[Study, ...] = ()
+    studies: tuple[RoundStudy, ...] = ()
     pages: dict[str, str]
     left_out: tuple[str, ...] = ()
 
@@ -62,7 +62,7 @@ def shown_by(page: Path) -> Path | None:
     return next((place for place in (*places, page.parent) if (place / CAMPAIGN_FILE).exists()), None)
 
 
-def _studies(folder: Path, left_out: list[str]) -> tuple[Study, ...]:
+def _studies(folder: Path, left_out: list[str]) -> tuple[RoundStudy, ...]:
     found = []
     for number, path in study_folders(folder):
         study = _tried(partial(read_study, path, number), left_out)

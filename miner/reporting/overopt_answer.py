@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from miner.measuring.overopt.by_kl_weight import Spread, Weight, by_weight
+from miner.measuring.overopt.by_kl_weight import RunsAtKl, Spread, by_weight
 from miner.measuring.overopt.results import PoolSummary, StudySummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class StudyAnswer:
     """``text`` says of what it is ``about`` (a KL weight, best-of-n) what a study shows."""
 
     about: str
     text: str
 
 
-def answers(summary: StudySummary) -> list[Answer]:
+def answers(summary: StudySummary) -> list[StudyAnswer]:
     """One for every KL weight, one for best-of-n."""
-    found = [Answer(about=weight.name, text=_said(weight)) for weight in by_weight(summary.runs)]
-    return found + ([Answer(about="Best of n", text=_pool(summary.pool))] if summary.pool is not None else [])
+    found = [StudyAnswer(about=weight.name, text=_said(weight)) for weight in by_weight(summary.runs)]
+    return found + ([StudyAnswer(about="Best of n", text=_pool(summary.pool))] if summary.pool is not None else [])
 
 
-def _said(weight: Weight) -> str:
-    told, gaming = len(weight.told), len(weight.gaming)
-    if not told:
+def _said(weight: RunsAtKl) -> str:
+    decidable, gaming = len(weight.decidable), len(weight.gaming)
+    if not decidable:
         return f"gold cannot tell whether policies game this RM. {_without_gold(weight)}"
-    others = len(weight.runs) - told
+    others = len(weight.runs) - decidable
     undecided = f" ({others} more cannot be told)" if others else ""
     if not gaming:
-        runs = "the run does not game" if told == 1 else f"none of {told} runs games"
+        runs = "the run does not game" if decidable == 1 else f"none of {decidable} runs games"
         return f"{runs} the RM within {weight.last_step} steps{undecided}. {_gold(weight)}"
-    runs = "the run games" if told == 1 else f"{gaming} of {told} runs {'games' if gaming == 1 else 'game'}"
+    runs = "the run games" if decidable == 1 else f"{gaming} of {decidable} runs {'games' if gaming == 1 else 'game'}"
     return f"{runs} the RM: gold falls while the reward rises{undecided}. {_start(weight)} {_gold(weight)}"
 
 
-def _start(weight: Weight) -> str:
+def _start(weight: RunsAtKl) -> str:
     onsets = weight.onsets
     if not onsets:
         return "From which step cannot be told: see the notes."
@@ -48,7 +48,7 @@ def _start(weight: Weight) -> str:
     return f"It starts {where}: stop before step {weight.stop_before}."
 
 
-def _gold(weight: Weight) -> str:
+def _gold(weight: RunsAtKl) -> str:
     start, best, end = (_value(weight.gold(moment)) for moment in ("start", "best", "end"))
     whose = "" if len(weight.runs) == 1 else " of each run"
     return f"Gold is {start} at the start, {best} at the best step{whose}, {end} at the end."
@@ -58,12 +58,13 @@ def _value(one: Spread | None) -> str:
     return "not known" if one is None else f"{one.value:.3f}"
 
 
-def _without_gold(weight: Weight) -> str:
-    if not weight.watched:
+def _without_gold(weight: RunsAtKl) -> str:
+    if not weight.with_detector:
         return "Nor is there anything to tell it by without gold."
     if not weight.alarms:
         return "The alarm without gold never rang."
-    rang = f"in {len(weight.alarms)} of {len(weight.watched)} runs" if len(weight.watched) > 1 else "in the run"
+    n_runs = len(weight.with_detector)
+    rang = f"in {len(weight.alarms)} of {n_runs} runs" if n_runs > 1 else "in the run"
     return f"The alarm without gold rang {rang}, first at step {weight.alarms[0]:.0f}: look at the samples there."
 
 

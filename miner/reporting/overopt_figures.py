@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from miner.measuring.overopt.bands import mean_curve
-from miner.measuring.overopt.by_kl_weight import Weight, by_weight
+from miner.measuring.overopt.by_kl_weight import RunsAtKl, by_weight
 from miner.measuring.overopt.comparison import BUDGETS
 from miner.measuring.overopt.fits import predicted
-from miner.measuring.overopt.results import Point, StudySummary
+from miner.measuring.overopt.results import StepMeans, StudySummary
 from miner.reporting import plot_style as style
 from miner.reporting.plot_style import Ink
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Place = Callable[[Point], float]
+Place = Callable[[StepMeans], float]
 """Where a point lies on the x axis."""
 
 SIGNALS = ("second", "surprise", "latent", "entropy", "repetition", "nonsense")
@@ -45,7 +45,7 @@ def against_distance(summary: StudySummary, ink: Ink) -> Figure | None:
 
 
 def _proxy_and_gold(
-    summary: StudySummary, ink: Ink, x: str, place: Place, mark: Callable[[Axes, Weight, str], None]
+    summary: StudySummary, ink: Ink, x: str, place: Place, mark: Callable[[Axes, RunsAtKl, str], None]
 ) -> Figure | None:
     if not summary.runs:
         return None
@@ -64,7 +64,7 @@ def _proxy_and_gold(
     return figure
 
 
-def _runs_and_mean(axes: Axes, weight: Weight, name: str, place: Place, colour: str) -> None:
+def _runs_and_mean(axes: Axes, weight: RunsAtKl, name: str, place: Place, colour: str) -> None:
     found = mean_curve(weight.runs, name, place)
     if found is None:
         return
@@ -78,7 +78,7 @@ def _runs_and_mean(axes: Axes, weight: Weight, name: str, place: Place, colour: 
         axes.fill_between(found.x, found.low, found.high, color=colour, alpha=0.18, linewidth=0)
 
 
-def _onsets(axes: Axes, weight: Weight, colour: str) -> None:
+def _onsets(axes: Axes, weight: RunsAtKl, colour: str) -> None:
     """A tick on the axis for every run that games; the interval of a single one."""
     known = [run.with_gold.onset for run in weight.runs if run.with_gold.onset is not None]
     if len(weight.runs) == 1:
@@ -91,7 +91,7 @@ def _onsets(axes: Axes, weight: Weight, colour: str) -> None:
         )  # fmt: skip
 
 
-def _law(axes: Axes, weight: Weight, colour: str) -> None:
+def _law(axes: Axes, weight: RunsAtKl, colour: str) -> None:
     fits = [run.fit for run in weight.runs if run.fit is not None]
     start, found = weight.gold("start"), mean_curve(weight.runs, "gold", _distance)
     if not fits or start is None or found is None:
@@ -160,7 +160,7 @@ def compared(summary: StudySummary, ink: Ink) -> Figure | None:
     return figure
 
 
-def _distance(point: Point) -> float:
+def _distance(point: StepMeans) -> float:
     return math.sqrt(max(point.kl or 0.0, 0.0))
 
 

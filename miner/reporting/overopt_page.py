@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from corpus.records import Conversation
 from miner.files import replace_text
-from miner.measuring.overopt.by_kl_weight import best_point, by_weight
-from miner.measuring.overopt.prompts import asked_in
+from miner.measuring.overopt.by_kl_weight import by_weight
+from miner.measuring.overopt.eval_prompts import read_prompts
 from miner.measuring.overopt.results import StudySummary
 from miner.reporting.overopt_answer import answers
 from miner.reporting.overopt_facts import facts
@@ -28,7 +28,7 @@ def write_overopt_report(summary: StudySummary, *, command: str = "") -> Path:
     ``command`` is shown as the one that made the page. Raises: DataError: a run's prompts cannot be read.
     """
     name = LABELLED_PAGE if summary.labelled else PAGE
-    asked = asked_in(summary.folder)
+    asked = read_prompts(summary.folder)
     return replace_text(summary.folder / name, render(summary, draw_plots(summary, FIGURES), asked, command))
 
 
@@ -49,6 +49,5 @@ def render(
             answers=answers(summary),
             weights=by_weight(summary.runs),
             facts=facts(summary, command),
-            best_point=best_point,
         )
     )

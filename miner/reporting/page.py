@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from miner import safe_text
-from miner.measuring.diversity.report import Side
+from miner.measuring.diversity.report import MeasuredPolicy
 from miner.measuring.diversity.writings import Scope
 from miner.measuring.triage.result import Auroc
 from miner.reporting import heatmap
@@ -122,7 +122,7 @@ def average(found: Mean | Difference, *, signed: bool = False) -> Markup:
     ).format(value, low, high, number(found.n, 0))
 
 
-def select_metric(sides: Sequence[Side], name: str, scope: Scope) -> list[Side]:
+def select_metric(sides: Sequence[MeasuredPolicy], name: str, scope: Scope) -> list[MeasuredPolicy]:
     """The sides that have this statistic."""
     return [side for side in sides if side.metric(name, scope) is not None]
 

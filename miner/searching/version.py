@@ -58,7 +58,7 @@ _SCORING = (
     "miner.rewards.remote.answers",
 )
 _EDITING = ("miner.rewards.text.swaps", "miner.rewards.text.vocabulary", "miner.rewards.remote.words")
-_POLICY = ("miner.language_models.model",)
+_POLICY = ("miner.language_models.batches", "miner.language_models.model")
 
 ANSWERING: dict[type, tuple[str, ...]] = {
     Score: _SCORING,

@@ -14,11 +14,10 @@ from miner.cli.watcher import Watcher
 from miner.config.campaign import CampaignConfig, DataSection
 from miner.files import replace_text
 from miner.judging.gold import OverlapGold
-from miner.measuring.diversity import DiversityReport, Settings, Source, load_embedding, measure_diversity
-from miner.measuring.diversity.persona import built_in_prompts
+from miner.measuring.diversity import DiversityReport, MeasuredSource, Settings, load_embedding, measure_diversity
+from miner.measuring.diversity.measurement_inputs import docs_policy, docs_rm, embedding_folder
 from miner.measuring.gap import Facts, docs_facts
-from miner.measuring.gap.run import measure_gap
-from miner.measuring.measurement_inputs import docs_policy, docs_rm, embedding_folder
+from miner.measuring.gap.run import GapRequest, measure_gap
 from miner.reporting.measurements import write_measurement
 from miner.reporting.sections import DIVERSITY, GAP
 from miner.rewards import load_reward_model
@@ -59,12 +58,14 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
     encoder = embedding_folder(None)
     command = "scripts/bench_diversity" + (" --quick" if quick else "")
     diversity = measure_diversity(
-        [Source(label="policy", policy=before), *(Source(label=one.name, policy=str(one)) for one in trained)],
+        [
+            MeasuredSource(label="policy", policy=before),
+            *(MeasuredSource(label=one.name, policy=str(one)) for one in trained),
+        ],
         asked,
         embedding=load_embedding(encoder.folder, device="cpu", name=encoder.name),
         settings=Settings(samples=sizes.samples, max_new_tokens=sizes.tokens, seed=seed, device="cpu"),
         gold=OverlapGold(),
-        persona=built_in_prompts(),
         folder=out,
         observer=watcher,
         command=command,
@@ -74,9 +75,8 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
     gaps: dict[str, Any] = {}
     for name, policy in (("before", before), ("after", str(trained[-1]))):
         facts = docs_facts(docs_pairs("held_out", "calibration"), seed=seed) if name == "before" else None
-        gap = measure_gap(
-            rm,
-            policies=[Source(label=name, policy=policy)],
+        request = GapRequest(
+            policies=[MeasuredSource(label=name, policy=policy)],
             prompts=asked,
             plan=Settings(samples=sizes.pool, max_new_tokens=sizes.tokens, seed=seed).plan(),
             gold=OverlapGold(),
@@ -85,9 +85,8 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
             quantile=0.95,
             folder=out / f"gap-{name}",
             device="cpu",
-            observer=watcher,
-            command=command,
         )
+        gap = measure_gap(rm, request, observer=watcher, command=command)
         write_measurement(out / f"gap-{name}", GAP, f"The gap {name}", gap)
         gap.write(out / f"gap-{name}")
         gaps[name] = asdict(gap)

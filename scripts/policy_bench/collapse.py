@@ -25,7 +25,7 @@ from policy_bench.runs import MIXES, WEAK, Bench, stored
 
 SAMPLES = 64
 SHOWN = 4  # checkpoints of each run
-ASKED, REACHED = 12, 96  # prompts to pick a response on, and others to try it on
+PROMPTS_FILE, REACHED = 12, 96  # prompts to pick a response on, and others to try it on
 
 
 def collapse(bench: Bench) -> dict[str, Any]:
@@ -60,8 +60,8 @@ def reached(bench: Bench) -> dict[str, Any]:
 
 def _measured(study: Study, place: Path, *, quick: bool) -> dict[str, Any]:
     policy, held_out = load_language_model(place, device="cpu"), study.campaign.world.by_split["held_out"]
-    drawn = spread(held_out, 16 if quick else ASKED + REACHED, seed=1)
-    asked, others = (drawn[:4], drawn[4:]) if quick else (drawn[:ASKED], drawn[ASKED:])
+    drawn = spread(held_out, 16 if quick else PROMPTS_FILE + REACHED, seed=1)
+    asked, others = (drawn[:4], drawn[4:]) if quick else (drawn[:PROMPTS_FILE], drawn[PROMPTS_FILE:])
     clean = np.sort(_rewards(study, study.campaign.world.by_split["calibration"], None))
     settings = study.settings
     torch.manual_seed(0)

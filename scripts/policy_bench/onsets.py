@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from miner.measuring.overopt.accuracy import WITHIN, Accuracy, judge_run, summarise
 from miner.measuring.overopt.changepoint import bend
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.detector import Detector, first_climb, raised
-from miner.measuring.overopt.onset import GoldOnset, gold_onset
+from miner.measuring.overopt.onset import gold_onset
+from miner.measuring.overopt.results import GoldOnset
+from miner.measuring.overopt.verdict import judge_run
+from policy_bench.accuracy import WITHIN, Accuracy, lead, summarise
 from policy_bench.runs import TARGETS, stored
 
 Floats = npt.NDArray[np.float64]
@@ -65,7 +67,7 @@ def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
                 "estimate": asdict(one.estimate) if one.estimate else None,
                 "online": asdict(one.online) if one.online else None,
                 "alarm": one.alarm_step,
-                "lead": one.lead,
+                "lead": lead(one),
             }
             for one in plain.runs
         ],

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from miner.measuring.overopt.curves import Curves
-from miner.measuring.overopt.measuring import NAN, SampleRow
 from miner.measuring.overopt.onset import gold_onset
+from miner.measuring.overopt.rows import NAN, SampleRow
 from miner.statistics import rate
 
 EVERY, PROMPTS = 4, 48  # as in the stored runs

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from miner.cli.diversity_tables import say_where_shown
 from miner.cli.entry import app
-from miner.cli.measured import say_where_shown
 
 pytestmark = pytest.mark.usefixtures("cache")
 

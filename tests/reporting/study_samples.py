@@ -9,10 +9,10 @@ import numpy as np
 
 from corpus.records import conversation_id
 from miner.measuring.best_of_n import Pool
-from miner.measuring.overopt.log import RunInfo, RunLog
-from miner.measuring.overopt.measuring import SampleRow
+from miner.measuring.overopt.log import RunLog
 from miner.measuring.overopt.pools import _write as write_pools
-from miner.measuring.overopt.results import StudySummary
+from miner.measuring.overopt.results import RunInfo, StudySummary
+from miner.measuring.overopt.rows import SampleRow
 from miner.measuring.overopt.summary import summarise_study
 from tests.reporting.samples import HOSTILE, PROMPTS, conversation
 

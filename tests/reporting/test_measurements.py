@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from miner.measuring.best_of_n import Turn
-from miner.measuring.diversity.report import Attractor, AttributeSpread, Change, DiversityReport, Metric, Side
-from miner.measuring.gap.report import Choice, CurvePoint, FactRate, GapReport, Selection, SwapExample
+from miner.measuring.best_of_n import Peak
+from miner.measuring.diversity.report import Attractor, Change, DiversityReport, MeasuredPolicy, Metric
+from miner.measuring.gap.report import ChoiceValue, CurvePoint, FactRate, GapReport, Selection, SwapExample
 from miner.reporting import write_report
 from miner.safe_text import visible
 from miner.statistics import Difference, Mean, Rate
@@ -21,15 +21,14 @@ MEAN, RATE, CHANGE = Mean(0.5, 20, 0.4, 0.6), Rate(0.5, 20, 0.3, 0.7), Differenc
 FACTS = {"command": "rmminer", "code_version": "0", "created_at": "now"}
 
 
-def side(label: str, *, first: bool) -> Side:
-    return Side(
+def side(label: str, *, first: bool) -> MeasuredPolicy:
+    return MeasuredPolicy(
         label=label, source=label, fingerprint="f", chat_template=False, texts=9, prompts=3,
         metrics=[Metric(name="entropy", scope="within", mean=MEAN), Metric(name="cosine", scope="within", mean=MEAN)],
         changes=[] if first else [Change(name="cosine", scope="within", difference=CHANGE)],
         entropy_by_position=[MEAN, MEAN],
         attractor=Attractor(forced=RATE, free=RATE, stranger=RATE, ended=RATE, pull=CHANGE, off_mode_tokens=5,
                             prompts=3, without=1),
-        persona=[AttributeSpread(attribute="name", spread=MEAN, entropy_bits=MEAN, parsed=RATE, most_common=label)],
         kl=None if first else MEAN, sqrt_kl=0.0 if first else 0.7, gold=MEAN, gold_change=None if first else CHANGE,
         points=[(0.0, 0.1), (0.2, 0.3)],
     )  # fmt: skip
@@ -39,9 +38,9 @@ def selection(label: str, *, choice: bool = True) -> Selection:
     return Selection(
         label=label, fingerprint="f", sqrt_kl=None, pool=4, prompts=9, distinct=MEAN,
         curve=[CurvePoint(n=n, picked=MEAN, best=MEAN, gain=CHANGE) for n in (1, 2, 4)],
-        choice=Choice(
+        choice=ChoiceValue(
             gain=CHANGE, gain_change=CHANGE, negative_from=2, best_gain=CHANGE, used=0.4,
-            turn=Turn(n=2, low=1, high=None, share=0.99, sure=True), concordance=MEAN,
+            turn=Peak(n=2, low=1, high=None, share=0.99, sure=True), concordance=MEAN,
             concordance_change=CHANGE,
         ) if choice else None,
         to_reference=None, prefers_reference=None,
@@ -49,7 +48,7 @@ def selection(label: str, *, choice: bool = True) -> Selection:
 
 
 def diversity_report() -> DiversityReport:
-    settings = {"set_within": 6, "set_across": 4, "embedding": HOSTILE, "mode_distance": 0.6, "persona_prompts": 8}
+    settings = {"set_within": 6, "set_across": 4, "embedding": HOSTILE, "mode_distance": 0.6}
     return DiversityReport(
         sides=[side("before", first=True), side(HOSTILE, first=False)], settings=settings, notes=[HOSTILE], **FACTS
     )
@@ -82,8 +81,7 @@ def test_the_report_has_both_sections_with_their_numbers(page: str) -> None:
     rows = [node for node in tree.all("tr") if node.attributes.get("class") == "statistic"]
     assert [row.attributes["data-name"] for row in rows] == ["entropy", "cosine", "kl", "gold"]
     assert "−0.200" in rows[1].text
-    for name in ("attractor", "persona"):
-        assert len([node for node in tree.all("tr") if node.attributes.get("class") == name]) == 2
+    assert len([node for node in tree.all("tr") if node.attributes.get("class") == "attractor"]) == 2
     for name, n in (("point", 3), ("fact", 1), ("swap", 1)):
         assert len([node for node in tree.all("tr") if node.attributes.get("class") == name]) == n
     assert "makes it worse" in page

@@ -2,18 +2,18 @@
 
 from miner.measuring.diversity.embedding import SentenceEmbedding, load_embedding
 from miner.measuring.diversity.measure import measure_diversity
-from miner.measuring.diversity.policy import Settings, Source
-from miner.measuring.diversity.report import DiversityReport, Side, read_diversity
-from miner.measuring.diversity.writings import Writings, Written, of_findings, read_texts
+from miner.measuring.diversity.policy import MeasuredSource, Settings
+from miner.measuring.diversity.report import DiversityReport, MeasuredPolicy, read_diversity
+from miner.measuring.diversity.writings import PromptResponses, ResponseSets, of_findings, read_texts
 
 __all__ = [
     "DiversityReport",
+    "MeasuredPolicy",
+    "MeasuredSource",
+    "PromptResponses",
+    "ResponseSets",
     "SentenceEmbedding",
     "Settings",
-    "Side",
-    "Source",
-    "Writings",
-    "Written",
     "load_embedding",
     "measure_diversity",
     "of_findings",

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from miner.errors import ConfigError, DataError
-from miner.measuring.diversity.policy import Source
+from miner.files import read_rows
+from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.diversity.writings import read_texts
 
 T = TypeVar("T")
 
 
-def read_checkpoints(path: Path, *, samples: int, seed: int) -> list[Source]:
+class CheckpointRow(BaseModel):
+    """A checkpoint as a file names it: a policy, or what it wrote."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    label: str
+    policy: str | None = None
+    texts: str | None = None
+    sqrt_kl: float | None = None
+    gold: float | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> CheckpointRow:
+        if (self.policy is None) == (self.texts is None):
+            raise ValueError('give "policy" or "texts", one of the two')
+        return self
+
+
+def read_checkpoints(path: Path, *, samples: int, seed: int) -> list[MeasuredSource]:
     """Rows of ``label`` with ``policy`` (a folder) or ``texts`` (a JSONL file), ``sqrt_kl`` and ``gold`` where known.
 
     The first row is what the others are compared with. Relative places are relative to the file.
@@ -24,13 +43,8 @@ def read_checkpoints(path: Path, *, samples: int, seed: int) -> list[Source]:
     Raises:
         DataError: no such file, no row in it, or a row that is none.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"cannot read the checkpoints {path}: {error}. Expected JSONL, or a run's folder of rmminer overopt"
-        ) from error
-    found = [_source(path, n, line, samples, seed) for n, line in enumerate(lines, start=1) if line.strip()]
+    expected = '{"label": "…", "policy": FOLDER or "texts": FILE, "sqrt_kl": …, "gold": …}'
+    found = [_source(row, path.parent, samples, seed) for row in read_rows(path, CheckpointRow, expected)]
     if not found:
         raise DataError(f'{path} names no checkpoint; expected JSONL rows such as {{"label": "…", "policy": FOLDER}}')
     return found
@@ -49,21 +63,10 @@ def evenly(sources: Sequence[T], at_most: int | None) -> list[T]:
     return [sources[at] for at in np.linspace(0, len(sources) - 1, at_most).round().astype(int)]
 
 
-def _source(path: Path, number: int, line: str, samples: int, seed: int) -> Source:
-    try:
-        row: dict[str, Any] = json.loads(line)
-        label = str(row["label"])
-        sqrt_kl, gold = (None if row.get(key) is None else float(row[key]) for key in ("sqrt_kl", "gold"))
-        if ("policy" in row) == ("texts" in row):
-            raise ValueError('give "policy" or "texts", one of the two')
-        place = str(row.get("policy", row.get("texts")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f'{path}, line {number}: expected {{"label": "…", "policy": FOLDER or "texts": FILE, "sqrt_kl": …, '
-            f'"gold": …}}; {type(error).__name__}: {error}'
-        ) from error
-    if "texts" in row:
-        writings = read_texts(path.parent / place, samples=samples, seed=seed)
-        return Source(label=label, writings=writings, sqrt_kl=sqrt_kl, gold=gold)
-    local = path.parent / place
-    return Source(label=label, policy=str(local) if local.exists() else place, sqrt_kl=sqrt_kl, gold=gold)
+def _source(row: CheckpointRow, folder: Path, samples: int, seed: int) -> MeasuredSource:
+    if row.texts is not None:
+        writings = read_texts(folder / row.texts, samples=samples, seed=seed)
+        return MeasuredSource(label=row.label, writings=writings, sqrt_kl=row.sqrt_kl, gold=row.gold)
+    local = folder / str(row.policy)
+    policy = str(local) if local.exists() else row.policy
+    return MeasuredSource(label=row.label, policy=policy, sqrt_kl=row.sqrt_kl, gold=row.gold)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,13 +15,11 @@ from corpus.records import Prompt
 from miner.campaigns.usage import machine
 from miner.errors import ConfigError
 from miner.judging.gold import Answer, Gold
-from miner.language_models import load_language_model
 from miner.measuring.diversity.embedding import SentenceEmbedding
 from miner.measuring.diversity.measurement import SetValue, changes, metrics, set_values, sizes_for
-from miner.measuring.diversity.persona import PersonaPrompts
-from miner.measuring.diversity.policy import Reading, Settings, Source, read_policy
-from miner.measuring.diversity.report import DiversityReport, Side
-from miner.measuring.diversity.writings import LEAST_SETS, Writings
+from miner.measuring.diversity.policy import MeasuredSource, PolicyReader, PolicyStatistics, Settings
+from miner.measuring.diversity.report import DiversityReport, MeasuredPolicy
+from miner.measuring.diversity.writings import LEAST_SETS, ResponseSets
 from miner.progress import Advance, Observer
 from miner.searching.version import package_version
 from miner.statistics import Difference, Mean, mean, paired_difference
@@ -33,13 +31,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def measure_diversity(
-    sources: Sequence[Source],
+    sources: Sequence[MeasuredSource],
     prompts: Sequence[Prompt],
     *,
     embedding: SentenceEmbedding,
     settings: Settings,
     gold: Gold | None,
-    persona: PersonaPrompts | None,
     folder: Path,
     observer: Observer,
     command: str,
@@ -52,38 +49,20 @@ def measure_diversity(
     """
     if not sources:
         raise ConfigError("nothing to measure: give a policy's folder, --texts FILE or --corpus RUN")
-    first_policy = None
-    read: list[Reading] = []
-    for source in sources:
-        if source.policy is None:
-            assert source.writings is not None
-            read.append(Reading(source=source, writings=source.writings))
-            continue
-        with observer.stage(f"{source.label}: loading the policy"):
-            policy = load_language_model(source.policy, device=settings.device)
-        read.append(read_policy(source, policy, first_policy, prompts, embedding, settings, persona, folder, observer))
-        first_policy = first_policy or (policy if len(read) == 1 else None)
-    written = [one.writings for one in read]
-    sizes = sizes_for(written, settings.samples, seed=settings.seed)
+    reader = PolicyReader(prompts=prompts, embedding=embedding, settings=settings, folder=folder, observer=observer)
+    read, lost = _with_gold(reader.read_all(sources), gold, observer)
+    sizes = sizes_for([one.writings for one in read], settings.samples, seed=settings.seed)
     with observer.stage("embedding the texts") as advance:
-        texts = sorted({text for side in written for text in side.texts})
+        texts = sorted({text for one in read for text in one.writings.texts})
         vectors = dict(zip(texts, embedding.embed(texts, advance), strict=True))
-    lost: list[str] = []
-    for one in read:
-        if gold is None:
-            break
-        with observer.stage(f"{one.source.label}: gold of the texts") as advance:
-            one.gold, abstained = _gold(one.writings, gold, advance)
-        if abstained:
-            lost.append(f"{one.source.label}: {abstained} prompts have no gold: it abstained on a text.")
     values = []
     with observer.stage("measuring how varied the texts are") as advance:
         for one in read:
             of_sets = set_values(one.writings, vectors, sizes, mode_distance=settings.mode_distance, seed=settings.seed)
             values.append([*one.overall, *of_sets])
             advance(len(values), len(read))
-    points = _plane([[vectors[text] for text in _shown(side)] for side in written])
-    sides: list[Side] = []
+    points = _plane([[vectors[text] for text in _shown(one.writings)] for one in read])
+    sides: list[MeasuredPolicy] = []
     with observer.stage("comparing with the first") as advance:
         for one, own, at in zip(read, values, points, strict=True):
             sides.append(_side(one, read[0], own, values[0], at, settings.seed))
@@ -99,7 +78,6 @@ def measure_diversity(
             "embedding_fingerprint": embedding.fingerprint,
             "gold": gold.name if gold else None,
             "gold_fingerprint": gold.fingerprint if gold else None,
-            "persona_prompts": len(persona.prompts) if persona else 0,
         },
         notes=[*_notes(read, sizes.within, settings), *lost],
         command=command,
@@ -109,14 +87,30 @@ def measure_diversity(
     )
 
 
+def _with_gold(
+    read: Sequence[PolicyStatistics], gold: Gold | None, observer: Observer
+) -> tuple[list[PolicyStatistics], list[str]]:
+    """The same with the gold of each prompt's texts, and a note where gold abstained."""
+    if gold is None:
+        return list(read), []
+    found, lost = [], []
+    for one in read:
+        with observer.stage(f"{one.source.label}: gold of the texts") as advance:
+            worth, abstained = _gold(one.writings, gold, advance)
+        found.append(replace(one, gold=worth))
+        if abstained:
+            lost.append(f"{one.source.label}: {abstained} prompts have no gold: it abstained on a text.")
+    return found, lost
+
+
 def _side(
-    one: Reading,
-    first: Reading,
+    one: PolicyStatistics,
+    first: PolicyStatistics,
     values: Sequence[SetValue],
     before: Sequence[SetValue],
     points: list[tuple[float, float]],
     seed: int,
-) -> Side:
+) -> MeasuredPolicy:
     groups = {written.key: written.group for written in one.writings.written}
     kl, gold = _mean(one.kl, groups, seed), _mean(one.gold, groups, seed)
     given = one.source
@@ -124,7 +118,7 @@ def _side(
     if sqrt_kl is None and one is first and one.source.policy is not None:
         sqrt_kl = 0.0
     compared = one is not first and one.writings.paired and first.writings.paired
-    return Side(
+    return MeasuredPolicy(
         label=given.label,
         source=given.policy or given.label,
         fingerprint=one.fingerprint,
@@ -135,7 +129,6 @@ def _side(
         changes=changes(values, before, seed=seed) if compared else [],
         entropy_by_position=_positions(one, groups, seed),
         attractor=one.attractor,
-        persona=one.persona,
         kl=kl,
         sqrt_kl=sqrt_kl,
         gold=gold,
@@ -158,7 +151,7 @@ def _paired(ours: dict[str, float], theirs: dict[str, float], groups: dict[str, 
     return paired_difference([ours[k] for k in keys], [theirs[k] for k in keys], [groups[k] for k in keys], seed)
 
 
-def _gold(writings: Writings, gold: Gold, progress: Advance) -> tuple[dict[str, float], int]:
+def _gold(writings: ResponseSets, gold: Gold, progress: Advance) -> tuple[dict[str, float], int]:
     """The mean gold of each prompt's responses, where it has a prompt and what the gold needs; and on how many more
     prompts gold abstained, on one text or on all."""
     found: dict[str, float] = {}
@@ -173,7 +166,7 @@ def _gold(writings: Writings, gold: Gold, progress: Advance) -> tuple[dict[str, 
     return found, len(asked) - len(found)
 
 
-def _positions(one: Reading, groups: dict[str, str], seed: int) -> list[Mean]:
+def _positions(one: PolicyStatistics, groups: dict[str, str], seed: int) -> list[Mean]:
     """Entropy by position, as far as half of the prompts have samples that long."""
     table, found = one.entropies, []
     for position in range(max(map(len, table.values()), default=0)):
@@ -185,7 +178,7 @@ def _positions(one: Reading, groups: dict[str, str], seed: int) -> list[Mean]:
     return found
 
 
-def _shown(side: Writings) -> list[str]:
+def _shown(side: ResponseSets) -> list[str]:
     step = max(1, math.ceil(len(side.texts) / MAP_TEXTS))
     return list(side.texts[::step])
 
@@ -201,7 +194,7 @@ def _plane(sides: Sequence[Sequence[Floats]]) -> list[list[tuple[float, float]]]
     return [[(round(x, 4), round(y, 4)) for x, y in part.tolist()] for part in np.split(flat, ends[:-1])]
 
 
-def _notes(read: Sequence[Reading], within: int | None, settings: Settings) -> list[str]:
+def _notes(read: Sequence[PolicyStatistics], within: int | None, settings: Settings) -> list[str]:
     """What a reader must know about these very numbers."""
     found = []
     for one in read:
@@ -222,6 +215,3 @@ def _notes(read: Sequence[Reading], within: int | None, settings: Settings) -> l
     if len(templates) > 1:
         found.append("One policy has a chat template and another has none: they did not read the same prompts.")
     return found
-
-
-__all__ = ["Settings", "Source", "measure_diversity"]

@@ -16,9 +16,9 @@ from miner.measuring.diversity.texts import distinct, n_gram_counts, self_bleu
 from miner.measuring.diversity.writings import (
     LEAST_SETS,
     LEAST_TEXTS,
+    ResponseSets,
     Scope,
     TextSet,
-    Writings,
     sets_across,
     sets_within,
 )
@@ -50,7 +50,7 @@ class Sizes:
     draws: dict[int, int]
 
 
-def sizes_for(sides: Sequence[Writings], samples: int, *, seed: int) -> Sizes:
+def sizes_for(sides: Sequence[ResponseSets], samples: int, *, seed: int) -> Sizes:
     """The largest sizes up to ``samples`` at which every side has enough sets.
 
     Raises:
@@ -71,13 +71,15 @@ def sizes_for(sides: Sequence[Writings], samples: int, *, seed: int) -> Sizes:
     return Sizes(within=usable[0], across=usable[1], draws={n: _draw(sets, n) for n in ORDERS})
 
 
-def scoped_sets(side: Writings, sizes: Sizes, *, seed: int) -> list[tuple[Scope, TextSet]]:
+def scoped_sets(side: ResponseSets, sizes: Sizes, *, seed: int) -> list[tuple[Scope, TextSet]]:
     within = sets_within(side, sizes.within) if sizes.within else []
     across = sets_across(side, sizes.across, seed=seed) if sizes.across else []
     return [*(("within", one) for one in within), *(("across", one) for one in across)]
 
 
-def set_values(side: Writings, vectors: Vectors, sizes: Sizes, *, mode_distance: float, seed: int) -> list[SetValue]:
+def set_values(
+    side: ResponseSets, vectors: Vectors, sizes: Sizes, *, mode_distance: float, seed: int
+) -> list[SetValue]:
     """Every statistic of every set of a side; what a set cannot have is left out."""
     found = []
     for scope, one in scoped_sets(side, sizes, seed=seed):
@@ -146,7 +148,7 @@ def _by_statistic(values: Sequence[SetValue]) -> dict[tuple[str, Scope], list[Se
     return found
 
 
-def _most_within(side: Writings, samples: int) -> int:
+def _most_within(side: ResponseSets, samples: int) -> int:
     """The largest set that enough prompts of a side can fill."""
     lengths = sorted((len(one.responses) for one in side.written), reverse=True)
     return 0 if len(lengths) < LEAST_SETS else min(samples, lengths[max(LEAST_SETS, len(lengths) // 2) - 1])

@@ -10,28 +10,27 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.records import Prompt
-from miner.language_models import LanguageModel
+from miner.language_models import LanguageModel, load_language_model
 from miner.language_models.reading import divergence, next_token_entropy, same_vocabulary
-from miner.measuring.diversity.attractor import attractor_test
+from miner.measuring.diversity.attractor import AttractorTest
 from miner.measuring.diversity.embedding import SentenceEmbedding
 from miner.measuring.diversity.measurement import SetValue
 from miner.measuring.diversity.modes import MODE_DISTANCE
-from miner.measuring.diversity.persona import PersonaPrompts, attribute_spreads
-from miner.measuring.diversity.report import Attractor, AttributeSpread
+from miner.measuring.diversity.report import Attractor
 from miner.measuring.diversity.sampling import SamplePlan, sample_writings
-from miner.measuring.diversity.writings import Writings
+from miner.measuring.diversity.writings import ResponseSets
 from miner.progress import Observer
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class MeasuredSource:
     """One side: a policy's folder, or texts. What is known of it already (a checkpoint of a training run) is given."""
 
     label: str
     policy: str | None = None
-    writings: Writings | None = None
+    writings: ResponseSets | None = None
     sqrt_kl: float | None = None
     gold: float | None = None
 
@@ -54,74 +53,98 @@ class Settings:
         )
 
 
-@dataclass(slots=True, kw_only=True)
-class Reading:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyStatistics:
     """What is known of one side before the sides are compared."""
 
-    source: Source
-    writings: Writings
+    source: MeasuredSource
+    writings: ResponseSets
     fingerprint: str | None = None
     chat_template: bool | None = None
     entropies: dict[str, Floats] = field(default_factory=dict)  # by prompt: the mean at each position, NaN where none
     overall: list[SetValue] = field(default_factory=list)
     attractor: Attractor | None = None
-    persona: list[AttributeSpread] = field(default_factory=list)
     kl: dict[str, float] = field(default_factory=dict)
     gold: dict[str, float] = field(default_factory=dict)
 
 
-def read_policy(
-    source: Source,
-    policy: LanguageModel,
-    first: LanguageModel | None,
-    prompts: Sequence[Prompt],
-    embedding: SentenceEmbedding,
-    settings: Settings,
-    persona: PersonaPrompts | None,
-    folder: Path,
-    observer: Observer,
-) -> Reading:
-    """The samples of ``policy`` and all that is read off it alone; its KL from ``first`` where they share a vocabulary.
+@dataclass(frozen=True, kw_only=True)
+class PolicyReader:
+    """Reads policies on the same ``prompts``; ``folder`` keeps their samples."""
 
-    Raises:
-        ModelError, TooLongError: from the policy.
-    """
-    plan, label = settings.plan(), source.label
-    with observer.stage(f"{label}: sampling") as advance:
-        writings = sample_writings(policy, prompts, plan, label=label, folder=folder, progress=advance)
-    found = Reading(
-        source=source,
-        writings=writings,
-        fingerprint=policy.fingerprint,
-        chat_template=bool(policy.tokenizer.chat_template),
-    )
-    with observer.stage(f"{label}: reading next-token distributions") as advance:
-        for done, one in enumerate(writings.written, start=1):
-            asked = (one.prompt, one.responses)
-            rows = next_token_entropy(policy, *asked, max_new_tokens=settings.max_new_tokens)
-            found.entropies[one.key] = _by_position(rows, settings.max_new_tokens)
-            value = float(np.concatenate(rows).mean())
-            found.overall.append(SetValue(name="entropy", scope="within", key=one.key, group=one.group, value=value))
-            if first is not None and same_vocabulary(policy, first):
-                kl = divergence(policy, first, *asked, max_new_tokens=settings.max_new_tokens)
-                found.kl[one.key] = float(kl.mean())
-            advance(done, len(writings.written))
-    if settings.off_mode_tokens:
-        with observer.stage(f"{label}: attractor test") as advance:
-            found.attractor = attractor_test(
-                policy,
-                writings,
-                embedding.embed,
-                plan,
-                off_mode_tokens=settings.off_mode_tokens,
-                mode_distance=settings.mode_distance,
-                progress=advance,
+    prompts: Sequence[Prompt]
+    embedding: SentenceEmbedding
+    settings: Settings
+    folder: Path
+    observer: Observer
+
+    def read_all(self, sources: Sequence[MeasuredSource]) -> list[PolicyStatistics]:
+        """One after the other; KL is from the first where that is a policy.
+
+        Raises:
+            ModelError, TooLongError: from the policies.
+        """
+        first: LanguageModel | None = None
+        read: list[PolicyStatistics] = []
+        for source in sources:
+            if source.policy is None:
+                assert source.writings is not None
+                read.append(PolicyStatistics(source=source, writings=source.writings))
+                continue
+            with self.observer.stage(f"{source.label}: loading the policy"):
+                policy = load_language_model(source.policy, device=self.settings.device)
+            read.append(self.read(source, policy, first))
+            first = first or (policy if len(read) == 1 else None)
+        return read
+
+    def read(
+        self, source: MeasuredSource, policy: LanguageModel, first: LanguageModel | None = None
+    ) -> PolicyStatistics:
+        """Its samples and all that is read off it alone; its KL from ``first`` where they share a vocabulary.
+
+        Raises:
+            ModelError, TooLongError: from the policy.
+        """
+        with self.observer.stage(f"{source.label}: sampling") as advance:
+            writings = sample_writings(
+                policy, self.prompts, self.settings.plan(), label=source.label, folder=self.folder, progress=advance
             )
-    if persona is not None:
-        with observer.stage(f"{label}: persona prompts") as advance:
-            people = sample_writings(policy, persona.prompts, plan, label=label, folder=folder, progress=advance)
-        found.persona = attribute_spreads(people, persona.attributes, seed=settings.seed)
-    return found
+        n_tokens, entropies, overall, kls = self.settings.max_new_tokens, {}, [], {}
+        other = first if first is not None and same_vocabulary(policy, first) else None
+        with self.observer.stage(f"{source.label}: reading next-token distributions") as advance:
+            for done, one in enumerate(writings.written, start=1):
+                rows = next_token_entropy(policy, one.prompt, one.responses, max_new_tokens=n_tokens)
+                entropies[one.key] = _by_position(rows, n_tokens)
+                value = float(np.concatenate(rows).mean())
+                overall.append(SetValue(name="entropy", scope="within", key=one.key, group=one.group, value=value))
+                if other is not None:
+                    kl = divergence(policy, other, one.prompt, one.responses, max_new_tokens=n_tokens)
+                    kls[one.key] = float(kl.mean())
+                advance(done, len(writings.written))
+        return PolicyStatistics(
+            source=source,
+            writings=writings,
+            fingerprint=policy.fingerprint,
+            chat_template=bool(policy.tokenizer.chat_template),
+            entropies=entropies,
+            overall=overall,
+            attractor=self._attractor(source.label, policy, writings),
+            kl=kls,
+        )
+
+    def _attractor(self, label: str, policy: LanguageModel, writings: ResponseSets) -> Attractor | None:
+        settings = self.settings
+        if not settings.off_mode_tokens:
+            return None
+        test = AttractorTest(
+            policy=policy,
+            embed=self.embedding.embed,
+            plan=settings.plan(),
+            off_mode_tokens=settings.off_mode_tokens,
+            mode_distance=settings.mode_distance,
+        )
+        with self.observer.stage(f"{label}: attractor test") as advance:
+            return test.run(writings, advance)
 
 
 def _by_position(rows: Sequence[Floats], length: int) -> Floats:

@@ -65,22 +65,7 @@ class Attractor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttributeSpread:
-    """How an attribute varies over the samples of persona prompts.
-
-    ``spread`` is the chance that two samples of a prompt name different values, ``entropy_bits`` the Miller–Madow
-    entropy of its values, both means over prompts; ``parsed`` the share of samples that state it.
-    """
-
-    attribute: str
-    spread: Mean
-    entropy_bits: Mean
-    parsed: Rate
-    most_common: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class MeasuredPolicy:
     """What was measured of one policy, or of one lot of texts. ``chat_template``: None where there is no policy.
 
     ``sqrt_kl`` is the root of the mean KL from the first policy on this one's samples; ``points`` are texts in the
@@ -98,7 +83,6 @@ class Side:
     changes: list[Change]
     entropy_by_position: list[Mean]
     attractor: Attractor | None
-    persona: list[AttributeSpread]
     kl: Mean | None
     sqrt_kl: float | None
     gold: Mean | None
@@ -117,7 +101,7 @@ class Side:
 class DiversityReport:
     """``settings`` hold all that the numbers depend on: seeds, sizes, draws, the embedding."""
 
-    sides: list[Side]
+    sides: list[MeasuredPolicy]
     settings: dict[str, Any]
     notes: list[str]
     command: str

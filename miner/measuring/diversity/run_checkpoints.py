@@ -12,9 +12,10 @@ from pathlib import Path
 from miner.checkpoints.folders import resolve_folder
 from miner.checkpoints.identity import fingerprint
 from miner.errors import ConfigError, DataError
-from miner.measuring.diversity.policy import Source
+from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.overopt.curves import Curves
-from miner.measuring.overopt.log import RUN, RunInfo, RunLog, read_samples
+from miner.measuring.overopt.log import RUN, RunLog, read_samples
+from miner.measuring.overopt.results import RunInfo
 from miner.measuring.overopt.rl import CHECKPOINTS, checkpoints_of
 
 
@@ -47,7 +48,7 @@ def run_steps(folder: Path) -> dict[int, Path | None]:
     return {0: None, **checkpoints}
 
 
-def read_run(folder: Path, *, start: str) -> list[Source]:
+def read_run(folder: Path, *, start: str) -> list[MeasuredSource]:
     """``start``, the reference policy, as step 0, and every checkpoint, with √KL and gold as the run measured them.
 
     Raises:
@@ -65,7 +66,7 @@ def read_run(folder: Path, *, start: str) -> list[Source]:
     sqrt_kl = {step: math.sqrt(max(kl, 0.0)) for step, kl in _by_step(folder, "kl").items()} | {0: 0.0}
     gold = _by_step(folder, "gold")
     return [
-        Source(label=f"step {step}", policy=str(place or start), sqrt_kl=sqrt_kl.get(step), gold=gold.get(step))
+        MeasuredSource(label=f"step {step}", policy=str(place or start), sqrt_kl=sqrt_kl.get(step), gold=gold.get(step))
         for step, place in steps.items()
     ]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from corpus.records import Prompt, digest
 from miner.errors import ConfigError
-from miner.files import replace_text
+from miner.files import read_rows, replace_text
 from miner.language_models import LanguageModel
-from miner.measuring.diversity.writings import Writings, Written
+from miner.measuring.diversity.writings import PromptResponses, ResponseSets
 from miner.progress import Advance
 
 CODE_VERSION = 1  # raise it when the same request would be sampled otherwise
@@ -32,9 +32,15 @@ class SamplePlan:
                               f"{self.temperature:g}: all three must be above zero")  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSamples:
+    prompt_id: str
+    responses: tuple[str, ...]
+
+
 def sample_writings(
     policy: LanguageModel, prompts: Sequence[Prompt], plan: SamplePlan, *, label: str, folder: Path, progress: Advance
-) -> Writings:
+) -> ResponseSets:
     """What ``policy`` writes for every prompt, from ``folder/samples`` where it is stored already.
 
     Every prompt has a seed of its own, from the plan's and itself, so that two policies differ by nothing else.
@@ -55,16 +61,15 @@ def sample_writings(
                 max_new_tokens=plan.max_new_tokens,
                 temperature=plan.temperature,
             )
-            row = {"prompt_id": prompt.prompt_id, "responses": [one.text for one in samples.continuations]}
-            rows.append(json.dumps(row))
+            texts = tuple(one.text for one in samples.continuations)
+            rows.append(json.dumps(asdict(StoredSamples(prompt_id=prompt.prompt_id, responses=texts))))
             progress(done, len(prompts))
         replace_text(path, "\n".join(rows) + "\n")
-    stored = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    responses = {row["prompt_id"]: tuple(row["responses"]) for row in stored}
-    return Writings(
+    responses = {row.prompt_id: row.responses for row in read_rows(path, StoredSamples, "prompt_id and responses")}
+    return ResponseSets(
         label=label,
         written=tuple(
-            Written(
+            PromptResponses(
                 key=prompt.prompt_id,
                 group=prompt.group_key or prompt.prompt_id,
                 responses=responses[prompt.prompt_id],

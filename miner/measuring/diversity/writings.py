@@ -7,15 +7,17 @@ interval resamples sets, never texts: a text drawn twice would pass for a lack o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from corpus.records import Conversation, Finding, Message, digest
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, model_validator
+
+from corpus.records import Conversation, Finding, digest
 from miner.errors import DataError
+from miner.files import read_rows
 
 Scope = Literal["within", "across"]
 
@@ -24,7 +26,7 @@ LEAST_SETS = 5  # for an interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class PromptResponses:
     """One prompt and what was written for it; ``group`` is what intervals resample (its module, source, itself)."""
 
     key: str
@@ -35,16 +37,36 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writings:
+class ResponseSets:
     """All that one side of a comparison wrote. ``paired``: the keys are prompts, which others may answer, too."""
 
     label: str
-    written: tuple[Written, ...]
+    written: tuple[PromptResponses, ...]
     paired: bool = True
 
     @property
     def texts(self) -> tuple[str, ...]:
         return tuple(text for one in self.written for text in one.responses)
+
+
+def _as_turns(prompt: Any) -> Any:
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt or ()
+
+
+GivenPrompt = Annotated[Conversation, BeforeValidator(_as_turns)]
+"""A prompt as files have it: a string, turns of ``role`` and ``content``, or nothing."""
+
+
+class TextRow(BaseModel):
+    """One text of a file, with what it answers, if anything."""
+
+    text: str = Field(validation_alias=AliasChoices("text", "response"))
+    prompt: GivenPrompt = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_text(cls, row: Any) -> Any:
+        return {"text": row} if isinstance(row, str) else row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +78,7 @@ class TextSet:
     texts: tuple[str, ...]
 
 
-def sets_within(writings: Writings, size: int) -> list[TextSet]:
+def sets_within(writings: ResponseSets, size: int) -> list[TextSet]:
     """A set per prompt: its first ``size`` responses. Prompts with fewer have none."""
     return [
         TextSet(key=one.key, group=one.group, texts=one.responses[:size])
@@ -65,7 +87,7 @@ def sets_within(writings: Writings, size: int) -> list[TextSet]:
     ]
 
 
-def sets_across(writings: Writings, size: int, *, seed: int) -> list[TextSet]:
+def sets_across(writings: ResponseSets, size: int, *, seed: int) -> list[TextSet]:
     """Prompts in blocks of ``size``, and of each block a set for every response number that all of it have.
 
     The sets of a block are one group: the same prompts come again. Blocks are drawn by key, so that two sides with the
@@ -82,7 +104,7 @@ def sets_across(writings: Writings, size: int, *, seed: int) -> list[TextSet]:
     return found
 
 
-def read_texts(path: Path, *, samples: int, seed: int) -> Writings:
+def read_texts(path: Path, *, samples: int, seed: int) -> ResponseSets:
     """Texts of a JSONL file: rows with ``text`` or ``response``, and ``prompt`` (text or turns) where there is one.
 
     Where every row has a prompt, each prompt keeps ``samples`` of its texts, drawn by ``seed``, or all it has.
@@ -90,13 +112,13 @@ def read_texts(path: Path, *, samples: int, seed: int) -> Writings:
     Raises:
         DataError: no such file, a row that is none, or no text at all.
     """
-    rows = [_text_row(path, number, line) for number, line in enumerate(_lines(path), start=1) if line.strip()]
+    rows = read_rows(path, TextRow, 'a text, or "text" or "response" with a "prompt"')
     if not rows:
         raise DataError(f'{path} holds no text; expected JSONL rows such as {{"prompt": "…", "text": "…"}}')
-    return _grouped(path.name, rows, samples=samples, seed=seed)
+    return _grouped(path.name, [(row.prompt, row.text) for row in rows], samples=samples, seed=seed)
 
 
-def of_findings(label: str, findings: Sequence[Finding], *, samples: int, seed: int) -> Writings:
+def of_findings(label: str, findings: Sequence[Finding], *, samples: int, seed: int) -> ResponseSets:
     """The responses of a corpus's findings, by prompt.
 
     Raises:
@@ -108,10 +130,10 @@ def of_findings(label: str, findings: Sequence[Finding], *, samples: int, seed: 
     return _grouped(label, [(one.prompt, one.response) for one in ordered], samples=samples, seed=seed)
 
 
-def _grouped(label: str, rows: Sequence[tuple[Conversation, str]], *, samples: int, seed: int) -> Writings:
+def _grouped(label: str, rows: Sequence[tuple[Conversation, str]], *, samples: int, seed: int) -> ResponseSets:
     if not all(prompt for prompt, _ in rows):
-        alone = [Written(key=str(i), group=str(i), responses=(text,)) for i, (_, text) in enumerate(rows)]
-        return Writings(label=label, written=tuple(alone), paired=False)
+        alone = [PromptResponses(key=str(i), group=str(i), responses=(text,)) for i, (_, text) in enumerate(rows)]
+        return ResponseSets(label=label, written=tuple(alone), paired=False)
     by_prompt: dict[Conversation, list[str]] = {}
     for prompt, text in rows:
         by_prompt.setdefault(prompt, []).append(text)
@@ -119,45 +141,5 @@ def _grouped(label: str, rows: Sequence[tuple[Conversation, str]], *, samples: i
     for prompt, texts in by_prompt.items():
         key = digest([[turn.role, turn.content] for turn in prompt])
         Random(f"{seed}|{key}").shuffle(texts)
-        written.append(Written(key=key, group=key, responses=tuple(texts[:samples]), prompt=prompt))
-    return Writings(label=label, written=tuple(written))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {error}. Expected JSONL") from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}. Expected a JSONL file of texts") from error
-
-
-def _text_row(path: Path, number: int, line: str) -> tuple[Conversation, str]:
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{path}, line {number}: not JSON: {error}") from error
-    if isinstance(row, str):
-        return (), row
-    text = row.get("text", row.get("response")) if isinstance(row, dict) else None
-    if not isinstance(text, str):
-        raise DataError(f'{path}, line {number}: expected "text" or "response" with a string; got {line[:60]!r}')
-    return conversation_of(row.get("prompt"), f"{path}, line {number}"), text
-
-
-def conversation_of(prompt: Any, where: str) -> Conversation:
-    """A prompt as a file has it: a string, turns of ``role`` and ``content``, or nothing.
-
-    Raises:
-        DataError: something else.
-    """
-    if prompt is None:
-        return ()
-    if isinstance(prompt, str):
-        return (Message(role="user", content=prompt),)
-    try:
-        return tuple(Message(role=str(turn["role"]), content=str(turn["content"])) for turn in prompt)
-    except (TypeError, KeyError):
-        raise DataError(
-            f'{where}: "prompt" must be a string or a list of role and content; got {prompt!r:.60}'
-        ) from None
+        written.append(PromptResponses(key=key, group=key, responses=tuple(texts[:samples]), prompt=prompt))
+    return ResponseSets(label=label, written=tuple(written))

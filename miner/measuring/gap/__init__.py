@@ -2,16 +2,16 @@
 
 from miner.measuring.gap.facts import Fact, Facts, docs_facts, read_facts
 from miner.measuring.gap.measure import measure_selection
-from miner.measuring.gap.pools import Pool, score_pools
+from miner.measuring.gap.pools import ScoredSamples, score_pools
 from miner.measuring.gap.probe import fact_rates, factual_findings, judge_facts
-from miner.measuring.gap.report import Choice, GapReport, Selection, read_gap
+from miner.measuring.gap.report import ChoiceValue, GapReport, Selection, read_gap
 
 __all__ = [
-    "Choice",
+    "ChoiceValue",
     "Fact",
     "Facts",
     "GapReport",
-    "Pool",
+    "ScoredSamples",
     "Selection",
     "docs_facts",
     "fact_rates",

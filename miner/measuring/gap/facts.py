@@ -18,17 +18,19 @@ Where the proof fails there is no fact: the sentence is left out, and counted.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from annotated_types import MinLen
+from pydantic import BaseModel, model_validator
 
 from corpus.records import Prompt
-from miner.errors import DataError
-from miner.measuring.diversity.writings import conversation_of
+from miner.files import read_rows
+from miner.measuring.diversity.writings import GivenPrompt
 from miner.measuring.gap import proofs
 from miner.worlds.docs.harvest import DocEntry
 
@@ -198,32 +200,40 @@ def related(one: type, other: type) -> bool:
     return issubclass(one, other) or issubclass(other, one)
 
 
+class FactRow(BaseModel):
+    """A fact as a file has it, which vouches for it."""
+
+    prompt: Annotated[GivenPrompt, MinLen(1)]
+    true: str
+    false: str
+    kind: str
+    proof: str
+
+    @model_validator(mode="after")
+    def _differ(self) -> FactRow:
+        if self.true == self.false:
+            raise ValueError('"true" and "false" must differ')
+        return self
+
+    @property
+    def fact(self) -> Fact:
+        prompt = Prompt(conversation=self.prompt, reference=self.true, split="held_out")
+        return Fact(
+            prompt=prompt,
+            kind=self.kind,
+            true=self.true,
+            false=self.false,
+            original=True,
+            swapped=False,
+            proof=self.proof,
+        )
+
+
 def read_facts(path: Path) -> Facts:
     """Facts of a JSONL file: ``prompt``, ``true``, ``false``, ``kind`` and ``proof``, for which the file vouches.
 
     Raises:
         DataError: no such file, or a row that is none.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the facts {path}: {error}. Expected JSONL") from error
-    return Facts(facts=tuple(_rows(path, lines)), abstained={})
-
-
-def _rows(path: Path, lines: Sequence[str]) -> Iterator[Fact]:
-    for number, line in enumerate(lines, start=1):
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-            true, false, kind, proof = (str(row[key]) for key in ("true", "false", "kind", "proof"))
-            conversation = conversation_of(row["prompt"], where)
-            if true == false or not conversation:
-                raise ValueError('"true" and "false" must differ, and there must be a prompt')
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f'{where}: expected {{"prompt": …, "true": "…", "false": "…", "kind": "…", "proof": "…"}}; '
-                f"{type(error).__name__}: {error}"
-            ) from error
-        prompt = Prompt(conversation=conversation, reference=true, split="held_out")
-        yield Fact(prompt=prompt, kind=kind, true=true, false=false, original=true, swapped=false, proof=proof)
+    expected = '{"prompt": …, "true": "…", "false": "…", "kind": "…", "proof": "…"}'
+    return Facts(facts=tuple(row.fact for row in read_rows(path, FactRow, expected)), abstained={})

@@ -9,20 +9,20 @@ import numpy.typing as npt
 
 from miner.measuring.best_of_n import concordance, curve_sizes, pick_curve, turn_of
 from miner.measuring.diversity.writings import LEAST_SETS
-from miner.measuring.gap.pools import Pool, nothing_to_choose
-from miner.measuring.gap.report import Choice, CurvePoint, Selection
-from miner.statistics import CONFIDENCE, Difference, Mean, mean, paired_difference, resampled_means
+from miner.measuring.gap.pools import ScoredSamples, nothing_to_choose
+from miner.measuring.gap.report import ChoiceValue, CurvePoint, Selection
+from miner.statistics import Difference, Mean, mean, paired_difference, percentile_interval, resampled_means
 
 Floats = npt.NDArray[np.float64]
 
 
 def measure_selection(
-    pools: Sequence[Pool],
+    pools: Sequence[ScoredSamples],
     *,
     label: str,
     fingerprint: str | None = None,
     sqrt_kl: float | None = None,
-    first: Sequence[Pool] | None = None,
+    first: Sequence[ScoredSamples] | None = None,
     seed: int,
 ) -> Selection:
     """The gap on every prompt's pool, the intervals clustered by the prompts' groups.
@@ -55,13 +55,13 @@ def measure_selection(
 
 
 def _choice(
-    pools: Sequence[Pool],
+    pools: Sequence[ScoredSamples],
     picked: Floats,
     best: Floats,
     curve: Sequence[CurvePoint],
-    first: Sequence[Pool] | None,
+    first: Sequence[ScoredSamples] | None,
     seed: int,
-) -> Choice:
+) -> ChoiceValue:
     groups, sizes, gain = [pool.group for pool in pools], [point.n for point in curve], curve[-1].gain
     best_gain = paired_difference(best[:, -1], best[:, 0], groups, seed)
     gain_change = concordance_change = None
@@ -74,7 +74,7 @@ def _choice(
         ranked = zip(_concordances([pools[at] for at in shared]), _concordances(theirs), groups_shared, strict=True)
         both = [(own, old, group) for own, old, group in ranked if own is not None and old is not None]
         concordance_change = _difference(both, seed)
-    return Choice(
+    return ChoiceValue(
         gain=gain,
         gain_change=gain_change,
         negative_from=_negative_from(curve),
@@ -86,7 +86,7 @@ def _choice(
     )
 
 
-def _picked(pools: Sequence[Pool], sizes: Sequence[int]) -> Floats:
+def _picked(pools: Sequence[ScoredSamples], sizes: Sequence[int]) -> Floats:
     """Expected gold of the RM's pick: (n_prompts, n_sizes)."""
     return np.array([pick_curve(pool.rewards, pool.gold, sizes) for pool in pools]).reshape(len(pools), len(sizes))
 
@@ -97,19 +97,18 @@ def _gains(picked: Floats) -> list[float]:
     return gains
 
 
-def _best(pools: Sequence[Pool], sizes: Sequence[int]) -> Floats:
+def _best(pools: Sequence[ScoredSamples], sizes: Sequence[int]) -> Floats:
     return np.array([pick_curve(pool.gold, pool.gold, sizes) for pool in pools])
 
 
-def _concordances(pools: Sequence[Pool]) -> list[float | None]:
+def _concordances(pools: Sequence[ScoredSamples]) -> list[float | None]:
     return [concordance(pool.rewards, pool.gold) for pool in pools]
 
 
 def _curve(sizes: Sequence[int], picked: Floats, best: Floats, groups: Sequence[str], seed: int) -> list[CurvePoint]:
-    tail = (1 - CONFIDENCE) / 2
     columns = []
     for table in (picked, best):
-        low, high = np.quantile(resampled_means(table, groups=groups, seed=seed), (tail, 1 - tail), axis=0)
+        low, high = percentile_interval(resampled_means(table, groups=groups, seed=seed))
         columns.append(
             [Mean(float(v), len(table), float(a), float(b)) for v, a, b in zip(table.mean(0), low, high, strict=True)]
         )

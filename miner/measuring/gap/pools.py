@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from miner.judging.gold import Answer, Gold
-from miner.measuring.diversity.writings import Written
+from miner.measuring.diversity.writings import PromptResponses
 from miner.progress import Advance
 from miner.rewards.base import RewardModel
 
@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class ScoredSamples:
     """One prompt's samples: their rewards and gold, and those of the reference where there is one."""
 
     key: str
@@ -29,7 +29,9 @@ class Pool:
     reference_gold: float | None
 
 
-def score_pools(rm: RewardModel, gold: Gold, written: Sequence[Written], *, progress: Advance) -> list[Pool]:
+def score_pools(
+    rm: RewardModel, gold: Gold, written: Sequence[PromptResponses], *, progress: Advance
+) -> list[ScoredSamples]:
     """Every prompt's samples scored by the RM and by gold, each different text once.
 
     A prompt is left out where gold abstains on a sample of it, or the RM has no finite reward for one: a choice is
@@ -46,12 +48,12 @@ def score_pools(rm: RewardModel, gold: Gold, written: Sequence[Written], *, prog
     return pools
 
 
-def nothing_to_choose(pools: Sequence[Pool]) -> bool:
+def nothing_to_choose(pools: Sequence[ScoredSamples]) -> bool:
     """Whether gold tells no two samples of any prompt apart: one text left of all, or a gold that is constant."""
     return all(np.ptp(pool.gold) == 0 for pool in pools)
 
 
-def _pool(rm: RewardModel, gold: Gold, one: Written) -> Pool | None:
+def _pool(rm: RewardModel, gold: Gold, one: PromptResponses) -> ScoredSamples | None:
     different = sorted(set(one.responses))
     answers = [Answer(prompt=one.prompt, response=text, reference=one.reference) for text in different]
     if one.reference is not None:  # it is a good answer: no check is asked
@@ -63,7 +65,7 @@ def _pool(rm: RewardModel, gold: Gold, one: Written) -> Pool | None:
     if len(worth) < len(different) or not np.isfinite(list(reward_of.values())).all():
         return None
     reference_reward, reference_gold = (None, None) if one.reference is None else (rewards[-1], scores[-1])
-    return Pool(
+    return ScoredSamples(
         key=one.key,
         group=one.group,
         rewards=np.array([reward_of[text] for text in one.responses]),

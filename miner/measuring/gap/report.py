@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.files import read_stored, replace_text
-from miner.measuring.best_of_n import Turn
+from miner.measuring.best_of_n import Peak
 from miner.statistics import Difference, Mean, Rate
 
 FILE_NAME = "gap.json"
@@ -52,7 +52,7 @@ class FactRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class ChoiceValue:
     """The generator–discriminator gap. ``gain`` is the pick out of the whole pool minus what the policy writes,
     ``used`` the share of the best possible gain that is had. ``concordance``: of two samples that differ in gold the
     RM ranks so many right; under one half it ranks them worse than a coin. Both changes are since the first policy.
@@ -65,7 +65,7 @@ class Choice:
     negative_from: int | None
     best_gain: Difference
     used: float | None
-    turn: Turn
+    turn: Peak
     concordance: Mean | None
     concordance_change: Difference | None
 
@@ -86,7 +86,7 @@ class Selection:
     prompts: int
     distinct: Mean
     curve: list[CurvePoint]
-    choice: Choice | None
+    choice: ChoiceValue | None
     to_reference: Difference | None
     prefers_reference: Mean | None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,86 +15,115 @@ from miner.campaigns.usage import machine
 from miner.errors import ConfigError
 from miner.judging.criteria import MIN_CLEAN, clean_criteria
 from miner.judging.gold import Gold
-from miner.measuring.diversity.policy import Source
+from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.diversity.sampling import SamplePlan
 from miner.measuring.gap.facts import Fact, Facts
 from miner.measuring.gap.probe import Judged, fact_rates, factual_findings, judge_facts
-from miner.measuring.gap.report import GapReport, Selection
-from miner.measuring.gap.series import measure_series
+from miner.measuring.gap.report import GapReport
+from miner.measuring.gap.series import Series, measure_series
 from miner.progress import Advance, Observer
 from miner.rewards.base import RewardModel
 from miner.searching.version import package_version
 
 if TYPE_CHECKING:
-    from miner.measuring.overopt.log import RunInfo
+    from miner.measuring.overopt.results import RunInfo
 
 
-def measure_gap(
-    rm: RewardModel,
-    *,
-    policies: Sequence[Source],
-    prompts: Sequence[Prompt],
-    plan: SamplePlan,
-    gold: Gold | None,
-    facts: Facts,
-    calibration: Sequence[Prompt],
-    quantile: float,
-    folder: Path,
-    device: str,
-    observer: Observer,
-    command: str,
-    run: RunInfo | None = None,
-) -> GapReport:
-    """The report. Without policies there is no choice to measure, without facts no probe; ``calibration`` references
-    set the bar for findings, which are added to ``folder/corpus``. ``run`` is that of which the policies are
-    checkpoints.
+@dataclass(frozen=True, kw_only=True)
+class GapRequest:
+    """What is measured: the choice among samples of ``policies`` on ``prompts``, by ``gold``, and ``facts``. Without
+    policies there is no choice to measure, without facts no probe.
+
+    ``calibration`` references set the bar (``quantile``) for findings, which are added to ``folder/corpus``; ``run`` is
+    that of which the policies are checkpoints.
+    """
+
+    policies: Sequence[MeasuredSource]
+    prompts: Sequence[Prompt]
+    plan: SamplePlan
+    gold: Gold | None
+    facts: Facts
+    calibration: Sequence[Prompt]
+    quantile: float
+    folder: Path
+    device: str
+    run: RunInfo | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactFindings:
+    """How many facts were tried and how many findings stored, and what has to be known of them."""
+
+    attempts: int = 0
+    findings: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def measure_gap(rm: RewardModel, request: GapRequest, *, observer: Observer, command: str) -> GapReport:
+    """The report.
 
     Raises:
         ConfigError: nothing to measure; and as ``measure_series``.
         ModelError, TooLongError: from the models.
     """
-    if not policies and not facts.facts:
+    facts, plan, run = request.facts, request.plan, request.run
+    if not request.policies and not facts.facts:
         raise ConfigError(
             "nothing to measure: no policy to choose from, and no facts. Give --policy FOLDER, or --facts FILE"
         )
-    notes = run_notes(run, rm, plan) if run is not None else []
-    selections: list[Selection] = []
-    if policies:
-        series = measure_series(rm, policies, prompts, plan, gold, folder=folder, device=device, observer=observer)
-        selections, notes = series.selections, [*notes, *series.notes]
+    series = Series(selections=[], notes=[])
+    if request.policies:
+        series = measure_series(
+            rm,
+            request.policies,
+            request.prompts,
+            plan,
+            request.gold,
+            folder=request.folder,
+            device=request.device,
+            observer=observer,
+        )
     with observer.stage("scoring facts and their swaps") as advance:
         judged = judge_facts(rm, facts.facts, advance)
-    notes += _fact_notes(facts.facts, judged)
     with observer.stage("findings among the swaps") as advance:
-        attempts, findings = _store(rm, judged, calibration, quantile, plan.seed, folder, notes, advance)
-    settings: dict[str, Any] = {
-        "rm": rm.name,
-        "rm_fingerprint": rm.fingerprint,
-        "reward_dtype": rm.reward_dtype,
-        "run": run.name if run else None,
-        "policies": len(selections),
-        "gold": gold.name if gold and selections else None,
-        "gold_fingerprint": gold.fingerprint if gold and selections else None,
-        "prompts": len(prompts),
-        "samples": plan.n,
-        "max_new_tokens": plan.max_new_tokens,
-        "temperature": plan.temperature,
-        "seed": plan.seed,
-        "threshold_quantile": quantile,
-        "facts": dict(Counter(fact.kind for fact in facts.facts)),
-    }
+        stored = _store(rm, judged, request, advance)
     return GapReport(
-        selections=selections,
+        selections=series.selections,
         facts=fact_rates(judged, facts.abstained, seed=plan.seed),
-        findings=findings,
-        fact_attempts=attempts,
-        settings=settings,
-        notes=notes,
+        findings=stored.findings,
+        fact_attempts=stored.attempts,
+        settings=_settings(rm, request, n_policies=len(series.selections)),
+        notes=[
+            *(run_notes(run, rm, plan) if run is not None else []),
+            *series.notes,
+            *_fact_notes(facts.facts, judged),
+            *stored.notes,
+        ],
         command=command,
         code_version=package_version(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine(),
     )
+
+
+def _settings(rm: RewardModel, request: GapRequest, *, n_policies: int) -> dict[str, Any]:
+    plan, gold = request.plan, request.gold if n_policies else None
+    return {
+        "rm": rm.name,
+        "rm_fingerprint": rm.fingerprint,
+        "reward_dtype": rm.reward_dtype,
+        "run": request.run.name if request.run else None,
+        "policies": n_policies,
+        "gold": gold.name if gold else None,
+        "gold_fingerprint": gold.fingerprint if gold else None,
+        "prompts": len(request.prompts),
+        "samples": plan.n,
+        "max_new_tokens": plan.max_new_tokens,
+        "temperature": plan.temperature,
+        "seed": plan.seed,
+        "threshold_quantile": request.quantile,
+        "facts": dict(Counter(fact.kind for fact in request.facts.facts)),
+    }
 
 
 def run_notes(run: RunInfo, rm: RewardModel, plan: SamplePlan) -> list[str]:
@@ -119,27 +149,19 @@ def _fact_notes(facts: Sequence[Fact], judged: Sequence[Judged]) -> list[str]:
     return found
 
 
-def _store(
-    rm: RewardModel,
-    judged: Sequence[Judged],
-    calibration: Sequence[Prompt],
-    quantile: float,
-    seed: int,
-    folder: Path,
-    notes: list[str],
-    progress: Advance,
-) -> tuple[int, int]:
-    """How many facts were tried and how many findings stored; none where too few references set a bar."""
+def _store(rm: RewardModel, judged: Sequence[Judged], request: GapRequest, progress: Advance) -> FactFindings:
+    """Findings go to the corpus; none where too few references set a bar."""
     if not judged:
-        return 0, 0
-    if sum(prompt.reference is not None for prompt in calibration) < MIN_CLEAN:
-        notes.append(f"Fewer than {MIN_CLEAN} calibration references: no bar, so no swap could become a finding.")
-        return 0, 0
-    criteria = clean_criteria(rm, calibration, quantile=quantile, progress=progress)
+        return FactFindings()
+    if sum(prompt.reference is not None for prompt in request.calibration) < MIN_CLEAN:
+        note = f"Fewer than {MIN_CLEAN} calibration references: no bar, so no swap could become a finding."
+        return FactFindings(notes=(note,))
+    seed = request.plan.seed
+    criteria = clean_criteria(rm, request.calibration, quantile=request.quantile, progress=progress)
     campaign = digest(["gap", rm.fingerprint, rm.pipeline_hash, criteria.data_hash, seed])
     rows = factual_findings(rm, judged, criteria, campaign_id=campaign, seed=seed)
     by_id = {one.fact.prompt.prompt_id: one.fact.prompt for one in judged if one.fact.prompt.split == "held_out"}
     findings = [finding for _, finding in rows if finding is not None]
     if rows:
-        Corpus(folder / "corpus").append(*by_id.values(), *findings, *(attempt for attempt, _ in rows))
-    return len(rows), len(findings)
+        Corpus(request.folder / "corpus").append(*by_id.values(), *findings, *(attempt for attempt, _ in rows))
+    return FactFindings(attempts=len(rows), findings=len(findings))

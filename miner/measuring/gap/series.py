@@ -9,12 +9,12 @@ from pathlib import Path
 from corpus.records import Prompt
 from miner.errors import ConfigError
 from miner.judging.gold import Gold
-from miner.language_models import load_language_model
-from miner.measuring.diversity.policy import Source
+from miner.language_models import LanguageModel, load_language_model
+from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.diversity.sampling import SamplePlan, sample_writings
 from miner.measuring.diversity.writings import LEAST_SETS
 from miner.measuring.gap.measure import measure_selection
-from miner.measuring.gap.pools import Pool, nothing_to_choose, score_pools
+from miner.measuring.gap.pools import ScoredSamples, nothing_to_choose, score_pools
 from miner.measuring.gap.report import Selection
 from miner.progress import Observer
 from miner.rewards.base import RewardModel
@@ -30,7 +30,7 @@ class Series:
 
 def measure_series(
     rm: RewardModel,
-    policies: Sequence[Source],
+    policies: Sequence[MeasuredSource],
     prompts: Sequence[Prompt],
     plan: SamplePlan,
     gold: Gold | None,
@@ -54,28 +54,22 @@ def measure_series(
     notes = []
     if len(usable) < len(prompts):
         notes.append(f"{len(prompts) - len(usable)} prompts without a reference were left out: this gold needs one.")
-    first: list[Pool] | None = None
+    measuring = _Scoring(rm=rm, prompts=usable, plan=plan, gold=gold, folder=folder, observer=observer)
+    first: list[ScoredSamples] | None = None
     selections: list[Selection] = []
     bare: list[str] = []
     for source in policies:
         assert source.policy is not None
-        label = source.label
-        with observer.stage(f"{label}: loading the policy"):
+        with observer.stage(f"{source.label}: loading the policy"):
             policy = load_language_model(source.policy, device=device)
         if not policy.tokenizer.chat_template:
-            bare.append(label)
-        with observer.stage(f"{label}: sampling") as advance:
-            written = sample_writings(policy, usable, plan, label=label, folder=folder, progress=advance).written
-        with observer.stage(f"{label}: scoring the samples") as advance:
-            pools = score_pools(rm, gold, written, progress=advance)
-        if lost := len(written) - len(pools):
-            left_out = f"{label}: {lost} of {len(written)} prompts left out: gold or the RM gave a sample no score"
-            _require_enough([pool.group for pool in pools], f"{left_out} (gold: {gold.name}; RM: {rm.name})")
-            notes.append(f"{left_out}.")
-        with observer.stage(f"{label}: what the choice is worth"):
+            bare.append(source.label)
+        pools, lost = measuring.scored(source.label, policy)
+        notes += lost
+        with observer.stage(f"{source.label}: what the choice is worth"):
             found = measure_selection(
                 pools,
-                label=label,
+                label=source.label,
                 fingerprint=policy.fingerprint,
                 sqrt_kl=source.sqrt_kl,
                 first=first,
@@ -95,7 +89,38 @@ def measure_series(
     return Series(selections=selections, notes=[*_template_notes(bare, len(policies)), *notes])
 
 
-def require_choice(policies: Sequence[Source], prompts: Sequence[Prompt], plan: SamplePlan) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Scoring:
+    """What the samples of every policy of a series are drawn and scored with."""
+
+    rm: RewardModel
+    prompts: Sequence[Prompt]
+    plan: SamplePlan
+    gold: Gold
+    folder: Path
+    observer: Observer
+
+    def scored(self, label: str, policy: LanguageModel) -> tuple[list[ScoredSamples], list[str]]:
+        """The samples of one policy, and a note where some got no score.
+
+        Raises:
+            ConfigError: too few prompts are left for an interval.
+        """
+        with self.observer.stage(f"{label}: sampling") as advance:
+            written = sample_writings(
+                policy, self.prompts, self.plan, label=label, folder=self.folder, progress=advance
+            ).written
+        with self.observer.stage(f"{label}: scoring the samples") as advance:
+            pools = score_pools(self.rm, self.gold, written, progress=advance)
+        lost = len(written) - len(pools)
+        if not lost:
+            return pools, []
+        left_out = f"{label}: {lost} of {len(written)} prompts left out: gold or the RM gave a sample no score"
+        _require_enough([pool.group for pool in pools], f"{left_out} (gold: {self.gold.name}; RM: {self.rm.name})")
+        return pools, [f"{left_out}."]
+
+
+def require_choice(policies: Sequence[MeasuredSource], prompts: Sequence[Prompt], plan: SamplePlan) -> None:
     """Refuses, before any model is loaded, what could show no choice or have no interval.
 
     Raises:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from miner.measuring.overopt.curves import Curves
 from miner.statistics import student_interval
 
 if TYPE_CHECKING:
-    from miner.measuring.overopt.results import Point, RunSummary
+    from miner.measuring.overopt.curves import Curves
+    from miner.measuring.overopt.results import RunSummary, StepMeans
 
 Floats = npt.NDArray[np.float64]
 
 ENOUGH = 3  # runs for a band over runs
-BANDED = ("proxy", "gold")  # of a ``Point``
+BANDED = ("proxy", "gold")  # of a ``StepMeans``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class Band:
 
 
 def ends_at(run: Curves, gold: Curves, step: float) -> dict[str, float]:
-    """The interval ends over prompts at one measured step, by the name of their field in ``Point``; ``gold`` holds the
-    prompts whose gold is told. NaN where there is none."""
+    """The interval ends over prompts at one measured step, by the name of their field in ``StepMeans``;
+    ``gold`` holds the prompts whose gold is told. NaN where there is none."""
     found: dict[str, float] = {}
     for name in BANDED:
         curves = gold if name == "gold" else run
@@ -45,7 +45,7 @@ def ends_at(run: Curves, gold: Curves, step: float) -> dict[str, float]:
     return found
 
 
-def mean_curve(runs: Sequence[RunSummary], name: str, place: Callable[[Point], float]) -> Band | None:
+def mean_curve(runs: Sequence[RunSummary], name: str, place: Callable[[StepMeans], float]) -> Band | None:
     """The mean of a measure over ``runs``, as far as all of them go; None where none has it.
 
     ``place`` says where a point lies on the x axis. A run that goes back there counts where it first came by. The band
@@ -68,7 +68,7 @@ def mean_curve(runs: Sequence[RunSummary], name: str, place: Callable[[Point], f
     return Band(x=x, mean=curves.mean(0), low=low, high=high)
 
 
-def _read(points: Sequence[Point], name: str, places: Floats, x: Floats) -> Floats:
+def _read(points: Sequence[StepMeans], name: str, places: Floats, x: Floats) -> Floats:
     first = np.unique(places, return_index=True)[1]
     values = np.array([getattr(points[at], name) for at in first], dtype=np.float64)
     read: Floats = np.interp(x, places[first], values)

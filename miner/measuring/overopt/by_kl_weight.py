@@ -13,7 +13,7 @@ from miner.measuring.overopt.bands import ENOUGH
 from miner.statistics import Rate, rate, student_interval
 
 if TYPE_CHECKING:
-    from miner.measuring.overopt.results import Point, RunSummary
+    from miner.measuring.overopt.results import RunSummary, StepMeans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Spread:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weight:
+class RunsAtKl:
     """Runs that differ in their seed alone."""
 
     kl: float | None
@@ -38,7 +38,7 @@ class Weight:
         return "KL weight not recorded" if self.kl is None else f"KL weight {self.kl:g}"
 
     @property
-    def told(self) -> list[RunSummary]:
+    def decidable(self) -> list[RunSummary]:
         """Those of which gold can tell whether they game."""
         return [run for run in self.runs if run.with_gold.games is not None]
 
@@ -48,7 +48,7 @@ class Weight:
 
     @property
     def share_gaming(self) -> Rate | None:
-        return rate([bool(run.with_gold.games) for run in self.told]) if self.told else None
+        return rate([bool(run.with_gold.games) for run in self.decidable]) if self.decidable else None
 
     @property
     def onsets(self) -> list[float]:
@@ -61,14 +61,15 @@ class Weight:
         return median(self.onsets) if self.onsets else None
 
     @property
-    def watched(self) -> list[RunSummary]:
+    def with_detector(self) -> list[RunSummary]:
         """Those in which something could be seen without gold."""
         return [run for run in self.runs if run.judged is not None]
 
     @property
     def alarms(self) -> list[float]:
         """Steps, ascending, at which the detector without gold rang."""
-        return sorted(run.judged.alarm_step for run in self.watched if run.judged and run.judged.alarm_step is not None)
+        steps = [run.judged.alarm_step for run in self.with_detector if run.judged]
+        return sorted(step for step in steps if step is not None)
 
     @property
     def stop_before(self) -> int | None:
@@ -93,21 +94,15 @@ class Weight:
         )
 
 
-def by_weight(runs: Sequence[RunSummary]) -> list[Weight]:
+def by_weight(runs: Sequence[RunSummary]) -> list[RunsAtKl]:
     """The runs by their KL weight, the freest first."""
     found: dict[float | None, list[RunSummary]] = {}
     for run in runs:
-        kl = run.info.settings.get("kl")
-        found.setdefault(None if kl is None else float(kl), []).append(run)
-    return [Weight(kl=kl, runs=tuple(found[kl])) for kl in sorted(found, key=lambda one: one or 0.0)]
+        found.setdefault(run.kl_weight, []).append(run)
+    return [RunsAtKl(kl=kl, runs=tuple(found[kl])) for kl in sorted(found, key=lambda one: one or 0.0)]
 
 
-def best_point(run: RunSummary) -> Point | None:
-    """Where gold is best, on a curve smoothed over three steps."""
-    return next((point for point in run.points if point.step == run.best_step), None)
-
-
-def _at(run: RunSummary, moment: str) -> Point | None:
+def _at(run: RunSummary, moment: str) -> StepMeans | None:
     if not run.points:
         return None
-    return {"start": run.points[0], "best": best_point(run), "end": run.points[-1]}[moment]
+    return {"start": run.points[0], "best": run.best, "end": run.points[-1]}[moment]

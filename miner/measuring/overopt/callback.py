@@ -1,7 +1,7 @@
 """Warns of, or stops, a user's own TRL run when its policy starts to game the reward.
 
     watch = OnsetCallback(second=load_reward_model("path/to/another-rm"))
-    trainer = GRPOTrainer(..., reward_funcs=watch.watched(my_reward), callbacks=[watch])
+    trainer = GRPOTrainer(..., reward_funcs=watch.wrap(my_reward), callbacks=[watch])
 
 It samples nothing: the reward function is the one place that sees every prompt, answer and reward, so it is listened to
 there. Rewards come back unchanged.
@@ -21,10 +21,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from corpus.records import Conversation, Message
 from miner.errors import ConfigError
 from miner.language_models import LanguageModel
+from miner.language_models.hidden_states import read_texts
+from miner.measuring.clean_cloud import CleanCloud
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.detector import Alarm, Detector
-from miner.measuring.overopt.latent import CleanSpace, read
-from miner.measuring.overopt.measuring import NAN, SampleRow, repetition, rewards_or_nan
+from miner.measuring.overopt.measuring import repetition, rewards_or_nan
+from miner.measuring.overopt.rows import NAN, SampleRow
 from miner.rewards.base import Pair, Scorer
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ KEPT = 64  # answers a measurement looks at
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Observation:
     prompt: Conversation
     answer: str
     reward: float
@@ -71,13 +73,13 @@ class OnsetCallback(TrainerCallback):
         self.every, self.action, self.detector = every, action, detector or Detector()
         self.space = None
         if reference_lm is not None and clean_texts:
-            self.space = CleanSpace.of(read(reference_lm, clean_texts).hidden)
+            self.space = CleanCloud.of(read_texts(reference_lm, clean_texts).hidden)
         self.alarm: Alarm | None = None
         self.rows: list[SampleRow] = []
-        self._heard: list[_Heard] = []
+        self._heard: list[_Observation] = []
         self._warned = False
 
-    def watched(self, reward: RewardFunction) -> RewardFunction:
+    def wrap(self, reward: RewardFunction) -> RewardFunction:
         """``reward``, listened to. A reward model as a module has to be wrapped in a function of texts first."""
         if not callable(reward) or not hasattr(reward, "__name__"):
             raise ConfigError(
@@ -92,7 +94,7 @@ class OnsetCallback(TrainerCallback):
             rewards = reward(prompts=prompts, completions=completions, **rest)
             for prompt, answer, value in zip(prompts, completions, rewards, strict=True):
                 if value is not None:
-                    self._heard.append(_Heard(_conversation(prompt), _text(answer), float(value)))
+                    self._heard.append(_Observation(_conversation(prompt), _text(answer), float(value)))
             return rewards
 
         return listened
@@ -119,14 +121,14 @@ class OnsetCallback(TrainerCallback):
         if self.action == "stop":
             control.should_training_stop = True
 
-    def _measure(self, step: int, heard: Sequence[_Heard]) -> list[SampleRow]:
+    def _measure(self, step: int, heard: Sequence[_Observation]) -> list[SampleRow]:
         pairs = [Pair(one.prompt, one.answer) for one in heard]
         second = [NAN] * len(pairs) if self.second is None else rewards_or_nan(self.second, pairs)
         surprise = latent = [NAN] * len(pairs)
         if self.reference_lm is not None:
-            reading = read(self.reference_lm, [one.answer for one in heard])
+            reading = read_texts(self.reference_lm, [one.answer for one in heard])
             surprise = reading.surprise.tolist()
-            latent = self.space.distances(reading.hidden).tolist() if self.space else latent
+            latent = self.space.scaled_distances(reading.hidden).tolist() if self.space else latent
         return [
             SampleRow(
                 step=step,

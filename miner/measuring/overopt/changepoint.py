@@ -5,10 +5,11 @@ The bend is a time, so it gets an interval like any estimate: whole prompts are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+
+from miner.measuring.overopt.results import Bend, BendInterval
+from miner.statistics import percentile_interval, times_drawn
 
 Floats = npt.NDArray[np.float64]
 
@@ -16,27 +17,6 @@ PER_GAP = 4  # places tried between two measured steps
 MIN_POINTS = 6
 MIN_PROMPTS = 8
 RESAMPLES = 400
-TAIL = 2.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bend:
-    """Two lines meeting at ``step``. ``gain`` is how much steeper the second is; ``explained`` the share of what one
-    line leaves that the second line explains."""
-
-    step: float
-    gain: float
-    explained: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BendInterval:
-    """A bend, and where 95 % of resampled curves have theirs; ``support`` is the share of them that bend upwards."""
-
-    bend: Bend
-    low: float
-    high: float
-    support: float
 
 
 def bend(steps: Floats, values: Floats) -> Bend | None:
@@ -50,11 +30,11 @@ def bend_interval(steps: Floats, by_prompt: Floats, *, seed: int = 0) -> BendInt
     found = bend(steps, by_prompt.mean(0))
     if found is None or n_prompts < MIN_PROMPTS:
         return None
-    drawn = np.random.default_rng(seed).integers(n_prompts, size=(RESAMPLES, n_prompts))
-    resampled = [one for one in _bends(steps, by_prompt[drawn].mean(1)) if one is not None]
+    drawn = times_drawn(n_prompts, seed=seed, resamples=RESAMPLES)
+    resampled = [one for one in _bends(steps, drawn @ by_prompt / n_prompts) if one is not None]
     if not resampled:
         return None
-    low, high = np.percentile([one.step for one in resampled], (TAIL, 100 - TAIL))
+    low, high = percentile_interval(np.array([one.step for one in resampled]))
     return BendInterval(bend=found, low=float(low), high=float(high), support=len(resampled) / RESAMPLES)
 
 

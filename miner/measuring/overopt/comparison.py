@@ -8,7 +8,6 @@ ended early is compared up to there. Proxies are not compared, for two RMs share
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,76 +16,16 @@ import numpy.typing as npt
 from miner.errors import ConfigError
 from miner.measuring.overopt.curves import Curves, smoothed
 from miner.measuring.overopt.labels import Labels
-from miner.measuring.overopt.log import RunInfo, RunLog, read_samples
+from miner.measuring.overopt.log import RunLog, read_samples
 from miner.measuring.overopt.onset import gold_onset
-from miner.statistics import Difference, Rate, rate, student_interval
+from miner.measuring.overopt.results import ComparedRun, Pairing, RunInfo, StudyComparison
+from miner.statistics import Difference, rate, student_interval
 
 Floats = npt.NDArray[np.float64]
 
 BUDGETS = (1.0, 3.0, 10.0, 30.0, 100.0)  # nats from the reference policy
 SHARED = ("policy", "gold", "data", "checks")  # of ``RunInfo.models``: what must be one for gold to mean the same
 FREE = ("steps", "max_kl")  # of the settings: what may differ
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """One run of a pair. ``onset`` is the step of ``gold_onset`` and ``onset_kl`` the nats it lies at, None where the
-    policy never games or its onset has no place; ``best_gold`` that of its best step, chosen on one half of the prompts
-    and read off the other; ``at_budget`` gold where the run first passes each of ``BUDGETS``, None where it never goes
-    so far."""
-
-    games: bool | None
-    onset: float | None
-    onset_kl: float | None
-    best_gold: float
-    last_gold: float
-    last_kl: float
-    last_nonsense: float | None
-    at_budget: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pairing:
-    """A run before and after, both up to ``last_step``. ``later``: gaming starts at a later step after, or not by the
-    last; None where neither games, or one cannot be told or has no place."""
-
-    run: str
-    before: Side
-    after: Side
-    last_step: int
-
-    @property
-    def later(self) -> bool | None:
-        return self._later(self.before.onset, self.after.onset)
-
-    @property
-    def further(self) -> bool | None:
-        """As ``later``, in nats from the reference policy."""
-        return self._later(self.before.onset_kl, self.after.onset_kl)
-
-    def _later(self, before: float | None, after: float | None) -> bool | None:
-        for side, onset in ((self.before, before), (self.after, after)):
-            if side.games is None or (side.games and onset is None):
-                return None
-        if before is None:
-            return None if after is None else False
-        return after is None or after > before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Over all pairs: shares with their intervals; mean differences, after less before, with Student's intervals (None
-    with a single pair)."""
-
-    before: str
-    after: str
-    pairs: tuple[Pairing, ...]
-    games: tuple[Rate, Rate] | None
-    later: Rate | None
-    further: Rate | None
-    best_gold: Difference | None
-    last_gold: Difference | None
-    budgets: tuple[tuple[float, Difference], ...]  # those that at least two pairs reach on both sides
 
 
 def first_round(folder: Path) -> Path | None:
@@ -98,7 +37,7 @@ def first_round(folder: Path) -> Path | None:
     return place if any(place.glob("*/run.json")) else None
 
 
-def compare_studies(before: Path, after: Path, labels: Labels | None = None) -> Comparison:
+def compare_studies(before: Path, after: Path, labels: Labels | None = None) -> StudyComparison:
     """Every run that both folders hold under one name, from stored rows alone; with ``labels`` these are the gold.
 
     Raises:
@@ -115,7 +54,7 @@ def compare_studies(before: Path, after: Path, labels: Labels | None = None) -> 
     pairs = [_pair(name, before / name, after / name, runs[0][name], runs[1][name], labels) for name in names]
     told = [pair for pair in pairs if pair.later is not None]
     known = [(pair.before.games, pair.after.games) for pair in pairs]
-    return Comparison(
+    return StudyComparison(
         before=_named(before, runs[0][names[0]]),
         after=_named(after, runs[1][names[0]]),
         pairs=tuple(pairs),
@@ -169,30 +108,34 @@ def _read(folder: Path, labels: Labels | None) -> Curves:
     return curves
 
 
-def _side(run: Curves) -> Side:
+def _side(run: Curves) -> ComparedRun:
     told, curves = gold_onset(run), run.whole("gold", "proxy")
     gold, kl, nonsense = (curves.mean(name) for name in ("gold", "kl", "nonsense"))
     onset = told.onset.bend.step if told.onset else None
-    return Side(
+    return ComparedRun(
         games=told.games,
         onset=onset,
         onset_kl=None if onset is None else float(np.interp(onset, curves.steps, kl)),
         best_gold=_best(curves.by_prompt("gold")),
         last_gold=float(gold[-1]),
-        last_kl=float(kl[-1]),
-        last_nonsense=float(nonsense[-1]) if np.isfinite(nonsense[-1]) else None,
+        last_kl=_known(kl[-1]),
+        last_nonsense=_known(nonsense[-1]),
         at_budget=tuple(_at(budget, kl, gold) for budget in BUDGETS),
     )
 
 
-def _best(gold: Floats) -> float:
+def _best(gold: Floats) -> float | None:
     """Gold at the best step: each half of the prompts is read at the step the other half chose, since the best of many
-    noisy steps looks better than it is. NaN with a single prompt."""
+    noisy steps looks better than it is. None with a single prompt."""
     if len(gold) < 2:
-        return float("nan")
+        return None
     halves = gold[0::2], gold[1::2]
     smooth = [smoothed(half.mean(0)) for half in halves]
     return float(np.mean([halves[1][:, smooth[0].argmax()].mean(), halves[0][:, smooth[1].argmax()].mean()]))
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _at(budget: float, kl: Floats, gold: Floats) -> float | None:
@@ -211,15 +154,15 @@ def _budgets(pairs: list[Pairing]) -> tuple[tuple[float, Difference], ...]:
     found = []
     for number, budget in enumerate(BUDGETS):
         both = [(pair.before.at_budget[number], pair.after.at_budget[number]) for pair in pairs]
-        difference = _difference([(a, b) for a, b in both if a is not None and b is not None])
+        difference = _difference(both)
         if difference is not None:
             found.append((budget, difference))
     return tuple(found)
 
 
-def _difference(values: list[tuple[float, float]]) -> Difference | None:
+def _difference(values: list[tuple[float | None, float | None]]) -> Difference | None:
     """After less before. Student's interval: a bootstrap of three pairs spans little more than the three."""
-    changes = np.array([b - a for a, b in values if np.isfinite(a) and np.isfinite(b)])
+    changes = np.array([b - a for a, b in values if a is not None and b is not None])
     if len(changes) < 2:
         return None
     low, high = (float(end[0]) for end in student_interval(changes[:, None]))

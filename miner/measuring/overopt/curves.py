@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from miner.errors import DataError
 from miner.measuring.overopt.log import MEASURES
-from miner.measuring.overopt.measuring import SampleRow
+from miner.measuring.overopt.rows import SampleRow
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -3,42 +3,17 @@ d(α − β log d) for reinforcement learning. Both are linear in α and β, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
+from miner.measuring.overopt.results import Fit, Law, ValueWithInterval
+from miner.statistics import cluster_bootstrap
+
 Floats = npt.NDArray[np.float64]
-Law = Literal["bon", "rl"]
 
 MIN_POINTS = 4
 MIN_PROMPTS = 8
 RESAMPLES = 1000
-TAIL = 2.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A value with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """α and β of a law. ``peak`` is the d of the greatest gold where the law has one within the data, else None;
-    ``residual`` the root mean square of what the law leaves."""
-
-    law: Law
-    alpha: Estimate
-    beta: Estimate
-    peak: float | None
-    residual: float
-    n_points: int
-    n_prompts: int
 
 
 def fit(law: Law, distance: Floats, gold: Floats, *, seed: int = 0) -> Fit | None:
@@ -52,17 +27,16 @@ def fit(law: Law, distance: Floats, gold: Floats, *, seed: int = 0) -> Fit | Non
         return None
     by_prompt = np.broadcast_to(distance, gold.shape) ** 2  # KL averages, its root does not
     alpha, beta, residual = _solve(law, np.sqrt(by_prompt.mean(0)), gold.mean(0))
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(RESAMPLES):
-        drawn = rng.integers(n_prompts, size=n_prompts)
-        found.append(_solve(law, np.sqrt(by_prompt[drawn].mean(0)), gold[drawn].mean(0))[:2])
-    low, high = np.percentile(np.array(found), (TAIL, 100 - TAIL), axis=0)
+
+    def resampled(drawn: Floats) -> tuple[float, float]:
+        return _solve(law, np.sqrt(drawn @ by_prompt / n_prompts), drawn @ gold / n_prompts)[:2]
+
+    low, high = cluster_bootstrap(resampled, n_prompts, seed=seed, resamples=RESAMPLES)
     at = np.sqrt(by_prompt.mean(0))
     return Fit(
         law=law,
-        alpha=Estimate(value=alpha, low=float(low[0]), high=float(high[0])),
-        beta=Estimate(value=beta, low=float(low[1]), high=float(high[1])),
+        alpha=ValueWithInterval(value=alpha, low=float(low[0]), high=float(high[0])),
+        beta=ValueWithInterval(value=beta, low=float(low[1]), high=float(high[1])),
         peak=_peak(law, alpha, beta, float(at.max())),
         residual=residual,
         n_points=n_points,

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from miner.errors import ConfigError, DataError, ResumeError
 from miner.files import replace_table, replace_text
-from miner.measuring.overopt.measuring import SampleRow
+from miner.measuring.overopt.results import RunInfo
+from miner.measuring.overopt.rows import SampleRow
 
 STUDY = "overopt"
 RUN, STEPS, SAMPLES = "run.json", "steps.parquet", "samples.parquet"
@@ -45,44 +46,6 @@ class StepRow:
 STEPS_SCHEMA = pa.schema(
     [("step", pa.int32())] + [(f.name, pa.float32()) for f in dataclasses.fields(StepRow) if f.name != "step"]
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunInfo:
-    """What a run was made with, and how it ended: ``status`` is "running", "done" or "stopped"; ``target`` names what
-    was optimised against, ``names`` the policy, the gold and the second RM (runs of older versions lack them);
-    ``stopped_kl`` is the mean KL that was over the limit, where that stopped it."""
-
-    name: str
-    method: str
-    settings: dict[str, Any]
-    models: dict[str, str]
-    bar: dict[str, float]
-    status: str = "running"
-    reason: str = ""
-    last_good: str = ""
-    target: str = ""
-    names: dict[str, str] = field(default_factory=dict)
-    code_version: str = ""
-    stopped_kl: float | None = None
-
-    def is_over(self, *, steps: int, max_kl: float) -> bool:
-        """Whether it has done so many steps, or was stopped by what this limit would stop again."""
-        if self.status == "stopped":
-            return self.stopped_kl is None or self.stopped_kl > max_kl
-        return self.status == "done" and int(self.settings.get("steps", 0)) >= steps
-
-    def require_same(self, stored: RunInfo, folder: Path) -> None:
-        """Raises: ResumeError: the run that ``folder`` holds was made with other models or settings than this one."""
-        for what, ours, theirs in (
-            ("models", self.models, stored.models),
-            ("settings", _fixed(self.settings), _fixed(stored.settings)),
-        ):
-            if changed := [key for key in ours if ours[key] != theirs.get(key)]:
-                raise ResumeError(
-                    f"{folder} was made with {what} {changed[0]} = {theirs.get(changed[0])!r}, not "
-                    f"{ours[changed[0]]!r}. Use another --out, or the same values"
-                )
 
 
 class RunLog:
@@ -154,6 +117,19 @@ def require_study(folder: Path) -> None:
         raise ConfigError(
             f"{folder} holds no finished run to compare with. Finish one: rmminer overopt, as it was started"
         )
+
+
+def require_same(ours: RunInfo, stored: RunInfo, folder: Path) -> None:
+    """Raises: ResumeError: the run that ``folder`` holds was made with other models or settings than this one."""
+    for what, new, old in (
+        ("models", ours.models, stored.models),
+        ("settings", _fixed(ours.settings), _fixed(stored.settings)),
+    ):
+        if changed := [key for key in new if new[key] != old.get(key)]:
+            raise ResumeError(
+                f"{folder} was made with {what} {changed[0]} = {old.get(changed[0])!r}, not "
+                f"{new[changed[0]]!r}. Use another --out, or the same values"
+            )
 
 
 def _fixed(settings: dict[str, Any]) -> dict[str, Any]:

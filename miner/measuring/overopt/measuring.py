@@ -16,34 +16,15 @@ from miner.judging.checks import Judge, Subject
 from miner.judging.criteria import Criteria
 from miner.judging.gold import Answer, Gold
 from miner.language_models import LanguageModel
-from miner.language_models.divergence import diverge
+from miner.language_models.hidden_states import read_texts
+from miner.language_models.reading import diverge
 from miner.language_models.sampling import Decoding, sample_ids
-from miner.measuring.overopt.latent import CleanSpace, read
+from miner.measuring.clean_cloud import CleanCloud
+from miner.measuring.overopt.rows import NAN, SampleRow
 from miner.rewards.base import Pair, Scorer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-NAN = float("nan")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleRow:
-    """An answer at one step. What could not be measured is NaN; ``nonsense`` is 1, 0 or NaN (the checks abstain)."""
-
-    step: int
-    prompt_id: str
-    response: str
-    proxy: float  # the RM's reward, in its clean standard deviations (a margin)
-    gold: float
-    second: float  # an independent RM's reward, in its own clean standard deviations
-    kl: float  # nats from the reference policy, the whole answer
-    entropy: float  # nats per token
-    length: float  # words
-    repetition: float  # share of word pairs seen before in the same answer
-    surprise: float  # nats per token under the reference LM
-    latent: float  # distance from clean text in that LM's hidden states, about 1 for clean text
-    nonsense: float
 
 
 def rewards_or_nan(rm: Scorer, pairs: Sequence[Pair]) -> list[float]:
@@ -56,7 +37,7 @@ def rewards_or_nan(rm: Scorer, pairs: Sequence[Pair]) -> list[float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Instruments:
+class Metrics:
     """What answers are measured with. Only the RM is indispensable."""
 
     rm: Scorer
@@ -65,10 +46,12 @@ class Instruments:
     second: Scorer | None = None
     second_criteria: Criteria | None = None
     reference_lm: LanguageModel | None = None
-    clean_space: CleanSpace | None = None
+    clean_space: CleanCloud | None = None
     judge: Judge | None = None
 
-    def rows(self, step: int, prompts: Sequence[Prompt], responses: Sequence[str], moved: Moved) -> list[SampleRow]:
+    def rows(
+        self, step: int, prompts: Sequence[Prompt], responses: Sequence[str], moved: PolicyShift
+    ) -> list[SampleRow]:
         """One row per answer."""
         n = len(prompts)
         pairs = [Pair(prompt.conversation, text) for prompt, text in zip(prompts, responses, strict=True)]
@@ -78,9 +61,9 @@ class Instruments:
             second = [self.second_criteria.margin(reward) for reward in rewards_or_nan(self.second, pairs)]
         surprise = latent = [NAN] * n
         if self.reference_lm is not None:
-            reading = read(self.reference_lm, responses)
+            reading = read_texts(self.reference_lm, responses)
             surprise = reading.surprise.tolist()
-            latent = self.clean_space.distances(reading.hidden).tolist() if self.clean_space else latent
+            latent = self.clean_space.scaled_distances(reading.hidden).tolist() if self.clean_space else latent
         nonsense = self.nonsense(prompts, responses)
         gold = self._gold(prompts, responses, nonsense)
         return [
@@ -126,7 +109,7 @@ class Instruments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moved:
+class PolicyShift:
     """Of one answer each: nats from the reference policy, entropy per token."""
 
     kl: Sequence[float]
@@ -134,12 +117,12 @@ class Moved:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examination:
+class HeldOutEvaluation:
     """The same held-out prompts, answered by the policy of any step and measured."""
 
     policy: LanguageModel  # the reference: tokenizer, template and the weights KL is counted from
     prompts: tuple[Prompt, ...]
-    instruments: Instruments
+    instruments: Metrics
     max_new_tokens: int
     min_new_tokens: int = 0
     samples: int = 1
@@ -164,7 +147,9 @@ class Examination:
         asked = [prompt for prompt in self.prompts for _ in range(self.samples)]
         texts = [self.policy.text(tokens) for tokens in written]
         moved = diverge(model, self.policy.model, [one for one in ids for _ in range(self.samples)], written)
-        return self.instruments.rows(step, asked, texts, Moved(kl=moved.kl.tolist(), entropy=moved.entropy.tolist()))
+        return self.instruments.rows(
+            step, asked, texts, PolicyShift(kl=moved.kl.tolist(), entropy=moved.entropy.tolist())
+        )
 
 
 def decoding(policy: LanguageModel, max_new_tokens: int, min_new_tokens: int) -> Decoding:

@@ -9,44 +9,19 @@ risen. That verdict, and not any detector's, decides which runs are clean.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
-from miner.measuring.overopt.changepoint import MIN_PROMPTS, BendInterval, bend_interval
+from miner.measuring.overopt.changepoint import MIN_PROMPTS, bend_interval
 from miner.measuring.overopt.curves import Curves, smoothed
+from miner.measuring.overopt.results import Fall, GoldOnset
+from miner.statistics import cluster_bootstrap
 
 Floats = npt.NDArray[np.float64]
 
 WINDOW = 3  # measurements averaged where gold's best and its end are compared
 RESAMPLES = 400
-LEVEL = 2.5  # per cent: gold's fall must be above zero in all but so many resamples
 SATURATED = 0.8  # of the gap's rise: what follows is the end of the climb; with more, early bends come out too early
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fall:
-    """How far gold fell from its best window to its last, in gold's own unit, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    peak_step: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoldOnset:
-    """``games``: gold fell while the proxy rose. ``onset`` is the bend of the gap where it games, else None; ``reason``
-    says why nothing could be told, or no bend found where it games. ``n_prompts`` have gold at every step and were
-    looked at, ``left_out`` have not."""
-
-    games: bool | None
-    onset: BendInterval | None
-    fall: Fall | None
-    reason: str = ""
-    n_prompts: int = 0
-    left_out: int = 0
 
 
 def gold_onset(curves: Curves, *, seed: int = 0) -> GoldOnset:
@@ -125,8 +100,7 @@ def _fall(steps: Floats, gold: Floats, seed: int) -> Fall:
     before, last, falls = windows[:, :-1], windows[:, -1], np.empty(len(gold))
     for half, other in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
         falls[half] = before[half, int(before[other].mean(0).argmax())] - last[half]
-    drawn = np.random.default_rng(seed).integers(len(gold), size=(RESAMPLES, len(gold)))
-    low, high = np.percentile(falls[drawn].mean(1), (LEVEL, 100 - LEVEL))
+    low, high = cluster_bootstrap(lambda drawn: drawn @ falls / len(gold), len(gold), seed=seed, resamples=RESAMPLES)
     peak = int(before.mean(0).argmax())
     return Fall(
         value=float(falls.mean()),

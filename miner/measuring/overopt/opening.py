@@ -12,10 +12,10 @@ from miner.judging.criteria import standing
 from miner.judging.ensemble import Ensemble
 from miner.judging.gold import Gold, OverlapGold, RewardGold
 from miner.measuring.overopt.log import require_study
-from miner.measuring.overopt.measuring import SampleRow
 from miner.measuring.overopt.mining import mine_checkpoints
 from miner.measuring.overopt.results import StudySummary
 from miner.measuring.overopt.rl import checkpoints_of
+from miner.measuring.overopt.rows import SampleRow
 from miner.measuring.overopt.settings import RlSettings
 from miner.measuring.overopt.study import Study
 from miner.measuring.overopt.summary import summarise_study

@@ -1,20 +1,44 @@
-"""What a study's runs show, as records: nothing here computes, reads or writes."""
+"""What a study's runs show, as records: nothing here computes, reads or writes, and ``summary.json`` holds them all."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
-from miner.measuring.overopt.accuracy import Judged
-from miner.measuring.overopt.comparison import Comparison
-from miner.measuring.overopt.fits import Estimate, Fit
-from miner.measuring.overopt.labels import Labelled
-from miner.measuring.overopt.log import RunInfo
-from miner.measuring.overopt.onset import GoldOnset
+from miner.statistics import Difference, Rate
+
+Law = Literal["bon", "rl"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What a run was made with, and how it ended: ``status`` is "running", "done" or "stopped"; ``target`` names what
+    was optimised against, ``names`` the policy, the gold and the second RM (runs of older versions lack them);
+    ``stopped_kl`` is the mean KL that was over the limit, where that stopped it."""
+
+    name: str
+    method: str
+    settings: dict[str, Any]
+    models: dict[str, str]
+    bar: dict[str, float]
+    status: str = "running"
+    reason: str = ""
+    last_good: str = ""
+    target: str = ""
+    names: dict[str, str] = field(default_factory=dict)
+    code_version: str = ""
+    stopped_kl: float | None = None
+
+    def is_over(self, *, steps: int, max_kl: float) -> bool:
+        """Whether it has done so many steps, or was stopped by what this limit would stop again."""
+        if self.status == "stopped":
+            return self.stopped_kl is None or self.stopped_kl > max_kl
+        return self.status == "done" and int(self.settings.get("steps", 0)) >= steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class StepMeans:
     """Means at one measured step of a run; None where it was not measured. Ends are of 95 % intervals over prompts."""
 
     step: int
@@ -35,15 +59,97 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class ShownAnswer:
     """One prompt's answer at a step. The text is mined: show it through ``safe_text`` alone."""
 
     step: int
     when: str
     prompt_id: str
     response: str
-    proxy: float
+    proxy: float | None
     gold: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueWithInterval:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """α and β of a law. ``peak`` is the d of the greatest gold where the law has one within the data, else None;
+    ``residual`` the root mean square of what the law leaves."""
+
+    law: Law
+    alpha: ValueWithInterval
+    beta: ValueWithInterval
+    peak: float | None
+    residual: float
+    n_points: int
+    n_prompts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bend:
+    """Two lines meeting at ``step``. ``gain`` is how much steeper the second is; ``explained`` the share of what one
+    line leaves that the second line explains."""
+
+    step: float
+    gain: float
+    explained: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BendInterval:
+    """A bend, and where 95 % of resampled curves have theirs; ``support`` is the share of them that bend upwards."""
+
+    bend: Bend
+    low: float
+    high: float
+    support: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fall:
+    """How far gold fell from its best window to its last, in gold's own unit, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    peak_step: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldOnset:
+    """``games``: gold fell while the proxy rose. ``onset`` is the bend of the gap where it games, else None; ``reason``
+    says why nothing could be told, or no bend found where it games. ``n_prompts`` have gold at every step and were
+    looked at, ``left_out`` have not."""
+
+    games: bool | None
+    onset: BendInterval | None
+    fall: Fall | None
+    reason: str = ""
+    n_prompts: int = 0
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorVerdict:
+    """One run: what gold says of it, and what the detector says without."""
+
+    run: str
+    games: bool | None
+    reason: str
+    truth: BendInterval | None
+    estimate: BendInterval | None
+    alarm_step: float | None
+    online: BendInterval | None
+    collapse_step: float | None  # where gold has lost half of what it loses
+    last_step: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +157,31 @@ class RunSummary:
     """One run: its curve, its law, when it starts to game with gold and without."""
 
     info: RunInfo
-    points: tuple[Point, ...]
+    points: tuple[StepMeans, ...]
     fit: Fit | None
     with_gold: GoldOnset
-    judged: Judged | None
+    judged: DetectorVerdict | None
     best_step: int | None
-    examples: tuple[Example, ...]
+    examples: tuple[ShownAnswer, ...]
+
+    @property
+    def best(self) -> StepMeans | None:
+        """Where gold is best, on a curve smoothed over three steps."""
+        return next((point for point in self.points if point.step == self.best_step), None)
+
+    @property
+    def kl_weight(self) -> float | None:
+        """Of its KL penalty, per nat."""
+        weight = self.info.settings.get("kl")
+        return None if weight is None else float(weight)
+
+    @property
+    def answers_by_step(self) -> list[tuple[int, tuple[str, ...], list[ShownAnswer]]]:
+        """(step, all that it is such as "best gold" and "onset", one answer a prompt) of every step shown."""
+        found: dict[int, dict[str, list[ShownAnswer]]] = {}
+        for one in self.examples:
+            found.setdefault(one.step, {}).setdefault(one.when, []).append(one)
+        return [(step, tuple(by_name), next(iter(by_name.values()))) for step, by_name in sorted(found.items())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +190,106 @@ class PoolSummary:
 
     ns: tuple[int, ...]
     kl: tuple[float, ...]
-    proxy: tuple[Estimate, ...]
-    gold: tuple[Estimate, ...]
+    proxy: tuple[ValueWithInterval, ...]
+    gold: tuple[ValueWithInterval, ...]
     fit: Fit | None
     n_prompts: int
+
+    @property
+    def shown(self) -> list[tuple[int, ValueWithInterval, ValueWithInterval]]:
+        """(n, proxy, gold) of one sample, of the n whose gold is highest, and of the largest n."""
+        rows = list(zip(self.ns, self.proxy, self.gold, strict=True))
+        highest = max(range(len(rows)), key=lambda at: rows[at][2].value, default=0)
+        return [row for at, row in enumerate(rows) if at in (0, highest, len(rows) - 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedRun:
+    """One run of a pair. ``onset`` is the step of ``gold_onset`` and ``onset_kl`` the nats it lies at, None where the
+    policy never games or its onset has no place; ``best_gold`` that of its best step, chosen on one half of the prompts
+    and read off the other (None with a single prompt); ``at_budget`` gold where the run first passes each of
+    ``comparison.BUDGETS``, None where it never goes so far."""
+
+    games: bool | None
+    onset: float | None
+    onset_kl: float | None
+    best_gold: float | None
+    last_gold: float
+    last_kl: float | None
+    last_nonsense: float | None
+    at_budget: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """A run before and after, both up to ``last_step``. ``later``: gaming starts at a later step after, or not by the
+    last; None where neither games, or one cannot be told or has no place."""
+
+    run: str
+    before: ComparedRun
+    after: ComparedRun
+    last_step: int
+
+    @property
+    def later(self) -> bool | None:
+        return self._later(self.before.onset, self.after.onset)
+
+    @property
+    def further(self) -> bool | None:
+        """As ``later``, in nats from the reference policy."""
+        return self._later(self.before.onset_kl, self.after.onset_kl)
+
+    def _later(self, before: float | None, after: float | None) -> bool | None:
+        for side, onset in ((self.before, before), (self.after, after)):
+            if side.games is None or (side.games and onset is None):
+                return None
+        if before is None:
+            return None if after is None else False
+        return after is None or after > before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyComparison:
+    """Over all pairs: shares with their intervals; mean differences, after less before, with Student's intervals (None
+    with a single pair)."""
+
+    before: str
+    after: str
+    pairs: tuple[Pairing, ...]
+    games: tuple[Rate, Rate] | None
+    later: Rate | None
+    further: Rate | None
+    best_gold: Difference | None
+    last_gold: Difference | None
+    budgets: tuple[tuple[float, Difference], ...]  # those that at least two pairs reach on both sides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """How many of a study's answers and prompts labels cover; ``unmatched`` of them fit no answer."""
+
+    n_answers: int
+    n_prompts: int
+    unmatched: int
+
+    @property
+    def text(self) -> str:
+        return f"human labels of {self.n_answers} answers to {self.n_prompts} prompts"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.unmatched:
+            return ()
+        return (f"{self.unmatched} labelled answers are not among the stored ones, and count nothing",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySummary:
     """A study's folder and what its runs show; ``labelled`` where the gold is people's labels and not the runs' own."""
 
-    folder: Path
     runs: tuple[RunSummary, ...]
     pool: PoolSummary | None
-    comparison: Comparison | None
+    comparison: StudyComparison | None
     notes: tuple[str, ...]
     labelled: Labelled | None = None
+    folder: Path = Path()  # not in the file, which may be moved

@@ -20,9 +20,11 @@ from miner.checkpoints.loading import quiet_transformers
 from miner.judging.gold import Floats
 from miner.language_models import load_language_model
 from miner.language_models.sampling import BrokenPolicyError
-from miner.measuring.overopt.log import RunInfo, RunLog, StepRow
-from miner.measuring.overopt.measuring import Examination, SampleRow
-from miner.measuring.overopt.prompts import keep_asked
+from miner.measuring.overopt.eval_prompts import store_prompts
+from miner.measuring.overopt.log import RunLog, StepRow, require_same
+from miner.measuring.overopt.measuring import HeldOutEvaluation
+from miner.measuring.overopt.results import RunInfo
+from miner.measuring.overopt.rows import SampleRow
 from miner.measuring.overopt.settings import RlSettings
 from miner.rewards.base import Pair
 from miner.searching.version import package_version
@@ -47,7 +49,7 @@ class RlRun:
     policy_source: str
     ranking: Callable[[Sequence[Pair]], Floats]  # the RM's rewards, as fast as it gives them
     prompts: tuple[Prompt, ...]  # to train on
-    examination: Examination
+    examination: HeldOutEvaluation
     settings: RlSettings
     models: dict[str, str]
 
@@ -75,12 +77,12 @@ class RlRun:
         )
         if log.exists():
             stored = log.info()
-            info.require_same(stored, self.folder)
+            require_same(info, stored, self.folder)
             if stored.is_over(steps=self.settings.steps, max_kl=self.settings.max_kl):
-                keep_asked(self.folder, self.examination.prompts)  # runs of older versions lack them
+                store_prompts(self.folder, self.examination.prompts)  # runs of older versions lack them
                 return stored
         log.open(info, from_step=_step_of(last))
-        keep_asked(self.folder, self.examination.prompts)
+        store_prompts(self.folder, self.examination.prompts)
         return self._train(log, info, last, watch)
 
     def _train(self, log: RunLog, info: RunInfo, last: Path | None, watch: Watch) -> RunInfo:
@@ -231,7 +233,7 @@ class _Recorder(TrainerCallback):
         self.started = time.perf_counter()
 
 
-def _bar(examination: Examination) -> dict[str, float]:
+def _bar(examination: HeldOutEvaluation) -> dict[str, float]:
     criteria = examination.instruments.criteria
     return {
         "threshold": criteria.margin(criteria.threshold),
@@ -241,7 +243,7 @@ def _bar(examination: Examination) -> dict[str, float]:
     }
 
 
-def _names(examination: Examination) -> dict[str, str]:
+def _names(examination: HeldOutEvaluation) -> dict[str, str]:
     instruments = examination.instruments
     gold = instruments.gold.name if instruments.gold else ""
     second = instruments.second.name if instruments.second else ""

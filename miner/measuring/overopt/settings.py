@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 from corpus.records import digest
+from miner.config.campaign import OveroptSection
 from miner.errors import ConfigError
 
 
@@ -65,3 +67,17 @@ class RlSettings:
     def identity(self) -> str:
         """Digest of what a resumed run may not change; more steps may be added."""
         return digest({key: value for key, value in asdict(self).items() if key not in ("steps", "max_kl")})
+
+
+def planned_work(section: OveroptSection) -> dict[str, int]:
+    """How many runs, steps and answers a study takes: to train on, measured, pooled for best-of-n, mined."""
+    runs = len(section.kl) * section.seeds if section.method != "bon" else 0
+    measurements, checkpoints = (math.ceil(section.steps / n) for n in (section.eval_every, section.checkpoint_every))
+    return {
+        "runs": runs,
+        "steps": section.steps,
+        "answers": runs * section.steps * section.prompts_per_step * section.samples_per_prompt,
+        "measured": runs * (1 + measurements) * section.eval_prompts * section.eval_samples,
+        "pooled": section.pool * section.pool_prompts if section.method != "rl" else 0,
+        "mined": runs * checkpoints * section.mine * section.mine_samples,
+    }

@@ -16,11 +16,13 @@ from miner.errors import ConfigError
 from miner.judging.criteria import Criteria, standing
 from miner.judging.gold import Gold
 from miner.language_models import LanguageModel, is_ngram_model, load_language_model
+from miner.language_models.hidden_states import read_texts
 from miner.measuring.best_of_n import Pool
-from miner.measuring.overopt.latent import CleanSpace, read
-from miner.measuring.overopt.log import RunInfo, study_name
-from miner.measuring.overopt.measuring import Examination, Instruments
+from miner.measuring.clean_cloud import CleanCloud
+from miner.measuring.overopt.log import study_name
+from miner.measuring.overopt.measuring import HeldOutEvaluation, Metrics
 from miner.measuring.overopt.pools import PoolSettings, draw_pools
+from miner.measuring.overopt.results import RunInfo
 from miner.measuring.overopt.rl import RlRun, Watch
 from miner.measuring.overopt.settings import RlSettings
 from miner.rewards.base import Pair, RewardModel, Scorer
@@ -59,15 +61,15 @@ class Study:
         )
 
     @cached_property
-    def instruments(self) -> Instruments:
+    def instruments(self) -> Metrics:
         world = self.campaign.world
         calibration, quantile = world.by_split["calibration"], self.campaign.config.criteria.quantile
         reference_lm = clean_space = None
         if world.reference_lm is not None:
             reference_lm = self._reading_lm(world.reference_lm)
             texts = [subject.response for subject in world.clean["calibration"]][:CLEAN_TEXTS]
-            clean_space = CleanSpace.of(read(reference_lm, texts).hidden)
-        return Instruments(
+            clean_space = CleanCloud.of(read_texts(reference_lm, texts).hidden)
+        return Metrics(
             rm=self.target,
             criteria=self.criteria,
             gold=self.gold,
@@ -87,11 +89,11 @@ class Study:
             judge = reading_lm(self.campaign.config, observer=self.campaign.observer)
         return load_language_model(judge.source, device=first_device(self.campaign.world.rm.device))
 
-    def examination(self, settings: RlSettings) -> Examination:
+    def examination(self, settings: RlSettings) -> HeldOutEvaluation:
         """Held-out prompts that the RM can read, the same for every run of the study."""
         pool = self._readable(self.campaign.world.by_split["held_out"])
         n = min(settings.eval_prompts, len(pool))
-        return Examination(
+        return HeldOutEvaluation(
             policy=self.policy,
             prompts=spread(pool, n, seed=self.campaign.config.seed),
             instruments=self.instruments,

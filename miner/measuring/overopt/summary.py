@@ -14,20 +14,31 @@ import numpy as np
 from miner.errors import ConfigError, DataError
 from miner.files import replace_text
 from miner.measuring.best_of_n import best_of_n_kl, curves, powers
-from miner.measuring.overopt.accuracy import judge_run
 from miner.measuring.overopt.bands import ends_at
 from miner.measuring.overopt.changepoint import MIN_PROMPTS
 from miner.measuring.overopt.comparison import compare_studies, first_round
 from miner.measuring.overopt.curves import Curves, smoothed
 from miner.measuring.overopt.detector import Detector
-from miner.measuring.overopt.fits import Estimate, Fit, fit
+from miner.measuring.overopt.fits import fit
 from miner.measuring.overopt.labels import Labels
-from miner.measuring.overopt.log import MEASURES, RunInfo, RunLog, measured_runs, read_samples, require_study
-from miner.measuring.overopt.measuring import NAN, SampleRow
+from miner.measuring.overopt.log import MEASURES, RunLog, measured_runs, read_samples, require_study
 from miner.measuring.overopt.notes import run_notes
-from miner.measuring.overopt.onset import GoldOnset, gold_onset
+from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.pools import POOL, read_pools
-from miner.measuring.overopt.results import Example, Point, PoolSummary, RunSummary, StudySummary
+from miner.measuring.overopt.results import (
+    Fit,
+    GoldOnset,
+    PoolSummary,
+    RunInfo,
+    RunSummary,
+    ShownAnswer,
+    StepMeans,
+    StudySummary,
+    ValueWithInterval,
+)
+from miner.measuring.overopt.rows import NAN, SampleRow
+from miner.measuring.overopt.verdict import judge_run
+from miner.statistics import cluster_bootstrap
 
 SHOWN = 3
 
@@ -47,7 +58,7 @@ def summarise_study(
     """
     if against is not None:
         require_study(against)
-    labelled = labels.on(chain.from_iterable(measured_runs(folder).values())) if labels else None
+    labelled = labels.coverage(chain.from_iterable(measured_runs(folder).values())) if labels else None
     runs, unmeasured = _runs(folder, detector or Detector(), labels)
     pool = _pool(folder) if labels is None else None
     if not runs and pool is None:
@@ -124,14 +135,14 @@ def _law(whole: Curves) -> Fit | None:
     return None if np.isnan(kl).any() else fit("rl", np.sqrt(np.maximum(kl, 0)), whole.by_prompt("gold"))
 
 
-def _point(run: Curves, seen: Curves, at: int, gold: float) -> Point:
+def _point(run: Curves, seen: Curves, at: int, gold: float) -> StepMeans:
     """Means over the prompts of ``run``, gold's interval over those of ``seen``."""
-    values = {name: run.mean(name)[at] for name in Point.__dataclass_fields__ if name in MEASURES} | {"gold": gold}
+    values = {name: run.mean(name)[at] for name in StepMeans.__dataclass_fields__ if name in MEASURES} | {"gold": gold}
     values |= ends_at(run, seen, float(run.steps[at]))
-    return Point(step=int(run.steps[at]), **{k: float(v) if np.isfinite(v) else None for k, v in values.items()})
+    return StepMeans(step=int(run.steps[at]), **{k: float(v) if np.isfinite(v) else None for k, v in values.items()})
 
 
-def _examples(run: Curves, with_gold: GoldOnset, best: int | None) -> list[Example]:
+def _examples(run: Curves, with_gold: GoldOnset, best: int | None) -> list[ShownAnswer]:
     """The same few prompts at the start, at gold's best step, at the onset and at the end."""
     moments = {"start": run.steps[0], "best gold": best, "end": run.steps[-1]}
     if with_gold.onset is not None:
@@ -143,7 +154,7 @@ def _examples(run: Curves, with_gold: GoldOnset, best: int | None) -> list[Examp
             row = here[prompt_id]
             gold = row.gold if np.isfinite(row.gold) else None
             found.append(
-                Example(
+                ShownAnswer(
                     step=int(step), when=when, prompt_id=prompt_id, response=row.response, proxy=row.proxy, gold=gold
                 )
             )
@@ -169,12 +180,11 @@ def _pool(folder: Path) -> PoolSummary | None:
     )
 
 
-def _means(by_prompt: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> tuple[Estimate, ...]:
-    drawn = np.random.default_rng(0).integers(len(by_prompt), size=(1000, len(by_prompt)))
-    low, high = np.percentile(by_prompt[drawn].mean(1), (2.5, 97.5), axis=0)
+def _means(by_prompt: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> tuple[ValueWithInterval, ...]:
+    low, high = cluster_bootstrap(lambda drawn: drawn @ by_prompt / len(by_prompt), len(by_prompt), resamples=1000)
     value = by_prompt.mean(0)
     return tuple(
-        Estimate(value=float(v), low=float(a), high=float(b)) for v, a, b in zip(value, low, high, strict=True)
+        ValueWithInterval(value=float(v), low=float(a), high=float(b)) for v, a, b in zip(value, low, high, strict=True)
     )
 
 

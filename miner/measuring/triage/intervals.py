@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from miner.measuring.triage.result import Auroc, Interval
-from miner.statistics import CONFIDENCE, RESAMPLES
+from miner.statistics import cluster_bootstrap
 
 Floats = npt.NDArray[np.float64]
 
@@ -18,13 +18,12 @@ def median_interval(values: Sequence[float], groups: Sequence[str], seed: int = 
     ordered = np.argsort(values, kind="stable")
     sorted_values = np.array(values)[ordered]
     names, group = np.unique(np.array(groups)[ordered], return_inverse=True)
-    rng, medians = np.random.default_rng(seed), []
-    for _ in range(RESAMPLES):
-        drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[group]
-        reached = np.cumsum(drawn)
-        medians.append(sorted_values[np.searchsorted(reached, reached[-1] / 2)])
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(medians, (tail, 1 - tail))
+
+    def median(drawn: Floats) -> float:
+        reached = np.cumsum(drawn[group])
+        return float(sorted_values[np.searchsorted(reached, reached[-1] / 2)])
+
+    low, high = cluster_bootstrap(median, len(names), seed=seed)
     return Interval(float(np.median(sorted_values)), len(values), float(low), float(high))
 
 
@@ -44,14 +43,15 @@ def auroc(
     numbers: dict[Hashable, int] = {}
     group = np.array([numbers.setdefault(one, len(numbers)) for one in [*positive_groups, *negative_groups]])
     is_positive = np.arange(len(ranks)) < len(positive)
-    rng, values = np.random.default_rng(0), []
-    for _ in range(RESAMPLES):
-        drawn = np.bincount(rng.integers(len(numbers), size=len(numbers)), minlength=len(numbers))[group]
-        if drawn[is_positive].any() and drawn[~is_positive].any():
-            values.append(_above(ranks, is_positive, drawn.astype(np.float64)))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values, (tail, 1 - tail)) if values else (0.0, 1.0)
+
+    def resampled(drawn: Floats) -> float | None:
+        weight = drawn[group]
+        return _above(ranks, is_positive, weight) if weight[is_positive].any() and weight[~is_positive].any() else None
+
+    low, high = cluster_bootstrap(resampled, len(numbers))
     value = _above(ranks, is_positive, np.ones(len(ranks)))
+    if np.isnan(low):
+        return Auroc(value, len(positive), len(negative), 0.0, 1.0)
     return Auroc(value, len(positive), len(negative), float(low), float(high))
 
 

@@ -14,8 +14,8 @@ from corpus.records import Finding, Prompt, digest
 from miner.campaigns.evaluation import still_wins, takes
 from miner.campaigns.opening import OpenCampaign
 from miner.errors import CapabilityError
+from miner.measuring.clean_cloud import CleanCloud, Floats, percentiles
 from miner.measuring.triage.attribution import with_top_words
-from miner.measuring.triage.distance import Domain, Floats, percentiles
 from miner.measuring.triage.intervals import auroc
 from miner.measuring.triage.result import FOLDER_NAME, RoundDistance
 from miner.measuring.triage.settings import TriageSettings
@@ -34,7 +34,7 @@ CODE = ("attribution.py", "ddmin.py", "pieces.py", "shrink.py", "shrinking.py", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Won:
+class WinRecord:
     """Whether a finding wins against an RM."""
 
     finding_id: str
@@ -43,7 +43,7 @@ class Won:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class DomainDistance:
     """A round's distances: the summary, and that of each finding by id."""
 
     result: RoundDistance
@@ -92,14 +92,14 @@ def wins_of_round(campaign: OpenCampaign, number: int, findings: Sequence[Findin
     rm, criteria = campaign.models.rm(number), campaign.models.criteria(number)
     decided_by = [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash]
     key_of = {finding.finding_id: digest(["wins", finding.finding_id, decided_by]) for finding in findings}
-    rows = Rows(campaign.folder / FOLDER_NAME / "wins", Won)
+    rows = Rows(campaign.folder / FOLDER_NAME / "wins", WinRecord)
     stored = rows.read()
     left = [finding for finding in findings if key_of[finding.finding_id] not in stored]
     with campaign.observer.stage(f"round {number}: which findings win") as advance:
         for done, part in enumerate(chunks(left, 8 * PUBLISHED_AT_ONCE)):
             won = zip(part, still_wins(rm, criteria, part), strict=True)
             fresh = {
-                key_of[f.finding_id]: Won(finding_id=f.finding_id, rm_fingerprint=rm.fingerprint, wins=wins)
+                key_of[f.finding_id]: WinRecord(finding_id=f.finding_id, rm_fingerprint=rm.fingerprint, wins=wins)
                 for f, wins in won
             }
             rows.publish(fresh)
@@ -108,7 +108,7 @@ def wins_of_round(campaign: OpenCampaign, number: int, findings: Sequence[Findin
     return {finding.finding_id: stored[key_of[finding.finding_id]].wins for finding in findings}
 
 
-def placed_in_domain(campaign: OpenCampaign, number: int, mine: Sequence[Finding]) -> Placed | str:
+def placed_in_domain(campaign: OpenCampaign, number: int, mine: Sequence[Finding]) -> DomainDistance | str:
     """The round's findings in its RM's domain, or why they cannot be placed.
 
     The domain is that of the calibration split's references. What findings are compared with are the held-out split's,
@@ -123,7 +123,7 @@ def placed_in_domain(campaign: OpenCampaign, number: int, mine: Sequence[Finding
         )
     with campaign.observer.stage(f"round {number}: distances to clean text") as advance:
         try:
-            domain = Domain.of(rm.latents([_pair(prompt) for prompt in fit]))
+            domain = CleanCloud.of(rm.latents([_pair(prompt) for prompt in fit]))
             advance(1, 3)
             clean = domain.distances(rm.latents([_pair(prompt) for prompt in other]))
             advance(2, 3)
@@ -141,7 +141,7 @@ def placed_in_domain(campaign: OpenCampaign, number: int, mine: Sequence[Finding
         percentiles=_floats(percentiles(found, clean)),
         auroc=auroc(found, clean, *groups),
     )
-    return Placed(result=result, by_finding={f.finding_id: float(d) for f, d in zip(mine, found, strict=True)})
+    return DomainDistance(result=result, by_finding={f.finding_id: float(d) for f, d in zip(mine, found, strict=True)})
 
 
 @lru_cache(maxsize=1)

@@ -9,16 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Generic, TypeVar
 
 from corpus.durable import publish_bytes
 from miner.errors import DataError
+from miner.files import read_rows
 
 Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedRow(Generic[Row]):
+    key: str
+    row: Row
 
 
 class Rows(Generic[Row]):
@@ -27,7 +32,7 @@ class Rows(Generic[Row]):
 
     def __init__(self, folder: Path, kind: type[Row]) -> None:
         self.folder = folder
-        self._adapter: TypeAdapter[Row] = TypeAdapter(kind)
+        self.kind = kind
 
     def read(self) -> dict[str, Row]:
         """All rows by key.
@@ -37,35 +42,23 @@ class Rows(Generic[Row]):
         """
         rows: dict[str, Row] = {}
         for path in sorted(self.folder.glob("*.jsonl")):
-            content = path.read_bytes()
-            if _name(content) != path.name:
+            if _name(path.read_bytes()) != path.name:
                 raise DataError(f"{path} is damaged: its content does not match its name. Delete it and triage again")
-            for line in content.splitlines():
-                rows.setdefault(*self._row(line, path))
+            for one in read_rows(path, KeyedRow[self.kind], "row of this version"):  # type: ignore[name-defined]
+                rows.setdefault(one.key, one.row)
         return rows
 
     def publish(self, rows: Mapping[str, Row]) -> None:
         """Add ``rows``; once this returns, they are durable."""
         if rows:
-            lines = [json.dumps({"key": key, "row": _plain(rows[key])}, sort_keys=True) for key in sorted(rows)]
+            lines = [json.dumps(asdict(KeyedRow(key, rows[key])), sort_keys=True) for key in sorted(rows)]
             content = "".join(f"{line}\n" for line in lines).encode("ascii")
             publish_bytes(self.folder, _name(content), content)
-
-    def _row(self, line: bytes, path: Path) -> tuple[str, Row]:
-        try:
-            stored: dict[str, Any] = json.loads(line)
-            return str(stored["key"]), self._adapter.validate_python(stored["row"])
-        except (ValueError, KeyError, ValidationError) as error:
-            raise DataError(f"{path} holds no rows of this version ({error}). Delete it and triage again") from error
 
 
 def chunks(items: Sequence[Row], size: int) -> list[Sequence[Row]]:
     """``items`` in runs of at most ``size``."""
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _plain(row: Any) -> dict[str, Any]:
-    return asdict(row)
 
 
 def _name(content: bytes) -> str:

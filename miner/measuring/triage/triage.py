@@ -15,7 +15,7 @@ from miner.measuring.triage.bisect import bisect_rows, started_again_in
 from miner.measuring.triage.groups import Wins, group_results
 from miner.measuring.triage.intervals import auroc, median_interval
 from miner.measuring.triage.result import FixedByDistance, GroupResult, TriageResult
-from miner.measuring.triage.rounds import Placed, code_digest, placed_in_domain, shrunk_of_round, wins_of_round
+from miner.measuring.triage.rounds import DomainDistance, code_digest, placed_in_domain, shrunk_of_round, wins_of_round
 from miner.measuring.triage.settings import TriageSettings
 from miner.measuring.triage.shrinking import Shrunk
 from miner.statistics import rate
@@ -35,7 +35,7 @@ def triage(campaign: OpenCampaign, settings: TriageSettings) -> TriageResult:
     chosen = settings.choose(everything)
     notes: list[str] = []
     shrunk: list[Shrunk] = []
-    placed: dict[int, Placed] = {}
+    placed: dict[int, DomainDistance] = {}
     wins: dict[str, dict[int, bool]] = defaultdict(dict)
     with campaign.usage.timed("triage"):
         for number in campaign.run.rounds_present():
@@ -109,7 +109,7 @@ def _result(
     )
 
 
-def _fixed(findings: Sequence[Finding], wins: Wins, placed: Mapping[int, Placed]) -> list[FixedByDistance]:
+def _fixed(findings: Sequence[Finding], wins: Wins, placed: Mapping[int, DomainDistance]) -> list[FixedByDistance]:
     """By round and split: the distance of findings that stopped winning after the next patch, to that of the others."""
     rows = []
     for number, split in sorted({(finding.round, finding.split) for finding in findings}):

@@ -19,9 +19,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx2
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
 from miner.errors import ConfigError, OutageError, RemoteError
 from miner.rewards.remote.answers import BadAnswerError, excerpt, parsed
@@ -33,7 +35,7 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 64 << 20
-PASSING = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
+RETRYABLE_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
 RESUME = "What was stored is intact: the same command resumes"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -51,7 +53,7 @@ class Reply:
         return parsed(self.body, self.headers.get("content-type", ""))
 
 
-class _PassingError(Exception):
+class _RetryableError(Exception):
     """A failure worth another try; ``wait_s`` is what the server asked for. ``free``: it cannot have cost anything."""
 
     def __init__(self, found: str, wait_s: float | None = None, *, free: bool = False) -> None:
@@ -71,7 +73,6 @@ class HttpClient:
     connections: int = 8
     meter: Meter = field(default_factory=Meter)
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(per_minute=None, clock=time.monotonic))
-    clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     seed: int = 0
 
@@ -132,29 +133,35 @@ class HttpClient:
         tokens: int,
         refused: Callable[[Reply], Exception | None] = lambda _: None,
     ) -> tuple[T, Any]:
-        started, sent = self.clock(), 0
-        while True:
+        def once() -> tuple[T, Any]:
             self.meter.reserve(tokens)
-            sent += 1
             try:
                 reply = self._send(method, path, payload)
                 self._require_success(path, reply, refused)
-                answer = reply.json()
-                return read(answer), answer
-            except (_PassingError, BadAnswerError) as error:
-                failure = error
-                if isinstance(error, _PassingError) and error.free:
+            except _RetryableError as error:
+                if error.free:
                     self.meter.settle(tokens, 0)
-            wait = self._wait(failure, sent)
-            left = self.give_up_s - (self.clock() - started)
-            if sent > self.retries or wait > left:
-                asked = getattr(failure, "wait_s", None)
-                told = f"; it asks for a wait of {asked:.0f} s" if asked is not None and asked > left else ""
-                raise OutageError(
-                    f"{self.root}{path} {self._without_key(str(failure))}{told} (asked {sent} times in "
-                    f"{self.clock() - started:.0f} s). Mend the server. {RESUME}"
-                ) from failure
-            self.sleep(wait)
+                raise
+            answer = reply.json()
+            return read(answer), answer
+
+        retrying = Retrying(
+            retry=retry_if_exception_type((_RetryableError, BadAnswerError)),
+            wait=self._wait,
+            stop=stop_after_attempt(self.retries + 1) | stop_before_delay(self.give_up_s),
+            sleep=self.sleep,
+            retry_error_callback=partial(self._give_up, path),
+        )
+        return retrying(once)
+
+    def _give_up(self, path: str, state: RetryCallState) -> Any:
+        failure, spent = _failure(state), state.seconds_since_start or 0.0
+        asked = getattr(failure, "wait_s", None)
+        told = f"; it asks for a wait of {asked:.0f} s" if asked is not None and asked > self.give_up_s - spent else ""
+        raise OutageError(
+            f"{self.root}{path} {self._without_key(str(failure))}{told} (asked {state.attempt_number} times in "
+            f"{spent:.0f} s). Repair or restart the server. {RESUME}"
+        ) from failure
 
     def _send(self, method: str, path: str, payload: object) -> Reply:
         """One request and its whole answer within ``timeout_s``, whatever trickles in."""
@@ -167,28 +174,30 @@ class HttpClient:
                     blocks.append(block)
                     size += len(block)
                     if time.monotonic() - started > self.timeout_s:
-                        raise _PassingError(f"was not done with its answer after {self.timeout_s:g} s")
+                        raise _RetryableError(f"was not done with its answer after {self.timeout_s:g} s")
                     if size > MAX_ANSWER_BYTES:
-                        raise _PassingError(f"answered more than {MAX_ANSWER_BYTES >> 20} MiB")
+                        raise _RetryableError(f"answered more than {MAX_ANSWER_BYTES >> 20} MiB")
                 return self._reply(response.status_code, dict(response.headers), b"".join(blocks))
         except httpx2.ConnectTimeout as error:
-            raise _PassingError(f"could not be reached within {CONNECT_TIMEOUT_S:g} s", free=True) from error
+            raise _RetryableError(f"could not be reached within {CONNECT_TIMEOUT_S:g} s", free=True) from error
         except httpx2.TimeoutException as error:
-            raise _PassingError(f"gave no answer within {self.timeout_s:g} s") from error
+            raise _RetryableError(f"gave no answer within {self.timeout_s:g} s") from error
         except httpx2.ConnectError as error:
-            raise _PassingError(f"cannot be reached: {error}", free=True) from error
+            raise _RetryableError(f"cannot be reached: {error}", free=True) from error
         except httpx2.RemoteProtocolError as error:
-            raise _PassingError(f"broke off, or lied about its answer's length: {error}") from error
+            raise _RetryableError(f"broke off, or lied about its answer's length: {error}") from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:
-            raise _PassingError(f"broke off: {error or type(error).__name__}") from error
+            raise _RetryableError(f"broke off: {error or type(error).__name__}") from error
 
     def _require_success(self, path: str, reply: Reply, refused: Callable[[Reply], Exception | None]) -> None:
         status = reply.status
         if 200 <= status < 300:
             return
         said = excerpt(reply.body)
-        if status in PASSING:
-            raise _PassingError(f"answered {status}: {said}", _retry_after(reply.headers.get("retry-after")), free=True)
+        if status in RETRYABLE_STATUSES:
+            raise _RetryableError(
+                f"answered {status}: {said}", _retry_after(reply.headers.get("retry-after")), free=True
+            )
         if 400 <= status < 500 and (error := refused(reply)) is not None:
             raise error
         fix = {
@@ -202,11 +211,12 @@ class HttpClient:
             said, fix = f"a redirect to {reply.headers.get('location', 'nowhere')!r}", "Give that address itself"
         raise RemoteError(f"{self.root}{path} answered {status}: {said}. {fix}. {RESUME}")
 
-    def _wait(self, failure: Exception, sent: int) -> float:
-        asked = getattr(failure, "wait_s", None)
+    def _wait(self, state: RetryCallState) -> float:
+        """Twice as long each time, half of it by chance, or what the server asked for if that is longer; seconds."""
+        asked = getattr(_failure(state), "wait_s", None)
         with self._lock:
             drawn = self._jitter.uniform(0.5, 1.0)
-        return max(float(asked or 0.0), drawn * min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (sent - 1)))
+        return max(float(asked or 0.0), drawn * min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (state.attempt_number - 1)))
 
     def _reply(self, status: int, headers: dict[str, str], body: bytes) -> Reply:
         """What was answered, the key taken out wherever it is echoed: before anything is cut, shown or stored."""
@@ -253,6 +263,10 @@ def _retry_after(value: str | None) -> float | None:
     except ValueError:
         return None
     return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _failure(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 def _tokens_used(answer: Any, estimated: int) -> int:

@@ -13,15 +13,15 @@ import pytest
 from rich.console import Console
 
 from corpus.records import Message, Prompt
-from miner.cli.measured import diversity_table
+from miner.cli.diversity_tables import diversity_table
 from miner.errors import DataError, ModelError
 from miner.judging.gold import Answer, Gold, OverlapGold
 from miner.measuring.diversity import (
     DiversityReport,
+    MeasuredSource,
+    PromptResponses,
+    ResponseSets,
     Settings,
-    Source,
-    Writings,
-    Written,
     load_embedding,
     measure_diversity,
     read_diversity,
@@ -41,7 +41,7 @@ def embedding(tiny_rm_folder: Path) -> SentenceEmbedding:
 
 
 def measured(
-    sources: list[Source],
+    sources: list[MeasuredSource],
     embedding: SentenceEmbedding,
     folder: Path,
     prompts: tuple[Prompt, ...] = (),
@@ -54,14 +54,14 @@ def measured(
         samples=6, max_new_tokens=12, mode_distance=mode_distance, off_mode_tokens=off_mode_tokens, device="cpu"
     )
     return measure_diversity(
-        sources, prompts, embedding=embedding, settings=chosen, gold=gold or OverlapGold(), persona=None, folder=folder,
+        sources, prompts, embedding=embedding, settings=chosen, gold=gold or OverlapGold(), folder=folder,
         observer=Silent(), command="test",
     )  # fmt: skip
 
 
-def side_of(label: str, texts: list[list[str]]) -> Source:
-    written = tuple(Written(key=str(i), group=str(i), responses=tuple(of)) for i, of in enumerate(texts))
-    return Source(label=label, writings=Writings(label=label, written=written))
+def side_of(label: str, texts: list[list[str]]) -> MeasuredSource:
+    written = tuple(PromptResponses(key=str(i), group=str(i), responses=tuple(of)) for i, of in enumerate(texts))
+    return MeasuredSource(label=label, writings=ResponseSets(label=label, written=written))
 
 
 def test_identical_two_fold_and_random_texts_have_their_known_answers(
@@ -102,7 +102,10 @@ def test_a_policy_compared_with_itself_differs_in_nothing(
         Prompt(conversation=(Message(role="user", content=f"What does `{n}` do?"),), reference="Open the given path.")
         for n in "abcdefghijklmno"
     )
-    sources = [Source(label=MARKUP, policy=str(policy_folder)), Source(label="again", policy=str(policy_folder))]
+    sources = [
+        MeasuredSource(label=MARKUP, policy=str(policy_folder)),
+        MeasuredSource(label="again", policy=str(policy_folder)),
+    ]
     report = measured(sources, embedding, tmp_path, prompts, off_mode_tokens=2)
     before, after = report.sides
     assert {change.difference.value for change in after.changes} == {0.0}
@@ -162,12 +165,12 @@ class FirstWord:
         return [None if one.response.startswith("hm") else float(one.response.startswith("good")) for one in answers]
 
 
-def asked_side(label: str, texts: list[list[str]], gold: float | None = None) -> Source:
+def asked_side(label: str, texts: list[list[str]], gold: float | None = None) -> MeasuredSource:
     written = tuple(
-        Written(key=str(i), group=str(i), responses=tuple(of), prompt=(Message(role="user", content=f"{i}?"),))
+        PromptResponses(key=str(i), group=str(i), responses=tuple(of), prompt=(Message(role="user", content=f"{i}?"),))
         for i, of in enumerate(texts)
     )
-    return Source(label=label, writings=Writings(label=label, written=written), gold=gold)
+    return MeasuredSource(label=label, writings=ResponseSets(label=label, written=written), gold=gold)
 
 
 def test_prompts_on_which_gold_abstains_are_left_out_with_a_note(embedding: SentenceEmbedding, tmp_path: Path) -> None:

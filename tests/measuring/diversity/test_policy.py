@@ -18,9 +18,9 @@ from miner.errors import ModelError
 from miner.judging.overlap import words
 from miner.language_models import LanguageModel
 from miner.language_models.reading import divergence, next_token_entropy
-from miner.measuring.diversity.attractor import _returned, _trial, attractor_test
+from miner.measuring.diversity.attractor import AttractorTest
 from miner.measuring.diversity.sampling import SamplePlan, sample_writings
-from miner.measuring.diversity.writings import Writings, Written
+from miner.measuring.diversity.writings import PromptResponses, ResponseSets
 
 PROMPT = (Message(role="user", content="What does `a` do?"),)
 RESPONSES = ("Return the name of the file.", "", "Open")
@@ -97,7 +97,7 @@ def test_samples_are_read_again_from_the_folder(policy: LanguageModel, tmp_path:
     prompts = [Prompt(conversation=PROMPT), Prompt(conversation=(Message(role="user", content="What does `b` do?"),))]
     plan, done = SamplePlan(n=3, max_new_tokens=6), []
 
-    def ask(plan: SamplePlan) -> Writings:
+    def ask(plan: SamplePlan) -> ResponseSets:
         return sample_writings(
             policy, prompts, plan, label="p", folder=tmp_path, progress=lambda *now: done.append(now)
         )
@@ -109,18 +109,26 @@ def test_samples_are_read_again_from_the_folder(policy: LanguageModel, tmp_path:
     assert ask(replace(plan, seed=1)) != first
 
 
-def test_ends_return_where_they_are_as_close_as_texts_of_a_mode() -> None:
-    trial = _trial(*_two_prompts(), bag_of_words, Random(0), 2, 0.5)
-    assert trial is not None
-    assert (trial.kept, set(trial.ends)) == ("a b", {"c d"})
-    assert set(trial.forced.split()) <= set("xy")
-    assert _returned(trial, ["c d", "d c", "x y", "", "c x y"], bag_of_words, 0.5) == [True, True, False, False]
+def attractor_of(policy: LanguageModel, mode_distance: float) -> AttractorTest:
+    return AttractorTest(
+        policy=policy, embed=bag_of_words, plan=SamplePlan(n=3), off_mode_tokens=2, mode_distance=mode_distance
+    )
 
 
-def test_a_prompt_without_a_mode_is_left_out() -> None:
-    lone = Written(key="0", group="0", responses=("a b c d", "e f g h", "i j a e"))
-    other = Written(key="1", group="1", responses=("x y x y",) * 3)
-    assert _trial(lone, Writings(label="w", written=(lone, other)), bag_of_words, Random(0), 2, 0.2) is None
+def test_ends_return_where_they_are_as_close_as_texts_of_a_mode(policy: LanguageModel) -> None:
+    test = attractor_of(policy, 0.5)
+    pushed = test.pushed(*_two_prompts(), Random(0))
+    assert pushed is not None
+    assert (pushed.kept, set(pushed.ends)) == ("a b", {"c d"})
+    assert set(pushed.forced.split()) <= set("xy")
+    assert test.returned(pushed, ["c d", "d c", "x y", "", "c x y"]) == [True, True, False, False]
+
+
+def test_a_prompt_without_a_mode_is_left_out(policy: LanguageModel) -> None:
+    lone = PromptResponses(key="0", group="0", responses=("a b c d", "e f g h", "i j a e"))
+    other = PromptResponses(key="1", group="1", responses=("x y x y",) * 3)
+    writings = ResponseSets(label="w", written=(lone, other))
+    assert attractor_of(policy, 0.2).pushed(lone, writings, Random(0)) is None
 
 
 def test_a_policy_of_one_mind_returns_whatever_is_forced(policy: LanguageModel, tmp_path: Path) -> None:
@@ -128,10 +136,8 @@ def test_a_policy_of_one_mind_returns_whatever_is_forced(policy: LanguageModel, 
     prompts = [Prompt(conversation=(Message(role="user", content=f"What does `{n}` do?"),)) for n in "abcdefghij"]
     plan = SamplePlan(n=6, max_new_tokens=24, temperature=0.6)
     written = sample_writings(policy, prompts, plan, label="p", folder=tmp_path, progress=lambda *_: None)
-    found = attractor_test(
-        policy, written, lambda texts: np.ones((len(texts), 1)), plan, off_mode_tokens=2, mode_distance=0.1,
-        progress=lambda *_: None,
-    )  # fmt: skip
+    test = replace(attractor_of(policy, 0.1), plan=plan, embed=lambda texts: np.ones((len(texts), 1)))
+    found = test.run(written, lambda *_: None)
     assert found is not None
     assert found.prompts >= 5
     assert found.forced.value == found.free.value == found.stranger.value == 1
@@ -139,7 +145,7 @@ def test_a_policy_of_one_mind_returns_whatever_is_forced(policy: LanguageModel, 
     assert found.forced.n == round(found.ended.n * (1 - found.ended.value)), "what ended at once says nothing"
 
 
-def _two_prompts() -> tuple[Written, Writings]:
-    one = Written(key="0", group="0", responses=("a b c d", "a b c d", "e f g h"))
-    other = Written(key="1", group="1", responses=("x y x y",) * 3)
-    return one, Writings(label="w", written=(one, other))
+def _two_prompts() -> tuple[PromptResponses, ResponseSets]:
+    one = PromptResponses(key="0", group="0", responses=("a b c d", "a b c d", "e f g h"))
+    other = PromptResponses(key="1", group="1", responses=("x y x y",) * 3)
+    return one, ResponseSets(label="w", written=(one, other))

@@ -10,14 +10,14 @@ import pytest
 from miner.errors import ConfigError, DataError, RmMinerError
 from miner.measuring.diversity.checkpoints import read_checkpoints
 from miner.measuring.diversity.measurement import sizes_for
-from miner.measuring.diversity.writings import Writings, Written, read_texts, sets_across, sets_within
+from miner.measuring.diversity.writings import PromptResponses, ResponseSets, read_texts, sets_across, sets_within
 
 
-def writings(n_prompts: int, n_texts: int) -> Writings:
-    return Writings(
+def writings(n_prompts: int, n_texts: int) -> ResponseSets:
+    return ResponseSets(
         label="w",
         written=tuple(
-            Written(key=str(p), group=str(p), responses=tuple(f"text {p} {i}" for i in range(n_texts)))
+            PromptResponses(key=str(p), group=str(p), responses=tuple(f"text {p} {i}" for i in range(n_texts)))
             for p in range(n_prompts)
         ),
     )
@@ -38,8 +38,8 @@ def test_blocks_are_the_same_whatever_the_texts_are() -> None:
 
 
 def test_a_prompt_with_too_few_texts_has_no_set() -> None:
-    short = Written(key="short", group="short", responses=("a", "b"))
-    mixed = Writings(label="w", written=(*writings(5, 4).written, short))
+    short = PromptResponses(key="short", group="short", responses=("a", "b"))
+    mixed = ResponseSets(label="w", written=(*writings(5, 4).written, short))
     assert len(sets_within(mixed, 3)) == 5
 
 

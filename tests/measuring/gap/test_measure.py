@@ -18,9 +18,9 @@ from miner.errors import ConfigError
 from miner.judging.criteria import Criteria
 from miner.judging.gold import Answer, Gold, RewardGold
 from miner.measuring.diversity.sampling import SamplePlan
-from miner.measuring.diversity.writings import Written
+from miner.measuring.diversity.writings import PromptResponses
 from miner.measuring.gap import (
-    Choice,
+    ChoiceValue,
     Fact,
     Facts,
     Selection,
@@ -31,7 +31,7 @@ from miner.measuring.gap import (
     read_gap,
     score_pools,
 )
-from miner.measuring.gap.run import measure_gap
+from miner.measuring.gap.run import GapRequest, measure_gap
 from miner.patching.patch import training_findings
 from miner.progress import Silent
 from miner.reporting.measurements import write_measurement
@@ -48,10 +48,10 @@ CRITERIA = Criteria(
 def quiet(_done: int, _total: int) -> None: ...
 
 
-def pools(rm: ToyRewardModel, *, n_prompts: int = 12, n: int = 16) -> list[Written]:
+def pools(rm: ToyRewardModel, *, n_prompts: int = 12, n: int = 16) -> list[PromptResponses]:
     rng = np.random.default_rng(0)
     return [
-        Written(
+        PromptResponses(
             key=str(i),
             group=str(i),
             prompt=(Message(role="user", content=f"Question {i}?"),),
@@ -94,7 +94,7 @@ def selected(rm: ToyRewardModel, gold: Gold, first: Gold | None = None) -> Selec
     return measure_selection(scored, label="policy", first=before, seed=0)
 
 
-def choice_of(found: Selection) -> Choice:
+def choice_of(found: Selection) -> ChoiceValue:
     assert found.choice is not None
     return found.choice
 
@@ -305,11 +305,11 @@ def test_facts_alone_are_measured_stored_once_and_shown(tmp_path: Path) -> None:
     ]
 
     def ask(facts: list[Fact]) -> Any:
-        return measure_gap(
-            rm, policies=(), prompts=(), plan=SamplePlan(n=2), gold=None, device="cpu",
+        request = GapRequest(
+            policies=(), prompts=(), plan=SamplePlan(n=2), gold=None, device="cpu",
             facts=Facts(facts=tuple(facts), abstained={}), calibration=clean, quantile=0.9, folder=tmp_path,
-            observer=Silent(), command="test",
         )  # fmt: skip
+        return measure_gap(rm, request, observer=Silent(), command="test")
 
     report = ask(planted_facts(rm))
     assert report.findings == 10

@@ -19,12 +19,12 @@ from miner.errors import ConfigError, DataError
 from miner.judging.gold import Answer, Gold
 from miner.language_models import LanguageModel
 from miner.measuring.diversity.checkpoints import evenly
-from miner.measuring.diversity.policy import Source
+from miner.measuring.diversity.measurement_inputs import run_rm
+from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.diversity.run_checkpoints import read_run, run_info
 from miner.measuring.diversity.sampling import SamplePlan
 from miner.measuring.gap.run import run_notes
 from miner.measuring.gap.series import Series, measure_series
-from miner.measuring.measurement_inputs import run_rm
 from miner.measuring.overopt.log import read_samples
 from miner.progress import Silent
 from miner.testing import ToyRewardModel
@@ -55,7 +55,7 @@ class Length:
 def series(asked: tuple[Prompt, ...], folder: Path, *policies: Path, gold: Gold | None = None) -> Series:
     return measure_series(
         ToyRewardModel(),
-        [Source(label=f"policy {at}", policy=str(policy)) for at, policy in enumerate(policies)],
+        [MeasuredSource(label=f"policy {at}", policy=str(policy)) for at, policy in enumerate(policies)],
         asked,
         PLAN,
         gold or Length(),
@@ -131,14 +131,14 @@ def test_what_could_have_no_interval_is_refused_before_anything_is_sampled(
     one = replace(PLAN, n=1)
     with pytest.raises(ConfigError, match="two samples or more"):
         measure_series(
-            ToyRewardModel(), [Source(label="p", policy=str(policy_folder))], asked, one, Length(),
+            ToyRewardModel(), [MeasuredSource(label="p", policy=str(policy_folder))], asked, one, Length(),
             folder=tmp_path, device="cpu", observer=Silent(),
         )  # fmt: skip
 
 
 @pytest.mark.parametrize(("at_most", "kept"), [(None, range(11)), (20, range(11)), (3, (0, 5, 10)), (2, (0, 10))])
 def test_checkpoints_are_thinned_evenly_and_keep_both_ends(at_most: int | None, kept: Any) -> None:
-    sources = [Source(label=str(step)) for step in range(11)]
+    sources = [MeasuredSource(label=str(step)) for step in range(11)]
     assert [one.label for one in evenly(sources, at_most)] == [str(step) for step in kept]
     with pytest.raises(ConfigError, match="2 or more"):
         evenly(sources, 1)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,10 @@ from typer.testing import CliRunner
 
 from miner.cli.entry import app
 from miner.errors import RmMinerError
-from miner.measuring.overopt.label_files import answer_key, write_sheet
-from miner.measuring.overopt.label_sheet import label_sheet
-from miner.measuring.overopt.log import RunInfo, RunLog, read_samples
-from miner.measuring.overopt.measuring import NAN, SampleRow
-from miner.measuring.overopt.prompts import keep_asked
+from miner.measuring.overopt.eval_prompts import store_prompts
+from miner.measuring.overopt.log import RunLog, read_samples
+from miner.measuring.overopt.results import RunInfo
+from miner.measuring.overopt.rows import NAN, SampleRow
 from miner.testing import toy_prompts
 
 PROMPTS = toy_prompts(24)
@@ -53,44 +50,27 @@ def store(folder: Path, rows: list[SampleRow]) -> None:
     log.samples = rows
     log.write_rows()
     log.write_info(RunInfo(name=folder.name, method="rl", settings={}, models={}, bar={}, status="done"))
-    keep_asked(folder, PROMPTS)
-
-
-def cells(path: Path) -> list[dict[str, Any]]:
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix == ".csv":
-        return list(csv.DictReader(io.StringIO(text, newline="")))
-    return [json.loads(line) for line in text.splitlines()]
+    store_prompts(folder, PROMPTS)
 
 
 def stored_gold(study: Path) -> dict[tuple[str, str], float]:
     rows = [row for run in sorted(study.glob("rl-*")) for row in read_samples(run)]
-    return {answer_key(row.prompt_id, row.response): row.gold for row in rows}
+    return {(row.prompt_id, row.response): row.gold for row in rows}
 
 
-def fill(path: Path, score: Callable[[tuple[str, str]], float | None], **dialect: Any) -> Path:
-    """As somebody would who scores by ``score``; saved in the ``dialect`` of their spreadsheet, without our mark."""
-    rows = cells(path)
-    for row in rows:
-        given = score(answer_key(row["prompt_id"], row["response"]))
-        row["score"] = "" if given is None else repr(given)
-    if path.suffix == ".csv":
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), **dialect)
-            writer.writeheader()
-            writer.writerows(rows)
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def sheet(study: Path, path: Path, n_prompts: int | None = None) -> Path:
-    write_sheet(path, label_sheet(study, n_prompts=n_prompts).rows)
+def scored(path: Path, study: Path, score: Callable[[tuple[str, str]], float | None]) -> Path:
+    """A CSV file of all answers of ``study``, each scored as somebody would who scores by ``score``."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["prompt_id", "response", "score"])
+        for key in stored_gold(study):
+            given = score(key)
+            writer.writerow([*key, "" if given is None else repr(given)])
     return path
 
 
 def invoke(*arguments: object) -> Any:
-    done = CliRunner().invoke(app, ["overopt", *map(str, arguments)])
+    done = CliRunner().invoke(app, ["overopt-labels", *map(str, arguments)])
     if isinstance(done.exception, RmMinerError):
         raise done.exception
     assert done.exit_code == 0, done.output

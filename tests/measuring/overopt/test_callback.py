@@ -42,7 +42,7 @@ def train(policy: Path, folder: Path, watch: OnsetCallback, reward: Callable[...
     run = kind(
         model=AutoModelForCausalLM.from_pretrained(policy),
         processing_class=AutoTokenizer.from_pretrained(policy),
-        reward_funcs=watch.watched(reward),
+        reward_funcs=watch.wrap(reward),
         args=args,
         train_dataset=Dataset.from_list([{"prompt": f"Question {n}?"} for n in range(8)]),
         callbacks=[watch],
@@ -93,7 +93,7 @@ def test_rewards_come_back_unchanged_and_a_steady_run_raises_no_alarm(tiny_polic
         return given[-1]
 
     watch = OnsetCallback(second=toy, every=2)
-    listened = watch.watched(reward)
+    listened = watch.wrap(reward)
     assert listened(prompts=["a", "b"], completions=["ba", "baba"]) == [0.2, 0.4]
     run = train(tiny_policy, tmp_path, OnsetCallback(second=toy, every=2), reward, "RLOO")
     assert run.state.global_step == 12
@@ -107,7 +107,7 @@ def test_conversational_completions_are_read() -> None:
 
     turns = [[{"role": "user", "content": "Question?"}]] * 2
     answers = [[{"role": "assistant", "content": " ba ke "}]] * 2
-    assert watch.watched(reward)(prompts=turns, completions=answers) == [1.0, None]
+    assert watch.wrap(reward)(prompts=turns, completions=answers) == [1.0, None]
     assert [(one.prompt[0].content, one.answer) for one in watch._heard] == [("Question?", "ba ke")]
 
 
@@ -118,7 +118,7 @@ def test_a_callback_without_anything_to_tell_gaming_by_is_refused() -> None:
 
 def test_what_is_no_function_of_texts_is_refused() -> None:
     with pytest.raises(ConfigError, match="Wrap it"):
-        OnsetCallback(second=ToyRewardModel()).watched(object())  # type: ignore[arg-type]
+        OnsetCallback(second=ToyRewardModel()).wrap(object())  # type: ignore[arg-type]
 
 
 def test_the_default_detector_weighs_only_what_needs_no_gold() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from miner.errors import ConfigError, DataError
 from miner.measuring.overopt.comparison import BUDGETS, compare_studies, first_round
-from miner.measuring.overopt.log import RunInfo, RunLog, read_samples
-from miner.measuring.overopt.measuring import SampleRow
+from miner.measuring.overopt.log import RunLog, read_samples
+from miner.measuring.overopt.results import RunInfo
+from miner.measuring.overopt.rows import SampleRow
 from miner.measuring.overopt.summary import summarise_study
 from miner.reporting.overopt_page import write_overopt_report
 

@@ -11,8 +11,8 @@ from miner.judging.criteria import standing
 from miner.judging.ensemble import Ensemble
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.detector import Detector
-from miner.measuring.overopt.measuring import SampleRow
 from miner.measuring.overopt.onset import gold_onset
+from miner.measuring.overopt.rows import SampleRow
 from miner.rewards.base import Pair
 from miner.testing import ToyRewardModel, toy_prompts
 

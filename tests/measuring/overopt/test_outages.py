@@ -14,9 +14,9 @@ from miner.judging.criteria import standing
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.detector import signal
 from miner.measuring.overopt.log import RunLog, read_samples
-from miner.measuring.overopt.measuring import NAN, SampleRow
 from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.rl import RlRun
+from miner.measuring.overopt.rows import NAN, SampleRow
 from miner.measuring.overopt.summary import summarise_study
 from miner.reporting.overopt_page import write_overopt_report
 from miner.rewards.base import Pair

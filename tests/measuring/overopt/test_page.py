@@ -19,11 +19,11 @@ from miner.cli.overopt_tables import comparison_table, laws_table, runs_table
 from miner.measuring.best_of_n import Pool
 from miner.measuring.overopt.bands import mean_curve
 from miner.measuring.overopt.by_kl_weight import by_weight
-from miner.measuring.overopt.log import RUN, RunInfo, RunLog
-from miner.measuring.overopt.measuring import NAN
+from miner.measuring.overopt.eval_prompts import PROMPTS_FILE
+from miner.measuring.overopt.log import RUN, RunLog
 from miner.measuring.overopt.pools import _write as write_pools
-from miner.measuring.overopt.prompts import ASKED
-from miner.measuring.overopt.results import StudySummary
+from miner.measuring.overopt.results import RunInfo, StudySummary
+from miner.measuring.overopt.rows import NAN
 from miner.measuring.overopt.summary import summarise_study
 from miner.reporting.overopt_answer import answers
 from miner.reporting.overopt_figures import against_distance, against_steps
@@ -108,7 +108,7 @@ class TestPage:
         write_run(tmp_path, kl=0.01, seed=0)
         asked = [{"prompt_id": one.prompt_id, "prompt": [{"role": "user", "content": HOSTILE}]} for one in PROMPTS[1:]]
         lines = "".join(f"{json.dumps(one)}\n" for one in asked)
-        (tmp_path / "rl-kl0.01-seed0" / ASKED).write_text(lines, encoding="utf-8")
+        (tmp_path / "rl-kl0.01-seed0" / PROMPTS_FILE).write_text(lines, encoding="utf-8")
         summary = summarise_study(tmp_path)
         page = page_of(summary)
         shown = {one.prompt_id for one in summary.runs[0].examples}

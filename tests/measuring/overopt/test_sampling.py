@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from miner.language_models import load_language_model
-from miner.language_models.divergence import diverge
+from miner.language_models.reading import diverge
 from miner.language_models.sampling import BrokenPolicyError, sample_ids
 from miner.measuring.overopt.measuring import decoding, repetition
 

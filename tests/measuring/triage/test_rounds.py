@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from miner.measuring.triage.bisect import bisect_rows, started_again_in, stopped_in
-from miner.measuring.triage.planted import planted_set
+from scripts.triage_bench.planted import planted_set
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from miner.judging.checks import Subject
 from miner.measuring.triage.ddmin import ddmin, most_queries
 from miner.measuring.triage.pieces import joined, pieces_of
-from miner.measuring.triage.planted import PlantedSet, planted_set
 from miner.measuring.triage.shrinking import Shrunk, most_to_shrink, shrink
 from miner.measuring.triage.trials import Trials
 from miner.rewards.base import Pair
+from scripts.triage_bench.planted import PlantedSet, planted_set
 
 
 @pytest.fixture(scope="module")

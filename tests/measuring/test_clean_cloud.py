@@ -11,8 +11,7 @@ import torch
 from scipy import stats
 
 from miner.errors import CapabilityError
-from miner.measuring.triage.distance import Domain, ledoit_wolf, percentiles
-from miner.measuring.triage.intervals import auroc
+from miner.measuring.clean_cloud import CleanCloud, percentiles
 from miner.rewards import Pair, load_reward_model
 from miner.testing import ToyRewardModel
 
@@ -24,7 +23,7 @@ def drawn(n: int, p: int, seed: int) -> np.ndarray:
 
 def test_percentiles_of_clean_text_outside_the_fit_are_uniform_and_of_its_own_they_would_not_be() -> None:
     fit, other, fresh = (drawn(120, 60, seed) for seed in (1, 2, 3))
-    domain = Domain.of(fit)
+    domain = CleanCloud.of(fit)
     honest = percentiles(domain.distances(fresh), domain.distances(other))
     assert stats.kstest(honest / 100, "uniform").pvalue > 0.01
     flattered = percentiles(domain.distances(fresh), domain.distances(fit))
@@ -33,36 +32,25 @@ def test_percentiles_of_clean_text_outside_the_fit_are_uniform_and_of_its_own_th
 
 def test_the_shrinkage_is_ledoit_and_wolfs_and_helps_where_texts_are_few() -> None:
     few, true = drawn(40, 30, 5), np.random.default_rng(99).normal(size=(30, 30))
-    centred = few - few.mean(axis=0)
-    shrunk, share = ledoit_wolf(centred)
-    sample = centred.T @ centred / 40
+    cloud, centred = CleanCloud.of(few), few - few.mean(axis=0)
+    shrunk, sample = np.linalg.inv(cloud.precision), centred.T @ centred / 40
     # their formula, as sums over texts
     target = np.trace(sample) / 30 * np.eye(30)
     error = sum(((np.outer(x, x) - sample) ** 2).sum() for x in centred) / 40**2
-    assert share == pytest.approx(min(1, error / ((sample - target) ** 2).sum()))
+    assert cloud.shrinkage == pytest.approx(min(1, error / ((sample - target) ** 2).sum()))
     assert ((shrunk - true.T @ true) ** 2).sum() < ((sample - true.T @ true) ** 2).sum()
     assert np.linalg.cond(shrunk) < np.linalg.cond(sample)
 
 
+def test_clean_text_lies_about_one_from_the_cloud_and_empty_texts_nowhere() -> None:
+    cloud = CleanCloud.of(np.vstack([drawn(400, 12, 1), np.full((1, 12), np.nan)]))
+    assert cloud.n == 400
+    assert np.mean(cloud.scaled_distances(drawn(200, 12, 2))) == pytest.approx(1, abs=0.1)
+
+
 def test_a_domain_of_one_point_is_refused() -> None:
     with pytest.raises(ValueError, match="two different"):
-        Domain.of(np.ones((5, 3)))
-
-
-def test_far_text_is_told_from_near_and_the_interval_is_by_prompt() -> None:
-    rng = np.random.default_rng(0)
-    near, far = rng.normal(size=80), rng.normal(size=80) + 1.5
-    names = [str(i) for i in range(80)]
-    apart = auroc(far, near, names, [f"n{name}" for name in names])
-    brute = np.mean([(one > other) + 0.5 * (one == other) for one in far for other in near])
-    assert apart.value == pytest.approx(brute)
-    assert 0.5 < apart.low < apart.value < apart.high <= 1
-    few = auroc(far, near, [name[-1] for name in names], [name[-1] for name in names])
-    assert few.value == apart.value
-    same = auroc(np.ones(4), np.ones(5), list("abcd"), list("efghi"))
-    assert (same.value, same.n_positive, same.n_negative) == (0.5, 4, 5)
-    with pytest.raises(ValueError, match="needs both"):
-        auroc(far, near[:0], names, [])
+        CleanCloud.of(np.ones((5, 3)))
 
 
 def test_the_reward_is_a_linear_function_of_the_latents_whatever_the_batch(

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich import box
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from miner import safe_text
-from miner.cli.output import out
+from miner.cli.output import out, print_json
+from miner.cli.watcher import running
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from miner.measuring.diversity import DiversityReport, Side
+    from miner.measuring.diversity import DiversityReport, MeasuredPolicy
+    from miner.reporting.sections import Section
     from miner.statistics import Difference, Mean, Rate
 
+Report = TypeVar("Report")
 SCOPES = (("within", "one prompt"), ("across", "across prompts"))
+
+
+def show_report(
+    report: Report,
+    section: Section,
+    title: str,
+    folder: Path,
+    *,
+    table: Callable[[Report], RenderableType],
+    json: bool,
+) -> None:
+    """Writes the page of a measurement, as the report's ``section`` shows it, and prints its numbers."""
+    from miner.reporting.measurements import write_measurement
+
+    with running().stage("writing the report"):
+        page = write_measurement(folder, section, title, report)
+    if json:
+        print_json(report)
+        return
+    out().print(table(report))
+    out().print(f"report: {page}", markup=False)
+    say_where_shown(page)
 
 
 def say_where_shown(page: Path) -> None:
@@ -57,7 +83,7 @@ def diversity_table(report: DiversityReport) -> Group:
     return Group(table, *_details(report), *(safe_text.terminal(f"note: {note}") for note in report.notes))
 
 
-def _cell(side: Side, name: str, scope: str) -> str:
+def _cell(side: MeasuredPolicy, name: str, scope: str) -> str:
     found, change = side.metric(name, scope), side.change(name, scope)  # type: ignore[arg-type]
     return "" if found is None else average(found) + (f"\n{signed(change)}" if change else "")
 
@@ -69,7 +95,7 @@ def _others(report: DiversityReport) -> dict[str, list[str]]:
     }
 
 
-def _gold(side: Side) -> str:
+def _gold(side: MeasuredPolicy) -> str:
     if side.gold is None:
         return "" if side.gold_given is None else _short(side.gold_given)
     return average(side.gold)
@@ -84,11 +110,6 @@ def _details(report: DiversityReport) -> list[Text]:
                 f"{side.label}: returns to its mode after {one.off_mode_tokens} forced words {share(one.forced)}, "
                 f"without {share(one.free)}, another prompt's ends {share(one.stranger)}; {one.prompts} prompts"
             )
-        lines += [
-            f"{side.label}: {of.attribute} differs {average(of.spread)}, {average(of.entropy_bits)} bits, stated by "
-            f"{share(of.parsed)}, most often {of.most_common}"
-            for of in side.persona
-        ]
     return [safe_text.terminal(line) for line in lines]
 
 

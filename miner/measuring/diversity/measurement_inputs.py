@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from miner.config.campaign import CampaignConfig
     from miner.judging.checks import Judge
     from miner.judging.gold import Gold
-    from miner.measuring.diversity import Source
+    from miner.measuring.diversity import MeasuredSource
     from miner.progress import Observer
 
 MAX_NEW_TOKENS = 48
@@ -107,7 +107,7 @@ def checkpoint_config(place: Path | None, given: Mapping[str, Any]) -> CampaignC
 
 def checkpoint_sources(
     place: Path, config: CampaignConfig, observer: Observer, *, samples: int, seed: int
-) -> list[Source]:
+) -> list[MeasuredSource]:
     """The checkpoints of a run's folder behind the policy it started from, or those that a JSONL file names.
 
     Raises:
