@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime, time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from corpus.records import Message
@@ -78,7 +79,7 @@ class _Clock(datetime):
 @contextmanager
 def _clock_at(moment: datetime) -> Iterator[None]:
     """Within it, in this thread, it is ``moment`` to chat templates."""
-    from transformers.utils import chat_template_utils
+    chat_template_utils: Any = import_module("transformers.utils.chat_template_utils")
 
     chat_template_utils.datetime = _Clock  # for good: outside of here it shows the time it is
     token = _TOLD.set(moment)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from corpus.records import Conversation, Message
-from miner.data.messages import ROLE_NAMES, ROLES
+from miner.data.roles import ROLES, role_named
 from miner.rewards.base import Pair, RewardModel
 from miner.serving.batcher import Scored
 
@@ -32,9 +32,9 @@ class Turn(BaseModel):
     @classmethod
     def _known(cls, value: str) -> str:
         """As the loader of preference data reads it: what mines locally mines remotely."""
-        role = ROLE_NAMES.get(value, value)
-        if role not in ROLES:
-            raise ValueError(f"expected a role of {', '.join(sorted(ROLES))}; got {value[:40]!r}")
+        role = role_named(value)
+        if role is None:
+            raise ValueError(f"expected a role of {', '.join(ROLES)}, or a known name of one; got {value[:40]!r}")
         return role
 
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -85,8 +85,7 @@ class AdaptedWithHead(_Changed, WithHead):
         inside = f"{base.base_model_prefix}." if base.base_model is not base else ""
         if untrained := sorted(name for name in missing if name.startswith(inside) and "pooler." not in name):
             raise ModelError(f"the base {self.folder} has no trained weights for {', '.join(untrained[:3])}")
-        backbone: PreTrainedModel = _finished(_merged(base, self.changes), residence).base_model
-        return backbone
+        return cast("PreTrainedModel", _finished(_merged(base, self.changes), residence).base_model)
 
 
 def on_base(adapter: Path, section: RewardModelSection) -> Variant:
