@@ -32,7 +32,7 @@ from miner.judging.criteria import Criteria, clean_criteria
 from miner.patching.patch import EXPORT, PatchReport, patch, trainable, training_findings
 from miner.progress import Observer, Silent
 from miner.rewards.base import RewardModel
-from miner.searching.attempts import Plan
+from miner.searching.attempts import Plan, RoundContext
 from miner.searching.driver import Driver
 from miner.searching.mining import MiningReport, require_budgets, run_plans, stage_plans
 from miner.searching.oracle import Oracle
@@ -369,15 +369,16 @@ class Campaign:
         round_number: int,
         driver: Driver,
     ) -> list[Plan]:
-        return stage_plans(
-            self.config,
-            stage,
-            sections,
-            prompts,
-            driver,
+        return stage_plans(self.round_context(round_number, driver), stage, sections, prompts)
+
+    def round_context(self, round_number: int, driver: Driver) -> RoundContext:
+        """What the attempts that ``driver`` makes in this round have in common, as of now: its starts included."""
+        return RoundContext(
             campaign_id=self.campaign_id,
-            round_number=round_number,
+            round=round_number,
+            rm=driver.oracle.rm,
             criteria_hash=self.criteria_hash(driver),
+            seed=self.config.seed,
         )
 
     def criteria_hash(self, driver: Driver) -> str:

@@ -13,14 +13,13 @@ import numpy as np
 from corpus.records import Attempt, Finding, Form, Prompt, digest
 from miner.campaigns.results import AttackResult, Contrast, FormCount, TransferCell
 from miner.config.campaign import CONTROL
-from miner.errors import ConfigError, ModelError, TooLongError
+from miner.errors import ConfigError
 from miner.judging.criteria import Criteria
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.compute.parts import exact_in_parts
+from miner.searching.confirmation import Confirmation
 from miner.statistics import Difference, Rate, paired_difference, rate, survival
-
-FACTUAL_FAMILY = "factual"  # attempts that swap a fact: what they find is no nonsense
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,8 @@ class CleanOutcomes:
 def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt], progress: Advance = untold) -> CleanOutcomes | None:
     """Preference of every reference over each of its rejected answers; None where no prompt has both.
 
-    Left out are pairs of which the RM leaves one without a reward, and what is too long for one that cannot truncate.
+    Left out are pairs of which the RM leaves one without a reward, what its template refuses, and what is too long for
+    one that cannot truncate.
     """
     texts: list[Pair] = []
     rows: list[tuple[int, int, str]] = []  # indices of the good and the bad text, and the group
@@ -56,7 +56,7 @@ def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt], progress: Advance
         if prompt.reference is None or not prompt.rejected:
             continue
         answers = [Pair(prompt.conversation, text) for text in (prompt.reference, *prompt.rejected)]
-        if not (rm.can_truncate or all(map(rm.takes, answers))):
+        if not all(map(rm.measures, answers)):
             continue
         rows += [(len(texts), len(texts) + n, prompt.group_key) for n in range(1, len(answers))]
         texts += answers
@@ -156,7 +156,7 @@ def transfer_cells(
             old = [f for f in findings if f.round == finding_round and f.split == split]
             if not old:
                 continue
-            wins = still_wins(rm, criteria, old)
+            wins = Confirmation(rm=rm, criteria=criteria).win_again(old)
             cells.append(
                 TransferCell(
                     finding_round=finding_round,
@@ -166,31 +166,6 @@ def transfer_cells(
                 )
             )
     return cells
-
-
-def takes(rm: RewardModel, pairs: Sequence[Pair]) -> bool:
-    """Whether ``rm`` can score all of ``pairs``: short enough, and turns that its template knows."""
-    try:
-        for pair in pairs:
-            rm.n_tokens(pair)
-    except (TooLongError, ModelError):
-        return False
-    return True
-
-
-def still_wins(
-    rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], progress: Advance = untold
-) -> list[bool]:
-    """Whether each finding, scored again from text, wins against ``rm``."""
-    rewards = exact_in_parts(rm, [Pair(f.prompt, f.response) for f in findings], progress)
-    references = _reference_rewards(rm, findings)
-    return [criteria.wins(float(r), ref) for r, ref in zip(rewards, references, strict=True)]
-
-
-def _reference_rewards(rm: RewardModel, findings: Sequence[Finding]) -> list[float | None]:
-    pairs = list({Pair(f.prompt, f.reference) for f in findings if f.reference is not None})
-    reward_of = dict(zip(pairs, rm.exact_rewards(pairs), strict=True)) if pairs else {}
-    return [None if f.reference is None else float(reward_of[Pair(f.prompt, f.reference)]) for f in findings]
 
 
 def require_prompts(prompts: Sequence[Prompt], at_least: int) -> None:

@@ -148,10 +148,20 @@ class RewardModel(ABC):
         return [self.n_tokens(pair) for pair in pairs]
 
     def takes(self, pair: Pair) -> bool:
-        """Whether it is short enough to be scored."""
+        """Whether it can be scored: short enough, and turns that the template knows."""
+        try:
+            self.n_tokens(pair)
+        except (TooLongError, ModelError):
+            return False
+        return True
+
+    def measures(self, pair: Pair) -> bool:
+        """Whether a clean measurement counts it: what could be cut to length is an error there, which says so."""
         try:
             self.n_tokens(pair)
         except TooLongError:
+            return self.can_truncate
+        except ModelError:
             return False
         return True
 

@@ -99,6 +99,11 @@ class Oracle:
         self.counts.seconds += time.perf_counter() - started
         return np.array([of_pair[pair] for pair in pairs])
 
+    def score_each(self, parts: Sequence[Sequence[Pair]]) -> list[npt.NDArray[np.float64]]:
+        """``score`` of each search's pairs: all of them together."""
+        rewards = self.score([pair for part in parts for pair in part])
+        return np.split(rewards, np.cumsum([len(part) for part in parts])[:-1]) if parts else []
+
     def by_gradient(self, asked: Sequence[tuple[GradientQuery[Any], Sequence[Prompt]]]) -> list[Any]:
         """The answers to gradient queries of several searches, those of a kind pooled."""
         self.counts.gradients += sum(query.n_gradients for query, _ in asked)

@@ -26,7 +26,7 @@ from miner.judging.checks import Certificate, Subject
 from miner.judging.criteria import Criteria
 from miner.rewards import Pair
 from miner.rewards.adapters.transformer import TransformerRewardModel
-from miner.searching.attempts import Plan, plan_attempt
+from miner.searching.attempts import Plan, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from search_bench.models import BenchModel, NeutralScorer
@@ -125,10 +125,8 @@ def _one(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack: GCG, 
 
 
 def _plan(rm: TransformerRewardModel, attack: GCG, prompt: Prompt, seed: int) -> Plan:
-    return plan_attempt(
-        campaign_id="bench", round_number=0, prompts=[prompt], attack=attack, seed=seed, budget=UNLIMITED, rm=rm,
-        criteria_hash="bench",
-    )  # fmt: skip
+    context = RoundContext(campaign_id="bench", round=0, rm=rm, criteria_hash="bench", seed=0)
+    return plan_attempt(context, attack, [prompt], seed=seed, budget=UNLIMITED)
 
 
 def peer(name: str, recipe: str, job: Job, bars: dict[str, float], scorer: NeutralScorer) -> list[Trace]:

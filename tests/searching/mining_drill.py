@@ -21,7 +21,7 @@ from miner.config.campaign import AttackSection, CampaignConfig, StageSection
 from miner.judging.checks import Certificate, Subject
 from miner.judging.criteria import clean_criteria
 from miner.progress import Silent
-from miner.searching.attempts import Plan
+from miner.searching.attempts import Plan, RoundContext
 from miner.searching.driver import Driver
 from miner.searching.mining import run_plans, stage_plans
 from miner.searching.oracle import Oracle
@@ -69,16 +69,8 @@ def campaign(folder: Path) -> tuple[Driver, list[Plan], Corpus, CampaignConfig]:
     )
     sections = [AttackSection(name=name, params={"width": 4}) for name in ("gcg", "random")]
     assert {section.name for section in sections} <= set(known_attacks())
-    plans = stage_plans(
-        config,
-        StageSection(budget_queries=120, seeds=2),
-        sections,
-        prompts,
-        driver,
-        campaign_id="drill",
-        round_number=0,
-        criteria_hash="drill",
-    )
+    context = RoundContext(campaign_id="drill", round=0, rm=rm, criteria_hash="drill", seed=config.seed)
+    plans = stage_plans(context, StageSection(budget_queries=120, seeds=2), sections, prompts)
     return driver, plans, Corpus(folder), config
 
 

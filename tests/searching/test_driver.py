@@ -16,7 +16,7 @@ from miner.errors import CapabilityError, TooLongError
 from miner.judging.checks import Certificate, Subject
 from miner.judging.criteria import Criteria, clean_criteria
 from miner.rewards.base import Pair, SwapRequest
-from miner.searching.attempts import Plan, Result, plan_attempt
+from miner.searching.attempts import Plan, Result, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.testing import ToyRewardModel, toy_prompts
@@ -59,16 +59,8 @@ def driver(rm: ToyRewardModel, judge: Any = None, **options: Any) -> Driver:
 
 
 def plan(attack: Attack, prompts: Sequence[Prompt], rm: ToyRewardModel, *, budget: int, seed: int = 0) -> Plan:
-    return plan_attempt(
-        campaign_id="c",
-        round_number=0,
-        prompts=prompts,
-        attack=attack,
-        seed=seed,
-        budget=budget,
-        rm=rm,
-        criteria_hash="h",
-    )
+    context = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0)
+    return plan_attempt(context, attack, prompts, seed=seed, budget=budget)
 
 
 def run(attack: Attack, *, budget: int, n: int = 1, rm: ToyRewardModel | None = None, **options: Any) -> list[Result]:
