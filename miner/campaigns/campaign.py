@@ -298,7 +298,8 @@ class Campaign:
         return [a for a in mine if (a.code_version, a.criteria_hash) == newest[a.attack]]
 
     def findings(self) -> list[Finding]:
-        return [finding for finding in self.corpus.findings() if finding.campaign_id == self.campaign_id]
+        """This campaign's, of attempts that are stored: what a kill left behind of others does not count."""
+        return [finding for finding in self.corpus.settled_findings() if finding.campaign_id == self.campaign_id]
 
     def _attack(
         self,

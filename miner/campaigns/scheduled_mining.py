@@ -10,6 +10,7 @@ import numpy as np
 
 from corpus import Follower
 from corpus.records import Attempt, Finding, Prompt, digest
+from corpus.store import belongs
 from miner.config.campaign import ScheduleSection
 from miner.patching.patch import training_findings
 from miner.rewards.base import Pair
@@ -92,8 +93,13 @@ class _Stored:
                 self.findings.setdefault(one.attempt_id, []).append(one)
 
     def made(self, plan: Plan, choice: Choice) -> tuple[Choice, Attempt, list[Finding]]:
-        found = sorted(self.findings.get(plan.attempt_id, []), key=lambda one: one.finding_id)
-        return choice, self.attempts[plan.attempt_id], found
+        attempt = self.attempts[plan.attempt_id]
+        found = [
+            one
+            for one in self.findings.get(plan.attempt_id, [])
+            if belongs(one, {attempt.attempt_id: attempt.finding_ids})
+        ]
+        return choice, attempt, sorted(found, key=lambda one: one.finding_id)
 
 
 def _reference_rewards(campaign: Campaign, round_number: int, prompts: Sequence[Prompt]) -> dict[str, float]:

@@ -167,6 +167,7 @@ def result_of(ending: Ending, rm: RewardModel, criteria: Criteria) -> Result:
         seconds=tally.seconds,
         queries_to_beat_reference=tally.queries_to_beat_reference,
         queries_to_beat_quantile=tally.queries_to_beat_quantile,
+        finding_ids=tuple(finding.finding_id for finding in findings),
     )
     return Result(plan=plan, attempt=attempt, findings=findings, scored=ending.scored)
 

@@ -32,7 +32,7 @@ class RunningAttempt:
         self._reference_rewards = dict(zip(prompt_ids, reference_rewards, strict=True))
         self._search = plan.attack.search(plan.seed)
         self._tally = Tally()
-        self._free_answers = 0
+        self._free_answers = self._n_scored = 0
         self._ending: Ending | None = None
         self._wins: list[Win] = []
         self._pending_wins: list[Win] = []  # of the one text that may win on more prompts than the best so far
@@ -128,6 +128,7 @@ class RunningAttempt:
         if kept_for is not None:
             self._scored += scored.rows(self.plan.attempt_id, kept_for, before=self._tally.queries)
         self._exact.update(scored.exact)
+        self._n_scored += len(scored.pairs_scored)
         best = float(np.max(scored.rewards, initial=-np.inf, where=~np.isnan(scored.rewards)))
         if not np.isnan(scored.rewards).all():
             self._tally.best_reward = best if (b := self._tally.best_reward) is None else max(best, b)
@@ -190,7 +191,7 @@ class RunningAttempt:
         try:
             self.pending = step()
         except StopIteration:
-            if self._tally.queries:
+            if self._n_scored:
                 self.end("exhausted")
             else:
                 self.end("error", "the search had nothing to try: it ended before a text was scored")

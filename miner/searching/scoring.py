@@ -113,7 +113,7 @@ class Scoring:
     def _n_leaders(self) -> int:
         """How many texts of a query are scored exactly, at least; a query of no more is not ranked at all."""
         rm = self.oracle.rm
-        return 0 if rm.ranking_dtype == rm.reward_dtype else LEADERS
+        return 0 if rm.ranking_dtype == rm.reward_dtype and rm.batch_invariant else LEADERS
 
     def _refine(
         self,

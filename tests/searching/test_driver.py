@@ -290,12 +290,14 @@ class Noisy(ToyRewardModel):
     """Ranks in another dtype than it confirms in: every ranking reward is far too high, by luck of the text."""
 
     ranking_dtype = "float16"
+    luck = 1.0
 
     def rewards(self, pairs: Sequence[Pair]) -> Any:
-        return super().rewards(pairs) + [5.0 + len(pair.response) % 3 for pair in pairs]
+        return super().rewards(pairs) + [self.luck * (5.0 + len(pair.response) % 3) for pair in pairs]
 
 
-def test_a_search_is_told_the_exact_rewards_of_its_leaders() -> None:
+@pytest.mark.parametrize(("luck", "n_exact"), [(1e-3, 2), (1.0, 4)])
+def test_a_search_is_told_exact_rewards_of_its_leaders_until_the_best_is_exact(luck: float, n_exact: int) -> None:
     told: list[float] = []
 
     @dataclass(frozen=True, kw_only=True)
@@ -308,10 +310,12 @@ def test_a_search_is_told_the_exact_rewards_of_its_leaders() -> None:
             told.extend((yield Score(("ba", "ke ke", "li li li", "mo")))[:, 0])
 
     rm = Noisy()
+    rm.luck = luck
     run(Listening(), budget=9, rm=rm, judge=WordJudge(sense=rm.vocabulary))
     exact = [rm.reward(Pair((), text)) for text in ("ba", "ke ke", "li li li", "mo")]
     close = [abs(a - b) < 1e-9 for a, b in zip(told, exact, strict=True)]
-    assert sum(close) == 2, "two leaders exact, the others as ranked"
+    assert sum(close) == n_exact, "two leaders exact, and whatever then seems better"
+    assert close[int(np.argmax(told))]
 
 
 def test_only_what_is_news_by_its_exact_reward_is_judged_and_that_of_all_searches_at_once() -> None:
@@ -480,7 +484,14 @@ def test_a_search_that_asks_free_questions_for_ever_is_ended() -> None:
 
     rm = ToyRewardModel()
     (result,) = run(Asking(texts=()), budget=9, rm=rm)
-    assert (result.attempt.outcome, result.attempt.queries) == ("exhausted", 0)
+    assert (result.attempt.outcome, result.attempt.queries) == ("error", 0)
+    assert "goes nowhere" in str(result.attempt.error)
+
+
+def test_a_search_that_ends_before_a_text_is_scored_says_nothing_of_the_rm() -> None:
+    (result,) = run(Scripted(texts=()), budget=9)
+    assert (result.attempt.outcome, result.attempt.queries) == ("error", 0)
+    assert "nothing to try" in str(result.attempt.error)
 
 
 def test_an_rm_that_gives_no_numbers_ends_the_search_with_that_error() -> None:

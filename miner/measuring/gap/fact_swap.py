@@ -1,4 +1,4 @@
-"""A true statement with one fact exchanged for another: no search, but an attempt like any other's, by the same rows."""
+"""A true statement with one fact exchanged: no search, but an attempt like any other, kept in the same rows."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ class PairwiseRewardModel(RewardModel):
         self.name, self.fingerprint = one.name, one.fingerprint
         self.pipeline_hash = digest([one.pipeline_hash, "against the reference, both orders"])
         self.reward_dtype, self.ranking_dtype = one.reward_dtype, one.ranking_dtype
+        self.batch_invariant = one.batch_invariant
         self.special_tokens, self.device, self.n_parameters = one.special_tokens, one.device, one.n_parameters
         self.flops_per_token = 2 * one.flops_per_token
 
@@ -54,6 +55,10 @@ class PairwiseRewardModel(RewardModel):
 
     def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         return self._averaged(pairs, self.comparer.rewards([one for pair in pairs for one in self._both_orders(pair)]))
+
+    def rewards_apart(self, parts: Sequence[Sequence[Pair]]) -> list[npt.NDArray[np.float64]]:
+        asked = [[one for pair in part for one in self._both_orders(pair)] for part in parts]
+        return [self._averaged(part, of) for part, of in zip(parts, self.comparer.rewards_apart(asked), strict=True)]
 
     def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         asked = [one for pair in pairs for one in self._both_orders(pair)]

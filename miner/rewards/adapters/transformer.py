@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 GRADIENT_MEMORY = 4  # tokens of a forward pass that one token of a backward pass takes the memory of
+BATCH_INVARIANT = ("float32", "float64")  # in others padding and shared beginnings move a reward visibly
 LENGTHS_KEPT = 1 << 16  # of the texts scored last
 TRIED_PER_WANTED = 16  # behind a word's first piece most tokens do not survive
 
@@ -75,6 +76,7 @@ class TransformerRewardModel(RewardModel):
         self.pipeline_hash = digest([self.pipeline.hash, *self.head_identity()])
         self.reward_dtype = dtype_name(self.model)
         self.ranking_dtype = dtype_name(self.ranking_model)
+        self.batch_invariant = self.ranking_dtype in BATCH_INVARIANT
         table = input_embeddings(self.ranking_model)
         self._embeddings = None if table is None else EmbeddingTable(table)
         table = input_embeddings(self.model)
@@ -134,7 +136,13 @@ class TransformerRewardModel(RewardModel):
         self, pairs: Sequence[Pair], work: Callable[[TransformerRewardModel, Sequence[Pair]], list[_Scored]]
     ) -> npt.NDArray[np.float64]:
         """The rewards; how long the texts were is remembered."""
-        scored = self._spread(pairs, work)
+        return self._remembered(pairs, self._spread(pairs, work))
+
+    def rewards_apart(self, parts: Sequence[Sequence[Pair]]) -> list[npt.NDArray[np.float64]]:
+        scored = self._spread(parts, lambda rm, some: [rm._batched(rm.ranking_model, part) for part in some])
+        return [self._remembered(part, of_part) for part, of_part in zip(parts, scored, strict=True)]
+
+    def _remembered(self, pairs: Sequence[Pair], scored: Sequence[_Scored]) -> npt.NDArray[np.float64]:
         self._lengths.update((pair, one.n_tokens) for pair, one in zip(pairs, scored, strict=True))
         for oldest in list(islice(self._lengths, max(0, len(self._lengths) - LENGTHS_KEPT))):
             del self._lengths[oldest]
@@ -222,6 +230,11 @@ class TransformerRewardModel(RewardModel):
         return list(self._spread(requests, lambda rm, part: rm._swaps(part)))
 
     def _swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
+        if self.batch_invariant:
+            return self._swaps_together(requests)
+        return [table for request in requests for table in self._swaps_together([request])]
+
+    def _swaps_together(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
         encoded = [[self.pipeline.encode(Pair(p, request.response)) for p in request.prompts] for request in requests]
         weights = [weight for request in requests for weight in request.weights]
         gradients = iter(self._gradients([one for of_request in encoded for one in of_request], weights))
