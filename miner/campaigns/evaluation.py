@@ -19,7 +19,9 @@ from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.compute.parts import exact_in_parts
 from miner.searching.confirmation import Confirmation
-from miner.statistics import Difference, Rate, paired_difference, rate, survival
+from miner.statistics import Difference, Rate, SurvivalCurve, paired_difference, rate, survival
+
+UNKNOWN = Rate(0.0, 0, 0.0, 1.0)  # of nothing: any share may be the true one
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,7 @@ def attack_results(
     rows: dict[tuple[str, int, str], list[Attempt]] = {}
     for attempt in sorted(attempts, key=lambda attempt: attempt.attack):
         rows.setdefault((attempt.attack, attempt.budget, digest(dict(attempt.attack_params))), []).append(attempt)
-    results = (_attack_result(group, findings, seen_families, seen_forms) for group in rows.values())
-    return [result for result in results if result is not None]
+    return [_attack_result(group, findings, seen_families, seen_forms) for group in rows.values()]
 
 
 def _attack_result(
@@ -91,13 +92,11 @@ def _attack_result(
     findings: Sequence[Finding],
     seen_families: Collection[str],
     seen_forms: Collection[Form],
-) -> AttackResult | None:
-    """The row of these attempts; None where every one of them ended in an error."""
-    n_all = len(attempts)
+) -> AttackResult:
+    first, n_all = attempts[0], len(attempts)
     attempts = [attempt for attempt in attempts if attempt.outcome != "error"]
     if not attempts:
-        return None
-    first = attempts[0]
+        return _failed(first, n_all, seen_families)
     clusters = [attempt.prompt_ids[0] for attempt in attempts]
     found = rate([attempt.outcome == "found" for attempt in attempts], groups=clusters)
     curve = survival([attempt.queries_to_find for attempt in attempts], first.budget, groups=clusters)
@@ -121,6 +120,31 @@ def _attack_result(
         beats_quantile=rate([a.queries_to_beat_quantile is not None for a in attempts], groups=clusters),
         forms=[FormCount(form=form, seen=form in seen_forms, found=n) for form, n in sorted(forms.items())],
         survival=curve,
+    )
+
+
+def _failed(first: Attempt, errors: int, seen_families: Collection[str]) -> AttackResult:
+    """The row of an attack of which every attempt ended in an error: nothing is known of its success."""
+    return AttackResult(
+        attack=first.attack,
+        attack_params=dict(first.attack_params),
+        family=first.family,
+        split=first.split,
+        seen=first.family in seen_families,
+        n=0,
+        errors=errors,
+        found=0,
+        rate=UNKNOWN.value,
+        low=UNKNOWN.low,
+        high=UNKNOWN.high,
+        median_queries=None,
+        budget=first.budget,
+        beats_reference=None,
+        beats_quantile=UNKNOWN,
+        forms=[],
+        survival=SurvivalCurve(
+            times=(0.0, float(first.budget)), survival=(1.0, 1.0), low=(0.0, 0.0), high=(1.0, 1.0), median=None
+        ),
     )
 
 

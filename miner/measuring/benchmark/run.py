@@ -162,7 +162,9 @@ def _measure(
         mean_cost=None,
         unable=unable,
         errors=sum(attempt.outcome == "error" for attempt in attempts),
-        attacks=tuple(attack_results(single, campaign.findings(), seen_families=(), seen_forms=())),
+        attacks=tuple(
+            one for one in attack_results(single, campaign.findings(), seen_families=(), seen_forms=()) if one.n
+        ),
         reach=tuple(reach),
         examples=_examples(campaign.findings()) if attack else (),
         replay=replayed.share,
