@@ -1,10 +1,10 @@
 """Spends a budget of queries where certified, distinct findings come cheapest: Thompson sampling over arms.
 
 An arm is an attack at one budget on one group of prompts; what it yields is a rate, distinct findings a query, with a
-Gamma posterior (Poisson counts; Thompson 1933, Chapelle & Li 2011). Distinct is another cause. Groups share what is known of their attack, and the
-full budget what is known of the short one: each is drawn around a draw of its parent. Decisions are made in
-generations, from the results of complete earlier ones and the seed alone, so that a resumed campaign goes on from what
-is stored as if it had not been cut off.
+Gamma posterior (Poisson counts; Thompson 1933, Chapelle & Li 2011); distinct are findings of different causes. Groups
+share what is known of their attack, and the full budget what is known of the short one: each is drawn around a draw of
+its parent. Decisions are made in generations, from the results of complete earlier ones and the seed alone, so that a
+resumed campaign goes on from what is stored as if it had not been cut off.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Kills real mining at random moments and counts what was lost. The RM is the toy one, coarse as bf16; all else is the product.
+"""Kills real mining at random moments and counts what was lost. The RM is the toy one, as coarse as
+bf16; all else is the product.
 
 Run as a program, this file is the miner that the drill kills: ``mining_drill.py FOLDER``.
 """

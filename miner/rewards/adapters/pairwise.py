@@ -19,7 +19,7 @@ from corpus.records import Conversation, Message, digest
 from miner.errors import ModelError
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.base import NO_REFERENCE, SHOWN, Pair, RelaxRequest, RewardModel, SwapRequest
-from miner.rewards.text import swaps as swap_search
+from miner.rewards.text.swaps import EditableText
 from miner.rewards.text.template_pipeline import RIVAL_FIRST, RIVAL_SECOND
 
 
@@ -137,7 +137,8 @@ class PairwiseRewardModel(RewardModel):
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
         orders = self._arranged(pair.prompt)
-        return swap_search.draw_on(self.comparer.pipeline, orders, pair.response, self.comparer.vocabulary, n, rng)
+        one = self.comparer
+        return EditableText.of(one.pipeline, one.vocabulary, orders, pair.response).draw(n, rng)
 
     def words(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:
         return self.comparer.words(n, rng)
