@@ -77,9 +77,7 @@ class Driver:
             to_beat = [next(rewards) for _ in plan.prompts]
             attempt = RunningAttempt(plan, self.confirmation, to_beat, policy)
             if any(reward is not None and np.isnan(reward) for reward in to_beat):
-                attempt.end(
-                    "error", "the RM refuses the prompt with its reference, or gives it no reward: nothing to beat"
-                )
+                attempt.end("error", "the RM refuses the prompt's reference, or gives it no reward: nothing to beat")
             else:
                 attempt.start()
             started.append(attempt)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from attacks import QUERIES_PER_GRADIENT, Attack, Goal, Score, Search, Swaps, Term, Words, known_attacks
-from corpus.records import Answer, Prompt, Verdict
-from miner.errors import CapabilityError, TooLongError
+from corpus.records import Answer, Message, Prompt, Verdict
+from miner.errors import CapabilityError, ModelError, TooLongError
 from miner.judging.checks import Certificate, Subject
 from miner.judging.criteria import Criteria, clean_criteria
 from miner.rewards.base import Pair, SwapRequest
@@ -239,6 +239,39 @@ def test_a_reference_over_the_models_length_is_an_error_of_its_attempt_alone() -
         plan(Scripted(texts=((rm.flaw,),)), toy_prompts(2)[1:], rm, budget=9),
     ]
     assert sorted(r.attempt.outcome for r in driver(rm).run(plans)) == ["error", "found"]
+
+
+class Refusing(ToyRewardModel):
+    """Its template knows no system turns."""
+
+    def n_tokens(self, pair: Pair) -> int:
+        if any(turn.role == "system" for turn in pair.prompt):
+            raise ModelError("the RM's chat template refuses turns of system, user, assistant")
+        return super().n_tokens(pair)
+
+    def rewards(self, pairs: Sequence[Pair]) -> Any:
+        for pair in pairs:
+            self.n_tokens(pair)
+        return super().rewards(pairs)
+
+
+@pytest.mark.parametrize("reference", ["ba ba", None])
+def test_a_prompt_that_the_template_refuses_costs_that_prompt_alone(reference: str | None) -> None:
+    rm, (first, second) = Refusing(), toy_prompts(2, reference=reference)
+    refused = replace(first, conversation=(Message(role="system", content="Be brief."), *first.conversation))
+    plans = [plan(Scripted(texts=((rm.flaw,),)), [prompt], rm, budget=9) for prompt in (refused, second)]
+    attempts = {result.plan.prompts[0]: result.attempt for result in driver(rm).run(plans)}
+    assert (attempts[second].outcome, attempts[second].queries) == ("found", 1)
+    assert (attempts[refused].outcome, attempts[refused].queries) == ("error", 0)
+    assert "refuses" in str(attempts[refused].error)
+
+
+def test_clean_references_that_the_template_refuses_set_no_bar_and_break_nothing() -> None:
+    rm, rng = Refusing(), np.random.default_rng(1)
+    prompts = [replace(prompt, reference=" ".join(rm.words(6, rng))) for prompt in toy_prompts(40)]
+    system = Message(role="system", content="Be brief.")
+    refused = [replace(prompt, conversation=(system, *prompt.conversation)) for prompt in prompts[:10]]
+    assert clean_criteria(rm, [*refused, *prompts], quantile=0.95) == clean_criteria(rm, prompts, quantile=0.95)
 
 
 @pytest.mark.parametrize("bad", ["\x1b[31m", "\x00", "[SEP]", "\ud800"])
