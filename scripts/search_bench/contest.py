@@ -81,9 +81,9 @@ class TimedOracle(Oracle):
     deadline: float = 0.0
     seen: set[Pair] = field(default_factory=set)
 
-    def score(self, pairs: Sequence[Pair]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        rewards = super().score(pairs)
-        self.seen.update(pairs)
+    def score_each(self, parts: Sequence[Sequence[Pair]]) -> list[np.ndarray[tuple[int], np.dtype[np.float64]]]:
+        rewards = super().score_each(parts)
+        self.seen.update(pair for part in parts for pair in part)
         if time.perf_counter() > self.deadline:
             raise OutOfTime
         return rewards
