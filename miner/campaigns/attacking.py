@@ -10,7 +10,7 @@ from corpus.records import Prompt, Split, digest
 from miner.campaigns.opening import OpenCampaign
 from miner.config.campaign import AttackSection, StageSection
 from miner.patching.patch import training_findings
-from miner.searching.attempts import Plan
+from miner.searching.attempts import Plan, RoundContext
 from miner.searching.driver import Driver
 from miner.searching.mining import MiningReport, run_plans, stage_plans
 from miner.searching.oracle import Oracle
@@ -95,15 +95,17 @@ def plans_of(
     campaign: OpenCampaign, stage: StageSection, attacked: Attacked, round_number: int, driver: Driver
 ) -> list[Plan]:
     """One attack's attempts in a stage, with what ``driver`` has to start from."""
-    return stage_plans(
-        campaign.config,
-        stage,
-        [attacked.section],
-        attacked.prompts,
-        driver,
+    return stage_plans(round_context(campaign, round_number, driver), stage, [attacked.section], attacked.prompts)
+
+
+def round_context(campaign: OpenCampaign, round_number: int, driver: Driver) -> RoundContext:
+    """What the attempts that ``driver`` makes in this round have in common, as of now: its starts included."""
+    return RoundContext(
         campaign_id=campaign.campaign_id,
-        round_number=round_number,
+        round=round_number,
+        rm=driver.oracle.rm,
         criteria_hash=criteria_hash(driver, ascii_only=campaign.world.rm.ascii_only),
+        seed=campaign.config.seed,
     )
 
 

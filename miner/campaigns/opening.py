@@ -73,8 +73,8 @@ class OpenCampaign:
         return self.run.corpus
 
     def findings(self) -> list[Finding]:
-        """Those of this campaign: its corpus may hold others', imported."""
-        return [finding for finding in self.corpus.findings() if finding.campaign_id == self.campaign_id]
+        """Those of this campaign's stored attempts: its corpus may hold others', and what a kill left."""
+        return [finding for finding in self.corpus.settled_findings() if finding.campaign_id == self.campaign_id]
 
     def attempts_of(self, round_number: int, split: Split) -> list[Attempt]:
         """Of each attack those made with the code and criteria of its newest: no two kinds are counted together."""

@@ -18,7 +18,7 @@ from miner.measuring.diversity.report import TITLES
 from miner.reporting import diversity_figures, figures, gap_figures, study_figure, triage_figure
 from miner.reporting.page import HERE, Plot, auroc, environment, select_metric
 from miner.reporting.plot_style import DARK, LIGHT, Ink, png
-from miner.reporting.reading import Run, trials
+from miner.reporting.reading import Run, failed, trials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ ATTACKS = Section(
     read=lambda run: run,
     template="attacks.html.jinja",
     figures={"margins": figures.margins, "survival": figures.survival, "success": figures.success_by_round},
-    names={"trials": trials},
+    names={"trials": trials, "failed": failed},
 )
 ACCURACY = Section(
     name="accuracy",

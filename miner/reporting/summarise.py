@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.records import Finding
-from miner.campaigns.evaluation import FACTUAL_FAMILY, attack_results, contrasts, transfer_cells
+from miner.campaigns.evaluation import attack_results, contrasts, transfer_cells
 from miner.campaigns.judge import check_errors
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.reach import reach_results
@@ -19,6 +19,7 @@ from miner.campaigns.usage import machine
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose
 from miner.config.campaign import PatchSection
+from miner.measuring.gap.fact_swap import FACTUAL_FAMILY
 from miner.measuring.triage.result import read_triage
 from miner.patching.report import PatchReport
 from miner.reporting.summary import Summary

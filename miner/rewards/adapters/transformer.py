@@ -20,7 +20,7 @@ from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest, Tok
 from miner.rewards.compute.fleet import Fleet
 from miner.rewards.compute.forward import Forward, ScoredText, input_embeddings
 from miner.rewards.compute.gradient_swaps import gradient_swaps
-from miner.rewards.text import swaps as swap_search
+from miner.rewards.text.swaps import EditableText, lone_tokens
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -77,7 +77,13 @@ class TransformerRewardModel(Forward, RewardModel):
         self, pairs: Sequence[Pair], work: Callable[[Forward, Sequence[Pair]], list[ScoredText]]
     ) -> npt.NDArray[np.float64]:
         """The rewards; how long the texts were is remembered."""
-        scored = self._spread(pairs, work)
+        return self._remembered(pairs, self._spread(pairs, work))
+
+    def rewards_apart(self, parts: Sequence[Sequence[Pair]]) -> list[npt.NDArray[np.float64]]:
+        scored = self._spread(parts, lambda forward, some: [forward.ranked(part) for part in some])
+        return [self._remembered(part, of_part) for part, of_part in zip(parts, scored, strict=True)]
+
+    def _remembered(self, pairs: Sequence[Pair], scored: Sequence[ScoredText]) -> npt.NDArray[np.float64]:
         self._lengths.update((pair, one.n_tokens) for pair, one in zip(pairs, scored, strict=True))
         for oldest in list(islice(self._lengths, max(0, len(self._lengths) - LENGTHS_KEPT))):
             del self._lengths[oldest]
@@ -132,12 +138,12 @@ class TransformerRewardModel(Forward, RewardModel):
         return list(self._spread(requests, relax))
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
-        return swap_search.draw(self.pipeline, pair, self.vocabulary, n, rng)
+        return EditableText.of(self.pipeline, self.vocabulary, [pair.prompt], pair.response).draw(n, rng)
 
     def words(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:
         return self.vocabulary.draw_words(n, rng)
 
     def all_tokens(self) -> tuple[str, ...]:
         if self._all_tokens is None:
-            self._all_tokens = swap_search.lone_tokens(self.pipeline, self.vocabulary)
+            self._all_tokens = lone_tokens(self.pipeline, self.vocabulary)
         return self._all_tokens

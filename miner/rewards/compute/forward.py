@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 GRADIENT_MEMORY = 4  # tokens of a forward pass that one token of a backward pass takes the memory of
+BATCH_INVARIANT = ("float32", "float64")  # in others padding and shared beginnings move a reward visibly
 NO_GRAPH = (RuntimeError, TypeError, ValueError, AttributeError, IndexError)  # no graph, or embeddings bypassed
 
 Floats = npt.NDArray[np.float64]
@@ -59,6 +60,7 @@ class Forward(ABC):
     pad_id: int = field(init=False)
     reward_dtype: str = field(init=False)
     ranking_dtype: str = field(init=False)
+    batch_invariant: bool = field(init=False)
     device: str = field(init=False)
     reads_its_models_output: ClassVar[bool] = False  # whether ``readout`` finds the reward in the model's own output
     is_causal: ClassVar[bool] = False  # whether tokens see only what is before them, so that either side may be padded
@@ -66,6 +68,7 @@ class Forward(ABC):
     def __post_init__(self) -> None:
         self.reward_dtype = dtype_name(self.model)
         self.ranking_dtype = dtype_name(self.ranking_model)
+        self.batch_invariant = self.ranking_dtype in BATCH_INVARIANT
         spread = device_map_of(self.model)
         self.device = ", ".join(sorted({str(place or "disk") for place in spread.values()})) or str(self.model.device)
         table = input_embeddings(self.ranking_model)

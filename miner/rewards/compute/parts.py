@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from miner.errors import TooLongError
+from miner.errors import ModelError, TooLongError
 from miner.progress import Advance
 from miner.rewards.base import Pair, RewardModel, Scorer
 
@@ -24,7 +24,7 @@ def exact_in_parts(rm: Scorer, pairs: Sequence[Pair], progress: Advance) -> npt.
 
 
 def short_enough(rm: RewardModel, pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs that ``rm`` can score, in their order: one that is too long costs itself alone.
+    """The pairs that ``rm`` can score, in their order: one that is too long or refused costs itself alone.
 
     Of an RM whose every question may cost money all are taken to be.
     """
@@ -32,6 +32,6 @@ def short_enough(rm: RewardModel, pairs: Sequence[Pair]) -> list[Pair]:
         return list(pairs)
     try:
         rm.lengths(pairs)
-    except TooLongError:
+    except (TooLongError, ModelError):
         return [pair for pair in pairs if rm.takes(pair)]
     return list(pairs)
