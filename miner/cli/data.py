@@ -29,8 +29,8 @@ def data(
     from miner.config.campaign import parse_config
     from miner.worlds.opening import read_data
 
-    given = o.given_values(stage="mine", data=source, settings=settings)
-    loaded = parse_config({"out": "", "rm": {"source": ""}}, given, where="command line")
+    given = o.overrides_from_options(o.CampaignOptions(data=source, settings=settings))
+    loaded = parse_config({"out": "", "rm": {"source": "none"}}, given, where="command line")
     watcher = running()
     with watcher.stage(f"reading {source}"):
         read = read_data(loaded, watcher)
