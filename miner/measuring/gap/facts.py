@@ -223,8 +223,8 @@ class FactRow(BaseModel):
             kind=self.kind,
             true=self.true,
             false=self.false,
-            original=True,
-            swapped=False,
+            original=self.true,
+            swapped=self.false,
             proof=self.proof,
         )
 

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from miner.errors import ConfigError
-from miner.measuring.overopt.changepoint import BendInterval, bend_interval
+from miner.measuring.overopt.changepoint import bend_interval
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.onset import climb
+from miner.measuring.overopt.results import BendInterval
 
 Floats = npt.NDArray[np.float64]
 
