@@ -129,6 +129,7 @@ def test_facts_of_a_file_are_taken_at_its_word(tmp_path: Path) -> None:
     path.write_text(json.dumps(row) + "\n")
     (fact,) = read_facts(path).facts
     assert (fact.kind, fact.proof, fact.prompt.reference) == ("place", "atlas", "Paris.")
+    assert (fact.original, fact.swapped) == ("Paris.", "Rome.")
     for broken in ({**row, "false": "Paris."}, {**row, "prompt": None}, {"prompt": "x"}):
         path.write_text(json.dumps(broken) + "\n")
         with pytest.raises(DataError, match="line 1") as caught:
