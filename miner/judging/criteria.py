@@ -56,12 +56,21 @@ class Criteria:
 def clean_criteria(
     rm: RewardModel, prompts: Sequence[Prompt], *, quantile: float, progress: Advance = untold
 ) -> Criteria:
-    """The criteria that the clean answers to ``prompts`` set for ``rm``: see ``RewardModel.clean_pairs``.
+    """The criteria that the clean answers to ``prompts`` set for ``rm``. Errors as ``criteria_of``."""
+    return criteria_of(rm, bar_setting_pairs(rm, prompts), quantile=quantile, progress=progress)
+
+
+def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
+    """The ``clean_pairs`` of ``prompts`` that ``rm`` takes: they set its bar."""
+    return [pair for pair in rm.clean_pairs(prompts) if rm.can_truncate or rm.takes(pair)]
+
+
+def criteria_of(rm: RewardModel, pairs: Sequence[Pair], *, quantile: float, progress: Advance = untold) -> Criteria:
+    """The criteria that these clean answers set for ``rm``.
 
     Raises:
         ConfigError: too few references, or an RM that gives them all the same reward, or many none.
     """
-    pairs = bar_setting_pairs(rm, prompts)
     if len(pairs) < MIN_CLEAN:
         raise ConfigError(
             f"{len(pairs)} clean references are too few for a {quantile:g} quantile; "
@@ -87,11 +96,6 @@ def clean_criteria(
         ranking_tolerance=float(np.abs(exact - ranked).max()),
         data_hash=data_hash_of(pairs),
     )
-
-
-def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
-    """The clean answers to ``prompts`` that set the bar of ``rm``: those that it takes."""
-    return [pair for pair in rm.clean_pairs(prompts) if rm.can_truncate or rm.takes(pair)]
 
 
 def data_hash_of(pairs: Sequence[Pair]) -> str:
