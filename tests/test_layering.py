@@ -193,7 +193,7 @@ STEPS = {"os.replace", "os.rename", "os.link", "os.symlink", "os.fsync", "os.ope
 PLACES: dict[str, set[str]] = {
     "corpus/durable.py": {"os.replace", "os.rename", "os.fsync", "os.open"},
     "corpus/verification.py": {".rename"},  # sets aside under a name that nobody has
-    "miner/cli/corpus_verbs.py": {"os.link"},  # with a copy behind it
+    "corpus/scratch.py": {"os.link"},  # with a copy behind it
 }
 
 

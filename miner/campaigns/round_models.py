@@ -14,7 +14,7 @@ from miner.config.campaign import CampaignConfig
 from miner.config.reward_model import DType, RewardModelSection
 from miner.errors import ConfigError
 from miner.judging.checks import Judge
-from miner.judging.criteria import Criteria, bar_setting_pairs, clean_criteria, data_hash_of
+from miner.judging.criteria import Criteria, bar_setting_pairs, criteria_of, data_hash_of
 from miner.progress import Observer
 from miner.rewards.base import RewardModel
 from miner.searching.version import package_version
@@ -109,15 +109,17 @@ class RoundModels:
             self.world.require_clean()
             rm, prompts = self.rm(round_number), self.world.by_split["calibration"]
             quantile = self.config.criteria.quantile
-            data_hash = data_hash_of(bar_setting_pairs(rm, prompts))
-            made_from = [rm.fingerprint, rm.pipeline_hash, rm.reward_dtype, rm.ranking_dtype, quantile, data_hash]
+            pairs = bar_setting_pairs(rm, prompts)
+            too_long = len(rm.clean_pairs(prompts)) - len(pairs)
+            of_rm = [rm.fingerprint, rm.pipeline_hash, rm.reward_dtype, rm.ranking_dtype]
+            made_from = [package_version(), *of_rm, quantile, data_hash_of(pairs)]
 
             def measured() -> Criteria:
                 title = f"round {round_number}: rewards of clean answers"
                 with self.usage.timed("criteria"), self.observer.stage(title) as advance:
-                    return clean_criteria(rm, prompts, quantile=quantile, progress=advance)
+                    return criteria_of(rm, pairs, quantile=quantile, too_long=too_long, progress=advance)
 
-            found = self.run.once("criteria", [package_version(), made_from], Criteria, measured)
+            found = self.run.once("criteria", made_from, Criteria, measured)
             if found.too_long:
                 self.observer.note(f"{found.too_long} clean references are too long for {rm.name} and set no bar")
             self._criteria[round_number] = found

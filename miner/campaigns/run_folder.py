@@ -142,12 +142,12 @@ class RunFolder:
             DataError: what is stored is damaged, or of another version.
         """
         folder = self.path / "calibration" / f"{name}-{digest(made_from)[:12]}"
-        stored = read_stored(folder / STORED_NAME, kind, f"a {name}")
+        stored = read_stored(folder / STORED_NAME, kind, f"the run's {name}")
         if stored is not None:
             return stored
         text = TypeAdapter(kind).dump_json(make(), indent=1).decode()
         publish_folder(folder, lambda out: (out / STORED_NAME).write_text(text + "\n", encoding="utf-8"))
-        stored = read_stored(folder / STORED_NAME, kind, f"a {name}")
+        stored = read_stored(folder / STORED_NAME, kind, f"the run's {name}")
         if stored is None:
             raise DataError(f"{folder} holds no {STORED_NAME}. Delete it, and run again")
         return stored

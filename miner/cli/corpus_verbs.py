@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -101,7 +98,9 @@ def import_(
     dry_run: DryRun = False,
 ) -> None:
     """Add another corpus' rows; those already here stay as they are."""
-    within = _linked(_corpus(folder)) if dry_run else nullcontext(_corpus(folder))
+    from corpus.scratch import scratch_copy
+
+    within = scratch_copy(_corpus(folder)) if dry_run else nullcontext(_corpus(folder))
     with running().stage("importing"), within as corpus:
         report = corpus.import_from(_corpus_path(source))
     if json:
@@ -114,7 +113,9 @@ def import_(
 @verb
 def compact(folder: Folder, json: o.Json = False, dry_run: DryRun = False) -> None:
     """Merge small segments; safe while others read and write."""
-    within = _linked(existing_corpus(folder)) if dry_run else nullcontext(existing_corpus(folder))
+    from corpus.scratch import scratch_copy
+
+    within = scratch_copy(existing_corpus(folder)) if dry_run else nullcontext(existing_corpus(folder))
     with running().stage("merging segments"), within as corpus:
         report = corpus.compact()
     if json:
@@ -150,29 +151,6 @@ def verify(
             out().print(f"set aside: {path}", markup=False)
     if bad and not moved:
         raise typer.Exit(2)
-
-
-@contextmanager
-def _linked(corpus: Corpus) -> Iterator[Corpus]:
-    """The corpus once more in a scratch folder beside it, of hard links: what is done to it is not done to the corpus.
-
-    Segments are never written to, only published and deleted, so links to them are as good as copies; where the file
-    system has none, they are copies.
-    """
-    from corpus import Corpus
-
-    with tempfile.TemporaryDirectory(dir=corpus.path.resolve().parent, prefix=".dry-run-") as scratch:
-        copy = Path(scratch) / "corpus"
-        if corpus.exists():
-            shutil.copytree(corpus.path, copy, copy_function=_linked_or_copied)
-        yield Corpus(copy)
-
-
-def _linked_or_copied(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except (AttributeError, OSError):
-        shutil.copyfile(source, target)
 
 
 def _corpus(folder: Path) -> Corpus:

@@ -57,19 +57,31 @@ class Criteria:
 def clean_criteria(
     rm: RewardModel, prompts: Sequence[Prompt], *, quantile: float, progress: Advance = untold
 ) -> Criteria:
-    """The criteria that the clean answers to ``prompts`` set for ``rm``: see ``RewardModel.clean_pairs``.
+    """The criteria that the clean answers to ``prompts`` set for ``rm``. Errors as ``criteria_of``."""
+    pairs = bar_setting_pairs(rm, prompts)
+    too_long = len(rm.clean_pairs(prompts)) - len(pairs)
+    return criteria_of(rm, pairs, quantile=quantile, too_long=too_long, progress=progress)
+
+
+def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
+    """The ``clean_pairs`` of ``prompts`` that ``rm`` takes: they set its bar."""
+    return short_enough(rm, rm.clean_pairs(prompts))
+
+
+def criteria_of(
+    rm: RewardModel, pairs: Sequence[Pair], *, quantile: float, too_long: int, progress: Advance = untold
+) -> Criteria:
+    """The criteria that these clean answers set for ``rm``; ``too_long`` more were left out as such.
 
     Raises:
         ConfigError: too few references, or an RM that gives them all the same reward, or many none.
     """
-    pairs = bar_setting_pairs(rm, prompts)
-    left_out = len(rm.clean_pairs(prompts)) - len(pairs)
     if len(pairs) < MIN_CLEAN:
-        too_long = f" ({left_out} more are too long for it)" if left_out else ""
+        others = f" ({too_long} more are too long for it)" if too_long else ""
         raise ConfigError(
-            f"{len(pairs)} clean references{too_long} are too few for a {quantile:g} quantile; "
-            f"expected at least {MIN_CLEAN} in the calibration split, of {len(prompts)} prompts there that the RM can "
-            "take whole. Give more data, or a larger calibration share: --set data.fractions=…"
+            f"{len(pairs)} clean references{others} are too few for a {quantile:g} quantile; "
+            f"expected at least {MIN_CLEAN} in the calibration split that the RM can take whole. "
+            "Give more data, or a larger calibration share: --set data.fractions=…"
         )
     exact, ranked = exact_in_parts(rm, pairs, progress), rm.rewards(pairs)
     given = np.isfinite(exact) & np.isfinite(ranked)  # a judge may give a text no number
@@ -90,13 +102,8 @@ def clean_criteria(
         n=len(exact),
         ranking_tolerance=float(np.abs(exact - ranked).max()),
         data_hash=data_hash_of(pairs),
-        too_long=left_out,
+        too_long=too_long,
     )
-
-
-def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
-    """The clean answers to ``prompts`` that set the bar of ``rm``: those that it takes."""
-    return short_enough(rm, rm.clean_pairs(prompts))
 
 
 def data_hash_of(pairs: Sequence[Pair]) -> str:

@@ -40,7 +40,7 @@ def test_a_resumed_run_keeps_its_bar_and_its_thresholds_and_scores_nothing_for_t
     def never(*_: object, **__: object) -> Any:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("miner.campaigns.round_models.clean_criteria", never)
+    monkeypatch.setattr("miner.campaigns.round_models.criteria_of", never)
     monkeypatch.setattr("miner.campaigns.judge.calibrate", _raising("miner.judging.checks.calibration"))
     again = OpenCampaign(automatic)
     assert again.models.criteria(0) == criteria

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from corpus.records import Finding
-from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.reach import reaches
+from miner.campaigns.round_models import RoundModels
 from miner.measuring.triage.causes import Rarity, cause_of, told
 from miner.measuring.triage.grouping import Group, grouped
 from miner.measuring.triage.result import GroupResult
@@ -23,17 +23,17 @@ Wins = Mapping[str, Mapping[int, bool]]  # by finding, by the RM's round
 
 
 def group_results(
-    campaign: OpenCampaign,
+    models: RoundModels,
     findings: Mapping[str, Finding],
     shrunk: Mapping[str, Shrunk],
     wins: Wins,
     settings: TriageSettings,
 ) -> tuple[GroupResult, ...]:
     """The groups, largest first, each with its representative; the largest with that text's reach."""
-    rarity = Rarity.of(p.reference for p in campaign.world.by_split["calibration"] if p.reference is not None)
-    with campaign.observer.stage("grouping findings by cause"):
+    rarity = Rarity.of(p.reference for p in models.world.by_split["calibration"] if p.reference is not None)
+    with models.observer.stage("grouping findings by cause"):
         groups = grouped([cause_of(one) for one in shrunk.values()], rarity)
-    reach = _reach(campaign, [_shown(one, shrunk, findings) for one in groups[: settings.reach_groups]], settings)
+    reach = _reach(models, [_shown(one, shrunk, findings) for one in groups[: settings.reach_groups]], settings)
     results = []
     for group in groups:
         mine, shown = [findings[one] for one in group.finding_ids], _shown(group, shrunk, findings)
@@ -65,15 +65,15 @@ def _shown(group: Group, shrunk: Mapping[str, Shrunk], findings: Mapping[str, Fi
     return replace(findings[best], response=shrunk[best].minimal, reward=shrunk[best].reward)
 
 
-def _reach(campaign: OpenCampaign, shown: Sequence[Finding], settings: TriageSettings) -> dict[str, Rate]:
+def _reach(models: RoundModels, shown: Sequence[Finding], settings: TriageSettings) -> dict[str, Rate]:
     """Of how many other prompts of its split each text wins on, against the RM that it fooled."""
     found: dict[str, Rate] = {}
-    with campaign.observer.stage("reach of the largest groups") as advance:
+    with models.observer.stage("reach of the largest groups") as advance:
         for number, split in sorted({(finding.round, finding.split) for finding in shown}):
             mine = [finding for finding in shown if (finding.round, finding.split) == (number, split)]
-            pool = campaign.world.by_split[split]
-            prompts = spread(pool, min(settings.reach_prompts, len(pool)), seed=campaign.config.seed)
-            for one in reaches(campaign.models.rm(number), campaign.models.criteria(number), mine, prompts):
+            pool = models.world.by_split[split]
+            prompts = spread(pool, min(settings.reach_prompts, len(pool)), seed=models.config.seed)
+            for one in reaches(models.rm(number), models.criteria(number), mine, prompts):
                 found[one.finding_id] = rate(one.wins, groups=one.groups)
             advance(len(found), len(shown))
     return found

@@ -11,7 +11,7 @@ import numpy as np
 
 from attacks import PolicyQuery, known_attacks
 from corpus.records import Finding, Prompt, digest
-from miner.campaigns.opening import OpenCampaign
+from miner.campaigns.round_models import RoundModels
 from miner.errors import CapabilityError
 from miner.measuring.clean_cloud import CleanCloud, Floats, percentiles
 from miner.measuring.triage.attribution import with_top_words
@@ -52,27 +52,27 @@ class DomainDistance:
 
 
 def shrunk_of_round(
-    campaign: OpenCampaign, number: int, mine: Sequence[Finding], settings: TriageSettings
+    models: RoundModels, number: int, mine: Sequence[Finding], settings: TriageSettings
 ) -> list[Shrunk]:
     """The round's findings shrunk; those stored are read, the others stored as they are done."""
-    rm, criteria = campaign.models.rm(number), campaign.models.criteria(number)
-    calibration = campaign.world.by_split["calibration"]
-    elsewhere = spread(calibration, min(N_ELSEWHERE, len(calibration)), seed=campaign.config.seed)
+    rm, criteria = models.rm(number), models.criteria(number)
+    calibration = models.world.by_split["calibration"]
+    elsewhere = spread(calibration, min(N_ELSEWHERE, len(calibration)), seed=models.config.seed)
     decided_by = [
-        [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash, campaign.models.judge.identity],
+        [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash, models.judge.identity],
         [code_digest(), settings.max_queries, settings.attribution, [prompt.prompt_id for prompt in elsewhere]],
     ]
     key_of = {finding.finding_id: digest([finding.finding_id, decided_by]) for finding in mine}
-    rows = Rows(campaign.folder / FOLDER_NAME / "shrunk", Shrunk)
+    rows = Rows(models.run.path / FOLDER_NAME / "shrunk", Shrunk)
     stored = rows.read()
     left = [finding for finding in mine if key_of[finding.finding_id] not in stored]
     trials = Trials(
-        confirmation=Confirmation(rm=rm, criteria=criteria, judge=campaign.models.judge),
+        confirmation=Confirmation(rm=rm, criteria=criteria, judge=models.judge),
         elsewhere=tuple(prompt.conversation for prompt in elsewhere),
-        sampled_by=_sampled_by(campaign, left),
+        sampled_by=_sampled_by(models, left),
     )
     by_id = {finding.finding_id: finding for finding in left}
-    with campaign.observer.stage(f"round {number}: shrinking") as advance:
+    with models.observer.stage(f"round {number}: shrinking") as advance:
         for done, part in enumerate(chunks(left, PUBLISHED_AT_ONCE)):
             found = []
             for one in shrink(part, trials, max_queries=settings.max_queries):
@@ -86,15 +86,15 @@ def shrunk_of_round(
     return [stored[key_of[finding.finding_id]] for finding in mine]
 
 
-def wins_of_round(campaign: OpenCampaign, number: int, findings: Sequence[Finding]) -> dict[str, bool]:
+def wins_of_round(models: RoundModels, number: int, findings: Sequence[Finding]) -> dict[str, bool]:
     """Whether each finding, whichever round's it is, wins against this round's RM by its own criteria."""
-    rm, criteria = campaign.models.rm(number), campaign.models.criteria(number)
+    rm, criteria = models.rm(number), models.criteria(number)
     decided_by = [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash]
     key_of = {finding.finding_id: digest(["wins", finding.finding_id, decided_by]) for finding in findings}
-    rows = Rows(campaign.folder / FOLDER_NAME / "wins", WinRecord)
+    rows = Rows(models.run.path / FOLDER_NAME / "wins", WinRecord)
     stored = rows.read()
     left = [finding for finding in findings if key_of[finding.finding_id] not in stored]
-    with campaign.observer.stage(f"round {number}: which findings win") as advance:
+    with models.observer.stage(f"round {number}: which findings win") as advance:
         for done, part in enumerate(chunks(left, 8 * PUBLISHED_AT_ONCE)):
             won = zip(part, Confirmation(rm=rm, criteria=criteria).win_again(part), strict=True)
             fresh = {
@@ -107,20 +107,20 @@ def wins_of_round(campaign: OpenCampaign, number: int, findings: Sequence[Findin
     return {finding.finding_id: stored[key_of[finding.finding_id]].wins for finding in findings}
 
 
-def placed_in_domain(campaign: OpenCampaign, number: int, mine: Sequence[Finding]) -> DomainDistance | str:
+def placed_in_domain(models: RoundModels, number: int, mine: Sequence[Finding]) -> DomainDistance | str:
     """The round's findings in its RM's domain, or why they cannot be placed.
 
     The domain is that of the calibration split's references. What findings are compared with are the held-out split's,
     which it has not seen: in a space of many dimensions the texts of the fit lie closer than others.
     """
-    rm, by_split = campaign.models.rm(number), campaign.world.by_split
-    fit, other = (_clean(rm, by_split[split], campaign.config.seed) for split in ("calibration", "held_out"))
+    rm, by_split = models.rm(number), models.world.by_split
+    fit, other = (_clean(rm, by_split[split], models.config.seed) for split in ("calibration", "held_out"))
     if min(len(fit), len(other)) < MIN_CLEAN:
         return (
             f"no distances in round {number}: {len(fit)} references to fit a domain to and {len(other)} others to "
             f"compare with; at least {MIN_CLEAN} of each are needed"
         )
-    with campaign.observer.stage(f"round {number}: distances to clean text") as advance:
+    with models.observer.stage(f"round {number}: distances to clean text") as advance:
         try:
             domain = CleanCloud.of(rm.latents([_pair(prompt) for prompt in fit]))
             advance(1, 3)
@@ -151,12 +151,12 @@ def code_digest() -> str:
     return digest([package_version(), texts, source.code_digest("miner.searching.confirmation")])[:8]
 
 
-def _sampled_by(campaign: OpenCampaign, findings: Sequence[Finding]) -> dict[str, str]:
+def _sampled_by(models: RoundModels, findings: Sequence[Finding]) -> dict[str, str]:
     """The policy of findings whose attack samples one: its own LM is no judge of them."""
     attacks = known_attacks()
     sampling = {name for name, one in attacks.items() if any(issubclass(need, PolicyQuery) for need in one.needs)}
     sampled = [finding.finding_id for finding in findings if finding.attack in sampling]
-    policy = campaign.models.policy if sampled else None
+    policy = models.policy if sampled else None
     return dict.fromkeys(sampled, policy.fingerprint) if policy else {}
 
 

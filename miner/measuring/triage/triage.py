@@ -10,6 +10,7 @@ import numpy as np
 
 from corpus.records import Finding
 from miner.campaigns.opening import OpenCampaign
+from miner.campaigns.round_models import RoundModels
 from miner.measuring.triage.attribution import STEPS
 from miner.measuring.triage.bisect import bisect_rows, started_again_in
 from miner.measuring.triage.groups import Wins, group_results
@@ -39,20 +40,20 @@ def triage(campaign: OpenCampaign, settings: TriageSettings) -> TriageResult:
     wins: dict[str, dict[int, bool]] = defaultdict(dict)
     with campaign.usage.timed("triage"):
         for number in campaign.run.rounds_present():
-            mine = _of_round(campaign, number, chosen, notes)
+            mine = _of_round(campaign.models, number, chosen, notes)
             if mine:
-                shrunk += shrunk_of_round(campaign, number, mine, settings)
+                shrunk += shrunk_of_round(campaign.models, number, mine, settings)
             if mine and settings.distance:
-                at = placed_in_domain(campaign, number, mine)
+                at = placed_in_domain(campaign.models, number, mine)
                 if isinstance(at, str):
                     notes.append(at)
                 else:
                     placed[number] = at
             if settings.bisect:
-                for finding_id, won in wins_of_round(campaign, number, chosen).items():
+                for finding_id, won in wins_of_round(campaign.models, number, chosen).items():
                     wins[finding_id][number] = won
         findings = {f.finding_id: f for f in chosen if f.finding_id in {one.finding_id for one in shrunk}}
-        results = group_results(campaign, findings, {one.finding_id: one for one in shrunk}, wins, settings)
+        results = group_results(campaign.models, findings, {one.finding_id: one for one in shrunk}, wins, settings)
     result = _result(everything, list(findings.values()), shrunk, results, settings)
     bisected = [f for f in findings.values() if settings.bisect]
     result = replace(
@@ -69,12 +70,12 @@ def triage(campaign: OpenCampaign, settings: TriageSettings) -> TriageResult:
     return result
 
 
-def _of_round(campaign: OpenCampaign, number: int, chosen: Sequence[Finding], notes: list[str]) -> list[Finding]:
+def _of_round(models: RoundModels, number: int, chosen: Sequence[Finding], notes: list[str]) -> list[Finding]:
     """The round's findings; those that fooled another RM than the one stored for it are left out, and noted."""
     mine = [finding for finding in chosen if finding.round == number]
     if not mine:
         return []
-    same = [finding for finding in mine if finding.rm_fingerprint == campaign.models.rm(number).fingerprint]
+    same = [finding for finding in mine if finding.rm_fingerprint == models.rm(number).fingerprint]
     if len(same) < len(mine):
         notes.append(f"{len(mine) - len(same)} findings of round {number} fooled another RM than the one stored for it")
     return same
