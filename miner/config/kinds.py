@@ -75,13 +75,19 @@ def known_kinds(group: str) -> dict[str, Kind]:
 
 
 def kind_called(name: object, group: str) -> Kind:
-    """
+    """The kind of this name. No other package is imported than the one that registers it.
+
     Raises:
         ConfigError: there is none of this name; the nearest is named.
     """
-    known = known_kinds(group)
-    if isinstance(name, str) and name in known:
-        return known[name]
+    ours = BUILT_IN[group]
+    if isinstance(name, str) and name in ours:
+        return ours[name]
+    theirs = {point.name: point for point in entry_points(group=group)}
+    if isinstance(name, str) and name in theirs:
+        kind: Kind = theirs[name].load()
+        return kind
+    known = [*ours, *theirs]
     near = get_close_matches(str(name), known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ConfigError(f"no kind {name!r}{hint}. Kinds: {', '.join(known)}")

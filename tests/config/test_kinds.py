@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from miner.config.campaign import CampaignConfig, PolicySection, parse_config
-from miner.config.kinds import BUILT_IN, POLICIES, REWARD_MODELS, Kind, kind_called, known_kinds
+from miner.config.kinds import BUILT_IN, POLICIES, REWARD_MODELS, Kind, kind_called
 from miner.config.reward_model import RewardModelSection
 from miner.errors import ConfigError
 
@@ -37,6 +37,7 @@ def _theirs(monkeypatch: pytest.MonkeyPatch) -> None:
             EntryPoint("scoring", f"{here}:SCORING", REWARD_MODELS),
             EntryPoint("later", f"{here}:LATER", REWARD_MODELS),
             EntryPoint("alien", f"{here}:ALIEN", REWARD_MODELS),
+            EntryPoint("broken", "no_such_package:KIND", REWARD_MODELS),
             EntryPoint("remote", f"{here}:SCORING", REWARD_MODELS),
             EntryPoint("phrases", f"{here}:PHRASES", POLICIES),
         ]
@@ -79,7 +80,12 @@ def test_an_unknown_kind_is_refused_with_the_nearest_name() -> None:
 
 
 def test_ours_cannot_be_replaced() -> None:
-    assert known_kinds(REWARD_MODELS)["remote"] is BUILT_IN[REWARD_MODELS]["remote"]
+    assert kind_called("remote", REWARD_MODELS) is BUILT_IN[REWARD_MODELS]["remote"]
+
+
+def test_a_package_that_cannot_be_imported_is_in_the_way_of_no_other() -> None:
+    assert config(rm={"source": "x"}).rm.kind == "classifier"
+    assert config(rm={"source": "x", "kind": "scoring"}).rm.kind == "scoring"
 
 
 def test_tables_of_our_kinds_are_none_of_theirs() -> None:

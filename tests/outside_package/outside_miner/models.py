@@ -46,7 +46,8 @@ class Lexicon(RewardModel):
             places.append((at, at + len(word)))
             at += len(word) + 1
         picks = rng.integers(len(places), size=n)
-        return tuple(Swap(*places[i], word) for i, word in zip(picks, self.words(n, rng), strict=True))
+        drawn = [Swap(*places[i], word) for i, word in zip(picks, self.words(n, rng), strict=True)]
+        return tuple(swap for swap in drawn if swap.apply(pair.response) != pair.response)
 
     def words(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:
         return tuple(map(str, rng.choice(sorted(self.worth), size=n)))
