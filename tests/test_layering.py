@@ -37,7 +37,8 @@ campaigns
 campaigns.tuning measuring
 measuring.doctor measuring.overopt measuring.triage
 measuring.benchmark measuring.diversity
-measuring.gap
+measuring.measurement_inputs
+measuring.diversity.run measuring.gap
 reporting serving
 cli
 __init__

@@ -72,8 +72,8 @@ class DiversityOptions:
     def request(self) -> DiversityRequest:
         """Raises: ConfigError, DataError: an option that does not fit, or a file that cannot be read."""
         from miner.measuring.diversity import Settings
-        from miner.measuring.diversity.measurement_inputs import checkpoint_config, tokens_of
         from miner.measuring.diversity.run import DiversityRequest
+        from miner.measuring.measurement_inputs import checkpoint_config, tokens_of
 
         policies, start = list(self.policies or []), None
         if self.checkpoints is not None and self.checkpoints.is_dir() and policies:

@@ -61,9 +61,9 @@ class GapOptions:
 
     def named(self) -> NamedGap:
         """Raises: ConfigError: an option that does not fit."""
-        from miner.measuring.diversity.measurement_inputs import checkpoint_config, tokens_of
         from miner.measuring.diversity.sampling import SamplePlan
         from miner.measuring.gap.opening import NamedGap
+        from miner.measuring.measurement_inputs import checkpoint_config, tokens_of
 
         options = o.CampaignOptions(
             rm=self.rm, data=self.data, policy=self.policy, reference_lm=self.reference_lm, seed=self.seed,

@@ -15,9 +15,9 @@ from miner.config.campaign import CampaignConfig, DataSection
 from miner.files import replace_text
 from miner.judging.gold import OverlapGold
 from miner.measuring.diversity import DiversityReport, MeasuredSource, Settings, load_embedding, measure_diversity
-from miner.measuring.diversity.measurement_inputs import docs_policy, docs_rm, embedding_folder
 from miner.measuring.gap import Facts, docs_facts
 from miner.measuring.gap.run import GapRequest, measure_gap
+from miner.measuring.measurement_inputs import docs_policy, docs_rm, embedding_folder
 from miner.reporting.measurements import write_measurement
 from miner.reporting.sections import DIVERSITY, GAP
 from miner.rewards import load_reward_model

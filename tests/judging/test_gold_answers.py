@@ -17,7 +17,7 @@ from miner.judging.checks import Judge, Subject, build_checks, calibrate
 from miner.judging.checks.base import Materials
 from miner.judging.gold import CHUNK, LAST_OUTAGE, Answer, JudgedGold, OverlapGold, RewardGold
 from miner.judging.overlap import rouge_l
-from miner.measuring.diversity.measurement_inputs import gold_of
+from miner.measuring.measurement_inputs import gold_of
 from miner.progress import Silent
 from miner.rewards.base import Pair
 from miner.testing import ToyRewardModel

@@ -11,7 +11,9 @@ from miner.config.campaign import CampaignConfig
 from miner.measuring.diversity.checkpoints import evenly
 from miner.measuring.diversity.embedding import load_embedding
 from miner.measuring.diversity.measure import measure_diversity
-from miner.measuring.diversity.measurement_inputs import (
+from miner.measuring.diversity.policy import MeasuredSource, Settings
+from miner.measuring.diversity.report import DiversityReport
+from miner.measuring.measurement_inputs import (
     checkpoint_sources,
     docs_policy,
     embedding_folder,
@@ -19,8 +21,6 @@ from miner.measuring.diversity.measurement_inputs import (
     n_checkpoints,
     prompts_of,
 )
-from miner.measuring.diversity.policy import MeasuredSource, Settings
-from miner.measuring.diversity.report import DiversityReport
 from miner.progress import Observer
 
 

@@ -10,7 +10,14 @@ from corpus.records import Prompt
 from miner.config.campaign import CampaignConfig
 from miner.errors import ConfigError
 from miner.measuring.diversity.checkpoints import evenly
-from miner.measuring.diversity.measurement_inputs import (
+from miner.measuring.diversity.policy import MeasuredSource
+from miner.measuring.diversity.run_checkpoints import run_info
+from miner.measuring.diversity.sampling import SamplePlan
+from miner.measuring.gap.facts import Facts, docs_facts, read_facts
+from miner.measuring.gap.report import GapReport
+from miner.measuring.gap.run import GapRequest, measure_gap
+from miner.measuring.gap.series import require_choice
+from miner.measuring.measurement_inputs import (
     checkpoint_sources,
     docs_policy,
     docs_rm,
@@ -19,13 +26,6 @@ from miner.measuring.diversity.measurement_inputs import (
     prompts_of,
     run_rm,
 )
-from miner.measuring.diversity.policy import MeasuredSource
-from miner.measuring.diversity.run_checkpoints import run_info
-from miner.measuring.diversity.sampling import SamplePlan
-from miner.measuring.gap.facts import Facts, docs_facts, read_facts
-from miner.measuring.gap.report import GapReport
-from miner.measuring.gap.run import GapRequest, measure_gap
-from miner.measuring.gap.series import require_choice
 from miner.progress import Observer
 from miner.rewards.base import RewardModel
 from miner.rewards.opening import open_reward_model

@@ -19,12 +19,12 @@ from miner.errors import ConfigError, DataError
 from miner.judging.gold import Answer, Gold
 from miner.language_models import LanguageModel
 from miner.measuring.diversity.checkpoints import evenly
-from miner.measuring.diversity.measurement_inputs import run_rm
 from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.diversity.run_checkpoints import read_run, run_info
 from miner.measuring.diversity.sampling import SamplePlan
 from miner.measuring.gap.run import run_notes
 from miner.measuring.gap.series import Series, measure_series
+from miner.measuring.measurement_inputs import run_rm
 from miner.measuring.overopt.log import read_samples
 from miner.progress import Silent
 from miner.testing import ToyRewardModel
