@@ -40,10 +40,10 @@ def attempt(choice: Choice, queries: int, found: bool) -> Attempt:
     return SimpleNamespace(attempt_id=name, queries=queries, found=found)  # type: ignore[return-value]
 
 
-def finding(attempt_id: str, text: str, *, form: str = "salad", asked: str = "it") -> Any:
+def finding(attempt_id: str, text: str, *, form: str = "salad", asked: str = "What is it?") -> Any:
     from types import SimpleNamespace
 
-    prompt = (Message(role="user", content=f"What does {asked} do?"),)
+    prompt = (Message(role="user", content=asked),)
     return SimpleNamespace(
         finding_id=digest([attempt_id, text]), attempt_id=attempt_id, response=text, form=form, prompt=prompt
     )
@@ -137,7 +137,8 @@ def test_one_cause_in_other_words_is_no_other_failure(policy: str) -> None:
     (choice, *_) = one.choose()
     done = attempt(choice, 50, True)
     repeated = [finding(done.attempt_id, f"{word} " * 8, form="repetition") for word in ("file", "digest", "the")]
-    copied = [finding(done.attempt_id, f"What does {name} do? " * 3, form="structural", asked=name) for name in "ab"]
+    questions = ("What does zip do?", "How are threads joined?")
+    copied = [finding(done.attempt_id, f"{asked} " * 3, form="structural", asked=asked) for asked in questions]
     salads = [finding(done.attempt_id, text) for text in ("blogs link thank video", "servant nino kindly tutor")]
     one.learn([(choice, done, [*repeated, *copied, *salads])])
     assert one.outcomes[0].distinct == 1 + 1 + 2
