@@ -37,6 +37,7 @@ ALSO: dict[str, dict[str, Any]] = {
     "modernbert-decoder": {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 8},
     "funnel": {"num_hidden_layers": None, "num_layers": None, "n_layers": None, "n_layer": None, "block_sizes": [1, 1]},
     "gptj": {"rotary_dim": 4},
+    "xlnet": {"max_position_embeddings": None},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
     "qwen3_next": {"num_hidden_layers": 4},
     "qwen3_5_text": {"num_hidden_layers": 4},
