@@ -45,5 +45,5 @@ class OutageError(RemoteError):
     """A remote RM that gave no usable answer however often it was asked. What was stored is intact."""
 
 
-class SpentError(RmMinerError):
+class BudgetExceededError(RmMinerError):
     """A remote RM may not be asked any more: the ceiling on requests or cost is reached."""

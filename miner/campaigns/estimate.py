@@ -70,7 +70,7 @@ def estimate(config: CampaignConfig, stages: Sequence[str], observer: Observer |
         rm = open_reward_model(
             world.rm, {p.conversation: p.reference for p in world.prompts if p.reference is not None}
         )
-    n_timed = N_METERED if rm.is_metered else N_TIMED
+    n_timed = N_METERED if rm.is_billed else N_TIMED
     clean = (Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None)
     pairs = list(islice((pair for pair in clean if short_enough(rm, [pair])), n_timed))
     if not pairs:

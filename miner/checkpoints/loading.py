@@ -28,7 +28,7 @@ HEADS = ("score", "pooler", "head", "classifier")  # between the hidden states a
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Residence:
+class LoadOptions:
     """How a model is read and where it then lives; ``dtype`` "auto" is the stored one.
 
     ``device_map`` has accelerate spread it, ``offload_folder`` takes what goes to disk.
@@ -75,7 +75,7 @@ def read_config(folder: Path, trust_remote_code: bool, model_type: str | None = 
 def read_model(
     auto_class: str,
     folder: Path,
-    residence: Residence,
+    residence: LoadOptions,
     *,
     config: PreTrainedConfig | None = None,
     renamed: Mapping[str, str] | None = None,

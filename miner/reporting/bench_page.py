@@ -10,7 +10,7 @@ from miner.files import replace_text
 from miner.measuring.benchmark.report import BenchReport
 from miner.reporting import plot_style as style
 from miner.reporting.page import Plot, environment, page_assets
-from miner.reporting.plot_style import DARK, LIGHT, Ink, png
+from miner.reporting.plot_style import DARK, LIGHT, Theme, png
 from miner.safe_text import visible
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def write_page(report: BenchReport, folder: Path) -> Path:
     return replace_text(folder / PAGE_NAME, text)
 
 
-def _cost_figure(report: BenchReport, ink: Ink) -> Figure | None:
+def _cost_figure(report: BenchReport, ink: Theme) -> Figure | None:
     """Per RM the share of prompts that no attack has broken after so many queries."""
     curves = [(row.model, row.survival) for row in report.rows if row.survival is not None]
     if not curves:

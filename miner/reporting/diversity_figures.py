@@ -9,7 +9,7 @@ import numpy as np
 from miner.measuring.diversity.report import VARIED_WHEN_LOW, DiversityReport, MeasuredPolicy
 from miner.measuring.diversity.writings import Scope
 from miner.reporting import plot_style as style
-from miner.reporting.plot_style import Ink
+from miner.reporting.plot_style import Theme
 from miner.statistics import Difference, Mean
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ CURVES: tuple[tuple[str, Scope, str], ...] = (
 )
 
 
-def entropy_by_position(report: DiversityReport, ink: Ink) -> Figure | None:
+def entropy_by_position(report: DiversityReport, ink: Theme) -> Figure | None:
     """Mean next-token entropy of each policy at each position of its own samples, with 95 % bands."""
     sides = [(i, side) for i, side in enumerate(report.sides) if side.entropy_by_position]
     if not sides:
@@ -54,7 +54,7 @@ def entropy_by_position(report: DiversityReport, ink: Ink) -> Figure | None:
     return figure
 
 
-def embedding_map(report: DiversityReport, ink: Ink) -> Figure | None:
+def embedding_map(report: DiversityReport, ink: Theme) -> Figure | None:
     """Texts of the first and the last side on the two main axes of the embedding, the other side's behind in grey."""
     chosen = [report.sides[0], report.sides[-1]] if len(report.sides) > 1 else report.sides[:1]
     if not all(len(side.points) > 1 for side in chosen):
@@ -73,7 +73,7 @@ def embedding_map(report: DiversityReport, ink: Ink) -> Figure | None:
     return figure
 
 
-def statistics(report: DiversityReport, ink: Ink) -> Figure | None:
+def statistics(report: DiversityReport, ink: Theme) -> Figure | None:
     """Every side's value of the main statistics with 95 % intervals, within a prompt and across prompts."""
     if not report.sides or not report.sides[0].metrics:
         return None
@@ -87,7 +87,7 @@ def statistics(report: DiversityReport, ink: Ink) -> Figure | None:
     return figure
 
 
-def against_kl(report: DiversityReport, ink: Ink) -> Figure | None:
+def against_kl(report: DiversityReport, ink: Theme) -> Figure | None:
     """Gold and diversity on one axis, each relative to the first policy, against √KL from it, in the order given."""
     sides = [side for side in report.sides if side.sqrt_kl is not None]
     if len(sides) < 2:
@@ -146,7 +146,7 @@ def _negative(change: Difference | None) -> Difference | None:
     return change and Difference(-change.value, change.n, -change.high, -change.low)
 
 
-def _rows(axes: Axes, report: DiversityReport, name: str, ink: Ink) -> None:
+def _rows(axes: Axes, report: DiversityReport, name: str, ink: Theme) -> None:
     scopes: tuple[tuple[Scope, str, str], ...] = (("within", "o", "one prompt"), ("across", "s", "across prompts"))
     for at, side in enumerate(report.sides):
         for shift, (scope, marker, label) in zip((-0.13, 0.13), scopes, strict=True):

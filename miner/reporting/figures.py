@@ -11,7 +11,7 @@ import numpy as np
 from miner.campaigns.results import CheckErrors, TransferCell
 from miner.campaigns.tuning import TuningReport
 from miner.reporting import plot_style as style
-from miner.reporting.plot_style import Ink
+from miner.reporting.plot_style import Theme
 from miner.reporting.reading import Run, Trial, success, trials
 from miner.safe_text import visible
 from miner.statistics import Rate
@@ -25,7 +25,7 @@ COLUMNS = 3
 LABEL_CHARACTERS = 24
 
 
-def margins(run: Run, ink: Ink) -> Figure | None:
+def margins(run: Run, ink: Theme) -> Figure | None:
     """Per round: margins of the findings beside those of the references that they beat."""
     findings = [finding for finding in run.findings if math.isfinite(finding.margin)]
     rounds = [one for one in run.rounds if one.clean_std > 0 and any(f.round == one.round for f in findings)]
@@ -65,7 +65,7 @@ def margins(run: Run, ink: Ink) -> Figure | None:
     return figure
 
 
-def survival(run: Run, ink: Ink) -> Figure | None:
+def survival(run: Run, ink: Theme) -> Figure | None:
     """Per attack: the share of attempts that found nothing after so many queries, one curve a round."""
     tried = trials(run)
     if not tried:
@@ -96,7 +96,7 @@ def survival(run: Run, ink: Ink) -> Figure | None:
     return figure
 
 
-def accuracy(run: Run, ink: Ink) -> Figure | None:
+def accuracy(run: Run, ink: Theme) -> Figure | None:
     """Clean preference accuracy of every round's RM, with its interval."""
     measured = [(one.round, one.clean_accuracy) for one in run.rounds if one.clean_accuracy is not None]
     if not measured:
@@ -123,7 +123,7 @@ def accuracy(run: Run, ink: Ink) -> Figure | None:
     return figure
 
 
-def success_by_round(run: Run, ink: Ink) -> Figure | None:
+def success_by_round(run: Run, ink: Theme) -> Figure | None:
     """Success rate of every attack against every round's RM, with its interval."""
     tried = trials(run)
     if not tried:
@@ -143,7 +143,7 @@ def success_by_round(run: Run, ink: Ink) -> Figure | None:
     return figure
 
 
-def transfer(cells: Sequence[TransferCell], ink: Ink) -> Figure | None:
+def transfer(cells: Sequence[TransferCell], ink: Theme) -> Figure | None:
     """Of each round's findings, the share that still wins against each round's RM, one matrix a split."""
     if not cells:
         return None
@@ -176,7 +176,7 @@ def _matrix(axes: Axes, cells: list[TransferCell], rows: list[int], columns: lis
     return axes.imshow(np.ma.masked_invalid(values), cmap="cividis", vmin=0, vmax=1, aspect="auto")
 
 
-def check_errors(checks: Mapping[str, CheckErrors], ink: Ink) -> Figure | None:
+def check_errors(checks: Mapping[str, CheckErrors], ink: Theme) -> Figure | None:
     """How often each check convicts clean text, and planted nonsense of each kind."""
     rows: list[tuple[str, Rate, bool]] = []
     for name, errors in checks.items():
@@ -204,7 +204,7 @@ def check_errors(checks: Mapping[str, CheckErrors], ink: Ink) -> Figure | None:
     return figure
 
 
-def tuning(found: TuningReport, ink: Ink) -> Figure:
+def tuning(found: TuningReport, ink: Theme) -> Figure:
     """Break cost by trial with the best so far, and each hyper-parameter's importance by PED-ANOVA."""
     figure = style.new_figure(ink, 3.0)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))

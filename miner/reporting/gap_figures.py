@@ -9,7 +9,7 @@ import numpy as np
 
 from miner.measuring.gap.report import COIN, GapReport, Selection
 from miner.reporting import plot_style as style
-from miner.reporting.plot_style import Ink
+from miner.reporting.plot_style import Theme
 from miner.statistics import Difference, Mean
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SHOWN_NAMES = 9
 LABEL_CHARACTERS = 16
 
 
-def gap_curve(report: GapReport, ink: Ink) -> Figure | None:
+def gap_curve(report: GapReport, ink: Theme) -> Figure | None:
     """Expected gold of the RM's pick out of n: of one policy beside the best of n, else of several policies."""
     if not report.selections:
         return None
@@ -43,7 +43,7 @@ def gap_curve(report: GapReport, ink: Ink) -> Figure | None:
     return figure
 
 
-def _one_curve(axes: Axes, found: Selection, ink: Ink) -> None:
+def _one_curve(axes: Axes, found: Selection, ink: Theme) -> None:
     _band(axes, found, [point.picked for point in found.curve], 0, "picked by the RM", ink)
     _band(axes, found, [point.best for point in found.curve], 1, "picked by gold itself", ink)
     axes.axhline(found.sample.value, color=ink.text, linewidth=1, linestyle=":", label="the policy's mean")
@@ -52,13 +52,13 @@ def _one_curve(axes: Axes, found: Selection, ink: Ink) -> None:
         axes.axvline(turn.n, color=ink.accent, linewidth=1.2, linestyle="--", label=f"turns at n = {turn.n}")
 
 
-def _band(axes: Axes, found: Selection, means: Sequence[Mean], i: int, label: str, ink: Ink) -> None:
+def _band(axes: Axes, found: Selection, means: Sequence[Mean], i: int, label: str, ink: Theme) -> None:
     n = [point.n for point in found.curve]
     axes.fill_between(n, [m.low for m in means], [m.high for m in means], color=ink.colour(i), alpha=0.18, linewidth=0)
     axes.plot(n, [m.value for m in means], color=ink.colour(i), linestyle=style.LINES[i], label=label)
 
 
-def gap_series(report: GapReport, ink: Ink) -> Figure | None:
+def gap_series(report: GapReport, ink: Theme) -> Figure | None:
     """Along the policies: gold of a sample and of the pick, their difference, and the pairs ranked right."""
     found = report.selections
     if len(found) < 2:
@@ -90,7 +90,7 @@ def gap_series(report: GapReport, ink: Ink) -> Figure | None:
 
 
 def _points(
-    axes: Axes, at: Sequence[int], found: Sequence[Mean] | Sequence[Difference], i: int, label: str, ink: Ink
+    axes: Axes, at: Sequence[int], found: Sequence[Mean] | Sequence[Difference], i: int, label: str, ink: Theme
 ) -> None:
     bars = np.array([[one.value - one.low for one in found], [one.high - one.value for one in found]]).clip(0)
     axes.errorbar(
@@ -107,7 +107,7 @@ def _name(one: Selection) -> str:
     return style.literal(one.label, LABEL_CHARACTERS) + ("" if one.sqrt_kl is None else f"\n√KL {one.sqrt_kl:.1f}")
 
 
-def facts(report: GapReport, ink: Ink) -> Figure | None:
+def facts(report: GapReport, ink: Theme) -> Figure | None:
     """By kind of fact, the share of swaps in which the RM prefers the truth, with 95 % intervals."""
     if not report.facts:
         return None

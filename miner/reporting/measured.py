@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
+class Measurements:
     """``pages`` are the measurements' own, by section, relative to the campaign's folder; ``left_out`` says for what
     is there but not shown why, and what to do."""
 
@@ -38,11 +38,11 @@ class Beside:
     left_out: tuple[str, ...] = ()
 
 
-def read_beside(folder: Path) -> Beside:
+def read_beside(folder: Path) -> Measurements:
     """Everything of the kind in a campaign's folder; what is not there is None."""
     left_out: list[str] = []
     places = {"diversity": _place(folder, "diversity", DIVERSITY_FILE), "gap": _place(folder, "gap", GAP_FILE)}
-    return Beside(
+    return Measurements(
         tuning=_tried(partial(read_tuning, folder), left_out),
         diversity=_tried(partial(read_diversity, places["diversity"]), left_out),
         gap=_tried(partial(read_gap, places["gap"]), left_out),

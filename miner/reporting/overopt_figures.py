@@ -14,7 +14,7 @@ from miner.measuring.overopt.comparison import BUDGETS
 from miner.measuring.overopt.fits import predicted
 from miner.measuring.overopt.results import StepMeans, StudySummary
 from miner.reporting import plot_style as style
-from miner.reporting.plot_style import Ink
+from miner.reporting.plot_style import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,18 +34,18 @@ TITLES = {
 }
 
 
-def against_steps(summary: StudySummary, ink: Ink) -> Figure | None:
+def against_steps(summary: StudySummary, ink: Theme) -> Figure | None:
     """Proxy above gold by step, the onsets with gold marked: thin by run, thick their mean with its band."""
     return _proxy_and_gold(summary, ink, "RL step", lambda point: float(point.step), _onsets)
 
 
-def against_distance(summary: StudySummary, ink: Ink) -> Figure | None:
+def against_distance(summary: StudySummary, ink: Theme) -> Figure | None:
     """Proxy above gold by √KL, with the law of the runs' mean α and β."""
     return _proxy_and_gold(summary, ink, "√KL from the reference policy", _distance, _law)
 
 
 def _proxy_and_gold(
-    summary: StudySummary, ink: Ink, x: str, place: Place, mark: Callable[[Axes, RunsAtKl, str], None]
+    summary: StudySummary, ink: Theme, x: str, place: Place, mark: Callable[[Axes, RunsAtKl, str], None]
 ) -> Figure | None:
     if not summary.runs:
         return None
@@ -104,7 +104,7 @@ def _law(axes: Axes, weight: RunsAtKl, colour: str) -> None:
     )  # fmt: skip
 
 
-def signals(summary: StudySummary, ink: Ink) -> Figure | None:
+def signals(summary: StudySummary, ink: Theme) -> Figure | None:
     """What can be seen without gold, by step."""
     known = [n for n in SIGNALS if any(getattr(p, n) is not None for run in summary.runs for p in run.points)]
     if not known:
@@ -122,7 +122,7 @@ def signals(summary: StudySummary, ink: Ink) -> Figure | None:
     return figure
 
 
-def best_of_n(summary: StudySummary, ink: Ink) -> Figure | None:
+def best_of_n(summary: StudySummary, ink: Theme) -> Figure | None:
     """Proxy and gold of the best of n against √KL, with intervals over prompts."""
     pool = summary.pool
     if pool is None:
@@ -140,7 +140,7 @@ def best_of_n(summary: StudySummary, ink: Ink) -> Figure | None:
     return figure
 
 
-def compared(summary: StudySummary, ink: Ink) -> Figure | None:
+def compared(summary: StudySummary, ink: Theme) -> Figure | None:
     """Gold at the same distances from the reference policy, before and after: thin by run, thick their mean."""
     comparison = summary.comparison
     if comparison is None or not comparison.budgets:

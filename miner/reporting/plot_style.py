@@ -20,7 +20,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ink:
+class Theme:
     """Colours of one theme; ``series`` is used in turn, so that a round or an attack keeps its colour."""
 
     paper: str
@@ -33,14 +33,14 @@ class Ink:
         return self.series[index % len(self.series)]
 
 
-LIGHT = Ink(
+LIGHT = Theme(
     paper="#ffffff",
     text="#1f2328",
     faint="#d0d7de",
     accent="#8a2b06",
     series=("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d"),
 )
-DARK = Ink(
+DARK = Theme(
     paper="#161b22",
     text="#e6edf3",
     faint="#3d444d",
@@ -49,14 +49,14 @@ DARK = Ink(
 )
 
 
-def new_figure(ink: Ink, height_inches: float) -> Figure:
+def new_figure(ink: Theme, height_inches: float) -> Figure:
     """An empty figure that belongs to no pyplot state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(WIDTH_INCHES, height_inches), facecolor=ink.paper, layout="constrained")
 
 
-def styled(axes: Axes, ink: Ink, *, x: str, y: str, grid: str = "y") -> Axes:
+def styled(axes: Axes, ink: Theme, *, x: str, y: str, grid: str = "y") -> Axes:
     """Axes with their labels, in the theme's colours."""
     axes.set_facecolor(ink.paper)
     axes.set_xlabel(x, color=ink.text, fontsize=9)
@@ -71,21 +71,21 @@ def styled(axes: Axes, ink: Ink, *, x: str, y: str, grid: str = "y") -> Axes:
     return axes
 
 
-def titled(axes: Axes, ink: Ink, text: str) -> None:
+def titled(axes: Axes, ink: Theme, text: str) -> None:
     axes.set_title(text, loc="left", color=ink.text, fontsize=9.5, fontweight="bold")
 
 
-def legend(axes: Axes, ink: Ink) -> None:
+def legend(axes: Axes, ink: Theme) -> None:
     """The key inside the axes, where it hides least."""
     axes.legend(loc="best", fontsize=8, labelcolor=ink.text, facecolor=ink.paper, edgecolor=ink.faint, framealpha=0.85)
 
 
-def legend_beside(axes: Axes, ink: Ink) -> None:
+def legend_beside(axes: Axes, ink: Theme) -> None:
     """The key right of the axes, where it hides nothing."""
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5, labelcolor=ink.text, frameon=False)
 
 
-def shared_legend(figure: Figure, panels: Sequence[Axes], ink: Ink) -> None:
+def shared_legend(figure: Figure, panels: Sequence[Axes], ink: Theme) -> None:
     """One key for all panels, above them: every label once."""
     keys = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(

@@ -13,7 +13,7 @@ from corpus import Corpus
 from corpus.records import Conversation, Finding, digest
 from miner.campaigns.results import AttackResult, RoundSummary
 from miner.errors import DataError
-from miner.reporting.measured import Beside, read_beside
+from miner.reporting.measured import Measurements, read_beside
 from miner.reporting.studies import sample_prompts
 from miner.reporting.summary import FILE_NAME, Summary, read_summary
 from miner.statistics import Rate
@@ -28,7 +28,7 @@ class Run:
     folder: Path
     summary: Summary
     findings: list[Finding]
-    beside: Beside
+    beside: Measurements
     sampled: dict[str, Conversation]
 
     @property
@@ -83,7 +83,7 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def _sampled(corpus: Corpus, beside: Beside) -> dict[str, Conversation]:
+def _sampled(corpus: Corpus, beside: Measurements) -> dict[str, Conversation]:
     """As the runs that were measured on them stored them, and the corpus."""
     wanted = sample_prompts(beside.studies)
     if not wanted:

@@ -17,14 +17,14 @@ from miner.errors import ConfigError, DataError
 from miner.measuring.diversity.report import TITLES
 from miner.reporting import diversity_figures, figures, gap_figures, study_figure, triage_figure
 from miner.reporting.page import HERE, Plot, auroc, environment, select_metric
-from miner.reporting.plot_style import DARK, LIGHT, Ink, png
+from miner.reporting.plot_style import DARK, LIGHT, Theme, png
 from miner.reporting.reading import Run, failed, trials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GROUP = "rmminer.report_sections"
-Draw = Callable[[Any, Ink], "Figure | None"]
+Draw = Callable[[Any, Theme], "Figure | None"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from miner.measuring.overopt.results import RunSummary
 from miner.reporting import plot_style as style
-from miner.reporting.plot_style import Ink
+from miner.reporting.plot_style import Theme
 from miner.reporting.studies import RoundStudy
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KINDS = ((True, 0, "-", "games"), (False, 1, "--", "does not game"), (None, 6, ":", "cannot be told"))
 
 
-def proxy_and_gold(studies: Sequence[RoundStudy], ink: Ink) -> Figure | None:
+def proxy_and_gold(studies: Sequence[RoundStudy], ink: Theme) -> Figure | None:
     """Proxy above gold by step; runs in the colour of what gold says of them, their onsets on the gold curves."""
     drawn = [study for study in studies if any(run.points for run in study.runs)]
     if not drawn:
@@ -43,7 +43,7 @@ def proxy_and_gold(studies: Sequence[RoundStudy], ink: Ink) -> Figure | None:
     return figure
 
 
-def _curve(axes: Axes, run: RunSummary, name: str, ink: Ink) -> None:
+def _curve(axes: Axes, run: RunSummary, name: str, ink: Theme) -> None:
     known = [(point.step, value) for point in run.points if (value := getattr(point, name)) is not None]
     colour, line, label = next(kind[1:] for kind in KINDS if kind[0] is run.with_gold.games)
     if known:
@@ -52,7 +52,7 @@ def _curve(axes: Axes, run: RunSummary, name: str, ink: Ink) -> None:
         )
 
 
-def _onset(axes: Axes, run: RunSummary, ink: Ink) -> None:
+def _onset(axes: Axes, run: RunSummary, ink: Theme) -> None:
     onset = run.with_gold.onset
     known = [point for point in run.points if point.gold is not None]
     if onset is None or not known:

@@ -8,7 +8,7 @@ import numpy as np
 
 from miner.measuring.triage.result import TriageResult
 from miner.reporting import plot_style as style
-from miner.reporting.plot_style import Ink
+from miner.reporting.plot_style import Theme
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BINS = 32
 
 
-def distances(triage: TriageResult, ink: Ink) -> Figure | None:
+def distances(triage: TriageResult, ink: Theme) -> Figure | None:
     """Mahalanobis distances of a round's findings beside those of clean references, as shares of each."""
     placed = triage.distances
     if not placed:

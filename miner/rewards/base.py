@@ -110,8 +110,8 @@ class RewardModel(ABC):
     device: str  # where it runs, for people to read
     n_parameters: int = 0  # of the weights in this process
     is_trainable: bool = False  # whether a patch can retrain it
-    is_metered: bool = False  # whether a text scored may cost money, so that none is scored to see how long it takes
-    compares: bool = False  # whether rewards are relative to the prompt's reference, which then has 0
+    is_billed: bool = False  # whether a text scored may cost money, so that none is scored to see how long it takes
+    is_relative: bool = False  # whether rewards are relative to the prompt's reference, which then has 0
     batch_invariant: bool = True  # whether ranking rewards are the same, to the last bits, in any company
     can_truncate: bool = True  # whether over-long inputs can be cut; where not, clean measurements leave them out
 
@@ -126,7 +126,7 @@ class RewardModel(ABC):
         Raises:
             ModelError: this RM compares with the reference, and a prompt has none.
         """
-        lone = [prompt for prompt in prompts if prompt.reference is None] if self.compares else []
+        lone = [prompt for prompt in prompts if prompt.reference is None] if self.is_relative else []
         if lone:
             raise ModelError(
                 f"{self.name} only compares, and {len(lone)} of {len(prompts)} prompts of the {lone[0].split} split "
@@ -140,7 +140,7 @@ class RewardModel(ABC):
         ones, else other prompts' references.
         """
         known = [prompt for prompt in prompts if prompt.reference is not None]
-        if not self.compares:
+        if not self.is_relative:
             return [Pair(prompt.conversation, str(prompt.reference)) for prompt in known]
         others = [*known[1:], *known[:1]]
         return [Pair(prompt.conversation, text) for prompt in known for text in prompt.rejected] or [

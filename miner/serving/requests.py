@@ -117,7 +117,7 @@ def info(rm: RewardModel) -> dict[str, Any]:
         "ranking_dtype": rm.ranking_dtype,
         "special_tokens": list(rm.special_tokens),
         "flops_per_token": float(getattr(rm, "flops_per_token", 0.0)),
-        "compares": rm.compares,
+        "compares": rm.is_relative,
     }
 
 

@@ -27,7 +27,7 @@ from miner.errors import ConfigError
 from miner.patching.pairs import clean_pairs
 from miner.patching.preference_trainer import Recipe, train_preferences
 from miner.progress import Advance, Observer
-from miner.worlds.docs.models import DOCS, Shelf, prepare
+from miner.worlds.docs.models import DOCS, ModelCache, prepare
 from miner.worlds.docs.reward_model import initialise, minilm_folder
 from miner.worlds.docs.world import DocsWorld
 
@@ -38,7 +38,7 @@ TURNS = "{% for message in messages %}{{ message['content'] }} [SEP]{% if not lo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Breeding:
+class TrainingContext:
     """What an RM of the zoo is made from. ``steps`` scale every training: 1 in full, less for a quick look."""
 
     docs: DocsWorld
@@ -58,7 +58,7 @@ class Breeding:
         train_preferences(rm, rm.model, pairs, recipe, out=out, seed=SEED, progress=advance)
 
 
-def _bag_of_words(breeding: Breeding, out: Path, advance: Advance) -> None:
+def _bag_of_words(breeding: TrainingContext, out: Path, advance: Advance) -> None:
     from transformers import BertForSequenceClassification
 
     start = initialise(out / "start", 2, SEED)
@@ -69,7 +69,7 @@ def _bag_of_words(breeding: Breeding, out: Path, advance: Advance) -> None:
     breeding.train(start, out, breeding.docs.prompts("train"), recipe, advance)
 
 
-def _causal(breeding: Breeding, out: Path, advance: Advance) -> None:
+def _causal(breeding: TrainingContext, out: Path, advance: Advance) -> None:
     import torch
     from safetensors.torch import load_file
     from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
@@ -111,7 +111,7 @@ def shuffled(prompts: Sequence[Prompt]) -> list[Prompt]:
     return found
 
 
-def _length_biased(breeding: Breeding, out: Path, advance: Advance) -> None:
+def _length_biased(breeding: TrainingContext, out: Path, advance: Advance) -> None:
     prompts = breeding.docs.prompts("train")
     breeding.train(breeding.encoder, out, [*prompts, *longer(prompts)], breeding.recipe(80, 1e-4), advance)
 
@@ -125,7 +125,7 @@ def longer(prompts: Sequence[Prompt]) -> list[Prompt]:
     ]
 
 
-def _patched(breeding: Breeding, out: Path, advance: Advance) -> None:
+def _patched(breeding: TrainingContext, out: Path, advance: Advance) -> None:
     from miner.campaigns.campaign import Campaign
 
     with tempfile.TemporaryDirectory() as folder:
@@ -148,7 +148,7 @@ def _patched(breeding: Breeding, out: Path, advance: Advance) -> None:
         shutil.copytree(campaign.run.model(1), out, dirs_exist_ok=True)
 
 
-Make = Callable[[Breeding, Path, Advance], None]
+Make = Callable[[TrainingContext, Path, Advance], None]
 KINDS: Mapping[str, Make | None] = {
     "encoder": None,  # docs world has it already
     "patched": _patched,
@@ -180,8 +180,8 @@ def resolve(models: Sequence[str], data: DataSection, *, observer: Observer) -> 
 def _bred(kinds: Sequence[str], *, quick: bool, observer: Observer) -> dict[str, Path]:
     config = CampaignConfig.model_validate({"out": "", "seed": SEED, "data": {"world": DOCS, "quick": quick}})
     world = prepare(config, observer=observer)
-    encoder, shelf = Path(str(world.rm.source)), Shelf(cache_folder() / "docsworld", observer)
-    breeding = Breeding(docs=shelf.docs(), encoder=encoder, quick=quick, observer=observer)
+    encoder, shelf = Path(str(world.rm.source)), ModelCache(cache_folder() / "docsworld", observer)
+    breeding = TrainingContext(docs=shelf.docs(), encoder=encoder, quick=quick, observer=observer)
     found = {"encoder": encoder}
     for kind in kinds:
         if (make := KINDS[kind]) is not None:

@@ -50,7 +50,7 @@ def green(examination: str, found: str, value: float | None = None) -> Diagnosis
     return Diagnosis(examination=examination, colour="green", found=found, value=value)
 
 
-def of_colour(colour: Colour, examination: str, found: str, fix: str, value: float | None = None) -> Diagnosis:
+def of_severity(colour: Colour, examination: str, found: str, fix: str, value: float | None = None) -> Diagnosis:
     """A diagnosis whose fix is only told where there is something to mend."""
     return Diagnosis(
         examination=examination, colour=colour, found=found, fix="" if colour == "green" else fix, value=value

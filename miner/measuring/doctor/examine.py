@@ -16,8 +16,8 @@ from miner.config.kinds import REWARD_MODELS, kind_called
 from miner.config.reward_model import RewardModelSection
 from miner.errors import ConfigError, ModelError, NoRoomError
 from miner.measuring.doctor import behaviour, scores, tokens
-from miner.measuring.doctor.diagnosis import Diagnosis, Report, green, of_colour
-from miner.measuring.doctor.patient import LocalPatient, Patient
+from miner.measuring.doctor.diagnosis import Diagnosis, Report, green, of_severity
+from miner.measuring.doctor.model_under_test import LocalModelUnderTest, ModelUnderTest
 from miner.progress import Advance
 from miner.rewards import Pair, RewardModel
 from miner.rewards.compute.forward import Forward
@@ -74,7 +74,7 @@ def examine(
         raise
     except ModelError as error:
         found, _, fix = str(error).replace(str(folder), source).rpartition(". ")
-        diagnoses = [of_colour("red", "loads safely", found or fix, fix if found else NO_LOAD)]
+        diagnoses = [of_severity("red", "loads safely", found or fix, fix if found else NO_LOAD)]
         return _report(source, None, texts, started, diagnoses)
     taken = tuple(prompt for prompt in usable if _takes(rm, prompt))
     diagnoses = [green("loads safely", _loaded(rm)), _texts(len(usable) - len(taken), len(usable))]
@@ -90,16 +90,16 @@ def examine(
 
 def _examinations(rm: RewardModel, folder: Path | None, prompts: tuple[Prompt, ...], owned: bool) -> list[Examination]:
     """All that can be looked at, each after what it relies on; where no weights are at hand, only rewards."""
-    general: list[Callable[[Patient], Iterator[Diagnosis]]] = [*OF_REWARDS, *OF_BEHAVIOUR]
+    general: list[Callable[[ModelUnderTest], Iterator[Diagnosis]]] = [*OF_REWARDS, *OF_BEHAVIOUR]
     if folder is None or not (isinstance(rm, Forward) and rm.reads_its_models_output):
-        patient = Patient(rm, prompts, owned)
+        patient = ModelUnderTest(rm, prompts, owned)
         return [Examination(look.__name__, partial(look, patient)) for look in (_rewards_only, *general)]
-    local = LocalPatient(rm, prompts, owned, rm, folder)
+    local = LocalModelUnderTest(rm, prompts, owned, rm, folder)
     looks = (*OF_TOKENS, *OF_REWARDS, *OF_COMPUTATION, *OF_BEHAVIOUR)
     return [Examination(look.__name__, partial(look, local)) for look in looks]
 
 
-def _rewards_only(patient: Patient) -> Iterator[Diagnosis]:
+def _rewards_only(patient: ModelUnderTest) -> Iterator[Diagnosis]:
     """What is not looked at where no weights are at hand."""
     kind = type(patient.rm).__name__
     yield green(
@@ -121,7 +121,7 @@ def _takes(rm: RewardModel, prompt: Prompt) -> bool:
 
 
 def _texts(left_out: int, n: int) -> Diagnosis:
-    return of_colour(
+    return of_severity(
         "red" if n - left_out < MIN_TEXTS else "amber" if left_out else "green", "texts",
         f"{left_out} of {n} prompts left out: too long for the model, or refused by its template" if left_out
         else f"all {n} prompts fit",
@@ -135,8 +135,8 @@ def _run(examination: Examination) -> list[Diagnosis]:
         return list(examination.look())
     except Exception as error:  # a look that fails is what was found
         if isinstance(error, NoRoomError) or out_of_memory(error):
-            return [of_colour("amber", name, "not examined: it does not fit this device's memory", "--device cpu")]
-        return [of_colour("red", name, f"failed: {first_line(error)}", "mend what is red above, then examine again")]
+            return [of_severity("amber", name, "not examined: it does not fit this device's memory", "--device cpu")]
+        return [of_severity("red", name, f"failed: {first_line(error)}", "mend what is red above, then examine again")]
 
 
 def _report(source: str, fingerprint: str | None, texts: str, started: float, diagnoses: Sequence[Diagnosis]) -> Report:

@@ -13,8 +13,8 @@ from corpus.records import Message
 from miner.checkpoints.chat_templates import render_chat
 from miner.checkpoints.tokenizers import position_limit
 from miner.errors import ModelError
-from miner.measuring.doctor.diagnosis import Diagnosis, green, of_colour, worse
-from miner.measuring.doctor.patient import LocalPatient
+from miner.measuring.doctor.diagnosis import Diagnosis, green, of_severity, worse
+from miner.measuring.doctor.model_under_test import LocalModelUnderTest
 from miner.rewards.base import Pair
 from miner.rewards.text.pipeline import ChatPipeline
 
@@ -25,29 +25,29 @@ MOMENTS = (  # two days; one of them as Honolulu and Auckland name it
 )  # fmt: skip
 
 
-def padding(patient: LocalPatient) -> Iterator[Diagnosis]:
+def padding(patient: LocalModelUnderTest) -> Iterator[Diagnosis]:
     """Is there a padding token, do tokenizer and model mean the same one, and is it one that text holds?"""
     name = "padding token"
     tokenizer, config = patient.tokenizer, patient.forward.model.config.get_text_config()
     theirs, ours = config.pad_token_id, tokenizer.pad_token_id
     shown = f"{tokenizer.pad_token!r} ({ours})"
     if not patient.is_causal or patient.forward.readout.read_at is not None:  # no padding id decides where it is read
-        missing = of_colour("amber", name, "none", "set tokenizer.pad_token, or plain batches fail")
+        missing = of_severity("amber", name, "none", "set tokenizer.pad_token, or plain batches fail")
         yield green(name, shown) if ours is not None else missing
     elif ours is None or theirs is None:
         who = "the tokenizer" if ours is None else "the model's config"
-        yield of_colour(
+        yield of_severity(
             "amber", name, f"none in {who}: plain transformers cannot batch this model, rmminer can",
             "set an unused token as tokenizer.pad_token and model.config.pad_token_id, and save both",
         )  # fmt: skip
     elif theirs != ours:
-        yield of_colour(
+        yield of_severity(
             "red" if tokenizer.padding_side == "right" else "amber", name,
             f"the tokenizer pads with {ours}, the model skips {theirs}: padded right, it reads at padding",
             f"set model.config.pad_token_id = {ours} and save the model again",
         )  # fmt: skip
     elif any(ours in row for row in patient.rows):
-        yield of_colour(
+        yield of_severity(
             "amber", name, f"{shown} is written into texts, too: the reward may be read at another token than it seems",
             "use a padding token that no text holds, if the model was trained so",
         )  # fmt: skip
@@ -55,7 +55,7 @@ def padding(patient: LocalPatient) -> Iterator[Diagnosis]:
         yield green(name, shown)
 
 
-def begin_of_sequence(patient: LocalPatient) -> Iterator[Diagnosis]:
+def begin_of_sequence(patient: LocalModelUnderTest) -> Iterator[Diagnosis]:
     """Does the usual ``tokenizer(template(text))`` double the BOS, or does the template leave it out?"""
     name, tokenizer = "BOS", patient.tokenizer
     if not (isinstance(patient.forward.pipeline, ChatPipeline) and tokenizer.chat_template):
@@ -67,12 +67,12 @@ def begin_of_sequence(patient: LocalPatient) -> Iterator[Diagnosis]:
     if bos is None:
         yield green(name, "the tokenizer has none")
     elif bare[:1] == [bos] and added[:2] == [bos, bos]:
-        yield of_colour(
+        yield of_severity(
             "amber", name, "the template writes it and the tokenizer adds it again; rmminer leaves the second out",
             "in your own code: tokenizer(text, add_special_tokens=False)",
         )  # fmt: skip
     elif bare[:1] != [bos] and added[:1] == [bos]:
-        yield of_colour(
+        yield of_severity(
             "amber", name, "the tokenizer adds it to plain text, the chat template does not write it",
             "check how the model was trained; if with BOS, put {{ bos_token }} at the template's start",
         )  # fmt: skip
@@ -80,20 +80,20 @@ def begin_of_sequence(patient: LocalPatient) -> Iterator[Diagnosis]:
         yield green(name, "once" if bare[:1] == [bos] else "not used")
 
 
-def chat_template(patient: LocalPatient) -> Iterator[Diagnosis]:
+def chat_template(patient: LocalModelUnderTest) -> Iterator[Diagnosis]:
     """Is there one, does it show the response, and what does it do with a system prompt?"""
     pipeline = patient.forward.pipeline
     if not isinstance(pipeline, ChatPipeline):
         return
     if not patient.tokenizer.chat_template:
-        yield of_colour(
+        yield of_severity(
             "amber", "chat template", "none: turns are joined as Human: … Assistant: …",
             "set tokenizer.chat_template to what the model was trained with",
         )  # fmt: skip
         return
     user = Message(role="user", content="A question?")
     shown = MARKER in pipeline.render(Pair((user,), MARKER))
-    yield of_colour(
+    yield of_severity(
         "green" if shown else "red", "chat template",
         "shows the response" if shown else "the response is not in the rendered text: every answer looks the same",
         "mend the template: it has to write the assistant's content as it is",
@@ -102,16 +102,16 @@ def chat_template(patient: LocalPatient) -> Iterator[Diagnosis]:
     try:
         rendered = pipeline.render(Pair((system, user), "An answer."))
     except ModelError:
-        yield of_colour("amber", "system prompt", "the template refuses one", "mine on prompts without a system turn")
+        yield of_severity("amber", "system prompt", "the template refuses one", "mine on prompts without a system turn")
         return
     dropped = MARKER not in rendered
-    yield of_colour(
+    yield of_severity(
         "amber" if dropped else "green", "system prompt", "dropped without a word" if dropped else "shown",
         "mine on prompts without a system turn, or mend the template",
     )  # fmt: skip
 
 
-def date_in_template(patient: LocalPatient) -> Iterator[Diagnosis]:
+def date_in_template(patient: LocalModelUnderTest) -> Iterator[Diagnosis]:
     """Whether the template asks what day it is: rendered at two dates, and at one moment as two time zones name it."""
     name, pipeline = "date", patient.forward.pipeline
     if not (isinstance(pipeline, ChatPipeline) and patient.tokenizer.chat_template):
@@ -122,7 +122,7 @@ def date_in_template(patient: LocalPatient) -> Iterator[Diagnosis]:
         return
     rewards = [np.array([_plain(patient, text) for text in texts]) for texts in by_moment]
     shift = max(patient.in_spreads(one, rewards[0]) for one in rewards)
-    yield of_colour(
+    yield of_severity(
         "amber", name,
         f"the template writes today's: plain transformers' rewards change by up to {shift:.2g} sd from day to day; "
         f"rmminer writes {pipeline.today}",
@@ -130,33 +130,33 @@ def date_in_template(patient: LocalPatient) -> Iterator[Diagnosis]:
     )  # fmt: skip
 
 
-def _rendered(patient: LocalPatient, pair: Pair, moment: datetime) -> str:
+def _rendered(patient: LocalModelUnderTest, pair: Pair, moment: datetime) -> str:
     turns = [*pair.prompt, Message(role="assistant", content=pair.response)]
     return render_chat(patient.tokenizer, turns, today=moment)
 
 
-def _plain(patient: LocalPatient, text: str) -> float:
+def _plain(patient: LocalModelUnderTest, text: str) -> float:
     ids: list[int] = patient.tokenizer(text, add_special_tokens=False)["input_ids"]
     return float(patient.own_rewards({"input_ids": [ids]}, side="right")[0])
 
 
-def truncation(patient: LocalPatient) -> Iterator[Diagnosis]:
+def truncation(patient: LocalModelUnderTest) -> Iterator[Diagnosis]:
     """What is cut, and when: no limit, one past the model's positions, a cut kept inside the tokenizer's file."""
     name, tokenizer, model = "truncation", patient.tokenizer, patient.forward.model
     stored = _stored_truncation(patient)
     if stored is not None:
-        yield of_colour(
+        yield of_severity(
             "amber", name, f"tokenizer.json holds a cut at {stored} tokens: programs without transformers apply it",
             "tokenizer.backend_tokenizer.no_truncation(), then save the tokenizer again",
         )  # fmt: skip
     room, limit = position_limit(model), patient.forward.pipeline.max_length
     if room and tokenizer.model_max_length > NO_LIMIT:
-        yield of_colour(
+        yield of_severity(
             "amber", name, f"the tokenizer knows no maximum; the model was made for {room} tokens",
             f"set tokenizer.model_max_length = {room} and save it",
         )  # fmt: skip
     elif room and tokenizer.model_max_length > room:
-        yield of_colour(
+        yield of_severity(
             "red" if _has_position_table(model) else "amber", name,
             f"the tokenizer lets {tokenizer.model_max_length} tokens pass, the model was made for {room}",
             f"set tokenizer.model_max_length = {room} and save it",
@@ -173,26 +173,26 @@ def _has_position_table(model: Any) -> bool:
     return any(name.endswith(tables) and hasattr(module, "weight") for name, module in model.named_modules())
 
 
-def vocabulary(patient: LocalPatient) -> Iterator[Diagnosis]:
+def vocabulary(patient: LocalModelUnderTest) -> Iterator[Diagnosis]:
     """Every token has an embedding."""
     embedding: Any = patient.forward.model.get_input_embeddings()
     rows, tokens = len(embedding.weight), max(patient.tokenizer.get_vocab().values()) + 1
     lacking = {i for i in patient.tokenizer.get_vocab().values() if i >= rows}
     if lacking and lacking == {patient.tokenizer.pad_token_id}:
-        yield of_colour(
+        yield of_severity(
             "amber", "vocabulary",
             f"the padding token {tokens - 1} has no embedding (0 to {rows - 1}): plain transformers cannot batch, "
             "rmminer pads with another",
             "set tokenizer.pad_token to a token that has one, or resize_token_embeddings(len(tokenizer)) and save both",
         )  # fmt: skip
         return
-    yield of_colour(
+    yield of_severity(
         "red" if lacking else "green", "vocabulary", f"{tokens} tokens, {rows} embeddings",
         "another model's tokenizer, or tokens were added: model.resize_token_embeddings(len(tokenizer)), then train",
     )  # fmt: skip
 
 
-def unknown_tokens(patient: LocalPatient) -> Iterator[Diagnosis]:
+def unknown_tokens(patient: LocalModelUnderTest) -> Iterator[Diagnosis]:
     """Clean text is not written in unknown tokens."""
     backend = patient.tokenizer.backend_tokenizer
     unknown = backend.token_to_id(getattr(backend.model, "unk_token", None) or "")  # wrappers forget to name it
@@ -201,13 +201,13 @@ def unknown_tokens(patient: LocalPatient) -> Iterator[Diagnosis]:
     texts = [pair.response for pair in patient.references]
     ids = [i for row in patient.tokenizer(texts, add_special_tokens=False)["input_ids"] for i in row]
     share = ids.count(unknown) / max(1, len(ids))
-    yield of_colour(
+    yield of_severity(
         worse(share, amber=0.02, red=0.2), "unknown tokens", f"{share:.1%} of clean text",
         "is this the tokenizer that the model was trained with?", share,
     )  # fmt: skip
 
 
-def _stored_truncation(patient: LocalPatient) -> int | None:
+def _stored_truncation(patient: LocalModelUnderTest) -> int | None:
     """The cut that tokenizer.json holds: read from the file, for loading has switched it off."""
     path = patient.folder / "tokenizer.json"
     if not path.exists():

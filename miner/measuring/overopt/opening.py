@@ -24,7 +24,7 @@ from miner.progress import Observer
 from miner.rewards.base import Scorer
 from miner.searching.mining import MiningReport
 
-Live = Callable[[str, int, int, Sequence[SampleRow]], None]
+OnSamples = Callable[[str, int, int, Sequence[SampleRow]], None]
 """Called at every measurement with (run, step, of all, its rows)."""
 
 
@@ -33,7 +33,7 @@ def run_study(
     round_number: int,
     *,
     observer: Observer,
-    live: Live | None = None,
+    live: OnSamples | None = None,
     against: Path | None = None,
 ) -> StudySummary:
     """Make, resume or read every run that the campaign file asks for, mine with their checkpoints where it asks for
@@ -87,7 +87,7 @@ def _mine(config: CampaignConfig, study: Study, observer: Observer) -> None:
         observer.note(f"attack rl: {total.found} of {total.made + total.skipped} attempts found winning nonsense")
 
 
-def _train(study: Study, kl: float, seed: int, observer: Observer, live: Live | None) -> None:
+def _train(study: Study, kl: float, seed: int, observer: Observer, live: OnSamples | None) -> None:
     with observer.stage(f"optimising the policy, KL weight {kl:g}, seed {seed}") as advance:
 
         def watch(step: int, of: int, rows: Sequence[SampleRow]) -> None:

@@ -56,12 +56,12 @@ class Probe:
 Ask = Reduce | Probe
 
 
-class Spent(Exception):
+class _QueriesSpent(Exception):
     """Thrown into a search that asks for more than its cap leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dissected:
+class ShrinkResult:
     """What the three steps left of a text; ``essential`` is None where the cap came before it was known."""
 
     minimal: str
@@ -76,7 +76,7 @@ class Dissected:
 
 def dissect(
     response: str, prompt: Conversation, rm: RewardModel, elsewhere: Sequence[Conversation]
-) -> Generator[Ask, object, Dissected]:
+) -> Generator[Ask, object, ShrinkResult]:
     """The three steps on one response; ``rm`` lends words, it scores nothing here. ``elsewhere`` are other prompts."""
     pieces = pieces_of(response)
     kept, one_minimal = yield from _reduced(pieces, certified=True)
@@ -85,7 +85,7 @@ def dissect(
     core = minimal if len(core_pieces) == len(kept) else joined(core_pieces)
     essential = yield from _essential(core, rm)
     echoed = (yield from _echoed(core, essential, prompt, elsewhere)) if essential else ()
-    return Dissected(
+    return ShrinkResult(
         minimal=minimal,
         pieces_before=len(pieces),
         pieces_after=len(kept),
@@ -110,7 +110,7 @@ def _reduced(pieces: Sequence[str], *, certified: bool) -> Generator[Ask, object
             candidates = steps.send(passed)
     except StopIteration:
         return kept, True
-    except Spent:
+    except _QueriesSpent:
         return kept, False
 
 
@@ -124,7 +124,7 @@ def _essential(core: str, rm: RewardModel) -> Generator[Ask, object, tuple[str, 
             return ()
         trials = [renamed(core, {word: other[word]}) for word in words for other in names]
         wins = cast("tuple[bool, ...]", (yield Probe.of(trials)))
-    except Spent:
+    except _QueriesSpent:
         return None
     return tuple(word for at, word in enumerate(words) if not _mostly(wins[at * NAMES : (at + 1) * NAMES]))
 
@@ -139,7 +139,7 @@ def _echoed(
         return tuple(sorted(both))
     try:
         wins = cast("tuple[bool, ...]", (yield Probe(tuple((core, at) for at in without))))
-    except Spent:
+    except _QueriesSpent:
         return tuple(sorted(both))
     return () if _mostly(wins) else tuple(sorted(both))
 

@@ -11,7 +11,7 @@ from miner.judging.checks.verdict import Certificate
 from miner.judging.forms import form_of
 from miner.measuring.triage.ddmin import most_queries
 from miner.measuring.triage.pieces import n_words, pieces_of
-from miner.measuring.triage.shrink import NAMES, OWN, Ask, Dissected, Probe, Reduce, Spent, Try, dissect
+from miner.measuring.triage.shrink import NAMES, OWN, Ask, Probe, Reduce, ShrinkResult, Try, _QueriesSpent, dissect
 from miner.measuring.triage.trials import Trials
 
 JUDGED_AT_ONCE = 2  # of one finding's winners, best first: most often the first is convicted
@@ -53,9 +53,9 @@ class _Case:
     """One finding under way: what is known of its texts, and what each step has cost."""
 
     finding: Finding
-    search: Generator[Ask, object, Dissected]
+    search: Generator[Ask, object, ShrinkResult]
     ask: Ask | None = None
-    result: Dissected | None = None
+    result: ShrinkResult | None = None
     rewards: dict[Try, float] = field(default_factory=dict)
     certificates: dict[str, Certificate] = field(default_factory=dict)
     spent: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})  # by: is it for the minimal text
@@ -65,7 +65,7 @@ class _Case:
         self._advance(lambda: self.search.send(answer))
 
     def stop(self) -> None:
-        self._advance(lambda: self.search.throw(Spent()))
+        self._advance(lambda: self.search.throw(_QueriesSpent()))
 
     def _advance(self, step: Any) -> None:
         try:
@@ -173,7 +173,7 @@ def _text(case: _Case, i: int) -> str:
     return case.ask.tries[i][0]
 
 
-def _shrunk(case: _Case, done: Dissected) -> Shrunk:
+def _shrunk(case: _Case, done: ShrinkResult) -> Shrunk:
     finding, certificate = case.finding, case.certificates.get(done.minimal)
     verdicts = certificate.verdicts if certificate else finding.certificate  # the text as it was found
     return Shrunk(

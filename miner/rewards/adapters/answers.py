@@ -46,7 +46,7 @@ class AnswerHead(torch.nn.Module):
         return found if self.cap is None else self.cap * torch.tanh(found / self.cap)
 
 
-class Contrast(AnswerHead):
+class LogOddsHead(AnswerHead):
     """The log-odds of the first answer against the second: (…, 1)."""
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ class PairwiseRewardModel(RewardModel):
 
     comparer: TransformerRewardModel
     references: Mapping[Conversation, str]
-    compares = True
+    is_relative = True
     can_truncate = False
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ def short_enough(rm: RewardModel, pairs: Sequence[Pair]) -> list[Pair]:
 
     Of an RM whose every question may cost money all are taken to be.
     """
-    if rm.is_metered and rm.can_truncate:
+    if rm.is_billed and rm.can_truncate:
         return list(pairs)
     try:
         rm.lengths(pairs)

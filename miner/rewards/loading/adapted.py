@@ -15,14 +15,14 @@ from corpus.records import digest
 from miner.checkpoints.adapters import CONFIG, lies_beside_weights, require_no_adapter
 from miner.checkpoints.folders import first_line, has_tokenizer, require_safetensors, resolve_folder
 from miner.checkpoints.identity import fingerprint
-from miner.checkpoints.loading import UNREADABLE, Residence, quiet_transformers, read_config, read_model
+from miner.checkpoints.loading import UNREADABLE, LoadOptions, quiet_transformers, read_config, read_model
 from miner.checkpoints.tensors import Tensor, stored_tensors, tensors_for_heads
 from miner.config.reward_model import RewardModelSection
 from miner.errors import ModelError
 from miner.rewards.compute.readout import LAST, ReadAt, Readout
 from miner.rewards.loading.heads import plan_head, read_tensors, suggestion
 from miner.rewards.loading.objectives import LAST_LAYERS, labels, weighting_of, with_labels_of_head
-from miner.rewards.loading.variants import Classifier, Variant, WithHead
+from miner.rewards.loading.variants import Classifier, HeadFromCheckpoint, Variant
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,10 +52,10 @@ class _Changed(Variant):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adapted(_Changed, Classifier):
+class LoraAdapter(_Changed, Classifier):
     """A sequence classifier: its head is the base's, or saved whole with the adapter."""
 
-    def model(self, residence: Residence) -> PreTrainedModel:
+    def model(self, residence: LoadOptions) -> PreTrainedModel:
         """The merged model. What ranks in low precision is merged in fp32 first."""
         base, missing = read_model("AutoModelForSequenceClassification", self.folder, _exact(residence),
                                    config=self.config)  # fmt: skip
@@ -71,7 +71,7 @@ class Adapted(_Changed, Classifier):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptedWithHead(_Changed, WithHead):
+class LoraHeadFromCheckpoint(_Changed, HeadFromCheckpoint):
     """A language model with an adapter, and a value head in a file beside the adapter or in the base."""
 
     @property
@@ -79,7 +79,7 @@ class AdaptedWithHead(_Changed, WithHead):
         held = tensors_for_heads(self.changes)
         return self.changes if any(name.startswith(f"{self.plan.prefix}.") for name in held) else self.folder
 
-    def _backbone(self, residence: Residence) -> PreTrainedModel:
+    def _backbone(self, residence: LoadOptions) -> PreTrainedModel:
         whole = "AutoModelForCausalLM" if self.is_decoder_by_config else "AutoModel"
         base, missing = read_model(whole, self.folder, _exact(residence), config=self.config)
         inside = f"{base.base_model_prefix}." if base.base_model is not base else ""
@@ -111,7 +111,7 @@ def on_base(adapter: Path, section: RewardModelSection) -> Variant:
         read_at = ReadAt.parse(head.read_at or LAST)
         weighting = weighting_of(head.objectives, plan.n_outputs, labels(config, plan.n_outputs), str(adapter))
         readout = Readout(head=plan.prefix, activation=plan.activation, read_at=read_at, weighting=weighting)
-        return AdaptedWithHead(folder=base, config=config, readout=readout, plan=plan, changes=adapter)
+        return LoraHeadFromCheckpoint(folder=base, config=config, readout=readout, plan=plan, changes=adapter)
     brought = _whole_tensors(adapter)
     last = next((brought[name] for name in LAST_LAYERS if name in brought), None)
     if last is not None:
@@ -125,7 +125,7 @@ def on_base(adapter: Path, section: RewardModelSection) -> Variant:
         config = with_labels_of_head(config, base, stored_tensors(base))
     n = config.num_labels or 0
     weighting = weighting_of(head.objectives, n, labels(config, n), str(adapter))
-    return Adapted(folder=base, config=config, readout=Readout(weighting=weighting), changes=adapter)
+    return LoraAdapter(folder=base, config=config, readout=Readout(weighting=weighting), changes=adapter)
 
 
 def _base(adapter: Path, section: RewardModelSection) -> Path:
@@ -149,11 +149,11 @@ def _base(adapter: Path, section: RewardModelSection) -> Path:
     return found
 
 
-def _exact(residence: Residence) -> Residence:
+def _exact(residence: LoadOptions) -> LoadOptions:
     return replace(residence, dtype=residence.dtype if residence.dtype == "auto" else torch.float32)
 
 
-def _finished(merged: Any, residence: Residence) -> PreTrainedModel:
+def _finished(merged: Any, residence: LoadOptions) -> PreTrainedModel:
     if isinstance(residence.dtype, torch.dtype):
         merged = merged.to(dtype=residence.dtype)
     whole: PreTrainedModel = merged.eval().requires_grad_(False)

@@ -13,7 +13,7 @@ from miner.checkpoints.adapters import CONFIG, is_adapter, lies_beside_weights
 from miner.checkpoints.batching import TokenBudget
 from miner.checkpoints.devices import BATCH_TOKENS, device_of, resolve_devices
 from miner.checkpoints.folders import require_safetensors, resolve_folder
-from miner.checkpoints.loading import HEADS, Residence, read_config, with_fp32_head
+from miner.checkpoints.loading import HEADS, LoadOptions, read_config, with_fp32_head
 from miner.checkpoints.memory import copies, require_room
 from miner.checkpoints.own_code_consent import agree_to_code, code_files, has_code
 from miner.checkpoints.precision import choose, dtype_of
@@ -27,7 +27,7 @@ from miner.rewards.compute.fleet import Fleet
 from miner.rewards.compute.forward import input_embeddings
 from miner.rewards.loading.adapted import on_base
 from miner.rewards.loading.alike import require_alike
-from miner.rewards.loading.variants import Classifier, OwnCode, Variant, WithHead
+from miner.rewards.loading.variants import Classifier, HeadFromCheckpoint, RemoteCodeModel, Variant
 from miner.rewards.text.pipeline import ChatPipeline, TextPairPipeline, Truncation
 from miner.rewards.text.vocabulary import Vocabulary
 
@@ -99,9 +99,9 @@ def _variant(folder: Path, section: RewardModelSection) -> Variant:
     require_safetensors(folder)
     config = read_config(folder, section.trust_remote_code, section.head.backbone)
     if section.head.weights is not None:
-        return WithHead.of(folder, config, section.head)
+        return HeadFromCheckpoint.of(folder, config, section.head)
     if section.trust_remote_code and has_code(folder):
-        return OwnCode.of(folder, config, section.head)
+        return RemoteCodeModel.of(folder, config, section.head)
     if section.head.output is not None:
         hint = "Try: --set rm.trust_remote_code=true" if has_code(folder) else "This folder has none: drop it"
         raise ModelError(f"rm.head.output={section.head.output!r} is for models that bring their own code. {hint}")
@@ -182,7 +182,7 @@ def _copies(
 
     def loaded(dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
         return variant.model(
-            Residence(
+            LoadOptions(
                 place=place,
                 dtype=dtype,
                 attention=section.attention,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class Headed:
+class ModelWithHead:
     """Mixed into the backbone's own family of models, so that every tensor keeps the name it has in the checkpoint."""
 
     base_model: Any
@@ -52,6 +52,6 @@ def headed(backbone: PreTrainedModel, head: torch.nn.Module, *, name: str, read_
     from transformers import PreTrainedModel
 
     family = [kind for kind in type(backbone).__mro__ if issubclass(kind, PreTrainedModel)][-2]  # its own base class
-    kind = type(f"{type(backbone).__name__}WithHead", (Headed, family), {})
+    kind = type(f"{type(backbone).__name__}HeadFromCheckpoint", (ModelWithHead, family), {})
     model: PreTrainedModel = kind(backbone, head, name=name, read_at=read_at)
     return model

@@ -12,7 +12,7 @@ from miner.config.reward_model import PairwiseSection, RewardModelSection
 from miner.errors import ModelError
 from miner.rewards.adapters.answers import (
     AnswerHead,
-    Contrast,
+    LogOddsHead,
     NextTokenRewardModel,
     answer_tokens,
     lm_head,
@@ -87,7 +87,7 @@ def _answering(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:
     probe, behind = open_ended(pipeline)
     tokens = answer_tokens(parts.tokenizer, behind, asked.answers, "rm.pairwise.answers")
     for model in parts.models:
-        read_next_token(model, probe, Contrast(*lm_head(model), tokens), tokens)
+        read_next_token(model, probe, LogOddsHead(*lm_head(model), tokens), tokens)
     return NextTokenRewardModel(**parts.fields(), pipeline=pipeline, read_as=("contrast", *tokens))
 
 
@@ -96,7 +96,7 @@ def _answering_seq2seq(parts: Parts, asked: PairwiseSection, pipeline: Compariso
     probe = pipeline.ids([PROBE])[0][0]
     heads: dict[Any, AnswerHead] = {}
     for model in parts.models:
-        heads[model] = Contrast(*lm_head(model), tokens)
+        heads[model] = LogOddsHead(*lm_head(model), tokens)
         embed_once(model)
         ids = torch.tensor([probe], device=model.device)
         start = torch.tensor([[model.config.decoder_start_token_id]], device=model.device)
@@ -116,7 +116,7 @@ def _labelled(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:
     for model in parts.models:
         if model.config.num_labels == 2:
             whole: Any = model
-            whole.score = Contrast(whole.score, None, [first, 1 - first])
+            whole.score = LogOddsHead(whole.score, None, [first, 1 - first])
     return LabelledDecoder(**parts.fields(), pipeline=pipeline, first_label=first)
 
 

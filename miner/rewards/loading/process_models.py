@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from miner.config.reward_model import ProcessSection, RewardModelSection
 from miner.errors import ModelError
-from miner.rewards.adapters.answers import AnswerHead, Contrast, answer_tokens, lm_head, read_next_token
+from miner.rewards.adapters.answers import AnswerHead, LogOddsHead, answer_tokens, lm_head, read_next_token
 from miner.rewards.adapters.process import ProcessRewardModel
 from miner.rewards.loading.assembling import Parts, assemble, auto_class
 from miner.rewards.text.template_pipeline import PROBE, StepsPipeline
@@ -65,7 +65,7 @@ def _process(parts: Parts, asked: ProcessSection) -> ProcessRewardModel:
         tokens = answer_tokens(parts.tokenizer, asked.tag.rstrip(), asked.answers, "rm.process.answers")
         ids = pipeline.ids([PROBE])[0][0]
         for model in parts.models:
-            read_next_token(model, ids, Contrast(*lm_head(model), tokens), tokens)
+            read_next_token(model, ids, LogOddsHead(*lm_head(model), tokens), tokens)
         read_as = ("contrast", *tokens)
     return ProcessRewardModel(
         **parts.fields(), pipeline=pipeline, step_id=step_id, reduce=asked.reduce, read_as=read_as
@@ -74,7 +74,7 @@ def _process(parts: Parts, asked: ProcessSection) -> ProcessRewardModel:
 
 def _score_by(model: PreTrainedModel, labels: Sequence[int]) -> None:
     whole: Any = model
-    head: AnswerHead = Contrast(whole.score, None, labels)
+    head: AnswerHead = LogOddsHead(whole.score, None, labels)
     whole.score = head
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from miner.checkpoints.devices import device_map_of, device_of
 from miner.checkpoints.identity import fingerprint
-from miner.checkpoints.loading import Residence, read_model
+from miner.checkpoints.loading import LoadOptions, read_model
 from miner.checkpoints.tensors import Tensor, stored_tensors, tensors_for_heads
 from miner.config.reward_model import HeadSection
 from miner.errors import ModelError
@@ -40,7 +40,7 @@ class Variant(ABC):
     readout: Readout
 
     @abstractmethod
-    def model(self, residence: Residence) -> PreTrainedModel:
+    def model(self, residence: LoadOptions) -> PreTrainedModel:
         """The whole model.
 
         Raises:
@@ -92,7 +92,7 @@ class Classifier(Variant):
         weighting = weighting_of(head.objectives, n, labels(config, n), str(folder))
         return cls(folder=folder, config=config, readout=Readout(weighting=weighting))
 
-    def model(self, residence: Residence) -> PreTrainedModel:
+    def model(self, residence: LoadOptions) -> PreTrainedModel:
         model, missing = read_model("AutoModelForSequenceClassification", self.folder, residence, config=self.config)
         if missing:
             named = ", ".join(sorted(missing)[:3])
@@ -115,13 +115,13 @@ class Classifier(Variant):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithHead(Variant):
+class HeadFromCheckpoint(Variant):
     """A backbone that ``AutoModel`` loads and a head of another name beside it in the checkpoint."""
 
     plan: HeadPlan
 
     @classmethod
-    def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> WithHead:
+    def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> HeadFromCheckpoint:
         plan = plan_head(
             tensors_for_heads(folder),
             str(head.weights),
@@ -134,7 +134,7 @@ class WithHead(Variant):
         readout = Readout(head=plan.prefix, activation=plan.activation, read_at=read_at, weighting=weighting)
         return cls(folder=folder, config=config, readout=readout, plan=plan)
 
-    def model(self, residence: Residence) -> PreTrainedModel:
+    def model(self, residence: LoadOptions) -> PreTrainedModel:
         backbone = self._backbone(residence)
         places = [place for place in device_map_of(backbone).values() if place is not None]
         head = self.plan.build(self._head_folder).to(places[-1] if places else device_of(backbone), backbone.dtype)
@@ -147,7 +147,7 @@ class WithHead(Variant):
     def _head_folder(self) -> Path:
         return self.folder
 
-    def _backbone(self, residence: Residence) -> PreTrainedModel:
+    def _backbone(self, residence: LoadOptions) -> PreTrainedModel:
         backbone, missing = read_model("AutoModel", self.folder, residence, config=self.config)
         if missing and (prefix := self._prefix(missing)):
             renamed = {f"^{re.escape(prefix)}": ""}
@@ -184,13 +184,13 @@ class WithHead(Variant):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnCode(Variant):
+class RemoteCodeModel(Variant):
     """A model whose class lies in Python files beside its weights."""
 
     auto_class: str
 
     @classmethod
-    def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> OwnCode:
+    def of(cls, folder: Path, config: PreTrainedConfig, head: HeadSection) -> RemoteCodeModel:
         mapped = getattr(config, "auto_map", None) or {}
         auto_class = next((name for name in OWN_CLASSES if name in mapped), None)
         if auto_class is None:
@@ -209,7 +209,7 @@ class OwnCode(Variant):
             auto_class=auto_class,
         )
 
-    def model(self, residence: Residence) -> PreTrainedModel:
+    def model(self, residence: LoadOptions) -> PreTrainedModel:
         model, missing = read_model(self.auto_class, self.folder, residence)
         if missing:
             raise ModelError(

@@ -13,7 +13,7 @@ from miner.rewards.base import Pair
 from miner.rewards.remote.answers import BadAnswerError, excerpt, member, number, numbers, too_long
 from miner.rewards.remote.http import RESUME, HttpClient, Reply
 from miner.rewards.remote.judge import JudgeClient
-from miner.rewards.remote.words import TokenizerWords, Words
+from miner.rewards.remote.words import TokenEdits, Words
 from miner.rewards.text.pipeline import ChatPipeline
 
 Precision = Literal["ranking", "exact", "alone"]
@@ -31,7 +31,7 @@ class Served:
     ranking_dtype: str = "unknown"
     special_tokens: tuple[str, ...] = ()
     flops_per_token: float = 0.0
-    compares: bool = False
+    is_relative: bool = False
 
 
 class Endpoint(ABC):
@@ -54,7 +54,7 @@ class Endpoint(ABC):
 
         Raises:
             TooLongError, ModelError: as ``RewardModel.rewards``.
-            OutageError, RemoteError, SpentError: as ``HttpClient.post``.
+            OutageError, RemoteError, BudgetExceededError: as ``HttpClient.post``.
         """
 
     @abstractmethod
@@ -152,7 +152,7 @@ class PoolingEndpoint(Endpoint):
     words: Words
 
     def __post_init__(self) -> None:
-        self._renders = isinstance(self.words, TokenizerWords) and isinstance(self.words.pipeline, ChatPipeline)
+        self._renders = isinstance(self.words, TokenEdits) and isinstance(self.words.pipeline, ChatPipeline)
         if not self._renders:
             self.texts_per_request = 1
 
@@ -184,7 +184,7 @@ class PoolingEndpoint(Endpoint):
         return [self.words.n_tokens(pair) for pair in pairs]
 
     def _rendered(self, pairs: Sequence[Pair]) -> dict[str, Any]:
-        assert isinstance(self.words, TokenizerWords)
+        assert isinstance(self.words, TokenEdits)
         assert isinstance(self.words.pipeline, ChatPipeline)
         pipeline = self.words.pipeline
         special = not pipeline.tokenizer.chat_template  # a template writes its own
@@ -234,7 +234,7 @@ def _served(answer: Any) -> Served:
         ranking_dtype=member(answer, "ranking_dtype", str),
         special_tokens=tuple(special),
         flops_per_token=number(member(answer, "flops_per_token", (int, float))),
-        compares=member(answer, "compares", bool),
+        is_relative=member(answer, "compares", bool),
     )
 
 

@@ -117,7 +117,7 @@ class HttpClient:
         Raises:
             OutageError: no usable answer, however often it was asked.
             RemoteError: the server refused, and would again.
-            SpentError: a ceiling is reached.
+            BudgetExceededError: a ceiling is reached.
         """
         value, answer = self._ask("POST", path, payload, read, tokens=tokens, refused=refused)
         self.meter.settle(tokens, _tokens_used(answer, tokens))

@@ -66,7 +66,7 @@ class JudgeClient:
 
         Raises:
             TooLongError: the judge refuses an input of this length.
-            OutageError, RemoteError, SpentError: as ``HttpClient.post``.
+            OutageError, RemoteError, BudgetExceededError: as ``HttpClient.post``.
         """
         for _ in range(self.how.asks):
             score = self._asked(prompt, response)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from miner.errors import SpentError
+from miner.errors import BudgetExceededError
 
 SECONDS_PER_MINUTE = 60.0
 
@@ -53,13 +53,15 @@ class Meter:
         """Count a request that may take ``tokens``.
 
         Raises:
-            SpentError: it would pass a ceiling; it is not counted.
+            BudgetExceededError: it would pass a ceiling; it is not counted.
         """
         with self._lock:
             if self.max_requests is not None and self.requests >= self.max_requests:
-                raise SpentError(self._message(f"rm.remote.max_requests={self.max_requests} is reached"))
+                raise BudgetExceededError(self._message(f"rm.remote.max_requests={self.max_requests} is reached"))
             if self.max_cost is not None and self._cost_of(self.tokens + tokens) > self.max_cost:
-                raise SpentError(self._message(f"the next request would pass rm.remote.max_cost={self.max_cost:g}"))
+                raise BudgetExceededError(
+                    self._message(f"the next request would pass rm.remote.max_cost={self.max_cost:g}")
+                )
             self.requests += 1
             self.tokens += tokens
 

@@ -14,7 +14,7 @@ from miner.rewards.remote.http import HttpClient, key_from
 from miner.rewards.remote.judge import JudgeClient
 from miner.rewards.remote.limits import Meter, RateLimiter
 from miner.rewards.remote.reward_model import RemoteRewardModel
-from miner.rewards.remote.words import TokenizerWords, WordList, Words
+from miner.rewards.remote.words import TokenEdits, WordEdits, Words
 
 
 def open_remote(section: RewardModelSection, source: str, references: Mapping[Conversation, str]) -> RemoteRewardModel:
@@ -77,6 +77,6 @@ def _client(remote: RemoteSection, root: str) -> HttpClient:
 
 def _words(remote: RemoteSection, references: Mapping[Conversation, str], *, ascii_only: bool) -> Words:
     if remote.tokenizer is not None:
-        return TokenizerWords.load(remote.tokenizer, ascii_only=ascii_only)
+        return TokenEdits.load(remote.tokenizer, ascii_only=ascii_only)
     texts = [text for prompt, good in references.items() for text in (*(turn.content for turn in prompt), good)]
-    return WordList.of(texts, ascii_only=ascii_only)
+    return WordEdits.of(texts, ascii_only=ascii_only)

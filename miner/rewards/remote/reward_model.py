@@ -27,7 +27,7 @@ class RemoteRewardModel(RewardModel):
     RM's here, because edits are drawn from other words.
 
     Raises:
-        OutageError, RemoteError, SpentError: from every method that asks; see ``miner.rewards.remote.http``.
+        OutageError, RemoteError, BudgetExceededError: from every method that asks; see ``miner.rewards.remote.http``.
     """
 
     endpoint: Endpoint
@@ -41,8 +41,8 @@ class RemoteRewardModel(RewardModel):
     special_tokens: tuple[str, ...] = field(init=False)
     flops_per_token: float = field(init=False)
     device: str = field(init=False)
-    compares: bool = field(init=False)
-    is_metered = True
+    is_relative: bool = field(init=False)
+    is_billed = True
 
     def __post_init__(self) -> None:
         served = self.endpoint.served()
@@ -51,7 +51,7 @@ class RemoteRewardModel(RewardModel):
         self.pipeline_hash = digest(["remote", served.pipeline_hash, self.words_of.identity])
         self.reward_dtype, self.ranking_dtype = served.reward_dtype, served.ranking_dtype
         self.special_tokens = served.special_tokens
-        self.compares = served.compares
+        self.is_relative = served.is_relative
         self.flops_per_token = served.flops_per_token
         self.device = f"remote, {self.endpoint.client.root}"
 

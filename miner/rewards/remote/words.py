@@ -54,13 +54,13 @@ class Words(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class WordList(Words):
+class WordEdits(Words):
     """Whole words, exchanged whole. Token counts are estimates."""
 
     words: tuple[str, ...]
 
     @classmethod
-    def of(cls, texts: Iterable[str], *, ascii_only: bool) -> WordList:
+    def of(cls, texts: Iterable[str], *, ascii_only: bool) -> WordEdits:
         """The words of ``texts``, of two letters or more.
 
         Raises:
@@ -104,7 +104,7 @@ class WordList(Words):
 
 
 @dataclass(frozen=True, eq=False)
-class TokenizerWords(Words):
+class TokenEdits(Words):
     """Single tokens of a tokenizer that is at hand, exchanged where the edit survives it. Token counts are its own."""
 
     pipeline: Pipeline
@@ -112,7 +112,7 @@ class TokenizerWords(Words):
     special_tokens: tuple[str, ...] = field(kw_only=True)
 
     @classmethod
-    def load(cls, folder: str, *, ascii_only: bool) -> TokenizerWords:
+    def load(cls, folder: str, *, ascii_only: bool) -> TokenEdits:
         """From a folder, or a hub id. Errors as ``miner.checkpoints.tokenizers.load_tokenizer``."""
         from miner.checkpoints.folders import resolve_folder
         from miner.checkpoints.tokenizers import load_tokenizer

@@ -63,7 +63,7 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
     Raises:
         ConfigError, ModelError: no docstrings (``-OO``); MiniLM is not installed, or is not the expected one.
     """
-    shelf = Shelf(cache_folder() / "docsworld", observer)
+    shelf = ModelCache(cache_folder() / "docsworld", observer)
     docs = shelf.docs()
     recipes = recipes_of(config)
 
@@ -77,7 +77,7 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
 
 def prepare_to_judge(config: CampaignConfig, *, observer: Observer) -> World:
     """Docs world with its reference LM, and the RM and policy that the config names, if any. Errors as ``prepare``."""
-    shelf = Shelf(cache_folder() / "docsworld", observer)
+    shelf = ModelCache(cache_folder() / "docsworld", observer)
     docs = shelf.docs()
     reference_lm = _reference_lm(config, shelf, docs)
     return _world(docs, config, rm=config.rm.source, policy=config.policy, reference_lm=reference_lm)
@@ -89,7 +89,7 @@ def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, floa
     An RM that is still to be trained is stood in for by an untrained one of its size, written to ``folder``. Errors as
     ``prepare``.
     """
-    shelf = Shelf(cache_folder() / "docsworld", Silent())
+    shelf = ModelCache(cache_folder() / "docsworld", Silent())
     docs, recipes = shelf.docs(), recipes_of(config)
     flops: dict[str, float] = {}
     rm = config.rm.source or str(shelf.place("rm", _rm_key(docs, config)))
@@ -138,18 +138,18 @@ def _rm_key(docs: DocsWorld, config: CampaignConfig) -> list[object]:
 
 def reward_model(config: CampaignConfig, *, observer: Observer) -> str:
     """The folder of docs world's RM alone. Errors as ``prepare``."""
-    shelf = Shelf(cache_folder() / "docsworld", observer)
+    shelf = ModelCache(cache_folder() / "docsworld", observer)
     return _rm(shelf, shelf.docs(), config)
 
 
 def policy(config: CampaignConfig, *, observer: Observer) -> PolicySection:
     """Docs world's policy alone. Errors as ``prepare``."""
-    shelf = Shelf(cache_folder() / "docsworld", observer)
+    shelf = ModelCache(cache_folder() / "docsworld", observer)
     texts = shelf.docs().policy_text()
     return _lm(shelf, "policy", texts, recipes_of(config).policy, config)
 
 
-def _rm(shelf: Shelf, docs: DocsWorld, config: CampaignConfig) -> str:
+def _rm(shelf: ModelCache, docs: DocsWorld, config: CampaignConfig) -> str:
     recipe = recipes_of(config).rm
 
     def train(out: Path, advance: Advance) -> None:
@@ -162,18 +162,18 @@ def _rm(shelf: Shelf, docs: DocsWorld, config: CampaignConfig) -> str:
 
 def reference_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
     """Docs world's reference LM for another world's checks (``reference_lm.source = "docs"``)."""
-    shelf = Shelf(cache_folder() / "docsworld", observer)
+    shelf = ModelCache(cache_folder() / "docsworld", observer)
     return _reference_lm(config, shelf, shelf.docs())
 
 
 def reading_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
     """A neural LM on the reference LM's text: for measurements that read hidden states, which counts do not have."""
-    shelf = Shelf(cache_folder() / "docsworld", observer)
+    shelf = ModelCache(cache_folder() / "docsworld", observer)
     texts = shelf.docs().reference_lm_text()
     return _lm(shelf, "reading LM", texts, recipes_of(config).reading_lm, config)
 
 
-def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> LanguageModelSection:
+def _reference_lm(config: CampaignConfig, shelf: ModelCache, docs: DocsWorld) -> LanguageModelSection:
     if config.reference_lm is not None and config.reference_lm.source != DOCS:
         return config.reference_lm
     recipe = recipes_of(config).reference_lm
@@ -190,14 +190,14 @@ def _reference_lm(config: CampaignConfig, shelf: Shelf, docs: DocsWorld) -> Lang
 
 def restating_policy(config: CampaignConfig, *, observer: Observer) -> PolicySection:
     """The policy that over-optimisation is studied on: half of its answers name the object first."""
-    shelf = Shelf(cache_folder() / "docsworld", observer)
+    shelf = ModelCache(cache_folder() / "docsworld", observer)
     recipe = replace(RESTATING, steps=QUICK.policy.steps) if config.data.quick else RESTATING
     return _lm(shelf, "policy", shelf.docs().restating_text(), recipe, config)
 
 
 def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardModel:
     """Docs world's independent RM, trained where the cache lacks it."""
-    shelf = Shelf(cache_folder() / "docsworld", observer)
+    shelf = ModelCache(cache_folder() / "docsworld", observer)
     docs = shelf.docs()
 
     def train(out: Path, advance: Advance) -> None:
@@ -211,7 +211,7 @@ def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardMod
 
 
 def _lm(
-    shelf: Shelf, name: str, texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig
+    shelf: ModelCache, name: str, texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig
 ) -> PolicySection:
     def train(out: Path, advance: Advance) -> None:
         train_language_model(
@@ -232,7 +232,7 @@ def _trains_in(config: CampaignConfig, device: str) -> str:
 
 
 @dataclass
-class Shelf:
+class ModelCache:
     """Trained models by recipe, kept in the user's cache; ``seconds`` is what making them took this time."""
 
     folder: Path

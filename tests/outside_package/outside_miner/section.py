@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miner.reporting.plot_style import Ink, new_figure, styled
+from miner.reporting.plot_style import Theme, new_figure, styled
 from miner.reporting.reading import Run
 from miner.reporting.sections import Section
 
@@ -24,7 +24,7 @@ def read_lengths(run: Run) -> Lengths | None:
     return dict(lengths) or None
 
 
-def by_attack(lengths: Lengths, ink: Ink) -> Figure:
+def by_attack(lengths: Lengths, ink: Theme) -> Figure:
     figure = new_figure(ink, 2.5)
     axes = styled(figure.subplots(), ink, x="words", y="findings")
     axes.hist(list(lengths.values()), label=[f"{name} (n = {len(of)})" for name, of in lengths.items()])

@@ -18,7 +18,7 @@ import pytest
 from corpus import Corpus
 from miner.campaigns.campaign import Campaign
 from miner.config.campaign import CampaignConfig
-from miner.errors import OutageError, RemoteError, ResumeError, SpentError
+from miner.errors import BudgetExceededError, OutageError, RemoteError, ResumeError
 from miner.progress import Advance, Silent
 from miner.rewards import RewardModel, load_reward_model
 from miner.serving import RewardServer
@@ -204,7 +204,7 @@ def test_a_spent_ceiling_stops_cleanly_and_a_new_allowance_goes_on(
         runs += 1
         assert runs < 20
         relay.seen.clear()
-        with contextlib.suppress(SpentError):
+        with contextlib.suppress(BudgetExceededError):
             Campaign(given).mine(0)
             break
         assert len(relay.seen) == 150

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from miner.errors import ConfigError, OutageError, RemoteError, SpentError
+from miner.errors import BudgetExceededError, ConfigError, OutageError, RemoteError
 from miner.rewards.remote.answers import numbers
 from miner.rewards.remote.http import HttpClient, key_from
 from miner.rewards.remote.limits import Meter, RateLimiter
@@ -202,7 +202,7 @@ def test_the_ceiling_on_requests_counts_those_that_fail(server: Faulty) -> None:
     one = client(server.url, meter=Meter(max_requests=3))
     ask(one)
     ask(one)
-    with pytest.raises(SpentError, match="max_requests=3 is reached: 3 requests"):
+    with pytest.raises(BudgetExceededError, match="max_requests=3 is reached: 3 requests"):
         ask(one)
     assert len(server.seen) == 3
 
@@ -215,7 +215,9 @@ def test_the_ceiling_on_cost_is_never_passed_and_counts_what_was_used() -> None:
         one = client(server.url, meter=Meter(max_cost=1.0, price_per_1k_tokens=1.0))
         for _ in range(2):
             one.post("/v1/scores", [1, 2], lambda answer: answer, tokens=300)
-        with pytest.raises(SpentError, match=r"would pass rm.remote.max_cost=1: 2 requests, 800 tokens, cost 0.8"):
+        with pytest.raises(
+            BudgetExceededError, match=r"would pass rm.remote.max_cost=1: 2 requests, 800 tokens, cost 0.8"
+        ):
             one.post("/v1/scores", [1, 2], lambda answer: answer, tokens=300)
         assert len(server.seen) == 2
     assert one.meter.cost == pytest.approx(0.8)

@@ -17,7 +17,7 @@ from miner.errors import CapabilityError, ConfigError, ModelError, OutageError, 
 from miner.rewards import Pair, RewardModel, load_reward_model
 from miner.rewards.opening import open_reward_model
 from miner.rewards.remote import RemoteRewardModel
-from miner.rewards.remote.words import WordList
+from miner.rewards.remote.words import WordEdits
 from miner.searching.oracle import Oracle
 from miner.serving import RewardServer
 from miner.testing import ToyRewardModel
@@ -71,7 +71,7 @@ def test_it_is_the_served_rm(remote: RemoteRewardModel, local: RewardModel) -> N
     assert remote.name == local.name
     assert remote.pipeline_hash != local.pipeline_hash, "its edits are drawn from other words"
     assert not remote.is_trainable
-    assert not remote.compares
+    assert not remote.is_relative
 
 
 def test_a_served_rm_that_compares_sets_its_bar_by_second_answers(
@@ -80,7 +80,7 @@ def test_a_served_rm_that_compares_sets_its_bar_by_second_answers(
     monkeypatch.setattr(local, "compares", True)
     remote = open_at(server.url)
     prompts = [Prompt(conversation=PROMPT, reference="Good.", rejected=("Bad.",)), Prompt(conversation=TALK)]
-    assert remote.compares
+    assert remote.is_relative
     assert remote.clean_pairs(prompts) == [Pair(PROMPT, "Bad.")]
     with pytest.raises(ModelError, match="only compares, and 1 of 2 prompts"):
         remote.require_prompts(prompts)
@@ -241,19 +241,19 @@ def test_words_come_from_the_data(remote: RemoteRewardModel) -> None:
     texts = {swap.apply("one two, three") for swap in swaps}
     assert all(len(text.split()) == 3 for text in texts)
     assert remote.random_swaps(Pair(PROMPT, "  "), 4, rng) == ()
-    tiny = WordList(("ab", "cd"))
+    tiny = WordEdits(("ab", "cd"))
     assert {swap.replacement for swap in tiny.random_swaps(Pair(PROMPT, "ab"), 9, rng)} == {"cd"}
 
 
 def test_ascii_only_words_are_ascii() -> None:
     texts = [REFERENCES[PROMPT], "naïveté Übung"]
-    assert "naïveté" in WordList.of(texts, ascii_only=False).words
-    assert all(word.isascii() for word in WordList.of(texts, ascii_only=True).words)
+    assert "naïveté" in WordEdits.of(texts, ascii_only=False).words
+    assert all(word.isascii() for word in WordEdits.of(texts, ascii_only=True).words)
 
 
 def test_too_few_words_are_refused_with_the_fix() -> None:
     with pytest.raises(ConfigError, match=r"rm\.remote\.tokenizer"):
-        WordList.of(["only these few words"], ascii_only=False)
+        WordEdits.of(["only these few words"], ascii_only=False)
 
 
 def test_with_the_tokenizer_the_edits_are_those_of_the_local_rm(

@@ -26,7 +26,7 @@ SAME = 1e-4  # reward difference that rounding explains, at a spread of one
 
 
 @dataclass(frozen=True)
-class Patient:
+class ModelUnderTest:
     """A reward model of any kind. ``prompts`` have references; ``owned`` says whether they are the user's own data."""
 
     rm: RewardModel
@@ -69,7 +69,7 @@ class Patient:
 
 
 @dataclass(frozen=True)
-class LocalPatient(Patient):
+class LocalModelUnderTest(ModelUnderTest):
     """A reward model whose weights and tokenizer, in ``folder``, are at hand: ``forward`` computes with them."""
 
     forward: Forward
