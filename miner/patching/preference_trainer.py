@@ -161,28 +161,8 @@ def train_preferences(
     Raises:
         ConfigError: ``frozen`` names no parameter, or all; LoRA's package is not installed.
     """
-    checkpoints = (
-        out / f"checkpoints-{digest([[p.chosen[0], p.rejected[0]] for p in pairs])[:12]}"
-    )  # other pairs, afresh
-    args = TrainingArguments(
-        output_dir=str(checkpoints),
-        max_steps=recipe.max_steps,
-        per_device_train_batch_size=recipe.batch_pairs,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=round(recipe.warmup_ratio * recipe.max_steps),
-        weight_decay=recipe.weight_decay,
-        use_cpu=rm.model.device.type == "cpu",
-        save_steps=max(1, recipe.max_steps // 4),
-        save_total_limit=1,
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        seed=seed,
-        data_seed=seed,
-        dataloader_pin_memory=False,
-    )
+    of_these_pairs = digest([[p.chosen[0], p.rejected[0]] for p in pairs])[:12]  # of other pairs, afresh
+    checkpoints = out / f"checkpoints-{of_these_pairs}"
     _freeze(model, recipe.frozen)
     trainee: Any = _with_lora(rm, model, recipe.lora_rank) if recipe.lora_rank else model
     trainer = PreferenceTrainer(
@@ -190,7 +170,7 @@ def train_preferences(
         recipe=recipe,
         dtype=choose("training", rm.model.device, recipe.dtype).dtype,
         model=trainee,
-        args=args,
+        args=_arguments(recipe, checkpoints, use_cpu=rm.model.device.type == "cpu", seed=seed),
         train_dataset=_Pairs(pairs),
         data_collator=_collate,
         callbacks=[_Report(progress)],
@@ -206,6 +186,28 @@ def train_preferences(
     rm.pipeline.tokenizer.save_pretrained(out)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return trained
+
+
+def _arguments(recipe: Recipe, checkpoints: Path, *, use_cpu: bool, seed: int) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=recipe.max_steps,
+        per_device_train_batch_size=recipe.batch_pairs,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(recipe.warmup_ratio * recipe.max_steps),
+        weight_decay=recipe.weight_decay,
+        use_cpu=use_cpu,
+        save_steps=max(1, recipe.max_steps // 4),
+        save_total_limit=1,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=seed,
+        data_seed=seed,
+        dataloader_pin_memory=False,
+    )
 
 
 def _freeze(model: PreTrainedModel, prefixes: tuple[str, ...]) -> None:
