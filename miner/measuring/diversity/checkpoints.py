@@ -43,6 +43,10 @@ def read_checkpoints(path: Path, *, samples: int, seed: int) -> list[MeasuredSou
     Raises:
         DataError: no such file, no row in it, or a row that is none.
     """
+    if not path.is_file():
+        raise DataError(
+            f"cannot read the checkpoints {path}: no such file. Expected JSONL, or a run's folder of rmminer overopt"
+        )
     expected = '{"label": "…", "policy": FOLDER or "texts": FILE, "sqrt_kl": …, "gold": …}'
     found = [_source(row, path.parent, samples, seed) for row in read_rows(path, CheckpointRow, expected)]
     if not found:
