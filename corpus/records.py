@@ -74,7 +74,7 @@ class Attempt:
     """One unit of work, with or without a find.
 
     ``queries_to_find`` is None when nothing was found; the two after it count to the first certified response that
-    met one half of winning alone (attempts stored before these were kept have None there too).
+    met one half of winning alone. ``finding_ids`` are its findings. Attempts stored before these were kept have None.
     """
 
     attempt_id: str
@@ -102,6 +102,7 @@ class Attempt:
     seconds: float
     queries_to_beat_reference: int | None = None
     queries_to_beat_quantile: int | None = None
+    finding_ids: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

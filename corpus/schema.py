@@ -83,6 +83,7 @@ _ATTEMPTS = {
     "schema_version": pa.int64(),
     "queries_to_beat_reference": pa.int64(),
     "queries_to_beat_quantile": pa.int64(),
+    "finding_ids": _STRINGS,
 }
 
 _PROMPTS = {
@@ -112,6 +113,7 @@ MAY_BE_NULL = frozenset(
         "queries_to_find",
         "queries_to_beat_reference",
         "queries_to_beat_quantile",
+        "finding_ids",
         "error",
         "best_reward",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -58,6 +58,16 @@ class Corpus:
 
     def findings(self) -> list[Finding]:
         return cast(list[Finding], self._records("findings"))
+
+    def settled_findings(self) -> list[Finding]:
+        """The findings that a stored attempt calls its own.
+
+        Findings are published before their attempt. Where a kill came between, and the attempt was made again on
+        another machine, it may have found another text: the first one is then nobody's.
+        """
+        made = scan(self.path / "attempts", TABLES["attempts"], ("attempt_id", "finding_ids"))
+        ids_of = dict(zip(made.column("attempt_id").to_pylist(), made.column("finding_ids").to_pylist(), strict=True))
+        return [one for one in self.findings() if belongs(one, ids_of)]
 
     def attempts(self) -> list[Attempt]:
         return cast(list[Attempt], self._records("attempts"))
@@ -124,6 +134,14 @@ class Corpus:
     def _records(self, name: str) -> list[Record]:
         spec = table_spec(name)
         return [record_of(spec, row) for row in self.table(name).to_pylist()]
+
+
+def belongs(finding: Finding, ids_of: Mapping[str, Sequence[str] | None]) -> bool:
+    """Whether the finding's attempt is among these and names it, or is of the time when attempts named none."""
+    if finding.attempt_id not in ids_of:
+        return False
+    named = ids_of[finding.attempt_id]
+    return named is None or finding.finding_id in named
 
 
 def table_spec(name: str) -> TableSpec:
