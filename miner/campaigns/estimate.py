@@ -67,7 +67,7 @@ def estimate(config: CampaignConfig, stages: Sequence[str]) -> Estimate:
         )
     n_timed = N_METERED if rm.is_metered else N_TIMED
     clean = (Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None)
-    pairs = list(islice((pair for pair in clean if rm.can_truncate or rm.takes(pair)), n_timed))
+    pairs = list(islice((pair for pair in clean if rm.measures(pair)), n_timed))
     if not pairs:
         pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:n_timed]
     if not pairs:

@@ -61,7 +61,7 @@ def clean_criteria(
     Raises:
         ConfigError: too few references, or an RM that gives them all the same reward, or many none.
     """
-    pairs = [pair for pair in rm.clean_pairs(prompts) if rm.can_truncate or rm.takes(pair)]
+    pairs = [pair for pair in rm.clean_pairs(prompts) if rm.measures(pair)]
     if len(pairs) < MIN_CLEAN:
         raise ConfigError(
             f"{len(pairs)} clean references are too few for a {quantile:g} quantile; "

@@ -77,6 +77,7 @@ class RewardModel(ABC):
     is_trainable: bool = False  # whether a patch can retrain it
     is_metered: bool = False  # whether a text scored may cost money, so that none is scored to see how long it takes
     compares: bool = False  # whether rewards are relative to the prompt's reference, which then has 0
+    batch_invariant: bool = True  # whether ranking rewards are the same, to the last bits, in any company
     can_truncate: bool = True  # whether over-long inputs can be cut; where not, clean measurements leave them out
 
     @property
@@ -127,6 +128,14 @@ class RewardModel(ABC):
             TooLongError: as ``reward``.
         """
 
+    def rewards_apart(self, parts: Sequence[Sequence[Pair]]) -> list[npt.NDArray[np.float64]]:
+        """``rewards`` of every part, in batches of its own: what one part is given depends on no other.
+
+        Raises:
+            TooLongError: as ``reward``.
+        """
+        return [self.rewards(part) for part in parts]
+
     def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         """``reward`` of each pair within 1e-4, shape (n_pairs,); an adapter that can batches them.
 
@@ -148,10 +157,20 @@ class RewardModel(ABC):
         return [self.n_tokens(pair) for pair in pairs]
 
     def takes(self, pair: Pair) -> bool:
-        """Whether it is short enough to be scored."""
+        """Whether it can be scored: short enough, and turns that the template knows."""
+        try:
+            self.n_tokens(pair)
+        except (TooLongError, ModelError):
+            return False
+        return True
+
+    def measures(self, pair: Pair) -> bool:
+        """Whether a clean measurement counts it: what could be cut to length is an error there, which says so."""
         try:
             self.n_tokens(pair)
         except TooLongError:
+            return self.can_truncate
+        except ModelError:
             return False
         return True
 

@@ -19,7 +19,7 @@ from corpus.records import Conversation, Message, digest
 from miner.errors import ModelError
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.base import NO_REFERENCE, SHOWN, Pair, RelaxRequest, RewardModel, SwapRequest
-from miner.rewards.text import swaps as swap_search
+from miner.rewards.text.swaps import EditableText
 from miner.rewards.text.template_pipeline import RIVAL_FIRST, RIVAL_SECOND
 
 
@@ -37,6 +37,7 @@ class PairwiseRewardModel(RewardModel):
         self.name, self.fingerprint = one.name, one.fingerprint
         self.pipeline_hash = digest([one.pipeline_hash, "against the reference, both orders"])
         self.reward_dtype, self.ranking_dtype = one.reward_dtype, one.ranking_dtype
+        self.batch_invariant = one.batch_invariant
         self.special_tokens, self.device, self.n_parameters = one.special_tokens, one.device, one.n_parameters
         self.flops_per_token = 2 * one.flops_per_token
 
@@ -54,6 +55,10 @@ class PairwiseRewardModel(RewardModel):
 
     def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         return self._averaged(pairs, self.comparer.rewards([one for pair in pairs for one in self._both_orders(pair)]))
+
+    def rewards_apart(self, parts: Sequence[Sequence[Pair]]) -> list[npt.NDArray[np.float64]]:
+        asked = [[one for pair in part for one in self._both_orders(pair)] for part in parts]
+        return [self._averaged(part, of) for part, of in zip(parts, self.comparer.rewards_apart(asked), strict=True)]
 
     def exact_rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         asked = [one for pair in pairs for one in self._both_orders(pair)]
@@ -132,7 +137,8 @@ class PairwiseRewardModel(RewardModel):
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
         orders = self._arranged(pair.prompt)
-        return swap_search.draw_on(self.comparer.pipeline, orders, pair.response, self.comparer.vocabulary, n, rng)
+        one = self.comparer
+        return EditableText.of(one.pipeline, one.vocabulary, orders, pair.response).draw(n, rng)
 
     def words(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:
         return self.comparer.words(n, rng)

@@ -22,8 +22,8 @@ from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest
 from miner.rewards.compute.fleet import Fleet
 from miner.rewards.compute.gradients import EmbeddingTable, best_by_gain, embedding_leaf
 from miner.rewards.compute.readout import Readout
-from miner.rewards.text import swaps as swap_search
 from miner.rewards.text.pipeline import Encoded, Pipeline, Row
+from miner.rewards.text.swaps import NEUTRAL_PROMPT, EditableText, lone_tokens
 from miner.rewards.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 GRADIENT_MEMORY = 4  # tokens of a forward pass that one token of a backward pass takes the memory of
+BATCH_INVARIANT = ("float32", "float64")  # in others padding and shared beginnings move a reward visibly
 LENGTHS_KEPT = 1 << 16  # of the texts scored last
 TRIED_PER_WANTED = 16  # behind a word's first piece most tokens do not survive
 
@@ -75,6 +76,7 @@ class TransformerRewardModel(RewardModel):
         self.pipeline_hash = digest([self.pipeline.hash, *self.head_identity()])
         self.reward_dtype = dtype_name(self.model)
         self.ranking_dtype = dtype_name(self.ranking_model)
+        self.batch_invariant = self.ranking_dtype in BATCH_INVARIANT
         table = input_embeddings(self.ranking_model)
         self._embeddings = None if table is None else EmbeddingTable(table)
         table = input_embeddings(self.model)
@@ -134,7 +136,13 @@ class TransformerRewardModel(RewardModel):
         self, pairs: Sequence[Pair], work: Callable[[TransformerRewardModel, Sequence[Pair]], list[_Scored]]
     ) -> npt.NDArray[np.float64]:
         """The rewards; how long the texts were is remembered."""
-        scored = self._spread(pairs, work)
+        return self._remembered(pairs, self._spread(pairs, work))
+
+    def rewards_apart(self, parts: Sequence[Sequence[Pair]]) -> list[npt.NDArray[np.float64]]:
+        scored = self._spread(parts, lambda rm, some: [rm._batched(rm.ranking_model, part) for part in some])
+        return [self._remembered(part, of_part) for part, of_part in zip(parts, scored, strict=True)]
+
+    def _remembered(self, pairs: Sequence[Pair], scored: Sequence[_Scored]) -> npt.NDArray[np.float64]:
         self._lengths.update((pair, one.n_tokens) for pair, one in zip(pairs, scored, strict=True))
         for oldest in list(islice(self._lengths, max(0, len(self._lengths) - LENGTHS_KEPT))):
             del self._lengths[oldest]
@@ -193,7 +201,7 @@ class TransformerRewardModel(RewardModel):
 
     def _tried_gradients(self) -> bool:
         try:
-            self._gradients([self.pipeline.encode(Pair(swap_search.NEUTRAL_PROMPT, "Hello there."))], [1.0])
+            self._gradients([self.pipeline.encode(Pair(NEUTRAL_PROMPT, "Hello there."))], [1.0])
         except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):  # no graph, or embeddings bypassed
             return False
         return True
@@ -222,28 +230,29 @@ class TransformerRewardModel(RewardModel):
         return list(self._spread(requests, lambda rm, part: rm._swaps(part)))
 
     def _swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
-        encoded = [[self.pipeline.encode(Pair(p, request.response)) for p in request.prompts] for request in requests]
-        weights = [weight for request in requests for weight in request.weights]
-        gradients = iter(self._gradients([one for of_request in encoded for one in of_request], weights))
-        tables = []
-        for request, of_request in zip(requests, encoded, strict=True):
-            of_prompts = [next(gradients) for _ in of_request]
-            tables.append(self._table(request, of_request, of_prompts))
-        return tables
+        if self.batch_invariant:
+            return self._swaps_together(requests)
+        return [table for request in requests for table in self._swaps_together([request])]
 
-    def _table(self, request: SwapRequest, encoded: Sequence[Encoded], gradients: Sequence[torch.Tensor]) -> SwapTable:
-        """Empty positions where the prompts do not agree on the response's tokens: no single token is edited there."""
-        first = encoded[0]
-        if not first.positions or any(one.spans != first.spans for one in encoded):
+    def _swaps_together(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
+        texts = [EditableText.of(self.pipeline, self.vocabulary, one.prompts, one.response) for one in requests]
+        weights = [weight for request in requests for weight in request.weights]
+        gradients = iter(self._gradients([one for text in texts for one in text.encoded], weights))
+        return [
+            self._table(text, [next(gradients) for _ in text.encoded], request.k)
+            for text, request in zip(texts, requests, strict=True)
+        ]
+
+    def _table(self, text: EditableText, gradients: Sequence[torch.Tensor], k: int) -> SwapTable:
+        """Empty positions where the prompts do not agree on the response's tokens."""
+        first = text.encoded[0]
+        if not text.has_positions:
             return tuple(() for _ in first.positions)
         rows = self.embedding_rows()
         here = torch.tensor([first.ids[i] for i in first.positions], device=rows.device)
         allowed = torch.from_numpy(self.vocabulary.allowed).to(rows.device)
         gradient = torch.stack(list(gradients)).sum(0)  # (n_positions, hidden)
-        tried = best_by_gain(gradient, rows, here, allowed, TRIED_PER_WANTED * request.k)
-        return swap_search.table(
-            self.pipeline, request.prompts, request.response, encoded, self.vocabulary, tried, request.k
-        )
+        return text.table(best_by_gain(gradient, rows, here, allowed, TRIED_PER_WANTED * k), k)
 
     def _gradients(self, encoded: Sequence[Encoded], weights: Sequence[float]) -> list[torch.Tensor]:
         """Per text the gradient of weight · reward at its response's embeddings: (n_positions, hidden), fp32."""
@@ -283,14 +292,14 @@ class TransformerRewardModel(RewardModel):
         return list(self._spread(requests, relax))
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
-        return swap_search.draw(self.pipeline, pair, self.vocabulary, n, rng)
+        return EditableText.of(self.pipeline, self.vocabulary, [pair.prompt], pair.response).draw(n, rng)
 
     def words(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:
         return self.vocabulary.draw_words(n, rng)
 
     def all_tokens(self) -> tuple[str, ...]:
         if self._all_tokens is None:
-            self._all_tokens = swap_search.lone_tokens(self.pipeline, self.vocabulary)
+            self._all_tokens = lone_tokens(self.pipeline, self.vocabulary)
         return self._all_tokens
 
 

@@ -36,7 +36,7 @@ def relax(model: TransformerRewardModel, requests: Sequence[RelaxRequest]) -> li
         TooLongError: as ``RewardModel.reward``.
     """
     found: dict[int, tuple[str, ...]] = {}
-    for of_kind in _by_settings(requests):
+    for of_kind in _by_settings(requests) if model.batch_invariant else [[i] for i in range(len(requests))]:
         encoded = [model.pipeline.encode(requests[i].pair) for i in of_kind]
 
         def run(

@@ -18,8 +18,8 @@ from attacks.queries import Swap
 from corpus.records import digest
 from miner.errors import ConfigError
 from miner.rewards.base import Pair
-from miner.rewards.text import swaps
 from miner.rewards.text.pipeline import ChatPipeline, Pipeline, TextPairPipeline
+from miner.rewards.text.swaps import EditableText, lone_tokens
 from miner.rewards.text.vocabulary import Vocabulary
 
 LEAST_WORDS = 32
@@ -130,14 +130,14 @@ class TokenizerWords(Words):
         return digest(["tokens", self.pipeline.hash, [self.vocabulary.surfaces[i] for i in allowed]])
 
     def random_swaps(self, pair: Pair, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
-        return swaps.draw(self.pipeline, pair, self.vocabulary, n, rng)
+        return EditableText.of(self.pipeline, self.vocabulary, [pair.prompt], pair.response).draw(n, rng)
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:
         return self.vocabulary.draw_words(n, rng)
 
     @cached_property
     def _lone_tokens(self) -> tuple[str, ...]:
-        return swaps.lone_tokens(self.pipeline, self.vocabulary)
+        return lone_tokens(self.pipeline, self.vocabulary)
 
     def all_tokens(self) -> tuple[str, ...]:
         return self._lone_tokens

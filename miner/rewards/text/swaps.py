@@ -7,6 +7,7 @@ with that one id exchanged. Everything else (merges across the edit, a normalise
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,26 +40,76 @@ def edits_of(encoded: Encoded, response: str, vocabulary: Vocabulary, candidate:
     return edits
 
 
-def surviving(
-    pipeline: Pipeline,
-    prompts: Sequence[Conversation],
-    response: str,
-    encoded: Sequence[Encoded],
-    vocabulary: Vocabulary,
-    candidates: Sequence[Candidate],
-) -> dict[Candidate, Swap]:
-    """The candidates of which one edit survives on every prompt, with that edit, in the order given.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditableText:
+    """A response on each of its prompts, encoded in its place there, and the single-token edits that survive on all."""
 
-    ``encoded`` has the response on each prompt; its spans are the same on all.
-    """
-    tried = [(c, edit) for c in candidates for edit in edits_of(encoded[0], response, vocabulary, c)]
-    for prompt, one in dict(zip(prompts, encoded, strict=True)).items():
-        again = pipeline.ids([Pair(prompt, edit.apply(response)) for _, edit in tried])
-        tried = [both for both, (ids, _) in zip(tried, again, strict=True) if ids == _exchanged(one, both[0])]
-    kept: dict[Candidate, Swap] = {}
-    for candidate, edit in tried:
-        kept.setdefault(candidate, edit)
-    return kept
+    pipeline: Pipeline
+    vocabulary: Vocabulary
+    prompts: tuple[Conversation, ...]
+    response: str
+    encoded: tuple[Encoded, ...]
+
+    @classmethod
+    def of(
+        cls, pipeline: Pipeline, vocabulary: Vocabulary, prompts: Sequence[Conversation], response: str
+    ) -> EditableText:
+        encoded = tuple(pipeline.encode(Pair(prompt, response)) for prompt in prompts)
+        return cls(pipeline=pipeline, vocabulary=vocabulary, prompts=tuple(prompts), response=response, encoded=encoded)
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether the prompts agree on the response's tokens: where not, no single token is edited."""
+        first = self.encoded[0]
+        return bool(first.positions) and all(one.spans == first.spans for one in self.encoded)
+
+    def survivors(self, candidates: Sequence[Candidate]) -> dict[Candidate, Swap]:
+        """The candidates of which one edit survives on every prompt, with that edit, in the order given."""
+        tried = [(c, edit) for c in candidates for edit in edits_of(self.encoded[0], self.response, self.vocabulary, c)]
+        for prompt, one in dict(zip(self.prompts, self.encoded, strict=True)).items():
+            again = self.pipeline.ids([Pair(prompt, edit.apply(self.response)) for _, edit in tried])
+            tried = [both for both, (ids, _) in zip(tried, again, strict=True) if ids == _exchanged(one, both[0])]
+        kept: dict[Candidate, Swap] = {}
+        for candidate, edit in tried:
+            kept.setdefault(candidate, edit)
+        return kept
+
+    def table(self, candidates: Sequence[Candidate], k: int) -> SwapTable:
+        """Per position the ``k`` best of ``candidates`` (given best first) that survive.
+
+        A few more than are missing are tried at a time, until every position has its ``k`` or no candidate is left.
+        """
+        rows: list[list[Swap]] = [[] for _ in self.encoded[0].positions]
+        waiting: list[list[Candidate]] = [[] for _ in rows]
+        for candidate in reversed(candidates):
+            waiting[candidate[0]].append(candidate)  # the best is last, where pop takes it
+        while True:
+            trial = [
+                queue.pop()
+                for row, queue in zip(rows, waiting, strict=True)
+                for _ in range(min(len(queue), _tries(k - len(row))))
+            ]
+            if not trial:
+                return tuple(tuple(row[:k]) for row in rows)
+            for (index, _, _), edit in self.survivors(trial).items():
+                rows[index].append(edit)
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
+        """``n`` different surviving edits, position and token uniform; fewer when six rounds do not yield them."""
+        if not self.has_positions:
+            return ()
+        first, tokens = self.encoded[0], np.flatnonzero(self.vocabulary.allowed)
+        found: dict[Candidate, Swap] = {}
+        for _ in range(DRAWING_ROUNDS):
+            missing = n - len(found)
+            if missing <= 0:
+                break
+            where = rng.integers(len(first.positions), size=2 * missing)
+            what = rng.choice(tokens, size=2 * missing)
+            drawn = [(int(i), int(t), 0.0) for i, t in zip(where, what, strict=True)]
+            fresh = dict.fromkeys(c for c in drawn if first.ids[first.positions[c[0]]] != c[1] and c not in found)
+            found |= self.survivors(list(fresh))
+        return tuple(list(found.values())[:n])
 
 
 def _exchanged(encoded: Encoded, candidate: Candidate) -> tuple[int, ...]:
@@ -66,69 +117,8 @@ def _exchanged(encoded: Encoded, candidate: Candidate) -> tuple[int, ...]:
     return *encoded.ids[:at], candidate[1], *encoded.ids[at + 1 :]
 
 
-def table(
-    pipeline: Pipeline,
-    prompts: Sequence[Conversation],
-    response: str,
-    encoded: Sequence[Encoded],
-    vocabulary: Vocabulary,
-    candidates: Sequence[Candidate],
-    k: int,
-) -> SwapTable:
-    """Per position the ``k`` best of ``candidates`` (given best first) that survive on every prompt.
-
-    A few more than are missing are tried at a time, until every position has its ``k`` or no candidate is left.
-    """
-    rows: list[list[Swap]] = [[] for _ in encoded[0].positions]
-    waiting: list[list[Candidate]] = [[] for _ in rows]
-    for candidate in reversed(candidates):
-        waiting[candidate[0]].append(candidate)  # the best is last, where pop takes it
-    while True:
-        trial = [
-            queue.pop()
-            for row, queue in zip(rows, waiting, strict=True)
-            for _ in range(min(len(queue), _tries(k - len(row))))
-        ]
-        if not trial:
-            return tuple(tuple(row[:k]) for row in rows)
-        for (index, _, _), edit in surviving(pipeline, prompts, response, encoded, vocabulary, trial).items():
-            rows[index].append(edit)
-
-
 def _tries(missing: int) -> int:
     return missing + missing // 2 + 4 if missing > 0 else 0
-
-
-def draw(pipeline: Pipeline, pair: Pair, vocabulary: Vocabulary, n: int, rng: np.random.Generator) -> tuple[Swap, ...]:
-    """``n`` different surviving replacements, position and token uniform; fewer when six rounds do not yield them."""
-    return draw_on(pipeline, [pair.prompt], pair.response, vocabulary, n, rng)
-
-
-def draw_on(
-    pipeline: Pipeline,
-    prompts: Sequence[Conversation],
-    response: str,
-    vocabulary: Vocabulary,
-    n: int,
-    rng: np.random.Generator,
-) -> tuple[Swap, ...]:
-    """``draw`` of replacements that survive on every prompt; none where the prompts split the response differently."""
-    encoded = [pipeline.encode(Pair(prompt, response)) for prompt in prompts]
-    first = encoded[0]
-    if not first.positions or any(one.spans != first.spans for one in encoded):
-        return ()
-    tokens = np.flatnonzero(vocabulary.allowed)
-    found: dict[Candidate, Swap] = {}
-    for _ in range(DRAWING_ROUNDS):
-        missing = n - len(found)
-        if missing <= 0:
-            break
-        where = rng.integers(len(first.positions), size=2 * missing)
-        what = rng.choice(tokens, size=2 * missing)
-        drawn = [(int(i), int(t), 0.0) for i, t in zip(where, what, strict=True)]
-        fresh = dict.fromkeys(c for c in drawn if first.ids[first.positions[c[0]]] != c[1] and c not in found)
-        found |= surviving(pipeline, prompts, response, encoded, vocabulary, list(fresh))
-    return tuple(list(found.values())[:n])
 
 
 def lone_tokens(pipeline: Pipeline, vocabulary: Vocabulary) -> tuple[str, ...]:
