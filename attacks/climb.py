@@ -1,8 +1,8 @@
 """Greedy ascent over single-token edits of a text: what gradient and random search share.
 
 An iterated local search (Lourenço, Martin & Stützle 2003). A step scores single edits and then the best of them merged,
-so that one gradient can move many tokens. Where no edit helps any more, the best text so far is kicked, a few of its
-tokens replaced at random, and climbed from again: far cheaper than starting from other words.
+so that one gradient can move many tokens. Where no edit helps any more, the best text so far is perturbed, a few of
+its tokens replaced at random, and climbed from again: far cheaper than starting from other words.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from attacks.queries import Query, RandomSwaps, Score, Search, Swap, Words, ask, draw_seed
+from attacks.queries import NothingToTryError, Query, RandomSwaps, Score, Search, Swap, Words, ask, draw_seed
 
 Rewards = npt.NDArray[np.float64]
 Proposal = Generator[Query[Any], Any, Sequence[Swap]]
@@ -39,50 +39,60 @@ def climb(
     *,
     n_words: int,
     patience: int,
-    kicks: int,
+    perturbations: int,
     propose: Callable[[str, np.random.Generator], Proposal],
 ) -> Search:
     """From ``n_words`` random words, step by step, each from the edits that ``propose`` yields for the current text.
 
-    After ``patience`` steps without a better text, or when nothing is proposed, ``kicks`` random edits of the best text
-    make the next one to climb from. Ends where no edit of the best text is to be had at all.
+    After ``patience`` steps without a better text, or when nothing is proposed, ``perturbations`` random edits of the
+    best text make the next one to climb from. Ends where no edit of the best text is to be had at all.
+
+    Raises:
+        NothingToTryError: there was none of the start either, so that nothing was searched.
     """
     text = " ".join((yield from ask(Words(n_words, seed=draw_seed(rng)))))
     rewards = yield from ask(Score((text,), ("random_words",)))
-    best = here = Scored(text, float(rewards[0, 0]))
+    best = current = Scored(text, float(rewards[0, 0]))
+    edited = False
     while True:
-        stale = 0
-        while stale < patience:
-            edits = yield from propose(here.text, rng)
+        steps_without_gain = 0
+        while steps_without_gain < patience:
+            edits = yield from propose(current.text, rng)
             if not edits:
                 break
-            (found, *_) = yield from step(here, edits)
-            here, stale = (found, 0) if found.value > here.value else (here, stale + 1)
-        best = max(best, here, key=lambda scored: scored.value)
-        swaps = yield from ask(RandomSwaps(best.text, kicks, seed=draw_seed(rng)))
+            edited = True
+            (found, *_) = yield from step(current, edits)
+            if found.value > current.value:
+                current, steps_without_gain = found, 0
+            else:
+                steps_without_gain += 1
+        best = max(best, current, key=lambda scored: scored.value)
+        swaps = yield from ask(RandomSwaps(best.text, perturbations, seed=draw_seed(rng)))
+        if not swaps and not edited:
+            raise NothingToTryError(f"no single-token edit of {best.text!r} survives re-tokenisation")
         if not swaps:
-            return  # no single-token edit of this text survives re-tokenisation: nothing is left to try
-        text = apply_all(best.text, swaps)
-        here = Scored(text, float((yield from ask(Score((text,))))[0, 0]))
+            return
+        edited, text = True, apply_all(best.text, swaps)
+        current = Scored(text, float((yield from ask(Score((text,))))[0, 0]))
 
 
 def step(
-    here: Scored, edits: Sequence[Swap], objective: Objective = first_prompt, prompts: tuple[int, ...] = ()
+    current: Scored, edits: Sequence[Swap], objective: Objective = first_prompt, prompts: tuple[int, ...] = ()
 ) -> Generator[Query[Any], Any, list[Scored]]:
     """What ``edits`` give, best first: each alone, and those that helped merged, all of them and the better half.
 
     Edits that help alone mostly help together (their gains add up where they do not touch), and a merge costs one query
     where finding it edit by edit would cost a step each.
     """
-    by_text = {edit.apply(here.text): edit for edit in edits}
+    by_text = {edit.apply(current.text): edit for edit in edits}
     values = objective((yield from ask(Score(tuple(by_text), prompts=prompts))))
     found = sorted(map(Scored, by_text, map(float, values)), key=lambda scored: -scored.value)
     helpful: dict[int, Swap] = {}
     for scored in found:
-        if scored.value > here.value:
+        if scored.value > current.value:
             helpful.setdefault(by_text[scored.text].start, by_text[scored.text])  # the best of each place
     chosen = list(helpful.values())
-    merged = {apply_all(here.text, chosen[:n]) for n in ((len(chosen) + 1) // 2, len(chosen)) if n > 1}
+    merged = {apply_all(current.text, chosen[:n]) for n in ((len(chosen) + 1) // 2, len(chosen)) if n > 1}
     fresh = tuple(sorted(merged - set(by_text)))
     if fresh:
         values = objective((yield from ask(Score(fresh, prompts=prompts))))

@@ -24,7 +24,7 @@ from attacks.queries import QUERIES_PER_GRADIENT, Search, Swap, Swaps, SwapTable
 class GCG(Attack):
     """``n_words`` random words to start from; per step ``width`` single-token edits, of the ``k`` most promising
     replacements of every position about the best ``rank`` each. After ``patience`` steps without a better text,
-    ``kicks`` random edits."""
+    ``perturbations`` random edits."""
 
     name: ClassVar[str] = "gcg"
     family: ClassVar[str] = "gradient"
@@ -35,7 +35,7 @@ class GCG(Attack):
         "k": Range(2, 64, log=True),
         "rank": Range(0.5, 16, log=True),
         "patience": Range(1, 8),
-        "kicks": Range(1, 8),
+        "perturbations": Range(1, 8),
     }
 
     n_words: int = 14
@@ -43,7 +43,7 @@ class GCG(Attack):
     k: int = 8
     rank: float = 2.0
     patience: int = 4
-    kicks: int = 3
+    perturbations: int = 3
 
     @property
     def least_budget(self) -> int:
@@ -51,7 +51,9 @@ class GCG(Attack):
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
-        yield from climb(rng, n_words=self.n_words, patience=self.patience, kicks=self.kicks, propose=self._propose)
+        yield from climb(
+            rng, n_words=self.n_words, patience=self.patience, perturbations=self.perturbations, propose=self._propose
+        )
 
     def _propose(self, text: str, rng: np.random.Generator) -> Proposal:
         table = yield from ask(Swaps(text, self.k))

@@ -37,6 +37,11 @@ class PolicyQuery(Query[AnswerT_co]):
 
 Search = Generator[Query[Any], Any, None]
 
+
+class NothingToTryError(Exception):
+    """A search that could try nothing: it says nothing of the RM, and is kept as an error."""
+
+
 Construction = Literal["repeated_token", "random_words", "shuffled_words", "gibberish"]
 """What cannot be sense, whoever reads it: one token over and over, words drawn at random, at least eight words of an
 answer shuffled, mostly gibberish. An attack claims it for a text that it built so and left so."""

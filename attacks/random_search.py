@@ -19,7 +19,7 @@ from attacks.queries import RandomSwaps, Search, ask, draw_seed
 @dataclass(frozen=True, kw_only=True)
 class RandomSearch(Attack):
     """``n_words`` random words to start from; per step ``width`` random single-token edits. After ``patience`` steps
-    without a better text, ``kicks`` of them at once."""
+    without a better text, ``perturbations`` of them at once."""
 
     name: ClassVar[str] = "random"
     family: ClassVar[str] = "random"
@@ -27,13 +27,13 @@ class RandomSearch(Attack):
         "n_words": Range(6, 40, log=True),
         "width": Range(6, 96, log=True),
         "patience": Range(1, 8),
-        "kicks": Range(1, 8),
+        "perturbations": Range(1, 8),
     }
 
     n_words: int = 14
     width: int = 12
     patience: int = 4
-    kicks: int = 3
+    perturbations: int = 3
 
     @property
     def least_budget(self) -> int:
@@ -41,7 +41,9 @@ class RandomSearch(Attack):
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
-        yield from climb(rng, n_words=self.n_words, patience=self.patience, kicks=self.kicks, propose=self._propose)
+        yield from climb(
+            rng, n_words=self.n_words, patience=self.patience, perturbations=self.perturbations, propose=self._propose
+        )
 
     def _propose(self, text: str, rng: np.random.Generator) -> Proposal:
         return (yield from ask(RandomSwaps(text, self.width, seed=draw_seed(rng))))

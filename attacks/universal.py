@@ -21,6 +21,7 @@ from attacks.climb import Rewards, Scored, apply_all, step
 from attacks.gcg import draw_edits
 from attacks.queries import (
     QUERIES_PER_GRADIENT,
+    NothingToTryError,
     Query,
     RandomSwaps,
     Score,
@@ -64,7 +65,7 @@ class Universal(Attack):
     k: int = 16
     rank: float = 2.0
     patience: int = 4
-    kicks: int = 3
+    perturbations: int = 3
     carrier: str = "{}"
 
     def __post_init__(self) -> None:
@@ -94,25 +95,31 @@ class Universal(Attack):
 
         text = self.carrier.replace("{}", " ".join((yield from ask(Words(self.n_words, seed=draw_seed(rng))))))
         rewards = yield from ask(Score((text,)))  # (1, n_prompts)
-        best = here = Scored(text, float(lead(rewards)[0]))
-        stale = 0
+        best = current = Scored(text, float(lead(rewards)[0]))
+        steps_without_gain, edited = 0, False
         while True:
             few = self._hardest(rewards[0] - bars, rng)
-            table = yield from ask(Swaps(here.text, self.k, tuple(Term(prompt) for prompt in few)))
-            edits = draw_edits(self._inside(here.text, table), self.width, self.rank, rng)
-            on_few = Scored(here.text, float(lead(rewards[:, list(few)], few)[0]))
+            table = yield from ask(Swaps(current.text, self.k, tuple(Term(prompt) for prompt in few)))
+            edits = draw_edits(self._inside(current.text, table), self.width, self.rank, rng)
+            on_few = Scored(current.text, float(lead(rewards[:, list(few)], few)[0]))
             found = (yield from step(on_few, edits, partial(lead, prompts=few), few)) if edits else []
-            stale += 1
+            steps_without_gain += 1
+            edited = edited or bool(edits)
             if found and found[0].value > on_few.value:
                 everywhere = yield from ask(Score((found[0].text,)))
-                if lead(everywhere)[0] > here.value:
-                    here, rewards, stale = Scored(found[0].text, float(lead(everywhere)[0])), everywhere, 0
-            best = max(best, here, key=lambda scored: scored.value)
-            if stale == self.patience:
-                swaps = yield from ask(RandomSwaps(best.text, self.kicks, seed=draw_seed(rng)))
-                text = apply_all(best.text, [swap for swap in swaps if self._is_inside(best.text, swap)])
+                if lead(everywhere)[0] > current.value:
+                    current, rewards = Scored(found[0].text, float(lead(everywhere)[0])), everywhere
+                    steps_without_gain = 0
+            best = max(best, current, key=lambda scored: scored.value)
+            if steps_without_gain == self.patience:
+                swaps = yield from ask(RandomSwaps(best.text, self.perturbations, seed=draw_seed(rng)))
+                swaps = tuple(swap for swap in swaps if self._is_inside(best.text, swap))
+                edited = edited or bool(swaps)
+                if not edited:
+                    raise NothingToTryError(f"no single-token edit of {best.text!r} survives re-tokenisation")
+                text = apply_all(best.text, swaps)
                 rewards = yield from ask(Score((text,)))
-                here, stale = Scored(text, float(lead(rewards)[0])), 0
+                current, steps_without_gain = Scored(text, float(lead(rewards)[0])), 0
 
     def _bars(self) -> Generator[Query[Any], Any, tuple[Rewards, float]]:
         """The rewards of the prompts' references, (n_prompts,), their mean where there is none, and their spread.

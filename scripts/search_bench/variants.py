@@ -45,7 +45,7 @@ class Variant(Attack):
     k: int = 8
     rank: float = 2.0
     patience: int = 4
-    kicks: int = 3
+    perturbations: int = 3
     draw: Literal["turns", "uniform", "top"] = "turns"
     merge: Literal["no", "half", "all"] = "half"
     walk: bool = False
@@ -73,7 +73,7 @@ class Variant(Attack):
                 stale = 0 if helped else stale + 1
                 here = found[0] if helped or self.walk else here
             best = max(best, here, key=lambda scored: scored.value)
-            swaps = yield from ask(RandomSwaps(best.text, self.kicks, seed=draw_seed(rng)))
+            swaps = yield from ask(RandomSwaps(best.text, self.perturbations, seed=draw_seed(rng)))
             text = apply_all(best.text, swaps)
             here = Scored(text, float((yield from ask(Score((text,))))[0, 0]))
 

@@ -20,13 +20,16 @@ from attacks import (
     GradientQuery,
     Likelihoods,
     NextTokens,
+    NothingToTryError,
     PolicyQuery,
     Query,
     RandomSwaps,
     Relax,
     Sample,
     Score,
+    Search,
     Seeds,
+    Swap,
     Swaps,
     Task,
     Tasks,
@@ -184,18 +187,38 @@ def test_with_its_least_budget_a_search_gets_through_a_step(attack: Attack) -> N
     assert spent <= attack.least_budget
 
 
-def test_climbing_ends_where_no_edit_survives() -> None:
-    search = known_attacks()["gcg"]().search(0)
-    answers: dict[type, Any] = {Words: ("ba", "ke"), Swaps: ((), ()), RandomSwaps: (), Score: np.zeros((1, 1))}
+def answered(search: Search, answers: dict[type, list[Any]]) -> None:
+    """Send each query the first answer of its kind that is left; the last one stays."""
     query = next(search)
-    asked = 0
-    try:
-        while asked < 50:
-            asked += 1
-            query = search.send(answers[type(query)])
-    except StopIteration:
-        pass
-    assert asked < 50
+    for _ in range(200):
+        left = answers[type(query)]
+        query = search.send(left.pop(0) if len(left) > 1 else left[0])
+    raise AssertionError("it asks on and on")
+
+
+def test_climbing_ends_where_no_edit_survives_any_more() -> None:
+    answers: dict[type, list[Any]] = {
+        Words: [("ba", "ke")],
+        Swaps: [((Swap(0, 2, "li"),), ()), ((), ())],
+        RandomSwaps: [()],
+        Score: [np.zeros((1, 1))],
+    }
+    with pytest.raises(StopIteration):
+        answered(known_attacks()["gcg"]().search(0), answers)
+
+
+@pytest.mark.parametrize("name", ["gcg", "random", "universal"])
+def test_a_search_of_which_no_edit_survives_says_so_instead_of_ending(name: str) -> None:
+    attack = known_attacks()[name]()
+    answers: dict[type, list[Any]] = {
+        Words: [("ba", "ke")],
+        Swaps: [((), ())],
+        RandomSwaps: [()],
+        Tasks: [(Task("What does ba do?", REFERENCE),) * attack.prompts_per_attempt],
+        Score: [np.zeros((1, attack.prompts_per_attempt))],
+    }
+    with pytest.raises(NothingToTryError, match="no single-token edit of 'ba ke' survives"):
+        answered(attack.search(0), answers)
 
 
 def test_guided_ends_when_a_pass_brings_no_new_text() -> None:
