@@ -32,7 +32,7 @@ from miner.judging.criteria import Criteria, clean_criteria
 from miner.patching.patch import EXPORT, PatchReport, patch, trainable, training_findings
 from miner.progress import Observer, Silent
 from miner.rewards.base import RewardModel
-from miner.searching.attempts import Plan
+from miner.searching.attempts import Plan, RoundContext
 from miner.searching.driver import Driver
 from miner.searching.mining import MiningReport, require_budgets, run_plans, stage_plans
 from miner.searching.oracle import Oracle
@@ -298,7 +298,8 @@ class Campaign:
         return [a for a in mine if (a.code_version, a.criteria_hash) == newest[a.attack]]
 
     def findings(self) -> list[Finding]:
-        return [finding for finding in self.corpus.findings() if finding.campaign_id == self.campaign_id]
+        """This campaign's, of attempts that are stored: what a kill left behind of others does not count."""
+        return [finding for finding in self.corpus.settled_findings() if finding.campaign_id == self.campaign_id]
 
     def _attack(
         self,
@@ -369,15 +370,16 @@ class Campaign:
         round_number: int,
         driver: Driver,
     ) -> list[Plan]:
-        return stage_plans(
-            self.config,
-            stage,
-            sections,
-            prompts,
-            driver,
+        return stage_plans(self.round_context(round_number, driver), stage, sections, prompts)
+
+    def round_context(self, round_number: int, driver: Driver) -> RoundContext:
+        """What the attempts that ``driver`` makes in this round have in common, as of now: its starts included."""
+        return RoundContext(
             campaign_id=self.campaign_id,
-            round_number=round_number,
+            round=round_number,
+            rm=driver.oracle.rm,
             criteria_hash=self.criteria_hash(driver),
+            seed=self.config.seed,
         )
 
     def criteria_hash(self, driver: Driver) -> str:

@@ -13,14 +13,15 @@ import numpy as np
 from corpus.records import Attempt, Finding, Form, Prompt, digest
 from miner.campaigns.results import AttackResult, Contrast, FormCount, TransferCell
 from miner.config.campaign import CONTROL
-from miner.errors import ConfigError, ModelError, TooLongError
+from miner.errors import ConfigError
 from miner.judging.criteria import Criteria
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.compute.parts import exact_in_parts
-from miner.statistics import Difference, Rate, paired_difference, rate, survival
+from miner.searching.confirmation import Confirmation
+from miner.statistics import Difference, Rate, SurvivalCurve, paired_difference, rate, survival
 
-FACTUAL_FAMILY = "factual"  # attempts that swap a fact: what they find is no nonsense
+UNKNOWN = Rate(0.0, 0, 0.0, 1.0)  # of nothing: any share may be the true one
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class CleanOutcomes:
 def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt], progress: Advance = untold) -> CleanOutcomes | None:
     """Preference of every reference over each of its rejected answers; None where no prompt has both.
 
-    Left out are pairs of which the RM leaves one without a reward, and what is too long for one that cannot truncate.
+    Left out are pairs of which the RM leaves one without a reward, what its template refuses, and what is too long for
+    one that cannot truncate.
     """
     texts: list[Pair] = []
     rows: list[tuple[int, int, str]] = []  # indices of the good and the bad text, and the group
@@ -56,7 +58,7 @@ def clean_outcomes(rm: RewardModel, prompts: Sequence[Prompt], progress: Advance
         if prompt.reference is None or not prompt.rejected:
             continue
         answers = [Pair(prompt.conversation, text) for text in (prompt.reference, *prompt.rejected)]
-        if not (rm.can_truncate or all(map(rm.takes, answers))):
+        if not all(map(rm.measures, answers)):
             continue
         rows += [(len(texts), len(texts) + n, prompt.group_key) for n in range(1, len(answers))]
         texts += answers
@@ -82,8 +84,7 @@ def attack_results(
     rows: dict[tuple[str, int, str], list[Attempt]] = {}
     for attempt in sorted(attempts, key=lambda attempt: attempt.attack):
         rows.setdefault((attempt.attack, attempt.budget, digest(dict(attempt.attack_params))), []).append(attempt)
-    results = (_attack_result(group, findings, seen_families, seen_forms) for group in rows.values())
-    return [result for result in results if result is not None]
+    return [_attack_result(group, findings, seen_families, seen_forms) for group in rows.values()]
 
 
 def _attack_result(
@@ -91,13 +92,11 @@ def _attack_result(
     findings: Sequence[Finding],
     seen_families: Collection[str],
     seen_forms: Collection[Form],
-) -> AttackResult | None:
-    """The row of these attempts; None where every one of them ended in an error."""
-    n_all = len(attempts)
+) -> AttackResult:
+    first, n_all = attempts[0], len(attempts)
     attempts = [attempt for attempt in attempts if attempt.outcome != "error"]
     if not attempts:
-        return None
-    first = attempts[0]
+        return _failed(first, n_all, seen_families)
     clusters = [attempt.prompt_ids[0] for attempt in attempts]
     found = rate([attempt.outcome == "found" for attempt in attempts], groups=clusters)
     curve = survival([attempt.queries_to_find for attempt in attempts], first.budget, groups=clusters)
@@ -121,6 +120,31 @@ def _attack_result(
         beats_quantile=rate([a.queries_to_beat_quantile is not None for a in attempts], groups=clusters),
         forms=[FormCount(form=form, seen=form in seen_forms, found=n) for form, n in sorted(forms.items())],
         survival=curve,
+    )
+
+
+def _failed(first: Attempt, errors: int, seen_families: Collection[str]) -> AttackResult:
+    """The row of an attack of which every attempt ended in an error: nothing is known of its success."""
+    return AttackResult(
+        attack=first.attack,
+        attack_params=dict(first.attack_params),
+        family=first.family,
+        split=first.split,
+        seen=first.family in seen_families,
+        n=0,
+        errors=errors,
+        found=0,
+        rate=UNKNOWN.value,
+        low=UNKNOWN.low,
+        high=UNKNOWN.high,
+        median_queries=None,
+        budget=first.budget,
+        beats_reference=None,
+        beats_quantile=UNKNOWN,
+        forms=[],
+        survival=SurvivalCurve(
+            times=(0.0, float(first.budget)), survival=(1.0, 1.0), low=(0.0, 0.0), high=(1.0, 1.0), median=None
+        ),
     )
 
 
@@ -156,7 +180,7 @@ def transfer_cells(
             old = [f for f in findings if f.round == finding_round and f.split == split]
             if not old:
                 continue
-            wins = still_wins(rm, criteria, old)
+            wins = Confirmation(rm=rm, criteria=criteria).win_again(old)
             cells.append(
                 TransferCell(
                     finding_round=finding_round,
@@ -166,31 +190,6 @@ def transfer_cells(
                 )
             )
     return cells
-
-
-def takes(rm: RewardModel, pairs: Sequence[Pair]) -> bool:
-    """Whether ``rm`` can score all of ``pairs``: short enough, and turns that its template knows."""
-    try:
-        for pair in pairs:
-            rm.n_tokens(pair)
-    except (TooLongError, ModelError):
-        return False
-    return True
-
-
-def still_wins(
-    rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], progress: Advance = untold
-) -> list[bool]:
-    """Whether each finding, scored again from text, wins against ``rm``."""
-    rewards = exact_in_parts(rm, [Pair(f.prompt, f.response) for f in findings], progress)
-    references = _reference_rewards(rm, findings)
-    return [criteria.wins(float(r), ref) for r, ref in zip(rewards, references, strict=True)]
-
-
-def _reference_rewards(rm: RewardModel, findings: Sequence[Finding]) -> list[float | None]:
-    pairs = list({Pair(f.prompt, f.reference) for f in findings if f.reference is not None})
-    reward_of = dict(zip(pairs, rm.exact_rewards(pairs), strict=True)) if pairs else {}
-    return [None if f.reference is None else float(reward_of[Pair(f.prompt, f.reference)]) for f in findings]
 
 
 def require_prompts(prompts: Sequence[Prompt], at_least: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,12 +13,12 @@ from statistics import median
 import numpy as np
 
 from corpus.records import Finding, Prompt, digest
-from miner.campaigns.evaluation import takes
 from miner.campaigns.results import ReachResult
 from miner.files import replace_text
 from miner.judging.criteria import Criteria
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
+from miner.searching.confirmation import Confirmation
 from miner.statistics import Rate, rate
 
 
@@ -54,21 +55,24 @@ def reaches(
         key = (finding.attempt_id, finding.response)
         own[key].add(finding.prompt_id)
         first.setdefault(key, finding)
-    with_reference = [p for p in prompts if p.reference is not None and takes(rm, [Pair(p.conversation, p.reference)])]
-    bars = rm.exact_rewards([Pair(p.conversation, str(p.reference)) for p in with_reference]) if with_reference else ()
-    reference_of = {p.prompt_id: float(bar) for p, bar in zip(with_reference, bars, strict=True)}
+    confirmation = Confirmation(rm=rm, criteria=criteria)
+    references = [None if p.reference is None else Pair(p.conversation, p.reference) for p in prompts]
+    to_beat = zip(prompts, confirmation.reference_rewards(references), strict=True)
+    reference_of = {p.prompt_id: bar for p, bar in to_beat if bar is not None and not math.isnan(bar)}
     found = []
     for done, (key, finding) in enumerate(first.items()):
         progress(done, len(first))
         others = [
             prompt
             for prompt in prompts
-            if prompt.prompt_id not in own[key] and takes(rm, [Pair(prompt.conversation, finding.response)])
+            if prompt.prompt_id not in own[key] and confirmation.fits(Pair(prompt.conversation, finding.response))
         ]
         if not others:
             continue
-        rewards = rm.exact_rewards([Pair(prompt.conversation, finding.response) for prompt in others])
-        scored = [(float(reward), reference_of.get(p.prompt_id)) for reward, p in zip(rewards, others, strict=True)]
+        bars = [reference_of.get(prompt.prompt_id) for prompt in others]
+        pairs = [Pair(prompt.conversation, finding.response) for prompt in others]
+        rewards = confirmation.rewards(pairs, [confirmation.bar(bar) for bar in bars])
+        scored = [(float(reward), bar) for reward, bar in zip(rewards, bars, strict=True)]
         found.append(
             Reach(
                 finding_id=finding.finding_id,
@@ -76,7 +80,7 @@ def reaches(
                 response=finding.response,
                 own_prompts=len(own[key]),
                 beats_reference=tuple(None if bar is None else reward > bar for reward, bar in scored),
-                wins=tuple(criteria.wins(reward, reference) for reward, reference in scored),
+                wins=tuple(confirmation.wins(reward, reference) for reward, reference in scored),
                 groups=tuple(prompt.group_key for prompt in others),
             )
         )

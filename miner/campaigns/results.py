@@ -34,7 +34,8 @@ class AttackResult:
 
     ``seen``: the patch behind this round's RM trained on findings of this attack's family. ``median_queries`` is the
     median of the break-cost curve, null where fewer than half broke within the budget. Attempts that ended in an error
-    say nothing of the RM: they are counted in ``errors`` alone, not in ``n``.
+    say nothing of the RM: they are counted in ``errors`` alone, not in ``n``; where all of them did, ``n`` is 0 and the
+    interval all there is.
     """
 
     attack: str

@@ -10,13 +10,13 @@ import numpy as np
 
 from corpus import Follower
 from corpus.records import Attempt, Finding, Prompt, digest
-from miner.campaigns.evaluation import takes
+from corpus.store import belongs
 from miner.config.campaign import ScheduleSection
 from miner.patching.patch import training_findings
 from miner.rewards.base import Pair
 from miner.rewards.compute.parts import exact_in_parts
-from miner.searching.attempts import Plan
-from miner.searching.mining import MiningReport, plan_of, run_plans
+from miner.searching.attempts import Plan, numbered_attempt
+from miner.searching.mining import MiningReport, run_plans
 from miner.searching.scheduling import Choice, Scheduler, difficulty_groups, require_schedulable
 from miner.searching.seeding import pool_of
 
@@ -44,19 +44,15 @@ def mine_scheduled(
     reports, stored = [], _Stored.of(campaign)
     while choices := scheduler.choose():
         driver.oracle.seeds = pool_of(training_findings([*older, *scheduler.found], campaign.config.patch))
-        criteria_hash = campaign.criteria_hash(driver)
-        by_name = {one.name: one for one in sections}
+        context = campaign.round_context(round_number, driver)
+        by_name = {one.name: one.build() for one in sections}
         plans = [
-            plan_of(
-                campaign.config,
-                by_name[choice.arm.attack].build(),
+            numbered_attempt(
+                context,
+                by_name[choice.arm.attack],
                 (choice.prompt,),
                 number=choice.number,
                 budget=choice.arm.budget,
-                rm=driver.oracle.rm,
-                campaign_id=campaign.campaign_id,
-                round_number=round_number,
-                criteria_hash=criteria_hash,
             )
             for choice in choices
         ]
@@ -97,14 +93,19 @@ class _Stored:
                 self.findings.setdefault(one.attempt_id, []).append(one)
 
     def made(self, plan: Plan, choice: Choice) -> tuple[Choice, Attempt, list[Finding]]:
-        found = sorted(self.findings.get(plan.attempt_id, []), key=lambda one: one.finding_id)
-        return choice, self.attempts[plan.attempt_id], found
+        attempt = self.attempts[plan.attempt_id]
+        found = [
+            one
+            for one in self.findings.get(plan.attempt_id, [])
+            if belongs(one, {attempt.attempt_id: attempt.finding_ids})
+        ]
+        return choice, attempt, sorted(found, key=lambda one: one.finding_id)
 
 
 def _reference_rewards(campaign: Campaign, round_number: int, prompts: Sequence[Prompt]) -> dict[str, float]:
     rm = campaign.rm(round_number)
     pairs = {p.prompt_id: Pair(p.conversation, p.reference) for p in prompts if p.reference is not None}
-    short = {prompt_id: pair for prompt_id, pair in pairs.items() if takes(rm, [pair])}
+    short = {prompt_id: pair for prompt_id, pair in pairs.items() if rm.takes(pair)}
     with campaign.observer.stage(f"round {round_number}: how hard each prompt is") as advance:
         rewards = exact_in_parts(rm, list(short.values()), advance)
     given = zip(short, rewards, strict=True)  # a judge may give none

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from corpus.records import Finding
 from miner.campaigns.campaign import Campaign
-from miner.campaigns.evaluation import FACTUAL_FAMILY, attack_results, contrasts, transfer_cells
+from miner.campaigns.evaluation import attack_results, contrasts, transfer_cells
 from miner.campaigns.judge import check_errors
 from miner.campaigns.reach import reach_results
 from miner.campaigns.results import PatchSummary, RoundSummary, TransferCell
 from miner.campaigns.usage import machine
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose
+from miner.measuring.gap.fact_swap import FACTUAL_FAMILY
 from miner.measuring.triage.result import read_triage
 from miner.reporting.summary import Summary
 from miner.searching.version import package_version

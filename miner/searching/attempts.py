@@ -1,18 +1,40 @@
-"""One attempt in progress: its search, what it has spent, and what it has found so far."""
+"""The unit of work: what an attempt is to do, by which it is known, and the rows that come of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from attacks import Attack, Query, Search
-from corpus.records import Attempt, Finding, Outcome, Prompt, ScoredQuery, Split, Verdict, attempt_id, finding_id
+from attacks import Attack
+from corpus.records import (
+    Attempt,
+    Finding,
+    Kind,
+    Outcome,
+    Prompt,
+    ScoredQuery,
+    Split,
+    Verdict,
+    attempt_id,
+    digest,
+    finding_id,
+)
 from miner.judging.criteria import Criteria
 from miner.judging.forms import form_of
-from miner.rewards.base import Pair, RewardModel
+from miner.rewards.base import RewardModel
 from miner.searching.version import code_version
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundContext:
+    """What all attempts of a round have in common. ``seed`` is the campaign's, of which theirs are drawn."""
+
+    campaign_id: str
+    round: int
+    rm: RewardModel
+    criteria_hash: str
+    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +56,8 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conviction:
-    """A confirmed response that a quorum calls nonsense: ``reward`` exact, ``queries`` spent when it was known."""
+class Win:
+    """A response that is a finding: its ``reward`` alone in its batch, ``queries`` spent when it was known."""
 
     prompt: Prompt
     response: str
@@ -45,6 +67,34 @@ class Conviction:
     queries: int
 
 
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What an attempt has spent, and after how many queries it met what it looks for."""
+
+    queries: int = 0
+    gradients: int = 0
+    policy_tokens: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+    best_reward: float | None = None
+    queries_to_find: int | None = None
+    queries_to_beat_reference: int | None = None
+    queries_to_beat_quantile: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt ended, and with what. ``scored`` are its texts where they are kept."""
+
+    plan: Plan
+    outcome: Outcome
+    tally: Tally
+    wins: tuple[Win, ...] = ()
+    error: str | None = None
+    scored: tuple[ScoredQuery, ...] = ()
+    kind: Kind = "nonsense"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """A finished attempt with what belongs to it; stored together or not at all."""
@@ -52,98 +102,10 @@ class Result:
     plan: Plan
     attempt: Attempt
     findings: tuple[Finding, ...]
-    scored: tuple[ScoredQuery, ...]
+    scored: tuple[ScoredQuery, ...] = field(repr=False)
 
 
-@dataclass(slots=True, kw_only=True)
-class Live:
-    """An attempt's run state. ``pending`` is the query it waits on; None once it has ended."""
-
-    plan: Plan
-    search: Search
-    reference_rewards: tuple[float | None, ...]
-    pending: Query[Any] | None = None
-    queries: int = 0
-    gradients: int = 0
-    free_answers: int = 0  # since the last that was paid for
-    policy_tokens: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
-    best_reward: float | None = None
-    beat_reference: int | None = None
-    beat_quantile: int | None = None
-    queries_to_find: int | None = None
-    wins: list[Conviction] = field(default_factory=list)
-    trial: list[Conviction] = field(default_factory=list)  # of the one text that may beat the best on all prompts
-    outcome: Outcome | None = None
-    error: str | None = None
-    sampled: set[str] = field(default_factory=set)
-    confirmed: set[tuple[int, str]] = field(default_factory=set)
-    exact: dict[Pair, float] = field(default_factory=dict)  # of the texts whose exact rewards are known
-    scored: list[ScoredQuery] = field(default_factory=list)
-
-    @property
-    def ended(self) -> bool:
-        return self.outcome is not None
-
-    @property
-    def left(self) -> int:
-        return self.plan.budget - self.queries
-
-    @property
-    def fulfilled(self) -> bool:
-        """Whether the attack's goal is reached, so that more queries would be wasted."""
-        match self.plan.attack.goal:
-            case "first":
-                return bool(self.wins)
-            case "many":
-                return False
-            case "together":
-                return len(self.wins) == len(self.plan.prompts)
-
-    def start(self) -> None:
-        self._advance(lambda: next(self.search))
-
-    def send(self, answer: object) -> None:
-        self._advance(lambda: self.search.send(answer))
-
-    def end(self, outcome: Outcome, error: str | None = None) -> None:
-        """What was found stands, however the search ended."""
-        self.outcome, self.error, self.pending = "found" if self.wins else outcome, error, None
-        self.search.close()
-
-    def convict(self, win: Conviction) -> None:
-        """Keep a win; of an attack on many prompts together it stands only once its text has won on more than any."""
-        if self.queries_to_find is None:
-            self.queries_to_find = win.queries
-        (self.trial if self.plan.attack.goal == "together" else self.wins).append(win)
-
-    def settle(self) -> None:
-        """All that was in doubt has been judged: the text that wins on most prompts is what was found."""
-        if len(self.trial) > len(self.wins):
-            self.wins = self.trial
-        self.trial = []
-
-    def _advance(self, step: Any) -> None:
-        try:
-            self.pending = step()
-        except StopIteration:
-            self.end("exhausted")
-        except Exception as error:  # whatever a search does wrong ends that search alone, and is stored with it
-            self.end("error", f"{type(error).__name__}: {error}")
-
-
-def plan_attempt(
-    *,
-    campaign_id: str,
-    round_number: int,
-    prompts: Sequence[Prompt],
-    attack: Attack,
-    seed: int,
-    budget: int,
-    rm: RewardModel,
-    criteria_hash: str,
-) -> Plan:
+def plan_attempt(context: RoundContext, attack: Attack, prompts: Sequence[Prompt], *, seed: int, budget: int) -> Plan:
     """The plan with its identity: everything that decides what the attempt does."""
     return Plan(
         attempt_id=attempt_id(
@@ -153,24 +115,32 @@ def plan_attempt(
             code_version=code_version(attack),
             seed=seed,
             budget=budget,
-            rm_fingerprint=rm.fingerprint,
-            pipeline_hash=rm.pipeline_hash,
-            criteria_hash=criteria_hash,
+            rm_fingerprint=context.rm.fingerprint,
+            pipeline_hash=context.rm.pipeline_hash,
+            criteria_hash=context.criteria_hash,
         ),
-        campaign_id=campaign_id,
-        round=round_number,
+        campaign_id=context.campaign_id,
+        round=context.round,
         prompts=tuple(prompts),
         attack=attack,
         seed=seed,
         budget=budget,
-        criteria_hash=criteria_hash,
+        criteria_hash=context.criteria_hash,
     )
 
 
-def result_of(live: Live, rm: RewardModel, criteria: Criteria) -> Result:
+def numbered_attempt(
+    context: RoundContext, attack: Attack, prompts: Sequence[Prompt], *, number: int, budget: int
+) -> Plan:
+    """The plan of a campaign's attempt ``number`` on these prompts: those of one number share their seed."""
+    seed = int(digest([context.seed, prompts[0].prompt_id, number])[:8], 16) >> 1
+    return plan_attempt(context, attack, prompts, seed=seed, budget=budget)
+
+
+def result_of(ending: Ending, rm: RewardModel, criteria: Criteria) -> Result:
     """The rows of an attempt that has ended."""
-    assert live.outcome is not None
-    plan = live.plan
+    plan, tally = ending.plan, ending.tally
+    findings = tuple(_finding(win, ending, rm, criteria) for win in ending.wins)
     attempt = Attempt(
         attempt_id=plan.attempt_id,
         campaign_id=plan.campaign_id,
@@ -183,57 +153,68 @@ def result_of(live: Live, rm: RewardModel, criteria: Criteria) -> Result:
         code_version=code_version(plan.attack),
         seed=plan.seed,
         budget=plan.budget,
-        queries=live.queries,
-        gradients=live.gradients,
-        policy_tokens=live.policy_tokens,
-        flops=live.flops,
-        queries_to_find=live.queries_to_find,
-        outcome=live.outcome,
-        error=live.error,
-        best_reward=live.best_reward,
+        queries=tally.queries,
+        gradients=tally.gradients,
+        policy_tokens=tally.policy_tokens,
+        flops=tally.flops,
+        queries_to_find=tally.queries_to_find,
+        outcome=ending.outcome,
+        error=ending.error,
+        best_reward=tally.best_reward,
         rm_fingerprint=rm.fingerprint,
         pipeline_hash=rm.pipeline_hash,
         criteria_hash=plan.criteria_hash,
-        seconds=live.seconds,
-        queries_to_beat_reference=live.beat_reference,
-        queries_to_beat_quantile=live.beat_quantile,
+        seconds=tally.seconds,
+        queries_to_beat_reference=tally.queries_to_beat_reference,
+        queries_to_beat_quantile=tally.queries_to_beat_quantile,
+        finding_ids=tuple(finding.finding_id for finding in findings),
     )
-    findings = tuple(_finding(win, plan, rm, criteria) for win in live.wins)
-    return Result(plan=plan, attempt=attempt, findings=findings, scored=tuple(live.scored))
+    return Result(plan=plan, attempt=attempt, findings=findings, scored=ending.scored)
 
 
-def _finding(found: Conviction, plan: Plan, rm: RewardModel, criteria: Criteria) -> Finding:
-    prompt_id = found.prompt.prompt_id if len(plan.prompts) > 1 else None
+def _finding(win: Win, ending: Ending, rm: RewardModel, criteria: Criteria) -> Finding:
+    plan = ending.plan
+    prompt_id = win.prompt.prompt_id if len(plan.prompts) > 1 else None
     return Finding(
-        finding_id=finding_id(plan.attempt_id, found.response, prompt_id),
+        finding_id=finding_id(plan.attempt_id, win.response, prompt_id),
         attempt_id=plan.attempt_id,
         campaign_id=plan.campaign_id,
         round=plan.round,
-        prompt_id=found.prompt.prompt_id,
-        split=found.prompt.split,
-        prompt=found.prompt.conversation,
-        response=found.response,
-        reference=found.prompt.reference,
-        reward=found.reward,
+        prompt_id=win.prompt.prompt_id,
+        split=win.prompt.split,
+        prompt=win.prompt.conversation,
+        response=win.response,
+        reference=win.prompt.reference,
+        reward=win.reward,
         reward_dtype=rm.reward_dtype,
-        reference_reward=found.reference_reward,
-        margin=criteria.margin(found.reward),
+        reference_reward=win.reference_reward,
+        margin=criteria.margin(win.reward),
         threshold=criteria.threshold,
         threshold_quantile=criteria.quantile,
         attack=plan.attack.name,
         family=plan.attack.family,
-        form=form_of(found.response, found.prompt.conversation, found.verdicts),
-        kind="nonsense",
+        form=form_of(win.response, win.prompt.conversation, win.verdicts),
+        kind=ending.kind,
         attack_params=plan.attack.params,
         code_version=code_version(plan.attack),
         seed=plan.seed,
-        queries=found.queries,
+        queries=win.queries,
         rm_fingerprint=rm.fingerprint,
         pipeline_hash=rm.pipeline_hash,
-        certificate=found.verdicts,
+        certificate=win.verdicts,
         parent_ids=(),
         created_at=datetime.now(UTC),
     )
 
 
-__all__ = ["Conviction", "Live", "Plan", "Result", "plan_attempt", "result_of"]
+__all__ = [
+    "Ending",
+    "Plan",
+    "Result",
+    "RoundContext",
+    "Tally",
+    "Win",
+    "numbered_attempt",
+    "plan_attempt",
+    "result_of",
+]

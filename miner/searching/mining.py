@@ -8,12 +8,11 @@ from itertools import zip_longest
 
 from attacks import Attack
 from corpus import Corpus
-from corpus.records import Prompt, digest
+from corpus.records import Prompt
 from miner.config.campaign import AttackSection, CampaignConfig, StageSection
 from miner.errors import ConfigError
 from miner.progress import Observer
-from miner.rewards.base import RewardModel
-from miner.searching.attempts import Plan, Result, plan_attempt
+from miner.searching.attempts import Plan, Result, RoundContext, numbered_attempt
 from miner.searching.driver import Driver
 
 
@@ -64,63 +63,20 @@ def prompt_sets(attack: Attack, prompts: Sequence[Prompt]) -> list[tuple[Prompt,
 
 
 def stage_plans(
-    config: CampaignConfig,
-    stage: StageSection,
-    sections: Sequence[AttackSection],
-    prompts: Sequence[Prompt],
-    driver: Driver,
-    *,
-    campaign_id: str,
-    round_number: int,
-    criteria_hash: str,
+    context: RoundContext, stage: StageSection, sections: Sequence[AttackSection], prompts: Sequence[Prompt]
 ) -> list[Plan]:
     """Every attack on every prompt, or set of prompts, with every seed. Attempts of one prompt and seed number share
     their seed."""
 
     def plans(section: AttackSection, number: int) -> list[Plan]:
-        attack = section.build()
+        attack, budget = section.build(), section.budget_queries or stage.budget_queries
         return [
-            plan_of(
-                config,
-                attack,
-                together,
-                number=number,
-                budget=section.budget_queries or stage.budget_queries,
-                rm=driver.oracle.rm,
-                campaign_id=campaign_id,
-                round_number=round_number,
-                criteria_hash=criteria_hash,
-            )
+            numbered_attempt(context, attack, together, number=number, budget=budget)
             for together in prompt_sets(attack, prompts)
         ]
 
     columns = [plans(section, number) for number in range(stage.seeds) for section in sections]
     return [plan for row in zip_longest(*columns) for plan in row if plan is not None]  # prompt by prompt
-
-
-def plan_of(
-    config: CampaignConfig,
-    attack: Attack,
-    prompts: Sequence[Prompt],
-    *,
-    number: int,
-    budget: int,
-    rm: RewardModel,
-    campaign_id: str,
-    round_number: int,
-    criteria_hash: str,
-) -> Plan:
-    """The plan of a campaign's attempt ``number`` on these prompts."""
-    return plan_attempt(
-        campaign_id=campaign_id,
-        round_number=round_number,
-        prompts=prompts,
-        attack=attack,
-        seed=int(digest([config.seed, prompts[0].prompt_id, number])[:8], 16) >> 1,
-        budget=budget,
-        rm=rm,
-        criteria_hash=criteria_hash,
-    )
 
 
 def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: CampaignConfig, observer: Observer, *,

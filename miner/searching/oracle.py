@@ -99,6 +99,22 @@ class Oracle:
         self.counts.seconds += time.perf_counter() - started
         return np.array([of_pair[pair] for pair in pairs])
 
+    def score_each(self, parts: Sequence[Sequence[Pair]]) -> list[npt.NDArray[np.float64]]:
+        """``score`` of each search's pairs: all of them together where that changes nothing, else each in its own.
+
+        An attempt is what its plan says, whichever others run beside it.
+        """
+        pairs = [pair for part in parts for pair in part]
+        if self.rm.batch_invariant:
+            rewards = self.score(pairs)
+            return np.split(rewards, np.cumsum([len(part) for part in parts])[:-1]) if parts else []
+        started = time.perf_counter()
+        found = self.rm.rewards_apart(parts)
+        self.counts.texts_asked += len(pairs)
+        self.counts.texts_scored += len(pairs)
+        self.counts.seconds += time.perf_counter() - started
+        return found
+
     def by_gradient(self, asked: Sequence[tuple[GradientQuery[Any], Sequence[Prompt]]]) -> list[Any]:
         """The answers to gradient queries of several searches, those of a kind pooled."""
         self.counts.gradients += sum(query.n_gradients for query, _ in asked)

@@ -1,10 +1,10 @@
 """Spends a budget of queries where certified, distinct findings come cheapest: Thompson sampling over arms.
 
 An arm is an attack at one budget on one group of prompts; what it yields is a rate, distinct findings a query, with a
-Gamma posterior (Poisson counts; Thompson 1933, Chapelle & Li 2011). Groups share what is known of their attack, and the
-full budget what is known of the short one: each is drawn around a draw of its parent. Decisions are made in
-generations, from the results of complete earlier ones and the seed alone, so that a resumed campaign goes on from what
-is stored as if it had not been cut off.
+Gamma posterior (Poisson counts; Thompson 1933, Chapelle & Li 2011); distinct are findings of different causes. Groups
+share what is known of their attack, and the full budget what is known of the short one: each is drawn around a draw of
+its parent. Decisions are made in generations, from the results of complete earlier ones and the seed alone, so that a
+resumed campaign goes on from what is stored as if it had not been cut off.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from corpus.duplicates import near_duplicates
 from corpus.records import Attempt, Finding, Prompt, digest
 from miner.config.campaign import AttackSection, ScheduleSection
 from miner.errors import ConfigError
+from miner.searching.causes import Causes
 
 PARENT_WEIGHT = 1.0  # findings that a parent's rate counts for
 
@@ -44,7 +44,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a choice counts as having cost, and how many findings, unlike all before them, it brought."""
+    """What a choice counts as having cost, and how many causes that no finding before had it brought."""
 
     arm: Arm
     queries: int
@@ -66,6 +66,7 @@ class Scheduler:
     generation: int = 0
     _made: Counter[tuple[str, str]] = field(default_factory=Counter)
     _findings: list[Finding] = field(default_factory=list)
+    _causes: Causes = field(default_factory=Causes)
 
     @property
     def spent(self) -> int:
@@ -90,11 +91,11 @@ class Scheduler:
 
     def learn(self, made: Sequence[tuple[Choice, Attempt, Sequence[Finding]]]) -> None:
         """Take in a complete generation, in the order of its attempts' ids."""
-        before = len(self._findings)
         ordered = sorted(made, key=lambda one: one[1].attempt_id)
-        self._findings += [finding for _, _, findings in ordered for finding in findings]
-        stands_for = near_duplicates(self._findings)
-        fresh = Counter(f.attempt_id for f in self._findings[before:] if stands_for[f.finding_id] == f.finding_id)
+        fresh: Counter[str] = Counter()
+        for finding in (finding for _, _, findings in ordered for finding in findings):
+            fresh[finding.attempt_id] += self._causes.is_new(finding)
+            self._findings.append(finding)
         self.outcomes += [
             Outcome(choice.arm, self._cost(choice.arm, attempt, found), fresh[attempt.attempt_id])
             for choice, attempt, found in ordered
@@ -115,10 +116,10 @@ class Scheduler:
         ]
 
     def _budgets(self, section: AttackSection) -> tuple[int, ...]:
-        """Short attempts, then full ones; only full ones where the choice is uniform."""
+        """Short attempts, then full ones."""
         full = section.budget_queries or self.budget_queries
         short = max(self.least.get(section.name, 1), round(full * self.section.probe))
-        return (short, full) if self.section.policy == "thompson" and short < full else (full,)
+        return (short, full) if short < full else (full,)
 
     def _arm(self, arms: Sequence[Arm], slot: int, rng: np.random.Generator) -> Arm:
         if self.section.policy == "uniform":

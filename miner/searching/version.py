@@ -26,6 +26,9 @@ from miner.searching.source import code_digest, imported_within, names_in
 
 SEARCHING = (
     "miner.searching.driver",
+    "miner.searching.running",
+    "miner.searching.scoring",
+    "miner.searching.confirmation",
     "miner.searching.oracle",
     "miner.searching.attempts",
     "miner.judging.criteria",

@@ -26,7 +26,7 @@ from miner.judging.checks import Certificate, Subject
 from miner.judging.criteria import Criteria
 from miner.rewards import Pair
 from miner.rewards.adapters.transformer import TransformerRewardModel
-from miner.searching.attempts import Plan, plan_attempt
+from miner.searching.attempts import Plan, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from search_bench.models import BenchModel, NeutralScorer
@@ -81,9 +81,9 @@ class TimedOracle(Oracle):
     deadline: float = 0.0
     seen: set[Pair] = field(default_factory=set)
 
-    def score(self, pairs: Sequence[Pair]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        rewards = super().score(pairs)
-        self.seen.update(pairs)
+    def score_each(self, parts: Sequence[Sequence[Pair]]) -> list[np.ndarray[tuple[int], np.dtype[np.float64]]]:
+        rewards = super().score_each(parts)
+        self.seen.update(pair for part in parts for pair in part)
         if time.perf_counter() > self.deadline:
             raise OutOfTime
         return rewards
@@ -125,10 +125,8 @@ def _one(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack: GCG, 
 
 
 def _plan(rm: TransformerRewardModel, attack: GCG, prompt: Prompt, seed: int) -> Plan:
-    return plan_attempt(
-        campaign_id="bench", round_number=0, prompts=[prompt], attack=attack, seed=seed, budget=UNLIMITED, rm=rm,
-        criteria_hash="bench",
-    )  # fmt: skip
+    context = RoundContext(campaign_id="bench", round=0, rm=rm, criteria_hash="bench", seed=0)
+    return plan_attempt(context, attack, [prompt], seed=seed, budget=UNLIMITED)
 
 
 def peer(name: str, recipe: str, job: Job, bars: dict[str, float], scorer: NeutralScorer) -> list[Trace]:

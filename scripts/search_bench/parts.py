@@ -24,7 +24,7 @@ from miner.config.campaign import CampaignConfig
 from miner.judging.criteria import Criteria, clean_criteria
 from miner.rewards import load_reward_model
 from miner.rewards.adapters.transformer import TransformerRewardModel
-from miner.searching.attempts import plan_attempt
+from miner.searching.attempts import RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.searching.version import search_digest
@@ -368,10 +368,8 @@ def _attempts(
 
 
 def _plan(driver: Driver, attack: Attack, prompts: Sequence[Prompt], seed: int, budget: int) -> Any:
-    return plan_attempt(
-        campaign_id="bench", round_number=0, prompts=prompts, attack=attack, seed=seed, budget=budget,
-        rm=driver.oracle.rm, criteria_hash="bench",
-    )  # fmt: skip
+    context = RoundContext(campaign_id="bench", round=0, rm=driver.oracle.rm, criteria_hash="bench", seed=0)
+    return plan_attempt(context, attack, prompts, seed=seed, budget=budget)
 
 
 def _cost(attempt: Attempt) -> float:

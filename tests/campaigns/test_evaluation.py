@@ -29,7 +29,12 @@ def test_an_attempt_that_failed_is_no_evidence_that_the_rm_held() -> None:
     (row,) = attack_results(attempts, [], seen_families=(), seen_forms=())
     assert (row.n, row.errors, row.found, row.rate) == (2, 2, 1, 0.5)
     assert row.survival.survival[-1] == 0.5
-    assert attack_results([attempt(3, **FAILED)], [], seen_families=(), seen_forms=()) == []
+
+
+def test_an_attack_of_which_every_attempt_failed_stays_in_the_table_and_claims_nothing() -> None:
+    rows = attack_results([attempt(1), attempt(3, attack="guided", **FAILED)], [], seen_families=(), seen_forms=())
+    assert [(row.attack, row.n, row.errors, row.found) for row in rows] == [("gcg", 1, 0, 0), ("guided", 0, 1, 0)]
+    assert (rows[1].low, rows[1].high, rows[1].median_queries) == (0, 1, None)
 
 
 def test_a_contrast_pairs_the_same_prompt_and_seed_and_leaves_failed_ones_out() -> None:

@@ -17,7 +17,7 @@ from miner.rewards import load_reward_model
 from miner.rewards.adapters.pairwise import PairwiseRewardModel
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.base import Pair
-from miner.searching.attempts import plan_attempt
+from miner.searching.attempts import RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.serving.batcher import Batcher, Precision
@@ -110,13 +110,8 @@ def test_a_search_tokenises_each_text_once(attack: str, tiny_rm_folder: Path) ->
     asked = [pair.prompt for pair in PAIRS if rm.n_tokens(Pair(pair.prompt, "")) < 20]
     prompts = [Prompt(conversation=conversation, reference=None) for conversation in dict.fromkeys(asked)]
     assert len(prompts) > 2
-    plans = [
-        plan_attempt(
-            campaign_id="c", round_number=0, prompts=[prompt], attack=known_attacks()[attack](), seed=n, budget=200,
-            rm=rm, criteria_hash="h",
-        )
-        for n, prompt in enumerate(prompts)
-    ]  # fmt: skip
+    context, kind = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0), known_attacks()[attack]
+    plans = [plan_attempt(context, kind(), [prompt], seed=n, budget=200) for n, prompt in enumerate(prompts)]
     given.clear()
     driver = Driver(oracle=Oracle(rm=rm), criteria=NO_WIN, judge=NEVER_ASKED, keep_queries=True)
     results = list(driver.run(plans))

@@ -1,4 +1,5 @@
-"""Kills real mining at random moments and counts what was lost. The RM is the toy one; all else is the product.
+"""Kills real mining at random moments and counts what was lost. The RM is the toy one, as coarse as
+bf16; all else is the product.
 
 Run as a program, this file is the miner that the drill kills: ``mining_drill.py FOLDER``.
 """
@@ -11,17 +12,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from attacks import known_attacks
 from corpus import Corpus
-from corpus.records import Prompt, Verdict
+from corpus.records import Attempt, Prompt, Verdict, digest
 from miner.config.campaign import AttackSection, CampaignConfig, StageSection
 from miner.judging.checks import Certificate, Subject
 from miner.judging.criteria import clean_criteria
 from miner.progress import Silent
-from miner.searching.attempts import Plan
+from miner.rewards.base import Pair
+from miner.searching.attempts import Plan, RoundContext
 from miner.searching.driver import Driver
 from miner.searching.mining import run_plans, stage_plans
 from miner.searching.oracle import Oracle
@@ -42,7 +47,23 @@ class MiningKills:
     rows_changed: int
     found_without_finding: int
     attempts: int
+    orphans: int
     same_attempts_as_uninterrupted: bool
+    same_findings_as_uninterrupted: bool
+
+
+class CoarseToy(ToyRewardModel):
+    """Ranks as in bfloat16: in steps of 1/128 of the reward, and otherwise with every company of the text."""
+
+    ranking_dtype = "bfloat16"
+    batch_invariant = False
+
+    def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        exact = super().rewards(pairs)
+        company = int(digest(sorted(pair.response for pair in pairs))[:8], 16)
+        moved = exact * (1 + np.random.default_rng(company).normal(scale=1 / 256, size=len(pairs)))
+        mantissa, exponent = np.frexp(moved)
+        return np.ldexp(np.round(mantissa * 256) / 256, exponent)
 
 
 class EverythingIsNonsense:
@@ -53,8 +74,8 @@ class EverythingIsNonsense:
         return [Certificate(verdict="nonsense", verdicts=(verdict,)) for _ in subjects]
 
 
-def campaign(folder: Path) -> tuple[Driver, list[Plan], Corpus, CampaignConfig]:
-    rm = ToyRewardModel()
+def campaign(folder: Path, rm: ToyRewardModel | None = None) -> tuple[Driver, list[Plan], Corpus, CampaignConfig]:
+    rm = rm or CoarseToy()
     prompts = toy_prompts(N_PROMPTS)
     clean = [Prompt(conversation=p.conversation, reference=f"{rm.vocabulary[i]} ba") for i, p in enumerate(prompts)]
     driver = Driver(
@@ -69,16 +90,8 @@ def campaign(folder: Path) -> tuple[Driver, list[Plan], Corpus, CampaignConfig]:
     )
     sections = [AttackSection(name=name, params={"width": 4}) for name in ("gcg", "random")]
     assert {section.name for section in sections} <= set(known_attacks())
-    plans = stage_plans(
-        config,
-        StageSection(budget_queries=120, seeds=2),
-        sections,
-        prompts,
-        driver,
-        campaign_id="drill",
-        round_number=0,
-        criteria_hash="drill",
-    )
+    context = RoundContext(campaign_id="drill", round=0, rm=rm, criteria_hash="drill", seed=config.seed)
+    plans = stage_plans(context, StageSection(budget_queries=120, seeds=2), sections, prompts)
     return driver, plans, Corpus(folder), config
 
 
@@ -106,7 +119,8 @@ def kill_mining(folder: Path, n: int, seed: int) -> MiningKills:
         lost += sum(key not in rows for key in acknowledged)
         acknowledged = rows
     mine(corpus.path)
-    mine(folder / "whole")
+    whole = Corpus(folder / "whole")
+    mine(whole.path)
     rows = _rows(corpus)
     found = [row["attempt_id"] for row in rows.values() if row.get("outcome") == "found"]
     with_finding = {finding.attempt_id for finding in corpus.findings()}
@@ -117,8 +131,18 @@ def kill_mining(folder: Path, n: int, seed: int) -> MiningKills:
         rows_changed=changed + sum(rows[key] != row for key, row in acknowledged.items() if key in rows),
         found_without_finding=sum(attempt not in with_finding for attempt in found),
         attempts=len(corpus.attempt_ids()),
-        same_attempts_as_uninterrupted=corpus.attempt_ids() == Corpus(folder / "whole").attempt_ids(),
+        orphans=len(corpus.findings()) - len(corpus.settled_findings()),
+        same_attempts_as_uninterrupted=_made(corpus) == _made(whole),
+        same_findings_as_uninterrupted=_found(corpus) == _found(whole),
     )
+
+
+def _made(corpus: Corpus) -> dict[str, Attempt]:
+    return {one.attempt_id: replace(one, seconds=0.0) for one in corpus.attempts()}
+
+
+def _found(corpus: Corpus) -> dict[str, str]:
+    return {one.finding_id: one.response for one in corpus.findings()}
 
 
 def _run_and_kill(folder: Path, after_s: float) -> bool:

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pytest
 
 from attacks import QUERIES_PER_GRADIENT, Attack, Goal, Score, Search, Swaps, Term, Words, known_attacks
-from corpus.records import Answer, Prompt, Verdict
-from miner.errors import CapabilityError, TooLongError
+from corpus.records import Answer, Message, Prompt, Verdict
+from miner.errors import CapabilityError, ModelError, TooLongError
 from miner.judging.checks import Certificate, Subject
 from miner.judging.criteria import Criteria, clean_criteria
 from miner.rewards.base import Pair, SwapRequest
-from miner.searching.attempts import Plan, Result, plan_attempt
+from miner.searching.attempts import Plan, Result, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.testing import ToyRewardModel, toy_prompts
@@ -59,16 +59,8 @@ def driver(rm: ToyRewardModel, judge: Any = None, **options: Any) -> Driver:
 
 
 def plan(attack: Attack, prompts: Sequence[Prompt], rm: ToyRewardModel, *, budget: int, seed: int = 0) -> Plan:
-    return plan_attempt(
-        campaign_id="c",
-        round_number=0,
-        prompts=prompts,
-        attack=attack,
-        seed=seed,
-        budget=budget,
-        rm=rm,
-        criteria_hash="h",
-    )
+    context = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0)
+    return plan_attempt(context, attack, prompts, seed=seed, budget=budget)
 
 
 def run(attack: Attack, *, budget: int, n: int = 1, rm: ToyRewardModel | None = None, **options: Any) -> list[Result]:
@@ -249,6 +241,39 @@ def test_a_reference_over_the_models_length_is_an_error_of_its_attempt_alone() -
     assert sorted(r.attempt.outcome for r in driver(rm).run(plans)) == ["error", "found"]
 
 
+class Refusing(ToyRewardModel):
+    """Its template knows no system turns."""
+
+    def n_tokens(self, pair: Pair) -> int:
+        if any(turn.role == "system" for turn in pair.prompt):
+            raise ModelError("the RM's chat template refuses turns of system, user, assistant")
+        return super().n_tokens(pair)
+
+    def rewards(self, pairs: Sequence[Pair]) -> Any:
+        for pair in pairs:
+            self.n_tokens(pair)
+        return super().rewards(pairs)
+
+
+@pytest.mark.parametrize("reference", ["ba ba", None])
+def test_a_prompt_that_the_template_refuses_costs_that_prompt_alone(reference: str | None) -> None:
+    rm, (first, second) = Refusing(), toy_prompts(2, reference=reference)
+    refused = replace(first, conversation=(Message(role="system", content="Be brief."), *first.conversation))
+    plans = [plan(Scripted(texts=((rm.flaw,),)), [prompt], rm, budget=9) for prompt in (refused, second)]
+    attempts = {result.plan.prompts[0]: result.attempt for result in driver(rm).run(plans)}
+    assert (attempts[second].outcome, attempts[second].queries) == ("found", 1)
+    assert (attempts[refused].outcome, attempts[refused].queries) == ("error", 0)
+    assert "refuses" in str(attempts[refused].error)
+
+
+def test_clean_references_that_the_template_refuses_set_no_bar_and_break_nothing() -> None:
+    rm, rng = Refusing(), np.random.default_rng(1)
+    prompts = [replace(prompt, reference=" ".join(rm.words(6, rng))) for prompt in toy_prompts(40)]
+    system = Message(role="system", content="Be brief.")
+    refused = [replace(prompt, conversation=(system, *prompt.conversation)) for prompt in prompts[:10]]
+    assert clean_criteria(rm, [*refused, *prompts], quantile=0.95) == clean_criteria(rm, prompts, quantile=0.95)
+
+
 @pytest.mark.parametrize("bad", ["\x1b[31m", "\x00", "[SEP]", "\ud800"])
 def test_text_with_control_characters_or_special_tokens_is_no_finding(bad: str) -> None:
     rm = ToyRewardModel()
@@ -298,13 +323,18 @@ class Noisy(ToyRewardModel):
     """Ranks in another dtype than it confirms in: every ranking reward is far too high, by luck of the text."""
 
     ranking_dtype = "float16"
+    luck = 1.0
 
     def rewards(self, pairs: Sequence[Pair]) -> Any:
-        return super().rewards(pairs) + [5.0 + len(pair.response) % 3 for pair in pairs]
+        return super().rewards(pairs) + [self.luck * (5.0 + len(pair.response) % 3) for pair in pairs]
 
 
-def test_a_search_is_told_the_exact_rewards_of_its_leaders() -> None:
+@pytest.mark.parametrize(("luck", "n_exact"), [(1e-3, 2), (1.0, 4)])
+def test_a_search_is_told_exact_rewards_of_its_leaders_until_the_best_is_exact(luck: float, n_exact: int) -> None:
     told: list[float] = []
+    rm = Noisy()
+    rm.luck = luck
+    texts = tuple(sorted(rm.vocabulary, key=lambda word: rm.weights[word])[10:90:20])
 
     @dataclass(frozen=True, kw_only=True)
     class Listening(Attack):
@@ -313,13 +343,13 @@ def test_a_search_is_told_the_exact_rewards_of_its_leaders() -> None:
 
         def search(self, seed: int) -> Search:
             del seed
-            told.extend((yield Score(("ba", "ke ke", "li li li", "mo")))[:, 0])
+            told.extend((yield Score(texts))[:, 0])
 
-    rm = Noisy()
     run(Listening(), budget=9, rm=rm, judge=WordJudge(sense=rm.vocabulary))
-    exact = [rm.reward(Pair((), text)) for text in ("ba", "ke ke", "li li li", "mo")]
+    exact = [rm.reward(Pair((), text)) for text in texts]
     close = [abs(a - b) < 1e-9 for a, b in zip(told, exact, strict=True)]
-    assert sum(close) == 2, "two leaders exact, the others as ranked"
+    assert sum(close) == n_exact, "two leaders exact, and whatever then seems better"
+    assert close[int(np.argmax(told))]
 
 
 def test_only_what_is_news_by_its_exact_reward_is_judged_and_that_of_all_searches_at_once() -> None:
@@ -488,7 +518,14 @@ def test_a_search_that_asks_free_questions_for_ever_is_ended() -> None:
 
     rm = ToyRewardModel()
     (result,) = run(Asking(texts=()), budget=9, rm=rm)
-    assert (result.attempt.outcome, result.attempt.queries) == ("exhausted", 0)
+    assert (result.attempt.outcome, result.attempt.queries) == ("error", 0)
+    assert "goes nowhere" in str(result.attempt.error)
+
+
+def test_a_search_that_ends_before_a_text_is_scored_says_nothing_of_the_rm() -> None:
+    (result,) = run(Scripted(texts=()), budget=9)
+    assert (result.attempt.outcome, result.attempt.queries) == ("error", 0)
+    assert "nothing to try" in str(result.attempt.error)
 
 
 def test_an_rm_that_gives_no_numbers_ends_the_search_with_that_error() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,21 @@ def test_every_find_is_stored_with_its_finding_and_every_prompt(tmp_path: Path) 
         assert len(asked) == attempt.queries - 3 * attempt.gradients
 
 
+def test_what_a_kill_left_of_an_attempt_that_then_found_another_text_is_nobodys(tmp_path: Path) -> None:
+    driver, plans, corpus, config = drill.campaign(tmp_path / "whole")
+    run_plans(driver, plans, corpus, config, Silent(), title="t")
+    finding = corpus.findings()[0]
+    killed = Corpus(tmp_path / "killed")
+    killed.append(replace(finding, finding_id="left", response="found on another machine"))
+    assert [one.finding_id for one in killed.findings()] == ["left"]
+    assert killed.settled_findings() == [], "its attempt is not stored yet"
+    run_plans(
+        driver, [one for one in plans if one.attempt_id == finding.attempt_id], killed, config, Silent(), title="t"
+    )
+    assert len(killed.findings()) == 2
+    assert [one.finding_id for one in killed.settled_findings()] == [finding.finding_id]
+
+
 def test_an_interrupt_stores_what_had_ended(tmp_path: Path) -> None:
     driver, plans, corpus, config = drill.campaign(tmp_path)
 
@@ -55,4 +71,6 @@ def test_killed_mining_loses_nothing_and_resumes_to_the_same_attempts(tmp_path: 
     result = drill.kill_mining(tmp_path, n=4, seed=0)
     assert (result.rows_lost, result.rows_changed, result.found_without_finding) == (0, 0, 0)
     assert result.same_attempts_as_uninterrupted
+    assert result.same_findings_as_uninterrupted
+    assert result.orphans == 0
     assert result.kills_in_mining >= 1

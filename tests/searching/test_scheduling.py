@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from corpus.records import Attempt, Finding, digest
+from corpus.records import Attempt, Finding, Message, digest
 from miner.campaigns.campaign import Campaign
 from miner.config.campaign import AttackSection, ScheduleSection
 from miner.errors import ConfigError
@@ -40,10 +40,17 @@ def attempt(choice: Choice, queries: int, found: bool) -> Attempt:
     return SimpleNamespace(attempt_id=name, queries=queries, found=found)  # type: ignore[return-value]
 
 
-def simulate(one: Scheduler, rates: dict[str, float] = RATES, same_text: tuple[str, ...] = ()) -> int:
-    """Findings of a schedule against attacks that find at constant rates; one kind of attack finds one text only."""
+def finding(attempt_id: str, text: str, *, form: str = "salad", asked: str = "What is it?") -> Any:
     from types import SimpleNamespace
 
+    prompt = (Message(role="user", content=asked),)
+    return SimpleNamespace(
+        finding_id=digest([attempt_id, text]), attempt_id=attempt_id, response=text, form=form, prompt=prompt
+    )
+
+
+def simulate(one: Scheduler, rates: dict[str, float] = RATES, same_text: tuple[str, ...] = ()) -> int:
+    """Findings of a schedule against attacks that find at constant rates; one kind of attack finds one text only."""
     while choices := one.choose():
         made = []
         for choice in choices:
@@ -54,8 +61,7 @@ def simulate(one: Scheduler, rates: dict[str, float] = RATES, same_text: tuple[s
             found = queries <= choice.arm.budget
             done = attempt(choice, min(queries, choice.arm.budget), found)
             text = "the same" if choice.arm.attack in same_text else digest(done.attempt_id)
-            finding: Any = SimpleNamespace(finding_id=done.attempt_id, attempt_id=done.attempt_id, response=text)
-            made.append((choice, done, [finding] if found else []))
+            made.append((choice, done, [finding(done.attempt_id, text)] if found else []))
         one.learn(made)
     return sum(outcome.distinct for outcome in one.outcomes)
 
@@ -117,17 +123,33 @@ def test_attempts_that_have_nothing_to_try_do_not_go_on_for_ever() -> None:
 
 
 def test_every_distinct_finding_of_an_attempt_counts() -> None:
-    from types import SimpleNamespace
-
     one = scheduler("thompson")
     (choice, *_) = one.choose()
     done = attempt(choice, 50, True)
     texts = ("one thing that was found", "quite another matter", "one thing that was found")
-    found: Any = [
-        SimpleNamespace(finding_id=str(at), attempt_id=done.attempt_id, response=t) for at, t in enumerate(texts)
-    ]
-    one.learn([(choice, done, found)])
+    one.learn([(choice, done, [finding(done.attempt_id, text) for text in texts])])
     assert one.outcomes[0].distinct == 2
+
+
+@pytest.mark.parametrize("policy", ["thompson", "uniform"])
+def test_one_cause_in_other_words_is_no_other_failure(policy: str) -> None:
+    one = scheduler(policy)
+    (choice, *_) = one.choose()
+    done = attempt(choice, 50, True)
+    repeated = [finding(done.attempt_id, f"{word} " * 8, form="repetition") for word in ("file", "digest", "the")]
+    questions = ("What does zip do?", "How are threads joined?")
+    copied = [finding(done.attempt_id, f"{asked} " * 3, form="structural", asked=asked) for asked in questions]
+    salads = [finding(done.attempt_id, text) for text in ("blogs link thank video", "servant nino kindly tutor")]
+    one.learn([(choice, done, [*repeated, *copied, *salads])])
+    assert one.outcomes[0].distinct == 1 + 1 + 2
+
+
+def test_the_control_has_the_same_arms() -> None:
+    learned, control = scheduler("thompson", total=90_000), scheduler("uniform", total=90_000)
+    simulate(learned)
+    simulate(control)
+    assert {one.arm for one in learned.outcomes} <= {one.arm for one in control.outcomes}
+    assert {one.arm.budget for one in control.outcomes} == {100, 800}
 
 
 def test_prompts_fall_into_equal_groups_by_what_has_to_be_beaten() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from corpus.records import Attempt, Finding, digest
 from miner.campaigns.campaign import Campaign
-from miner.campaigns.evaluation import attack_results, still_wins, takes
+from miner.campaigns.evaluation import attack_results
 from miner.campaigns.reach import reach_results
 from miner.checkpoints.batching import release_memory
 from miner.checkpoints.folders import resolve_folder
@@ -30,6 +30,7 @@ from miner.measuring.benchmark.suite import Suite
 from miner.measuring.doctor.behaviour import TRIVIAL
 from miner.progress import Advance, Observer, untold
 from miner.rewards.base import Pair, RewardModel
+from miner.searching.confirmation import Confirmation
 from miner.statistics import Difference, Rate, SurvivalCurve, median_cost, paired_difference, rate, survival
 
 Publish = Callable[[BenchReport, Path], object]  # a page of the report, in the folder
@@ -161,7 +162,9 @@ def _measure(
         mean_cost=None,
         unable=unable,
         errors=sum(attempt.outcome == "error" for attempt in attempts),
-        attacks=tuple(attack_results(single, campaign.findings(), seen_families=(), seen_forms=())),
+        attacks=tuple(
+            one for one in attack_results(single, campaign.findings(), seen_families=(), seen_forms=()) if one.n
+        ),
         reach=tuple(reach),
         examples=_examples(campaign.findings()) if attack else (),
         replay=replayed.share,
@@ -215,7 +218,7 @@ def replay(rm: RewardModel, criteria: Criteria, findings: Sequence[Finding], pro
     taken = _taken(rm, findings)
     if not taken:
         return Replay(None, (), len(findings))
-    wins = still_wins(rm, criteria, taken, progress)
+    wins = Confirmation(rm=rm, criteria=criteria).win_again(taken, progress)
     by_form = []
     for form in sorted({finding.form for finding in taken}):
         mine = [(won, finding) for won, finding in zip(wins, taken, strict=True) if finding.form == form]
@@ -229,7 +232,7 @@ def _taken(rm: RewardModel, findings: Sequence[Finding]) -> list[Finding]:
     try:
         rm.lengths([pair for of_finding in pairs for pair in of_finding])
     except (TooLongError, ModelError):
-        return [finding for finding, of_finding in zip(findings, pairs, strict=True) if takes(rm, of_finding)]
+        return [finding for finding, of_finding in zip(findings, pairs, strict=True) if all(map(rm.takes, of_finding))]
     return list(findings)
 
 
@@ -262,7 +265,7 @@ def _trivial(rm: RewardModel, campaign: Campaign, progress: Advance) -> Rate | N
     for done, prompt in enumerate(prompts, start=1):
         if prompt.reference is not None:
             pairs = [Pair(prompt.conversation, text) for text in (prompt.reference, *TRIVIAL.values())]
-            if takes(rm, pairs):
+            if all(map(rm.takes, pairs)):
                 good, *others = rm.exact_rewards(pairs)
                 beaten.append(bool(np.max(others) > good))
         progress(done, len(prompts))

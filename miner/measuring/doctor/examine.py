@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from corpus.records import Prompt
-from miner.campaigns.evaluation import takes
 from miner.checkpoints.batching import out_of_memory
 from miner.checkpoints.devices import resolve_devices
 from miner.checkpoints.folders import first_line, resolve_folder
@@ -116,7 +115,7 @@ def _loaded(rm: RewardModel) -> str:
 def _takes(rm: RewardModel, prompt: Prompt) -> bool:
     """Whether the RM takes the prompt with every answer that it is examined on."""
     texts = (str(prompt.reference), *prompt.rejected, *behaviour.TRIVIAL.values())
-    return takes(rm, [Pair(prompt.conversation, text) for text in texts])
+    return all(rm.takes(Pair(prompt.conversation, text)) for text in texts)
 
 
 def _texts(left_out: int, n: int) -> Diagnosis:

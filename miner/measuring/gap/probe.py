@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 
-from corpus.records import Attempt, Finding, Verdict, attempt_id, digest, finding_id
-from miner.campaigns.evaluation import FACTUAL_FAMILY, takes
+from corpus.records import Attempt, Finding, Verdict, digest
 from miner.judging.criteria import Criteria
-from miner.judging.forms import form_of
+from miner.measuring.gap.fact_swap import QUERIES, FactSwap
 from miner.measuring.gap.facts import Fact
 from miner.measuring.gap.report import FactRate, SwapExample
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.compute.parts import exact_in_parts
-from miner.searching.version import package_version
+from miner.searching.attempts import Ending, RoundContext, Tally, Win, plan_attempt, result_of
+from miner.searching.confirmation import Confirmation
 from miner.statistics import rate
 
-ATTACK = "fact_swap"
-QUERIES = 2  # the true statement and the false one
 EXAMPLES = 5
 
 
@@ -39,7 +36,7 @@ class Judged:
 def judge_facts(rm: RewardModel, facts: Sequence[Fact], progress: Advance = untold) -> list[Judged]:
     """Every fact that ``rm`` can read, with both rewards."""
     pairs = [(Pair(f.prompt.conversation, f.true), Pair(f.prompt.conversation, f.false)) for f in facts]
-    readable = [i for i, both in enumerate(pairs) if takes(rm, both)]
+    readable = [i for i, both in enumerate(pairs) if all(map(rm.takes, both))]
     rewards = exact_in_parts(rm, [pair for i in readable for pair in pairs[i]], progress)
     return [
         Judged(fact=facts[i], true_reward=float(rewards[2 * at]), false_reward=float(rewards[2 * at + 1]))
@@ -81,7 +78,7 @@ def fact_rates(judged: Sequence[Judged], abstained: dict[str, int], *, seed: int
 
 
 def factual_findings(
-    rm: RewardModel, judged: Sequence[Judged], criteria: Criteria, *, campaign_id: str, seed: int
+    judged: Sequence[Judged], criteria: Criteria, context: RoundContext
 ) -> list[tuple[Attempt, Finding | None]]:
     """An attempt for every fact on a held-out prompt, with its finding where the swapped statement wins.
 
@@ -89,91 +86,45 @@ def factual_findings(
     false. ``kind`` is ``factual``: no headline figure of nonsense counts it.
     """
     mine = [one for one in judged if one.fact.prompt.split == "held_out"]
-    references = [Pair(one.fact.prompt.conversation, one.fact.prompt.reference or one.fact.true) for one in mine]
-    rewards = rm.exact_rewards(references) if references else ()
-    return [
-        _rows(rm, one, float(reward), criteria, campaign_id, seed) for one, reward in zip(mine, rewards, strict=True)
+    confirmation = Confirmation(rm=context.rm, criteria=criteria)
+    rewards = confirmation.reference_rewards([Pair(one.fact.prompt.conversation, _reference(one)) for one in mine])
+    results = [
+        result_of(_ending(one, reward, confirmation, context), context.rm, criteria)
+        for one, reward in zip(mine, rewards, strict=True)
     ]
+    return [(result.attempt, next(iter(result.findings), None)) for result in results]
 
 
-def _rows(
-    rm: RewardModel, one: Judged, reference_reward: float, criteria: Criteria, campaign_id: str, seed: int
-) -> tuple[Attempt, Finding | None]:
-    fact = one.fact
-    wins = not one.prefers_true and criteria.wins(one.false_reward, reference_reward)
-    params = {"kind": fact.kind, "original": fact.original, "swapped": fact.swapped, "true": fact.true,
-              "proof": fact.proof}  # fmt: skip
-    code, prompt = f"{package_version()}+{ATTACK}1", fact.prompt
-    criteria_hash = digest([criteria.quantile, criteria.data_hash])
-    identity = attempt_id(
-        prompt_ids=[prompt.prompt_id],
-        attack=ATTACK,
-        attack_params=params,
-        code_version=code,
-        seed=seed,
-        budget=QUERIES,
-        rm_fingerprint=rm.fingerprint,
-        pipeline_hash=rm.pipeline_hash,
-        criteria_hash=criteria_hash,
+def _reference(one: Judged) -> str:
+    return one.fact.prompt.reference or one.fact.true
+
+
+def _ending(one: Judged, reference_reward: float | None, confirmation: Confirmation, context: RoundContext) -> Ending:
+    fact, prompt = one.fact, replace(one.fact.prompt, reference=_reference(one))
+    attack = FactSwap(
+        kind=fact.kind,
+        original=fact.original,
+        swapped=fact.swapped,
+        true=fact.true,
+        false=fact.false,
+        proof=fact.proof,
     )
-    attempt = Attempt(
-        attempt_id=identity,
-        campaign_id=campaign_id,
-        round=0,
-        prompt_ids=(prompt.prompt_id,),
-        split=prompt.split,
-        attack=ATTACK,
-        family=FACTUAL_FAMILY,
-        attack_params=params,
-        code_version=code,
-        seed=seed,
-        budget=QUERIES,
-        queries=QUERIES,
-        gradients=0,
-        policy_tokens=0,
-        flops=0.0,
-        queries_to_find=QUERIES if wins else None,
-        outcome="found" if wins else "exhausted",
-        error=None,
-        best_reward=one.false_reward,
-        rm_fingerprint=rm.fingerprint,
-        pipeline_hash=rm.pipeline_hash,
-        criteria_hash=criteria_hash,
-        seconds=0.0,
-    )
-    if not wins:
-        return attempt, None
+    wins = not one.prefers_true and confirmation.wins(one.false_reward, reference_reward)
     proof = Verdict(
         check="proof_of_falsehood", verdict="nonsense", value=1.0, threshold=0.5, calibration_id=digest(fact.proof)
     )
-    finding = Finding(
-        finding_id=finding_id(identity, fact.false),
-        attempt_id=identity,
-        campaign_id=campaign_id,
-        round=0,
-        prompt_id=prompt.prompt_id,
-        split=prompt.split,
-        prompt=prompt.conversation,
+    win = Win(
+        prompt=prompt,
         response=fact.false,
-        reference=prompt.reference or fact.true,
         reward=one.false_reward,
-        reward_dtype=rm.reward_dtype,
         reference_reward=reference_reward,
-        margin=criteria.margin(one.false_reward),
-        threshold=criteria.threshold,
-        threshold_quantile=criteria.quantile,
-        attack=ATTACK,
-        family=FACTUAL_FAMILY,
-        form=form_of(fact.false, prompt.conversation, ()),
-        kind="factual",
-        attack_params=params,
-        code_version=code,
-        seed=seed,
+        verdicts=(proof,),
         queries=QUERIES,
-        rm_fingerprint=rm.fingerprint,
-        pipeline_hash=rm.pipeline_hash,
-        certificate=(proof,),
-        parent_ids=(),
-        created_at=datetime.now(UTC),
     )
-    return attempt, finding
+    return Ending(
+        plan=plan_attempt(context, attack, [prompt], seed=context.seed, budget=QUERIES),
+        outcome="found" if wins else "exhausted",
+        tally=Tally(queries=QUERIES, best_reward=one.false_reward, queries_to_find=QUERIES if wins else None),
+        wins=(win,) if wins else (),
+        kind="factual",
+    )

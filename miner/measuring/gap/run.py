@@ -22,6 +22,7 @@ from miner.measuring.gap.report import GapReport, Selection
 from miner.measuring.gap.series import measure_series
 from miner.progress import Advance, Observer
 from miner.rewards.base import RewardModel
+from miner.searching.attempts import RoundContext
 from miner.searching.version import package_version
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ def _store(
         return 0, 0
     criteria = clean_criteria(rm, calibration, quantile=quantile, progress=progress)
     campaign = digest(["gap", rm.fingerprint, rm.pipeline_hash, criteria.data_hash, seed])
-    rows = factual_findings(rm, judged, criteria, campaign_id=campaign, seed=seed)
+    hashed = digest([criteria.quantile, criteria.data_hash])
+    context = RoundContext(campaign_id=campaign, round=0, rm=rm, criteria_hash=hashed, seed=seed)
+    rows = factual_findings(judged, criteria, context)
     by_id = {one.fact.prompt.prompt_id: one.fact.prompt for one in judged if one.fact.prompt.split == "held_out"}
     findings = [finding for _, finding in rows if finding is not None]
     if rows:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from corpus.records import Prompt
 from miner.campaigns.campaign import Campaign
-from miner.campaigns.evaluation import takes
 from miner.checkpoints.devices import first_device
 from miner.config.campaign import LanguageModelSection
 from miner.errors import ConfigError
@@ -152,7 +151,7 @@ class Study:
         room = self.policy.max_length - self.settings.max_new_tokens
         fits = [p for p in prompts if len(self.policy.prompt_ids(p.conversation)) <= room]
         if isinstance(self.target, RewardModel):
-            fits = [p for p in fits if takes(self.target, [Pair(p.conversation, p.reference or "")])]
+            fits = [p for p in fits if self.target.takes(Pair(p.conversation, p.reference or ""))]
         if not fits:
             raise ConfigError(
                 f"no prompt leaves room for {self.settings.max_new_tokens} new tokens. "

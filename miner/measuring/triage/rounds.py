@@ -12,7 +12,6 @@ import numpy as np
 from attacks import PolicyQuery, known_attacks
 from corpus.records import Finding, Prompt, digest
 from miner.campaigns.campaign import Campaign
-from miner.campaigns.evaluation import still_wins, takes
 from miner.errors import CapabilityError
 from miner.measuring.triage.attribution import with_top_words
 from miner.measuring.triage.distance import Domain, Floats, percentiles
@@ -23,6 +22,8 @@ from miner.measuring.triage.shrinking import Shrunk, shrink
 from miner.measuring.triage.store import Rows, chunks
 from miner.measuring.triage.trials import Trials
 from miner.rewards.base import Pair, RewardModel
+from miner.searching import source
+from miner.searching.confirmation import Confirmation
 from miner.searching.version import package_version
 from miner.worlds.world import spread
 
@@ -64,9 +65,7 @@ def shrunk_of_round(campaign: Campaign, number: int, mine: Sequence[Finding], se
     stored = rows.read()
     left = [finding for finding in mine if key_of[finding.finding_id] not in stored]
     trials = Trials(
-        rm=rm,
-        criteria=criteria,
-        judge=campaign.judge,
+        confirmation=Confirmation(rm=rm, criteria=criteria, judge=campaign.judge),
         elsewhere=tuple(prompt.conversation for prompt in elsewhere),
         sampled_by=_sampled_by(campaign, left),
     )
@@ -95,7 +94,7 @@ def wins_of_round(campaign: Campaign, number: int, findings: Sequence[Finding]) 
     left = [finding for finding in findings if key_of[finding.finding_id] not in stored]
     with campaign.observer.stage(f"round {number}: which findings win") as advance:
         for done, part in enumerate(chunks(left, 8 * PUBLISHED_AT_ONCE)):
-            won = zip(part, still_wins(rm, criteria, part), strict=True)
+            won = zip(part, Confirmation(rm=rm, criteria=criteria).win_again(part), strict=True)
             fresh = {
                 key_of[f.finding_id]: Won(finding_id=f.finding_id, rm_fingerprint=rm.fingerprint, wins=wins)
                 for f, wins in won
@@ -146,7 +145,8 @@ def placed_in_domain(campaign: Campaign, number: int, mine: Sequence[Finding]) -
 def code_digest() -> str:
     """The code that decides how a finding is shrunk."""
     here = Path(__file__).parent
-    return digest([package_version(), [(here / name).read_text(encoding="utf-8") for name in CODE]])[:8]
+    texts = [(here / name).read_text(encoding="utf-8") for name in CODE]
+    return digest([package_version(), texts, source.code_digest("miner.searching.confirmation")])[:8]
 
 
 def _sampled_by(campaign: Campaign, findings: Sequence[Finding]) -> dict[str, str]:
@@ -161,7 +161,7 @@ def _sampled_by(campaign: Campaign, findings: Sequence[Finding]) -> dict[str, st
 def _clean(rm: RewardModel, prompts: Sequence[Prompt], seed: int) -> list[Prompt]:
     known = [prompt for prompt in prompts if prompt.reference is not None]
     drawn = spread(known, min(MOST_CLEAN, len(known)), seed=seed)
-    return [prompt for prompt in drawn if takes(rm, [_pair(prompt)])]
+    return [prompt for prompt in drawn if rm.takes(_pair(prompt))]
 
 
 def _pair(prompt: Prompt) -> Pair:

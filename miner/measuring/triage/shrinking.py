@@ -88,7 +88,7 @@ def shrink(findings: Sequence[Finding], trials: Trials, *, max_queries: int) -> 
     while waiting or live:
         while waiting and len(live) < IN_FLIGHT:
             finding = waiting.pop()
-            case = _Case(finding, dissect(finding.response, finding.prompt, trials.rm, trials.elsewhere))
+            case = _Case(finding, dissect(finding.response, finding.prompt, trials.confirmation.rm, trials.elsewhere))
             case.send(None)
             live.append(case)
         _score(live, trials, max_queries)
@@ -116,7 +116,7 @@ def _score(live: Sequence[_Case], trials: Trials, max_queries: int) -> None:
         case.short = len(paid) < len(unknown)
         case.spent[case.for_minimal] += len(paid)
         asked += [(case, one) for one in paid]
-    rewards = trials.rewards([trials.pair(case.finding, *one) for case, one in asked])
+    rewards = trials.rewards([(case.finding, *one) for case, one in asked])
     for (case, one), reward in zip(asked, rewards, strict=True):
         case.rewards[one] = float(reward)
 

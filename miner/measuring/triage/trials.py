@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,29 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.records import Conversation, Finding
-from miner.campaigns.evaluation import takes
-from miner.errors import TooLongError
-from miner.judging.checks import Judge, Subject
-from miner.judging.checks.verdict import Certificate
-from miner.judging.criteria import Criteria
+from miner.judging.checks import Certificate, Subject
 from miner.measuring.triage.shrink import OWN
-from miner.rewards.base import Pair, RewardModel
-
-EXACT_TOLERANCE = 1e-4  # what ``exact_rewards`` promises: a win by less might be none alone in its batch
+from miner.rewards.base import Pair
+from miner.searching.confirmation import Confirmation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """The RM that the findings fooled, its bar, and the campaign's judge.
+    """Tries texts against the RM that the findings fooled, by the rule that confirmed them.
 
     ``elsewhere`` are prompts to try a text on that is not theirs. ``sampled_by`` is the LM that a finding was sampled
     from, by finding id. An attack's own word vouches for what it
     made, not for parts of it: of constructions only ``repeated_token`` is claimed, which the text shows by itself.
     """
 
-    rm: RewardModel
-    criteria: Criteria
-    judge: Judge
+    confirmation: Confirmation
     elsewhere: tuple[Conversation, ...] = ()
     sampled_by: Mapping[str, str] = field(default_factory=dict)
 
@@ -40,24 +32,18 @@ class Trials:
         """``text`` on the finding's own prompt, or on the one at ``elsewhere[at]``."""
         return Pair(finding.prompt if at == OWN else self.elsewhere[at], text)
 
-    def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
-        """Exact rewards, shape (n_pairs,); −∞ for what can be no finding: too long for the RM, or not plain text."""
-        rewards = np.full(len(pairs), -np.inf)
-        plain = [i for i, pair in enumerate(pairs) if self._is_plain(pair.response)]
-        try:
-            rewards[plain] = self._exact([pairs[i] for i in plain])
-        except TooLongError:  # pieces that were apart may be more tokens together
-            short = [i for i in plain if takes(self.rm, [pairs[i]])]
-            rewards[short] = self._exact([pairs[i] for i in short])
-        return rewards
+    def rewards(self, tries: Sequence[tuple[Finding, str, int]]) -> npt.NDArray[np.float64]:
+        """The rewards that decide, shape (n_tries,); −∞ for what can be no finding: see ``Confirmation.rewards``."""
+        pairs = [self.pair(*one) for one in tries]
+        return self.confirmation.rewards(pairs, [self.confirmation.bar(_to_beat(f, at)) for f, _, at in tries])
 
     def wins(self, finding: Finding, reward: float, at: int = OWN) -> bool:
-        """By the campaign's criteria, and by more than rounding; elsewhere the threshold alone decides."""
-        return self.criteria.wins(reward - EXACT_TOLERANCE, finding.reference_reward if at == OWN else None)
+        """By the campaign's criteria; elsewhere the threshold alone decides."""
+        return self.confirmation.wins(reward, _to_beat(finding, at))
 
     def certify(self, texts: Sequence[tuple[Finding, str]]) -> list[Certificate]:
         """A certificate for each text in the place of its finding's response."""
-        return self.judge.certify(
+        return self.confirmation.certify(
             [
                 Subject(
                     response=text,
@@ -70,10 +56,6 @@ class Trials:
             ]
         )
 
-    def _exact(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
-        return self.rm.exact_rewards(pairs) if pairs else np.empty(0)
 
-    def _is_plain(self, text: str) -> bool:
-        """What is left together may spell a special token."""
-        controls = (char for char in text if unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t")
-        return bool(text) and next(controls, None) is None and not any(one in text for one in self.rm.special_tokens)
+def _to_beat(finding: Finding, at: int) -> float | None:
+    return finding.reference_reward if at == OWN else None

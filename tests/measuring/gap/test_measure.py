@@ -38,11 +38,16 @@ from miner.reporting.gap_figures import FIGURES
 from miner.reporting.measurements import draw_plots, write_measurement
 from miner.reporting.summarise import _nonsense
 from miner.rewards.base import Pair
+from miner.searching.attempts import RoundContext
 from miner.testing import ToyRewardModel, toy_prompts
 
 CRITERIA = Criteria(
     quantile=0.95, threshold=5.0, clean_mean=0.0, clean_std=2.0, n=20, ranking_tolerance=0.0, data_hash="d"
 )
+
+
+def context(rm: ToyRewardModel) -> RoundContext:
+    return RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0)
 
 
 def quiet(_done: int, _total: int) -> None: ...
@@ -265,10 +270,10 @@ def test_rates_by_kind_are_those_planted() -> None:
 def test_only_swaps_that_win_become_findings_and_they_are_factual() -> None:
     rm = ToyRewardModel()
     judged = judge_facts(rm, planted_facts(rm))
-    none = factual_findings(rm, judged, CRITERIA, campaign_id="c", seed=0)
+    none = factual_findings(judged, CRITERIA, context(rm))
     assert [finding for _, finding in none if finding] == [], "a third of the flaw's weight is under the bar"
     low = replace(CRITERIA, threshold=3.0)
-    rows = factual_findings(rm, judged, low, campaign_id="c", seed=0)
+    rows = factual_findings(judged, low, context(rm))
     found = [finding for _, finding in rows if finding is not None]
     assert len(found) == 10
     assert {(f.kind, f.split, f.attack_params["kind"]) for f in found} == {("factual", "held_out", "liked")}
@@ -281,7 +286,7 @@ def test_headline_figures_and_patches_leave_factual_findings_out() -> None:
     rm = ToyRewardModel()
     low = replace(CRITERIA, threshold=3.0)
     train = [fact for fact in planted_facts(rm) if fact.kind == "liked"]
-    rows = factual_findings(rm, judge_facts(rm, train), low, campaign_id="c", seed=0)
+    rows = factual_findings(judge_facts(rm, train), low, context(rm))
     findings = [finding for _, finding in rows if finding is not None]
     assert findings
     campaign: Any = SimpleNamespace(findings=lambda: findings)

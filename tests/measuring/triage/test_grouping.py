@@ -19,6 +19,7 @@ from miner.measuring.triage.grouping import grouped
 from miner.measuring.triage.planted import planted_set
 from miner.measuring.triage.shrinking import shrink
 from miner.measuring.triage.trials import Trials
+from miner.searching.confirmation import Confirmation
 
 
 @pytest.mark.parametrize("gives_gradients", [True, False])
@@ -26,7 +27,8 @@ def test_groups_are_the_planted_causes(gives_gradients: bool) -> None:
     made = planted_set(seed=300, per_flaw=6, gives_gradients=gives_gradients)
     by_id = {finding.finding_id: finding for finding in made.findings}
     elsewhere = tuple(prompt.conversation for prompt in made.prompts[:32])
-    trials = Trials(rm=made.rm, criteria=made.criteria, judge=made.judge, elsewhere=elsewhere)
+    confirmation = Confirmation(rm=made.rm, criteria=made.criteria, judge=made.judge)
+    trials = Trials(confirmation=confirmation, elsewhere=elsewhere)
     shrunk = [with_top_words(made.rm, by_id[s.finding_id], s) for s in shrink(made.findings, trials, max_queries=600)]
     assert all((one.top is not None) == gives_gradients for one in shrunk)
     groups = grouped([cause_of(one) for one in shrunk], Rarity.of(str(p.reference) for p in made.prompts))

@@ -10,9 +10,11 @@ from miner.judging.checks import Subject
 from miner.measuring.triage.ddmin import ddmin, most_queries
 from miner.measuring.triage.pieces import joined, pieces_of
 from miner.measuring.triage.planted import PlantedSet, planted_set
+from miner.measuring.triage.shrink import OWN
 from miner.measuring.triage.shrinking import Shrunk, most_to_shrink, shrink
 from miner.measuring.triage.trials import Trials
 from miner.rewards.base import Pair
+from miner.searching.confirmation import Confirmation
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +25,7 @@ def planted() -> PlantedSet:
 @pytest.fixture(scope="module")
 def trials(planted: PlantedSet) -> Trials:
     return Trials(
-        rm=planted.rm,
-        criteria=planted.criteria,
-        judge=planted.judge,
+        confirmation=Confirmation(rm=planted.rm, criteria=planted.criteria, judge=planted.judge),
         elsewhere=tuple(prompt.conversation for prompt in planted.prompts[:16]),
     )
 
@@ -146,7 +146,8 @@ def test_an_attacks_word_vouches_for_no_part_of_its_text(planted: PlantedSet) ->
     from miner.judging.checks.construction import Construction
 
     check = CalibratedCheck(check=Construction.of(Materials()), threshold=0.5, target=None, calibration_id="c")
-    trials = Trials(rm=planted.rm, criteria=planted.criteria, judge=Judge(checks=(check,)))
+    judge = Judge(checks=(check,))
+    trials = Trials(confirmation=Confirmation(rm=planted.rm, criteria=planted.criteria, judge=judge))
     texts = [(planted.findings[0], "one two three four five six seven"), (planted.findings[0], "ba ba ba ba")]
     assert [one.verdict for one in trials.certify(texts)] == ["abstain", "nonsense"]
 
@@ -156,9 +157,7 @@ def test_what_is_left_may_not_spell_a_special_token(planted: PlantedSet) -> None
         special_tokens = ("[MASK]",)
 
     rm = Special(seed=3)
-    trials = Trials(rm=rm, criteria=planted.criteria, judge=planted.judge)
-    prompt = planted.findings[0].prompt
-    rewards = trials.rewards(
-        [Pair(prompt, "ba [MASK]"), Pair(prompt, "ba mask"), Pair(prompt, "ba \x1b"), Pair(prompt, "")]
-    )
+    trials = Trials(confirmation=Confirmation(rm=rm, criteria=planted.criteria, judge=planted.judge))
+    texts = ("ba [MASK]", "ba mask", "ba \x1b", "")
+    rewards = trials.rewards([(planted.findings[0], text, OWN) for text in texts])
     assert [reward > -100 for reward in rewards] == [False, True, False, False]

@@ -17,7 +17,7 @@ from miner.campaigns.evaluation import clean_outcomes
 from miner.errors import ConfigError
 from miner.judging.criteria import clean_criteria
 from miner.rewards.base import Pair
-from miner.searching.attempts import Result, plan_attempt
+from miner.searching.attempts import Result, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.testing import ToyRewardModel, toy_prompts
@@ -49,13 +49,8 @@ def mined(rm: Abstaining, attack: Attack) -> list[Result]:
     bar = clean_criteria(ToyRewardModel(), prompts(), quantile=0.95)
     judge: Any = EverythingIsNonsense()
     driver = Driver(oracle=Oracle(rm=rm), criteria=bar, judge=judge, keep_queries=True)
-    plans = [
-        plan_attempt(
-            campaign_id="c", round_number=0, prompts=[prompt], attack=attack, seed=n, budget=600,
-            rm=rm, criteria_hash="h",
-        )
-        for n, prompt in enumerate(prompts()[:8])
-    ]  # fmt: skip
+    context = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0)
+    plans = [plan_attempt(context, attack, [prompt], seed=n, budget=600) for n, prompt in enumerate(prompts()[:8])]
     return list(driver.run(plans))
 
 
