@@ -168,6 +168,8 @@ def tuning_table(found: TuningReport) -> Group:
 
 
 def _cells(one: RoundSummary, row: AttackResult) -> tuple[str, ...]:
+    if not row.n:
+        return str(one.round), row.attack, str(row.budget), "", f"all {row.errors} failed", "", "", ""
     return (
         str(one.round),
         row.attack,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from miner.campaigns.results import AttackResult, CheckErrors, RoundSummary
-from miner.reporting.reading import Run, Trial, trials
+from miner.reporting.reading import Run, Trial, failed, trials
 from miner.statistics import Difference, Rate
 
 FEW = 30
@@ -70,6 +70,11 @@ ALWAYS = (
 
 def _of_results(run: Run) -> Iterator[str]:
     counted = headline(run).trials
+    for number, result in failed(run):
+        yield (
+            f"Every attempt of {result.attack} failed in round {number} ({result.errors}): nothing is known of how it "
+            "fares. The corpus holds the errors."
+        )
     if not counted:
         yield "No attack results were recorded, so this run says nothing about robustness."
         return

@@ -20,7 +20,7 @@ from miner.reporting import heatmap
 from miner.reporting.attribution import AttributionResults
 from miner.reporting.headline import headline, limits
 from miner.reporting.plot_style import round_name
-from miner.reporting.reading import Run, success, trials
+from miner.reporting.reading import Run, failed, success, trials
 from miner.statistics import Difference, Mean, Rate
 
 HERE = Path(__file__).parent
@@ -49,6 +49,7 @@ def render(run: Run, plots: Mapping[str, Plot], shown: Sequence[Finding], attrib
             headline=headline(run),
             limits=limits(run),
             trials=trials(run),
+            failed=failed(run),
             plots=plots,
             findings=shown,
             attributions=attributed.by_finding,

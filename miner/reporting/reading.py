@@ -94,13 +94,19 @@ def _sampled(corpus: Corpus, beside: Beside) -> dict[str, Conversation]:
 
 
 def trials(run: Run) -> list[Trial]:
-    """Every (attack, its hyper-parameters, split, budget), held-out prompts first, then as in the summary."""
+    """Every (attack, its hyper-parameters, split, budget) of which some attempt did not fail, held-out prompts first,
+    then as in the summary."""
     results: dict[tuple[str, str, int, str], dict[int, AttackResult]] = defaultdict(dict)
     for one in run.rounds:
-        for result in one.attacks:
+        for result in (result for result in one.attacks if result.n):
             results[result.attack, result.split, result.budget, digest(result.attack_params)][one.round] = result
     found = [Trial(attack=a, split=s, budget=b, results=by_round) for (a, s, b, _), by_round in results.items()]
     return sorted(found, key=lambda trial: trial.split != "held_out")
+
+
+def failed(run: Run) -> list[tuple[int, AttackResult]]:
+    """The attacks of which every attempt ended in an error, by round."""
+    return [(one.round, result) for one in run.rounds for result in one.attacks if not result.n]
 
 
 def success(result: AttackResult) -> Rate:
