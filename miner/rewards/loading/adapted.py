@@ -85,7 +85,8 @@ class AdaptedWithHead(_Changed, WithHead):
         inside = f"{base.base_model_prefix}." if base.base_model is not base else ""
         if untrained := sorted(name for name in missing if name.startswith(inside) and "pooler." not in name):
             raise ModelError(f"the base {self.folder} has no trained weights for {', '.join(untrained[:3])}")
-        backbone: PreTrainedModel = _finished(_merged(base, self.changes), residence).base_model
+        whole_model: Any = _finished(_merged(base, self.changes), residence)
+        backbone: PreTrainedModel = whole_model.base_model
         return backbone
 
 
