@@ -81,7 +81,8 @@ def _clock_at(moment: datetime) -> Iterator[None]:
     """Within it, in this thread, it is ``moment`` to chat templates."""
     chat_template_utils: Any = import_module("transformers.utils.chat_template_utils")
 
-    chat_template_utils.datetime = _Clock  # for good: outside of here it shows the time it is
+    templates: Any = chat_template_utils
+    templates.datetime = _Clock  # for good: outside of here it shows the time it is
     token = _TOLD.set(moment)
     try:
         yield

@@ -118,7 +118,7 @@ def _applies_adapter(folder: Path, section: RewardModelSection) -> bool:
         return False
     if section.adapter is None:
         raise ModelError(
-            f"{folder} holds {CONFIG} beside model.safetensors: are the weights merged with it already? Say so: "
+            f"{folder} holds {CONFIG} beside model.safetensors, which may be merged with it already. Say so: "
             "--set rm.adapter=merged (it is left out), or --set rm.adapter=apply"
         )
     return section.adapter == "apply"
