@@ -18,7 +18,7 @@ from miner.cli.options import Only
 from miner.cli.watcher import Watcher
 
 # what a verb may be about: the first given
-SUBJECTS = ("out_folder", "out", "run", "model", "models", "config", "folder", "source")
+SUBJECTS = ("out_folder", "out", "run", "model", "models", "config", "folder", "source", "study")
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, findings or notes: results and errors alone.")]
 
