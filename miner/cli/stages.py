@@ -146,9 +146,10 @@ def report(
         line = f"{run / 'report.html'}: {len(stored.rounds)} rounds, {shown} of {len(stored.findings)} findings"
         return _print_result(counts, line, json=json)
     from miner.campaigns.run_folder import RunFolder
-    from miner.reporting.campaign_report import report_run
 
     config = RunFolder(run).read_config()
+    from miner.reporting.campaign_report import report_run
+
     load = _open(config).models.open_rm if attribution else None  # without, neither data nor RM has to be here
     files = report_run(run, running(), max_findings=max_findings, load=load)
     return _print_result(files, f"report: {files.html}", json=json)
