@@ -9,7 +9,7 @@ from attacks import Seeds, known_attacks
 from corpus.records import Prompt, Split, digest
 from miner.campaigns.opening import OpenCampaign
 from miner.config.campaign import AttackSection, StageSection
-from miner.patching.patch import training_findings
+from miner.patching.findings import training_findings
 from miner.searching.attempts import Plan, RoundContext
 from miner.searching.driver import Driver
 from miner.searching.mining import MiningReport, run_plans, stage_plans

@@ -13,7 +13,7 @@ from corpus.store import belongs
 from miner.campaigns.attacking import driver_of, round_context
 from miner.campaigns.opening import OpenCampaign
 from miner.config.campaign import ScheduleSection
-from miner.patching.patch import training_findings
+from miner.patching.findings import training_findings
 from miner.rewards.base import Pair
 from miner.rewards.compute.parts import exact_in_parts
 from miner.searching.attempts import Plan, numbered_attempt

@@ -10,7 +10,7 @@ from miner.campaigns.evaluation import MIN_HELD_OUT, CleanOutcomes, clean_outcom
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.reach import chosen_for_reach, reaches
 from miner.campaigns.scheduled_mining import mine_scheduled
-from miner.patching.patch import patch, training_findings
+from miner.patching.findings import training_findings
 from miner.patching.report import PatchReport
 from miner.patching.trainable import EXPORT, trainable
 from miner.searching.mining import MiningReport
@@ -102,6 +102,8 @@ def patch_round(campaign: OpenCampaign, round_number: int) -> PatchReport:
     """Train the RM of ``round_number`` + 1 on every train finding so far, unless it is there already."""
     if campaign.run.has_patch(round_number + 1):
         return campaign.run.patch_report(round_number + 1)
+    from miner.patching.patch import patch  # which loads the trainer: seconds
+
     config, findings = campaign.config, patch_findings(campaign)
     with campaign.usage.timed("patch"), campaign.observer.stage(f"round {round_number}: patching") as advance:
         return campaign.run.publish_patch(

@@ -19,7 +19,8 @@ from miner.campaigns.campaign import Campaign
 from miner.campaigns.usage import Usage, peak_memory_mb
 from miner.config.campaign import CampaignConfig, read_config
 from miner.errors import ConfigError, ResumeError
-from miner.patching.patch import patch, training_findings
+from miner.patching.findings import training_findings
+from miner.patching.patch import patch
 from miner.reporting.summarise import summarise
 from miner.reporting.summary import read_summary
 from miner.rewards import Pair

@@ -32,7 +32,7 @@ from miner.measuring.gap import (
     score_pools,
 )
 from miner.measuring.gap.run import GapRequest, measure_gap
-from miner.patching.patch import training_findings
+from miner.patching.findings import training_findings
 from miner.progress import Silent
 from miner.reporting.measurements import write_measurement
 from miner.reporting.sections import GAP
