@@ -148,5 +148,5 @@ def test_a_moved_run_is_read_where_it_lies_and_another_spelling_is_the_same_fold
     assert not run.holds(config.model_copy(update={"seed": 1}))
     moved = RunFolder((tmp_path / "run").rename(tmp_path / "moved"))
     assert moved.read_config().out == str(tmp_path / "moved")
-    assert not moved.holds(moved.read_config()), "its file still names the old place"
-    assert read_config(tmp_path / "moved" / "campaign.toml").out == str(tmp_path / "run")
+    assert moved.holds(moved.read_config()), "its file names the folder that it lies in"
+    assert read_config(tmp_path / "moved" / "campaign.toml").out == str(tmp_path / "moved")
