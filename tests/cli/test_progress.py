@@ -192,9 +192,8 @@ def test_whatever_takes_long_is_a_stage_of_its_own(run: Run, given: list[str], f
         "evaluate",
     ]
     of_all = {name: re.match(r"(\d+) of (\d+) in ", how_far) for name, how_far in ended}
-    without = {
-        "reading the data", "round 0: loading the reward model, hashing its weights", "calibrating the checks", "evaluate",
-    }  # fmt: skip
+    loading = "round 0: loading the reward model, hashing its weights"
+    without = {"reading the data", loading, "calibrating the checks", "evaluate"}
     assert {name for name, counted in of_all.items() if counted is None} == without
     assert all(counted[1] == counted[2] != "0" for counted in of_all.values() if counted)
     report = run("report", folder, "--no-attribution")
