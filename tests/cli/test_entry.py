@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -69,19 +68,11 @@ def test_columns_of_one_name_are_told_apart(run: Run, tmp_path: Path) -> None:
     assert [len(row) for row in json.loads(told)] == [3]
 
 
-class Erring:
-    """A campaign of which every attempt ends in an error."""
-
-    corpus = SimpleNamespace(path="somewhere")
-
-    def __init__(self, *_given: Any) -> None: ...
-
-    def mine(self, _round: int) -> MiningReport:
-        return MiningReport(made=4, skipped=0, found=0, errors=4)
-
-
 def test_attempts_that_all_end_in_an_error_are_no_success(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miner.campaigns.campaign.Campaign", Erring)
+    opened = SimpleNamespace(corpus=SimpleNamespace(path="somewhere"))
+    erring = MiningReport(made=4, skipped=0, found=0, errors=4)
+    monkeypatch.setattr("miner.campaigns.opening.OpenCampaign", lambda *_given: opened)
+    monkeypatch.setattr("miner.campaigns.stages.mine_round", lambda *_given: erring)
     status, _, said = run("mine", "--rm", "x", "--data", "y", "--out", "r")
     assert status == 2
     assert "all 4 attempts ended in an error" in said
