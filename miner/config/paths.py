@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from miner.config.published_models import known
+
 HERE = "."  # the ``out`` of a run's own campaign file
 KEYS = (
     ("rm", "source"), ("rm", "base"), ("rm", "tokenizer"), ("rm", "offload_folder"), ("data", "source"),
@@ -28,11 +30,21 @@ def absolute(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
             return value if value in NAMES else str(path)
         return str((base / path).absolute()) if (base / path).exists() or value.startswith(HERE) else value
 
-    found = _changed(values, change)
+    found = _called_by_id(values, _changed(values, change))
     out = found.get("out")
     if isinstance(out, str) and out:
         found["out"] = str(Path(out).expanduser()) if base == Path.cwd() else str(base / out)
     return found
+
+
+def _called_by_id(given: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """``found``, in which a folder that is laid out as the hub id of a published RM is still like that RM."""
+    before, after = given.get("rm"), found.get("rm")
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)) or before.get("source") == after.get("source"):
+        return found
+    if "like" in after or known(str(before["source"])) is None:
+        return found
+    return {**found, "rm": {**after, "like": before["source"]}}
 
 
 def portable(values: Mapping[str, Any], run: Path) -> dict[str, Any]:

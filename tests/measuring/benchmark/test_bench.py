@@ -302,7 +302,7 @@ def test_each_model_keeps_the_settings_that_are_known_of_it(
     for order in (ids, ids[::-1]):
         tables = entrants(order, DataSection(world="docs"), observer=Silent())
         configs = [suite_config(n, table, tmp_path, SUITE, settings(preference_file)) for n, table in tables.items()]
-        weights = {str(config.rm.source): config.rm.head.objectives for config in configs}
+        weights = {Path(str(one.rm.source)).relative_to(tmp_path).as_posix(): one.rm.head.objectives for one in configs}
         assert weights[ids[0]] != weights[ids[1]]
         assert len({config.out for config in configs}) == 2
 
