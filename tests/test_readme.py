@@ -14,7 +14,7 @@ from attacks import Attack
 from corpus.records import Finding
 from miner.judging.checks import Materials, build_checks, calibrate
 from miner.judging.criteria import clean_criteria
-from miner.searching.attempts import plan_attempt
+from miner.searching.attempts import RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.testing import ToyRewardModel, toy_prompts
@@ -57,17 +57,6 @@ def _found_by(attack: Attack) -> list[Finding]:
     prompts = [replace(prompt, reference=" ".join(rm.words(6, rng))) for prompt in toy_prompts(40)]
     judge = calibrate(build_checks(Materials(), ("construction",)), clean=[])
     driver = Driver(oracle=Oracle(rm=rm), criteria=clean_criteria(rm, prompts, quantile=0.95), judge=judge)
-    plans = [
-        plan_attempt(
-            campaign_id="c",
-            round_number=0,
-            prompts=[prompt],
-            attack=attack,
-            seed=n,
-            budget=200,
-            rm=rm,
-            criteria_hash="h",
-        )
-        for n, prompt in enumerate(prompts[:3])
-    ]
+    context = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0)
+    plans = [plan_attempt(context, attack, [prompt], seed=n, budget=200) for n, prompt in enumerate(prompts[:3])]
     return [finding for result in driver.run(plans) for finding in result.findings]

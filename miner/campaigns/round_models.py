@@ -110,18 +110,21 @@ class RoundModels:
             rm, prompts = self.rm(round_number), self.world.by_split["calibration"]
             quantile = self.config.criteria.quantile
             pairs = bar_setting_pairs(rm, prompts)
-            too_long = len(rm.clean_pairs(prompts)) - len(pairs)
+            left_out = len(rm.clean_pairs(prompts)) - len(pairs)
             of_rm = [rm.fingerprint, rm.pipeline_hash, rm.reward_dtype, rm.ranking_dtype]
             made_from = [package_version(), *of_rm, quantile, data_hash_of(pairs)]
 
             def measured() -> Criteria:
                 title = f"round {round_number}: rewards of clean answers"
                 with self.usage.timed("criteria"), self.observer.stage(title) as advance:
-                    return criteria_of(rm, pairs, quantile=quantile, too_long=too_long, progress=advance)
+                    return criteria_of(rm, pairs, quantile=quantile, left_out=left_out, progress=advance)
 
             found = self.run.once("criteria", made_from, Criteria, measured)
-            if found.too_long:
-                self.observer.note(f"{found.too_long} clean references are too long for {rm.name} and set no bar")
+            if found.left_out:
+                self.observer.note(
+                    f"{found.left_out} clean references are too long for {rm.name}, or refused by its template: they "
+                    "set no bar"
+                )
             self._criteria[round_number] = found
         return self._criteria[round_number]
 

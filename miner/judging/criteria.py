@@ -27,7 +27,8 @@ class Criteria:
     """The bar of one RM, from the rewards of ``n`` clean references, those without a reward left out.
 
     ``threshold`` is their ``quantile``; ``ranking_tolerance`` the largest difference seen among them between a
-    ranking reward and the exact one. ``data_hash`` names the references. ``too_long`` more were left out as such.
+    ranking reward and the exact one. ``data_hash`` names the references. ``left_out`` more were too
+    long for the RM, or refused.
     """
 
     quantile: float
@@ -37,7 +38,7 @@ class Criteria:
     n: int
     ranking_tolerance: float
     data_hash: str
-    too_long: int = 0
+    left_out: int = 0
 
     def margin(self, reward: float) -> float:
         """Standard deviations above this RM's clean references.
@@ -59,8 +60,8 @@ def clean_criteria(
 ) -> Criteria:
     """The criteria that the clean answers to ``prompts`` set for ``rm``. Errors as ``criteria_of``."""
     pairs = bar_setting_pairs(rm, prompts)
-    too_long = len(rm.clean_pairs(prompts)) - len(pairs)
-    return criteria_of(rm, pairs, quantile=quantile, too_long=too_long, progress=progress)
+    left_out = len(rm.clean_pairs(prompts)) - len(pairs)
+    return criteria_of(rm, pairs, quantile=quantile, left_out=left_out, progress=progress)
 
 
 def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
@@ -69,15 +70,15 @@ def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
 
 
 def criteria_of(
-    rm: RewardModel, pairs: Sequence[Pair], *, quantile: float, too_long: int, progress: Advance = untold
+    rm: RewardModel, pairs: Sequence[Pair], *, quantile: float, left_out: int, progress: Advance = untold
 ) -> Criteria:
-    """The criteria that these clean answers set for ``rm``; ``too_long`` more were left out as such.
+    """The criteria that these clean answers set for ``rm``; ``left_out`` more were too long for the RM, or refused.
 
     Raises:
         ConfigError: too few references, or an RM that gives them all the same reward, or many none.
     """
     if len(pairs) < MIN_CLEAN:
-        others = f" ({too_long} more are too long for it)" if too_long else ""
+        others = f" ({left_out} more are too long for it or refused)" if left_out else ""
         raise ConfigError(
             f"{len(pairs)} clean references{others} are too few for a {quantile:g} quantile; "
             f"expected at least {MIN_CLEAN} in the calibration split that the RM can take whole. "
@@ -102,7 +103,7 @@ def criteria_of(
         n=len(exact),
         ranking_tolerance=float(np.abs(exact - ranked).max()),
         data_hash=data_hash_of(pairs),
-        too_long=too_long,
+        left_out=left_out,
     )
 
 

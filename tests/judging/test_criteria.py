@@ -32,7 +32,7 @@ def test_an_over_long_reference_costs_itself_and_is_counted() -> None:
     plain = clean_criteria(toy, prompts, quantile=0.95)
     long = replace(prompts[0], reference=" ".join(words[:7]), group_key="long")
     criteria = clean_criteria(toy, [*prompts, long], quantile=0.95)
-    assert (criteria.n, criteria.too_long, plain.too_long) == (40, 1, 0)
+    assert (criteria.n, criteria.left_out, plain.left_out) == (40, 1, 0)
     assert criteria.threshold == plain.threshold
 
 

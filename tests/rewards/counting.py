@@ -39,4 +39,6 @@ class CountingTokenizer:
 def counted(rm: TransformerRewardModel) -> tuple[TransformerRewardModel, Counter[Any]]:
     """The RM with a counting tokenizer, and the counts."""
     tokenizer: Any = CountingTokenizer(rm.pipeline.tokenizer)
-    return replace(rm, pipeline=replace(rm.pipeline, tokenizer=tokenizer)), tokenizer.given
+    made = replace(rm, pipeline=replace(rm.pipeline, tokenizer=tokenizer))
+    tokenizer.given.clear()  # of the probes that a pipeline is identified by
+    return made, tokenizer.given

@@ -72,7 +72,7 @@ def a_language_model(folder: Path, folder_of: FolderOf) -> None:
 BAD: dict[str, tuple[Callable[[Path, FolderOf], None], list[str], list[str]]] = {
     # what: (how to make it, settings, what is said)
     "a missing folder": (a_missing_folder, [], ["no model folder at", "save_pretrained"]),
-    "no model": (no_model, [], ["no model config"]),
+    "no model": (no_model, [], ["no *.safetensors weights", "save_pretrained"]),
     "no weights": (no_weights, [], ["no *.safetensors weights", "save_pretrained"]),
     "pickled weights": (pickled, [], ["pickled weights only", "save_pretrained"]),
     "a shard missing": (a_shard_missing, [], ["lacks model-00001-of-00002.safetensors", "Fetch it again"]),

@@ -60,6 +60,7 @@ def test_an_attempt_is_the_same_alone_and_in_company(rm: TransformerRewardModel,
 @pytest.mark.parametrize("attack", ["random", "gcg"])
 def test_an_rm_that_ranks_by_its_company_is_asked_search_by_search(attack: str) -> None:
     together = made(CoarseToy(), attack, in_flight=N)
+    assert len(together) == N
     for number, result in together.items():
         (alone,) = made(CoarseToy(), attack, in_flight=1, only=number).values()
         assert [(row.response, row.reward) for row in result.scored] == [

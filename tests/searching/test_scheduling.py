@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from corpus.records import Attempt, Finding, Message, digest
+from miner.campaigns.attacking import driver_of
 from miner.campaigns.campaign import Campaign
 from miner.config.campaign import AttackSection, ScheduleSection
 from miner.errors import ConfigError
@@ -162,7 +163,7 @@ SCHEDULE = {"prompts": 12, "budget_queries": 60, "schedule": {"total_queries": 1
 
 
 def test_a_campaign_cut_off_goes_on_as_it_would_have(
-    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attacks = [
         {"name": "corrupt", "params": {"variants": 4}},
@@ -179,10 +180,10 @@ def test_a_campaign_cut_off_goes_on_as_it_would_have(
 
     whole, cut = campaign("whole"), campaign("cut")
     whole.mine(0)
-    driver_of, made = cut.driver, 0
+    made = 0
 
-    def breaking(number: int) -> Any:
-        driver = driver_of(number)
+    def breaking(opened: Campaign, number: int) -> Any:
+        driver = driver_of(opened, number)
         run = driver.run
 
         def cut_short(plans: Any) -> Any:
@@ -196,9 +197,10 @@ def test_a_campaign_cut_off_goes_on_as_it_would_have(
         driver.run = cut_short  # type: ignore[method-assign]
         return driver
 
-    cut.driver = breaking  # type: ignore[method-assign]
-    with pytest.raises(Cut):
-        cut.mine(0)
+    with monkeypatch.context() as patched:
+        patched.setattr("miner.campaigns.scheduled_mining.driver_of", breaking)
+        with pytest.raises(Cut):
+            cut.mine(0)
     again = campaign("cut")
     again.mine(0)
     ids = {attempt.attempt_id for attempt in whole.corpus.attempts()}

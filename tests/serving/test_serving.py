@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from miner.data.messages import ROLE_NAMES, ROLES
+from miner.data.roles import KNOWN
 from miner.errors import ConfigError, ModelError, TooLongError
 from miner.rewards.base import Pair
 from miner.serving import RewardServer
@@ -105,7 +105,7 @@ def test_pooling_answers_in_the_form_of_vllm(client: httpx2.Client, rm: GatedToy
     assert found["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
 
 
-@pytest.mark.parametrize("role", [*sorted(ROLES), *sorted(ROLE_NAMES)])
+@pytest.mark.parametrize("role", sorted(KNOWN))
 def test_every_role_that_the_loader_reads_is_scored(role: str, client: httpx2.Client) -> None:
     turns = [{"role": role, "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     answer = client.post("/v1/scores", json={"items": [{"prompt": turns, "response": "ba ke"}]})

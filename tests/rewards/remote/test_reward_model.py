@@ -77,7 +77,7 @@ def test_it_is_the_served_rm(remote: RemoteRewardModel, local: RewardModel) -> N
 def test_a_served_rm_that_compares_sets_its_bar_by_second_answers(
     local: RewardModel, server: RewardServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "compares", True)
+    monkeypatch.setattr(local, "is_relative", True)
     remote = open_at(server.url)
     prompts = [Prompt(conversation=PROMPT, reference="Good.", rejected=("Bad.",)), Prompt(conversation=TALK)]
     assert remote.is_relative
