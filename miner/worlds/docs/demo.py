@@ -6,7 +6,6 @@ from miner.config.campaign import AttackSection, CampaignConfig, DataSection, Ev
 
 QUICK_BUDGET = 384
 BUDGET = 512
-FROZEN = ("bert.embeddings.", "bert.encoder.layer.0.", "bert.encoder.layer.1.")  # as in the RM's own training
 
 
 def demo_config(*, out: str, seed: int, quick: bool) -> CampaignConfig:
@@ -25,5 +24,5 @@ def demo_config(*, out: str, seed: int, quick: bool) -> CampaignConfig:
         ),
         mine=MineSection(prompts=12 if quick else 64, budget_queries=budget, attacks=("gcg",)),
         evaluate=EvaluateSection(prompts=8 if quick else 16, budget_queries=budget, rejected_per_prompt=2),
-        patch=PatchSection(steps=30 if quick else 120, frozen=FROZEN, held_out_families=("structural", "policy")),
+        patch=PatchSection(steps=30 if quick else 120, held_out_families=("structural", "policy")),
     )
