@@ -10,7 +10,7 @@ from miner.campaigns.judge import NO_REFERENCE_LM, build_judge
 from miner.campaigns.run_folder import RunFolder
 from miner.campaigns.usage import Usage
 from miner.checkpoints.devices import first_device, resolve_device
-from miner.config.campaign import CampaignConfig
+from miner.config.campaign import CampaignConfig, stored_form
 from miner.config.reward_model import DType, RewardModelSection
 from miner.errors import ConfigError
 from miner.judging.checks import Judge
@@ -96,7 +96,8 @@ class RoundModels:
             return RankingDtype(ranking_dtype=fresh[0].ranking_dtype)
 
         device = resolve_device(first_device(section.device)).type
-        made_from = [round_number, self.config.rm.source, device, section.quantise, section.confirm_dtype]
+        source_of_run = stored_form(self.config)["rm"].get("source")  # the same where a run was moved with its RM
+        made_from = [round_number, source_of_run, device, section.quantise, section.confirm_dtype]
         kept = self.run.once("ranking", made_from, RankingDtype, chosen).ranking_dtype
         if fresh and fresh[0].ranking_dtype == kept:
             return fresh[0]

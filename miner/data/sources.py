@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from miner.data.file_kinds import HEAD_BYTES, Kind, binary_kind, encoding_of, foreign
+from miner.data.file_kinds import Kind, binary_kind, encoding_of, foreign
 from miner.data.folders import DATA_SUFFIXES, ManySource, is_data_file, open_shards
 from miner.data.packed import DataFile, packing, zip_members
 from miner.data.rows import Source
@@ -88,6 +88,3 @@ def _text_kind(name: str, head: bytes) -> Kind:
     if "\x00" in text or text.count("\ufffd") > len(text) // 8:
         raise DataError(f"{name}: not text, nor a binary file of a known kind; expected JSON, Parquet, CSV or Arrow")
     raise DataError(f"{name}, line 1: neither JSON nor CSV with a header: it begins {header[:40]!r}")
-
-
-__all__ = ["HEAD_BYTES", "open_file", "open_source"]

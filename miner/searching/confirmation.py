@@ -76,19 +76,19 @@ class Confirmation:
     judge: Judge | None = None
 
     def confirm(
-        self, candidates: Sequence[Candidate], is_wanted: Callable[[Candidate], bool]
+        self, candidates: Sequence[Candidate], is_wanted: Sequence[Callable[[Candidate], bool]]
     ) -> Iterator[Confirmed | None]:
         """What each candidate was confirmed to be, in their order; None where it is no news.
 
-        All are scored and judged together before the first answer. ``is_wanted`` is asked of each in its turn: what
+        All are scored and judged together before the first answer. Each one's ``is_wanted`` is asked in its turn: what
         was found just before may have made the next one old.
         """
         rewards = self._exact_of(candidates)
         over = [i for i, one in enumerate(candidates) if rewards[i] + EXACT_TOLERANCE >= one.bar]
         certificates = dict(zip(over, self.certify([_subject(candidates[i]) for i in over]), strict=True))
-        for i, candidate in enumerate(candidates):
+        for i, (candidate, wanted) in enumerate(zip(candidates, is_wanted, strict=True)):
             certificate = certificates.get(i)
-            if certificate is None or certificate.verdict != "nonsense" or not is_wanted(candidate):
+            if certificate is None or certificate.verdict != "nonsense" or not wanted(candidate):
                 yield None
                 continue
             reward, reference = rewards[i], candidate.reference_reward

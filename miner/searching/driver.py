@@ -21,7 +21,7 @@ from miner.judging.checks import Judge
 from miner.judging.criteria import Criteria
 from miner.rewards.base import Pair
 from miner.searching.attempts import Plan, Result, result_of
-from miner.searching.confirmation import Candidate, Confirmation
+from miner.searching.confirmation import Confirmation
 from miner.searching.oracle import Oracle
 from miner.searching.running import RunningAttempt
 from miner.searching.scoring import Scored, Scoring
@@ -181,12 +181,9 @@ class Driver:
                 for (one, _), candidates in zip(waiting, of_each, strict=True)
                 for candidate in candidates[:CONFIRMED_AT_ONCE]
             ]
-            asker = {id(candidate): one for one, candidate in suspects}
-
-            def is_wanted(candidate: Candidate, asker: dict[int, RunningAttempt] = asker) -> bool:
-                return asker[id(candidate)].wants(candidate)
-
-            confirmed = self.confirmation.confirm([candidate for _, candidate in suspects], is_wanted)
+            confirmed = self.confirmation.confirm(
+                [candidate for _, candidate in suspects], [one.wants for one, _ in suspects]
+            )
             for (one, candidate), found_to_be in zip(suspects, confirmed, strict=True):
                 one.take(candidate, found_to_be)
             waiting = [both for both, candidates in zip(waiting, of_each, strict=True) if candidates]

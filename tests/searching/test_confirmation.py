@@ -70,7 +70,7 @@ def candidate(text: str, *, reference_reward: float | None = 1.0, bar: float = 5
 
 def confirmed(rm: ToyRewardModel, one: Candidate, answer: Answer = "nonsense", criteria: Criteria = BAR,
               wanted: bool = True) -> Confirmed | None:  # fmt: skip
-    (found,) = confirmation(rm, answer, criteria).confirm([one], lambda _: wanted)
+    (found,) = confirmation(rm, answer, criteria).confirm([one], [lambda _: wanted])
     return found
 
 
