@@ -63,16 +63,18 @@ def clean_outcomes(
 
     Left out are pairs of which the RM leaves one without a reward, and prompts with an answer that it cannot take.
     """
+    known = [
+        (prompt.group_key, [Pair(prompt.conversation, text) for text in (prompt.reference, *rejected)])
+        for prompt in prompts
+        if prompt.reference is not None and (rejected := prompt.rejected[:rejected_per_prompt])
+    ]
+    taken = set(short_enough(rm, [pair for _, answers in known for pair in answers]))
     texts: list[Pair] = []
     rows: list[tuple[int, int, str]] = []  # indices of the good and the bad text, and the group
-    for prompt in prompts:
-        if prompt.reference is None or not prompt.rejected:
+    for group, answers in known:
+        if not taken.issuperset(answers):
             continue
-        rejected = prompt.rejected[:rejected_per_prompt]
-        answers = [Pair(prompt.conversation, text) for text in (prompt.reference, *rejected)]
-        if len(short_enough(rm, answers)) < len(answers):
-            continue
-        rows += [(len(texts), len(texts) + n, prompt.group_key) for n in range(1, len(answers))]
+        rows += [(len(texts), len(texts) + n, group) for n in range(1, len(answers))]
         texts += answers
     if not rows:
         return None
