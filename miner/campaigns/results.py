@@ -85,10 +85,11 @@ class ReachResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSummary:
-    """What a patch trained on, and what it was kept from."""
+    """What a patch trained on, and what it was kept from; ``not_shown`` more findings found no place in its steps."""
 
     clean_pairs: int
     findings: int
+    not_shown: int
     held_out_families: list[str]
     held_out_forms: list[str]
     steps: int

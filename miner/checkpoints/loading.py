@@ -186,7 +186,8 @@ def placed(model: Any, place: torch.device) -> PreTrainedModel:
 def with_fp32_head(model: PreTrainedModel, *names: str) -> PreTrainedModel:
     """``model`` with the modules that read the reward off its hidden states in fp32: transformers' own and ``names``.
 
-    They cost nothing, and a bf16 reward near 3 comes in steps of 1/64: too coarse to climb on.
+    They cost nothing, and a bf16 reward near 3 comes in steps of 1/64: too coarse to climb on. One that is kept on disk
+    stays as it is.
     """
 
     def upcast(_module: object, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -195,6 +196,8 @@ def with_fp32_head(model: PreTrainedModel, *names: str) -> PreTrainedModel:
     owned = [getattr(owner, name, None) for owner in (model, model.base_model) for name in HEADS]
     owned += [model.get_submodule(name) for name in names]
     for module in {id(module): module for module in owned if isinstance(module, torch.nn.Module)}.values():
+        if any(parameter.is_meta for parameter in module.parameters()):
+            continue
         module.float().register_forward_pre_hook(upcast)
     return model
 

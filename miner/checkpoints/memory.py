@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 import torch
@@ -13,7 +13,11 @@ import torch
 from miner.checkpoints.tensors import Tensor, stored_dtype
 from miner.errors import NoRoomError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+TRAINING_BYTES = 16  # per weight: fp32 copy, gradient, AdamW's two moments
 GIB = 1 << 30
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -65,6 +69,20 @@ def require_room(
         f"the model does not fit {place}: {weights / 1e9:.3g} billion weights take {needed / GIB:.2f} GiB ({sums}), "
         f"{free / GIB:.2f} GiB are free. {_advice(tensors, free)}"
     )
+
+
+def require_training_room(model: PreTrainedModel, place: torch.device, free_bytes: FreeBytes | None = None) -> None:
+    """Refuse to train all weights where a copy in fp32, its gradients and AdamW's two moments are more than is free.
+
+    Raises:
+        NoRoomError: they are; the message holds the arithmetic and what would fit.
+    """
+    free, weights = (free_bytes or free_memory)(place), sum(parameter.numel() for parameter in model.parameters())
+    if (needed := TRAINING_BYTES * weights) > free:
+        raise NoRoomError(
+            f"training all of {weights / 1e9:.3g} billion weights takes {needed / GIB:.2f} GiB on {place} (a copy in "
+            f"fp32, gradients, two moments), {free / GIB:.2f} GiB are free. Train an adapter: --set patch.lora_rank=16"
+        )
 
 
 def _advice(tensors: Mapping[str, Tensor], free: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from corpus.records import Message
+from miner.checkpoints.chat_templates import render_chat
 from miner.checkpoints.folders import first_line, require_tokenizer
 from miner.checkpoints.loading import UNREADABLE, quiet_transformers
 from miner.errors import ModelError
@@ -36,6 +38,26 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
             f"the tokenizer of {folder} is no fast one and gives no character offsets. Convert it to tokenizer.json"
         )
     return tokenizer
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    """Tokens that are no text, with their ids: those marked special, and added ones with which the chat template marks
+    turns. Gemma adds line breaks, runs of spaces and ``<table>`` to its vocabulary, which are text."""
+    marks = f"{tokenizer.chat_template or ''}\n{_rendered_turns(tokenizer)}"
+    special = set(map(str, tokenizer.all_special_tokens))
+    special |= {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    special |= {token for token in tokenizer.get_added_vocab() if token.strip() and token in marks}
+    return {token: int(tokenizer.convert_tokens_to_ids(token)) for token in sorted(special) if token}
+
+
+def _rendered_turns(tokenizer: PreTrainedTokenizerFast) -> str:
+    """One question and answer as the chat template writes them, which may put its marks together from parts."""
+    if not tokenizer.chat_template:
+        return ""
+    try:
+        return render_chat(tokenizer, [Message(role="user", content="a"), Message(role="assistant", content="b")])
+    except ModelError:
+        return ""
 
 
 def _reason(folder: Path, error: BaseException) -> str:

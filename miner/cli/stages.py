@@ -78,7 +78,8 @@ def patch(options: PatchOptions, round_number: o.Round = 0, json: o.Json = False
     campaign = _open(config)
     report = patch_round(campaign, round_number)
     model = campaign.run.model(round_number + 1)
-    line = f"patched on {report.findings} findings and {report.clean_pairs} clean pairs: {model}"
+    left = f" ({report.not_shown} more found no place in {report.steps} steps)" if report.not_shown else ""
+    line = f"patched on {report.findings} findings{left} and {report.clean_pairs} clean pairs: {model}"
     return _print_result({"model": str(model), "report": report}, line, json=json)
 
 

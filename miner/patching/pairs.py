@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
 from random import Random
 from typing import TypeVar
 
@@ -40,6 +41,17 @@ def finding_pairs(rm: Trainable, findings: Sequence[Finding], n: int, rng: Rando
         for finding in _cycled(findings, n, rng)
     ]
     return _tokenised(rm, drawn, chosen_anchored=True, rejected_anchored=False)
+
+
+def of_every_kind(findings: Sequence[Finding], n: int, rng: Random) -> Sequence[Finding]:
+    """At most ``n`` of them: attacks and forms in turn, so that the rarest is among them."""
+    if len(findings) <= n:
+        return findings
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for finding in rng.sample(list(findings), len(findings)):
+        kinds.setdefault((finding.attack, finding.form), []).append(finding)
+    in_turn = chain.from_iterable(zip_longest(*(kinds[kind] for kind in sorted(kinds))))
+    return [finding for finding in in_turn if finding is not None][:n]
 
 
 def _cycled(items: Sequence[T], n: int, rng: Random) -> Iterator[T]:

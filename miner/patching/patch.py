@@ -6,16 +6,17 @@ scores are anchored to what they were, and the steps are few and small.
 
 from __future__ import annotations
 
-from collections import Counter
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from corpus.records import Finding, Prompt
+from miner.checkpoints.memory import require_training_room
 from miner.config.campaign import PatchSection
 from miner.config.reward_model import TrainingDType
 from miner.errors import ConfigError
-from miner.patching.pairs import clean_pairs, finding_pairs
+from miner.patching.pairs import clean_pairs, finding_pairs, of_every_kind
 from miner.patching.preference_trainer import Progress, Recipe, TrainingPair, train_preferences
 from miner.patching.report import PatchReport
 from miner.patching.trainable import Trainable
@@ -47,18 +48,20 @@ def patch(
     n_pairs = section.steps * section.batch_pairs
     n_findings = min(round(section.findings_share * n_pairs), REPEATS * len(usable))
     rng = Random(seed)
+    shown = of_every_kind(usable, n_findings, rng)
     pairs = [
         *clean_pairs(rm, prompts, n_pairs - n_findings, rng, anchored=True),
-        *finding_pairs(rm, usable, n_findings, rng),
+        *finding_pairs(rm, shown, n_findings, rng),
     ]
     rng.shuffle(pairs)
     _train(rm, pairs, section, out=out, seed=seed, dtype=dtype, progress=progress)
     return PatchReport(
         clean_pairs=n_pairs - n_findings,
-        findings=len(usable),
+        findings=len(shown),
+        not_shown=len(usable) - len(shown),
         without_reference=len(findings) - len(usable),
-        families=tuple(sorted(Counter(finding.family for finding in usable))),
-        forms=tuple(sorted(Counter(finding.form for finding in usable))),
+        families=tuple(sorted({finding.family for finding in shown})),
+        forms=tuple(sorted({finding.form for finding in shown})),
         steps=section.steps,
     )
 
@@ -76,8 +79,8 @@ def _train(
     dtype: TrainingDType,
     progress: Progress,
 ) -> None:
-    import copy
-
+    if not section.lora_rank:
+        require_training_room(rm.model, rm.model.device)
     recipe = Recipe(
         max_steps=section.steps,
         batch_pairs=section.batch_pairs,

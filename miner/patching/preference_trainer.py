@@ -158,11 +158,17 @@ def train_preferences(
     A training that was cut off goes on from its last checkpoint in ``out``/checkpoints-…; ``rm`` says how rows become
     rewards and is not changed unless ``model`` is its own.
 
+    Whole weights are trained in fp32 and saved in the dtype that they came in; under an adapter they keep theirs, and
+    the adapter is in fp32.
+
     Raises:
         ConfigError: ``frozen`` names no parameter, or all; LoRA's package is not installed.
     """
     of_these_pairs = digest([[p.chosen[0], p.rejected[0]] for p in pairs])[:12]  # of other pairs, afresh
     checkpoints = out / f"checkpoints-{of_these_pairs}"
+    stored_in = model.dtype
+    if not recipe.lora_rank:
+        model.float()  # master weights: most of a patch's steps are smaller than half a bf16 step
     _freeze(model, recipe.frozen)
     trainee: Any = _with_lora(rm, model, recipe.lora_rank) if recipe.lora_rank else model
     trainer = PreferenceTrainer(
@@ -170,7 +176,9 @@ def train_preferences(
         recipe=recipe,
         dtype=choose("training", rm.model.device, recipe.dtype).dtype,
         model=trainee,
-        args=_arguments(recipe, checkpoints, use_cpu=rm.model.device.type == "cpu", seed=seed),
+        args=_on_one_device(
+            _arguments(recipe, checkpoints, use_cpu=rm.model.device.type == "cpu", seed=seed), rm.model.device
+        ),
         train_dataset=_Pairs(pairs),
         data_collator=_collate,
         callbacks=[_Report(progress)],
@@ -180,7 +188,7 @@ def train_preferences(
     with quiet_transformers():
         trainer.train(resume_from_checkpoint=resume)
     trained: PreTrainedModel = trainee.merge_and_unload() if recipe.lora_rank else trainee
-    trained.eval().requires_grad_(False)  # type: ignore[no-untyped-call]
+    trained.eval().requires_grad_(False).to(stored_in)  # type: ignore[no-untyped-call, call-overload]
     with quiet_transformers():
         trained.save_pretrained(out)
     rm.pipeline.tokenizer.save_pretrained(out)
@@ -208,6 +216,17 @@ def _arguments(recipe: Recipe, checkpoints: Path, *, use_cpu: bool, seed: int) -
         data_seed=seed,
         dataloader_pin_memory=False,
     )
+
+
+def _on_one_device(arguments: TrainingArguments, device: torch.device) -> TrainingArguments:
+    """Train where the RM is: the Trainer itself would take the first GPU, and deal batches out to all there are, in a
+    wrapper that knows no rows. Processes started by ``accelerate launch`` keep the devices that it gave them."""
+    if arguments.world_size == 1:
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        arguments.__dict__["_setup_devices"] = device  # a cached property
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # accelerate moves the model to the one in use
+    return arguments
 
 
 def _freeze(model: PreTrainedModel, prefixes: tuple[str, ...]) -> None:

@@ -11,10 +11,14 @@ from corpus.records import Form
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchReport:
-    """What went into a patch. ``families`` and ``forms`` are those of its findings: what it has *seen*."""
+    """What went into a patch. ``families`` and ``forms`` are those of its findings: what it has *seen*.
+
+    ``not_shown`` more findings could have been trained on, but found no place among its steps.
+    """
 
     clean_pairs: int
     findings: int
+    not_shown: int = 0
     without_reference: int
     families: tuple[str, ...]
     forms: tuple[Form, ...]

@@ -121,6 +121,7 @@ def _patch(report: PatchReport | None, section: PatchSection) -> PatchSummary | 
     return PatchSummary(
         clean_pairs=report.clean_pairs,
         findings=report.findings,
+        not_shown=report.not_shown,
         held_out_families=list(section.held_out_families),
         held_out_forms=list(section.held_out_forms),
         steps=report.steps,

@@ -163,7 +163,12 @@ def _round(number: int, references: bool, n: int) -> RoundSummary:
             )
         ],
         patch=PatchSummary(
-            clean_pairs=640, findings=180, held_out_families=["policy"], held_out_forms=["fluent"], steps=40
+            clean_pairs=640,
+            findings=180,
+            not_shown=20,
+            held_out_families=["policy"],
+            held_out_forms=["fluent"],
+            steps=40,
         )
         if number
         else None,

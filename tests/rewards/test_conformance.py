@@ -126,6 +126,10 @@ def test_native_confirmation_keeps_exact_rewards_exact(folder_of: Callable[[str]
     )
     assert rm.exact_rewards(PAIRS).tolist() == [rm.reward(pair) for pair in PAIRS]
     assert set(rows_at_once) == {1}
+    head = rm.model.get_submodule(rm.readout.head)
+    assert {parameter.dtype for parameter in head.parameters()} == {torch.float32}
+    as_bf16 = torch.tensor(rm.exact_rewards(PAIRS)).to(torch.bfloat16).double().numpy()
+    assert (rm.exact_rewards(PAIRS) != as_bf16).any(), "finer steps than bf16 has"
 
 
 def test_padding_token_of_the_tokenizer_is_of_no_account(rm_of: RmOf, expected_of: ExpectedOf) -> None:
@@ -161,6 +165,20 @@ TRIMMING = (
     "{% for m in messages %}{{ m['content'].split('a')[0] }};{% endfor %}",
     "{% for m in messages %}{{ m['role'] }}{% endfor %}",
     "{% for m in messages %}<{{ m['content'] }}>{% endfor %}",
+    "{% for m in messages %}[{{ m['content'].lstrip('\n') }}]{% endfor %}",
+    "{% for m in messages %}[{{ m['content'].rstrip('\n') }}]{% endfor %}",
+    "{% for m in messages %}[{{ m['content'].strip('\t') }}]{% endfor %}",
+    "{% for m in messages %}[{{ m['content'].strip('\u00a0') }}]{% endfor %}",
+)
+STRIPPED = (
+    "\nReturn a list.",
+    "\n\nReturn",
+    "Return\n\n",
+    "\tReturn",
+    "Return\t",
+    "\u00a0Return\u00a0",
+    "\u3000",
+    " \n",
 )
 
 
@@ -172,6 +190,6 @@ def test_a_template_that_rewrites_responses_is_run_for_each(template: str, rm_of
     tokenizer = copy.deepcopy(pipeline.tokenizer)
     tokenizer.chat_template = template
     rewriting = replace(pipeline, tokenizer=tokenizer)
-    for response in ("plain words", "  spaces around  ", "an a", "two\nlines\n"):
+    for response in ("plain words", "  spaces around  ", "an a", "two\nlines\n", *STRIPPED):
         pair = Pair(PAIRS[0].prompt, response)
         assert rewriting._framed(pair) == rewriting.render(pair)

@@ -16,6 +16,7 @@ from attacks.queries import Swap, SwapTable
 from corpus.records import digest
 from miner.checkpoints.devices import device_map_of
 from miner.checkpoints.quantised import quantisation
+from miner.checkpoints.tokenizers import special_tokens
 from miner.rewards.base import Pair, RelaxRequest, RewardModel, SwapRequest, TokenAttribution, no_gradients
 from miner.rewards.compute.fleet import Fleet
 from miner.rewards.compute.forward import Forward, ScoredText, input_embeddings
@@ -50,9 +51,7 @@ class TransformerRewardModel(Forward, RewardModel):
         self.n_parameters = sum(p.numel() for p in self.model.parameters())
         self.flops_per_token = 2.0 * (self.n_parameters - embedded)
         tokenizer = self.pipeline.tokenizer
-        self.special_tokens = tuple(
-            token for token in {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()} if token
-        )
+        self.special_tokens = tuple(special_tokens(tokenizer))
         self._all_tokens: tuple[str, ...] | None = None
         self._lengths: dict[Pair, int] = {}  # in tokens, as the scoring found them
 

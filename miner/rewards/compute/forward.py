@@ -86,7 +86,7 @@ class Forward(ABC):
     def logits(
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
-        """One reward per row: shape (n_rows,), in the model's dtype. Rows of a group may share computations."""
+        """One reward per row: shape (n_rows,), in its head's dtype. Rows of a group may share computations."""
 
     def logits_for_training(self, model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
         """Rewards of tokenised rows by ``model``, differentiable in its weights: shape (n_rows,)."""

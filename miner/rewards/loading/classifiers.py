@@ -17,7 +17,7 @@ from miner.checkpoints.loading import HEADS, LoadOptions, read_config, with_fp32
 from miner.checkpoints.memory import copies, require_room
 from miner.checkpoints.own_code_consent import agree_to_code, code_files, has_code
 from miner.checkpoints.precision import choose, dtype_of
-from miner.checkpoints.quantised import comes_quantised, quantised_to_int8
+from miner.checkpoints.quantised import comes_quantised, quantisation, quantised_to_int8
 from miner.checkpoints.tensors import stored_dtype
 from miner.checkpoints.tokenizers import length_limit, load_tokenizer
 from miner.config.reward_model import DType, RewardModelSection
@@ -193,6 +193,8 @@ def _copies(
         )
 
     model = loaded(torch.float32 if section.confirm_dtype == "float32" else "auto")
+    if model.dtype != torch.float32 and quantisation(model) is None:
+        model = with_fp32_head(model, *variant.head_names)
     if is_spread or as_stored or (model.dtype == ranks_in.dtype and not section.quantise):
         return model, model
     ranking = loaded(ranks_in.dtype)

@@ -115,14 +115,13 @@ class TokenEdits(Words):
     def load(cls, folder: str, *, ascii_only: bool) -> TokenEdits:
         """From a folder, or a hub id. Errors as ``miner.checkpoints.tokenizers.load_tokenizer``."""
         from miner.checkpoints.folders import resolve_folder
-        from miner.checkpoints.tokenizers import load_tokenizer
+        from miner.checkpoints.tokenizers import load_tokenizer, special_tokens
 
         tokenizer = load_tokenizer(resolve_folder(folder, None))
         encoder = tokenizer.sep_token is not None and not tokenizer.chat_template
         pipeline = (TextPairPipeline if encoder else ChatPipeline)(tokenizer=tokenizer, max_length=None)
         vocabulary = Vocabulary.of(tokenizer, len(tokenizer), ascii_only=ascii_only)
-        special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
-        return cls(pipeline, vocabulary, special_tokens=tuple(sorted(token for token in special if token)))
+        return cls(pipeline, vocabulary, special_tokens=tuple(special_tokens(tokenizer)))
 
     @cached_property
     def identity(self) -> str:

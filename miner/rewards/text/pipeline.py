@@ -217,7 +217,8 @@ class ChatPipeline(Pipeline):
 
     def _framed(self, pair: Pair) -> str:
         """``render``, from the conversation's frame where that is known to give the same."""
-        if not MARKUP.isdisjoint(pair.response):
+        stripped = pair.response != pair.response.strip()  # by some templates, each in its way
+        if stripped or not MARKUP.isdisjoint(pair.response):
             return self.render(pair)
         if pair.prompt not in self._frames:
             if len(self._frames) >= FRAMES_KEPT:
@@ -229,7 +230,7 @@ class ChatPipeline(Pipeline):
     def _frame(self, prompt: Conversation) -> tuple[str, str] | None:
         """What stands before and after a response; None where the template does more than set it down."""
         head, found, tail = self.render(Pair(prompt, PLACEHOLDER)).rpartition(PLACEHOLDER)
-        probes = (f" \n{PLACEHOLDER}  a\n ", f"{PLACEHOLDER} a. B", "a")
+        probes = (f"{PLACEHOLDER}  a\n \n{PLACEHOLDER}", f"{PLACEHOLDER} a. B", "a")
         verbatim = all(self.render(Pair(prompt, probe)) == f"{head}{probe}{tail}" for probe in probes)
         return (head, tail) if found and verbatim else None
 

@@ -1,4 +1,4 @@
-"""Which tokens an attack may use: printable, not special, not added, and written as the characters they stand for."""
+"""Which tokens an attack may use: printable, not special, and written as the characters they stand for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from miner.checkpoints.tokenizers import special_tokens
 from miner.errors import ModelError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Vocabulary:
         pieces = _pieces(tokenizer, size)
         spelling = _spelling(tokenizer, pieces)
         surfaces = _surfaces(pieces, spelling)
-        barred = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
+        barred = set(special_tokens(tokenizer).values())
         usable = np.array([i not in barred and _usable(s, ascii_only) for i, s in enumerate(surfaces)])
         allowed = _reachable(tokenizer, surfaces, usable)
         if not allowed.any():
