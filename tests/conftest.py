@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,7 +135,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def run(
+def run_in_process(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:
     """The command line as a user calls it, in an empty folder: status, stdout, stderr."""
@@ -147,5 +148,21 @@ def run(
             main()
         told = capsys.readouterr()
         return int(end.value.code or 0), told.out, told.err
+
+    return call
+
+
+@pytest.fixture
+def run(run_in_process: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    return run_in_process
+
+
+@pytest.fixture
+def run_here(run_in_process: Callable[..., tuple[int, str, str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same as what a process of its own would have given."""
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        status, out, err = run_in_process(*arguments)
+        return subprocess.CompletedProcess([*map(str, arguments)], status, out, err)
 
     return call

@@ -77,7 +77,7 @@ def test_every_verb_offers_json(run: Run, verb: str) -> None:
 
 
 def test_bad_input_is_one_line_and_status_2(
-    run: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+    run_here: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": \n')
@@ -86,23 +86,23 @@ def test_bad_input_is_one_line_and_status_2(
     columns = tmp_path / "columns.jsonl"
     columns.write_text('{"question": "a", "answer": "b"}\n')
     good = ("--rm", tiny_rm_folder, "--data", preference_file)
-    assert "no model folder" in one_line(run("mine", "--rm", "./nowhere", "--data", preference_file))
-    assert "line 2" in one_line(run("mine", "--rm", tiny_rm_folder, "--data", broken))
-    assert "empty" in one_line(run("mine", "--rm", tiny_rm_folder, "--data", empty))
-    assert "expected columns" in one_line(run("mine", "--rm", tiny_rm_folder, "--data", columns))
-    assert "did you mean 'gcg'" in one_line(run("mine", *good, "--attack", "gcgg"))
-    assert "reference LM" in one_line(run("mine", *good, "--set", "checks.names=['fluency']"))
-    assert "policy" in one_line(run("mine", *good, "--attack", "best_of_n", "--set", "checks.names=['repetition']",
+    assert "no model folder" in one_line(run_here("mine", "--rm", "./nowhere", "--data", preference_file))
+    assert "line 2" in one_line(run_here("mine", "--rm", tiny_rm_folder, "--data", broken))
+    assert "empty" in one_line(run_here("mine", "--rm", tiny_rm_folder, "--data", empty))
+    assert "expected columns" in one_line(run_here("mine", "--rm", tiny_rm_folder, "--data", columns))
+    assert "did you mean 'gcg'" in one_line(run_here("mine", *good, "--attack", "gcgg"))
+    assert "reference LM" in one_line(run_here("mine", *good, "--set", "checks.names=['fluency']"))
+    assert "policy" in one_line(run_here("mine", *good, "--attack", "best_of_n", "--set", "checks.names=['repetition']",
                                     "--set", "checks.quorum=1", "--set", "checks.false_alarm=0.1"))  # fmt: skip
-    assert "not a run's folder" in one_line(run("report", tmp_path))
-    assert "no corpus" in one_line(run("corpus", "stats", tmp_path))
+    assert "not a run's folder" in one_line(run_here("report", tmp_path))
+    assert "no corpus" in one_line(run_here("corpus", "stats", tmp_path))
 
 
 def test_dry_run_says_what_would_run_and_writes_nothing(
-    run: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+    run_here: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "dry"
-    done = run("cycle", *mining(tiny_rm_folder, preference_file, out), "--dry-run", "--json")
+    done = run_here("cycle", *mining(tiny_rm_folder, preference_file, out), "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [stage["name"] for stage in found["stages"]] == ["evaluate", "mine", "patch", "evaluate"]
@@ -114,9 +114,9 @@ def test_dry_run_says_what_would_run_and_writes_nothing(
     assert not out.exists()
 
 
-def test_dry_run_of_the_demo_counts_the_training_and_trains_nothing(run: Run, cache: Path) -> None:
+def test_dry_run_of_the_demo_counts_the_training_and_trains_nothing(run_here: Run, cache: Path) -> None:
     trained = set((cache / "docsworld").glob("*-*/"))
-    done = run("demo", "--quick", "--dry-run", "--json")
+    done = run_here("demo", "--quick", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     stages = {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
     assert {"train rm", "train policy", "evaluate", "mine", "patch"} == set(stages)
@@ -125,19 +125,21 @@ def test_dry_run_of_the_demo_counts_the_training_and_trains_nothing(run: Run, ca
 
 
 def test_dry_run_with_the_built_in_reference_lm_does_not_train_it(
-    run: Run, tiny_rm_folder: Path, preference_file: Path, cache: Path, tmp_path: Path
+    run_here: Run, tiny_rm_folder: Path, preference_file: Path, cache: Path, tmp_path: Path
 ) -> None:
     given = ("--rm", tiny_rm_folder, "--data", preference_file, "--reference-lm", "docs", "--out", tmp_path / "out")
-    done = run("mine", *given, "--prompts", "8", "--dry-run", "--json")
+    done = run_here("mine", *given, "--prompts", "8", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     assert [stage["name"] for stage in json.loads(done.stdout)["stages"]] == ["mine"]
     assert not list((cache / "docsworld").glob("reference-lm-*"))
 
 
 def test_doctor_prints_a_table_and_its_exit_status_says_red(
-    run: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+    run_here: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
-    done = run("doctor", tiny_rm_folder, "--data", preference_file, "--prompts", "12", "--dtype", "float32", "--json")
+    done = run_here(
+        "doctor", tiny_rm_folder, "--data", preference_file, "--prompts", "12", "--dtype", "float32", "--json"
+    )
     found = json.loads(done.stdout)
     assert done.returncode == (1 if found["counts"]["red"] else 0)
     assert {"loads safely", "padding token", "batch, padded right", "attention", "preference accuracy"} <= {
@@ -146,18 +148,18 @@ def test_doctor_prints_a_table_and_its_exit_status_says_red(
     broken = tmp_path / "broken"
     shutil.copytree(tiny_rm_folder, broken)
     (broken / "model.safetensors").unlink()
-    table = run("doctor", broken, "--data", preference_file)
+    table = run_here("doctor", broken, "--data", preference_file)
     assert table.returncode == 1
     assert "red" in table.stdout
     assert "save_pretrained" in table.stdout
-    assert "no model folder" in one_line(run("doctor", tmp_path / "nowhere", "--data", preference_file))
+    assert "no model folder" in one_line(run_here("doctor", tmp_path / "nowhere", "--data", preference_file))
 
 
 def test_bench_replays_a_corpus_and_exits_with_100_over_the_limit(
-    run: Run, mined: Path, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+    run_here: Run, mined: Path, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
     def replay(*more: object) -> subprocess.CompletedProcess[str]:
-        return run(
+        return run_here(
             "bench", tiny_rm_folder, "--data", preference_file, "--replay", mined, "--no-suite", "--dtype", "float32",
             "--out", tmp_path / "bench", "--set", "checks.names=['repetition','construction']", "--set",
             "checks.false_alarm=0.05", "--set", "data.fractions=[0.4,0.3,0.3]", *more,
@@ -172,24 +174,24 @@ def test_bench_replays_a_corpus_and_exits_with_100_over_the_limit(
     table = replay()
     assert table.returncode == 0, table.stderr
     assert "100% of" in table.stdout
-    assert "no corpus" in one_line(run("bench", tiny_rm_folder, "--replay", tmp_path / "nowhere", "--no-suite"))
+    assert "no corpus" in one_line(run_here("bench", tiny_rm_folder, "--replay", tmp_path / "nowhere", "--no-suite"))
 
 
 def test_dry_runs_of_the_corpus_say_what_would_come_of_it_and_change_nothing(
-    run: Run, mined: Path, tmp_path: Path
+    run_here: Run, mined: Path, tmp_path: Path
 ) -> None:
     def state() -> set[tuple[Path, int]]:
         return {(path, path.stat().st_mtime_ns) for path in mined.rglob("*") if path.is_file()}
 
     before = state()
-    compacted = json.loads(run("corpus", "compact", mined, "--dry-run", "--json").stdout)
-    exported = json.loads(run("corpus", "export", mined, tmp_path / "pairs", "--dry-run", "--json").stdout)
-    imported = run("corpus", "import", tmp_path / "new", mined, "--dry-run", "--json")
+    compacted = json.loads(run_here("corpus", "compact", mined, "--dry-run", "--json").stdout)
+    exported = json.loads(run_here("corpus", "export", mined, tmp_path / "pairs", "--dry-run", "--json").stdout)
+    imported = run_here("corpus", "import", tmp_path / "new", mined, "--dry-run", "--json")
     assert compacted["segments_before"] >= compacted["segments_after"] >= 1
     assert sum(exported["rows"].values()) > 0
     assert (
         json.loads(imported.stdout)["added"]["findings"]
-        == json.loads(run("corpus", "query", mined, "select count(*) n from findings", "--json").stdout)[0]["n"]
+        == json.loads(run_here("corpus", "query", mined, "select count(*) n from findings", "--json").stdout)[0]["n"]
     )
     assert state() == before
     assert not (tmp_path / "pairs").exists()

@@ -73,17 +73,17 @@ def test_mining_a_served_rm_finds_and_stores(url: str, run: Run, preference_file
 
 
 def test_bad_input_is_one_line_and_status_2(
-    url: str, run: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
+    url: str, run_here: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert "--port" in one_line(run("serve", tiny_rm_folder, "--port", port))
-    assert "--key-env" in one_line(run("serve", tiny_rm_folder, "--host", "0.0.0.0"))
-    assert "never the key itself" in one_line(run("serve", tiny_rm_folder, "--key-env", "sk-secret"))
-    assert "no model folder" in one_line(run("serve", tmp_path / "nowhere"))
+        assert "--port" in one_line(run_here("serve", tiny_rm_folder, "--port", port))
+    assert "--key-env" in one_line(run_here("serve", tiny_rm_folder, "--host", "0.0.0.0"))
+    assert "never the key itself" in one_line(run_here("serve", tiny_rm_folder, "--key-env", "sk-secret"))
+    assert "no model folder" in one_line(run_here("serve", tmp_path / "nowhere"))
     data = ("--data", preference_file, "--set", "rm.remote.retries=0")
-    assert "cannot be reached" in one_line(run("mine", "--rm", f"http://127.0.0.1:{port}", *data))
-    assert "only scores" in one_line(run("mine", "--rm", url, *data, "--attack", "gcg",
+    assert "cannot be reached" in one_line(run_here("mine", "--rm", f"http://127.0.0.1:{port}", *data))
+    assert "only scores" in one_line(run_here("mine", "--rm", url, *data, "--attack", "gcg",
                                          "--set", "checks.names=['repetition']", "--set", "checks.quorum=1",
                                          "--set", "checks.false_alarm=0.1"))  # fmt: skip
-    assert "Run it where the RM is" in one_line(run("doctor", url))
+    assert "Run it where the RM is" in one_line(run_here("doctor", url))

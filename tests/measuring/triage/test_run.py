@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,6 @@ from miner.reporting.summarise import summarise
 from miner.rewards import Pair
 
 SETTINGS = TriageSettings(max_queries=60, reach_groups=2, reach_prompts=8)
-COMMAND = [sys.executable, "-c", "from miner.cli import main; main()"]
 
 
 def config_for(rm: Path, data: Path, out: Path) -> CampaignConfig:
@@ -70,16 +67,9 @@ def opened(folder: Path) -> Campaign:
 
 
 @pytest.fixture
-def call(cache: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    environment = {**os.environ, "RMMINER_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "COLUMNS": "160"}
-
-    def go(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, "triage", *map(str, arguments)],
-            capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300,
-        )  # fmt: skip
-
-    return go
+def call(run_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.setenv("COLUMNS", "160")
+    return partial(run_here, "triage")
 
 
 def test_a_triage_shrinks_groups_places_and_follows_every_finding(campaign: Campaign) -> None:

@@ -39,6 +39,7 @@ def config(url: str, data: Path, out: Path, **remote: Any) -> CampaignConfig:
             "checks": {"names": ["repetition", "construction"], "false_alarm": 0.05},
             "attacks": [{"name": "corrupt", "params": {"variants": 4}}, {"name": "random", "params": {"width": 8}}],
             "mine": {"prompts": N_PROMPTS, "budget_queries": 60},
+            "evaluate": {"prompts": 8, "budget_queries": 60},
             "in_flight": 4,
             "flush_rows": 1,
             "keep_queries": True,
