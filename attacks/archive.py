@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attacks.base import Attack, Goal
-from attacks.climb import Scored, step
+from attacks.climb import ValuedText, step
 from attacks.gcg import draw_edits
 from attacks.mutate import crossover, mutate
 from attacks.queries import Likelihoods, Query, Score, Search, Swaps, Words, ask, draw_seed
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ribs.archives import GridArchive
 
 LONGEST = 64  # words; what is longer shares the last cell
-LEAST_FLUENT = -16.0  # nats per token
+MIN_FLUENT = -16.0  # nats per token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Archive(Attack):
         words = yield from ask(Words(64 * self.starts, seed=draw_seed(rng)))
         texts = tuple(dict.fromkeys(self._start(number, words, rng) for number in range(self.starts)))
         rewards = yield from ask(Score(texts))
-        yield from self._keep(archive, list(map(Scored, texts, map(float, rewards[:, 0]))))
+        yield from self._keep(archive, list(map(ValuedText, texts, map(float, rewards[:, 0]))))
         by_gradient = True
         while True:
             parent, mate = (str(one) for one in archive.sample_elites(2)["solution"])
@@ -62,19 +62,19 @@ class Archive(Attack):
                 rewards = yield from ask(Score((parent,)))
                 table = yield from ask(Swaps(parent, self.k))
                 edits = draw_edits(table, self.width, self.rank, rng)
-                found = (yield from step(Scored(parent, float(rewards[0, 0])), edits)) if edits else []
+                found = (yield from step(ValuedText(parent, float(rewards[0, 0])), edits)) if edits else []
             else:
                 children = (mutate(crossover(parent, mate, rng), words, rng).split() for _ in range(self.width))
                 texts = tuple(dict.fromkeys(" ".join(child[: self.max_words]) for child in children))
                 rewards = yield from ask(Score(texts))
-                found = list(map(Scored, texts, map(float, rewards[:, 0])))
+                found = list(map(ValuedText, texts, map(float, rewards[:, 0])))
             yield from self._keep(archive, found)
             by_gradient = not by_gradient
 
     def _empty(self, seed: int) -> GridArchive:
         from ribs.archives import GridArchive
 
-        ranges = ((0.0, np.log(LONGEST)), (0.0, 1.0), (LEAST_FLUENT, 0.0))
+        ranges = ((0.0, np.log(LONGEST)), (0.0, 1.0), (MIN_FLUENT, 0.0))
         return GridArchive(solution_dim=(), solution_dtype=np.object_, dims=self.cells, ranges=ranges, seed=seed)
 
     def _start(self, number: int, words: tuple[str, ...], rng: np.random.Generator) -> str:
@@ -82,7 +82,7 @@ class Archive(Attack):
         few = rng.choice(words, size=max(1, length // 6)) if number % 3 == 0 else words
         return " ".join(rng.choice(few, size=length))
 
-    def _keep(self, archive: GridArchive, found: list[Scored]) -> Generator[Query[Any], Any, None]:
+    def _keep(self, archive: GridArchive, found: list[ValuedText]) -> Generator[Query[Any], Any, None]:
         """The cell of each text is told by its length, its repetition and the policy's likelihood."""
         found = [scored for scored in found if np.isfinite(scored.value)]  # what the RM does not take has no reward
         if not found:
@@ -97,4 +97,4 @@ def _measures(texts: list[str], likelihoods: npt.NDArray[np.float64]) -> npt.NDA
     words = [text.lower().split() for text in texts]
     lengths = [np.log(max(1, len(one))) for one in words]
     repetition = [1 - len(set(one)) / max(1, len(one)) for one in words]
-    return np.column_stack([lengths, repetition, np.maximum(likelihoods, LEAST_FLUENT)])
+    return np.column_stack([lengths, repetition, np.maximum(likelihoods, MIN_FLUENT)])

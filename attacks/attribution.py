@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack, Range
-from attacks.climb import Scored
+from attacks.climb import ValuedText
 from attacks.queries import QUERIES_PER_GRADIENT, Answers, Attribute, Score, Search, Share, Tasks, Words, ask, draw_seed
 
 
@@ -60,7 +60,7 @@ class AttributionGuided(Attack):
                 if not fresh:
                     return
                 rewards = yield from ask(Score(fresh))
-                text = max(map(Scored, fresh, map(float, rewards[:, 0])), key=lambda scored: scored.value).text
+                text = max(map(ValuedText, fresh, map(float, rewards[:, 0])), key=lambda scored: scored.value).text
 
     def _destroyed(self, text: str, shares: tuple[Share, ...], words: tuple[str, ...], rng: np.random.Generator) -> str:
         """One variant: the lowest tokens replaced by words or by the highest, deleted, or shuffled among themselves."""

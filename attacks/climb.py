@@ -22,7 +22,7 @@ Objective = Callable[[Rewards], Rewards]  # rewards (n_texts, n_prompts) to one 
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ValuedText:
     """A text and what it is worth to the search: its reward, or an objective over its rewards."""
 
     text: str
@@ -52,7 +52,7 @@ def climb(
     """
     text = " ".join((yield from ask(Words(n_words, seed=draw_seed(rng)))))
     rewards = yield from ask(Score((text,), ("random_words",)))
-    best = current = Scored(text, float(rewards[0, 0]))
+    best = current = ValuedText(text, float(rewards[0, 0]))
     edited = False
     while True:
         steps_without_gain = 0
@@ -73,12 +73,12 @@ def climb(
         if not swaps:
             return
         edited, text = True, apply_all(best.text, swaps)
-        current = Scored(text, float((yield from ask(Score((text,))))[0, 0]))
+        current = ValuedText(text, float((yield from ask(Score((text,))))[0, 0]))
 
 
 def step(
-    current: Scored, edits: Sequence[Swap], objective: Objective = first_prompt, prompts: tuple[int, ...] = ()
-) -> Generator[Query[Any], Any, list[Scored]]:
+    current: ValuedText, edits: Sequence[Swap], objective: Objective = first_prompt, prompts: tuple[int, ...] = ()
+) -> Generator[Query[Any], Any, list[ValuedText]]:
     """What ``edits`` give, best first: each alone, and those that helped merged, all of them and the better half.
 
     Edits that help alone mostly help together (their gains add up where they do not touch), and a merge costs one query
@@ -86,7 +86,7 @@ def step(
     """
     by_text = {edit.apply(current.text): edit for edit in edits}
     values = objective((yield from ask(Score(tuple(by_text), prompts=prompts))))
-    found = sorted(map(Scored, by_text, map(float, values)), key=lambda scored: -scored.value)
+    found = sorted(map(ValuedText, by_text, map(float, values)), key=lambda scored: -scored.value)
     helpful: dict[int, Swap] = {}
     for scored in found:
         if scored.value > current.value:
@@ -96,7 +96,7 @@ def step(
     fresh = tuple(sorted(merged - set(by_text)))
     if fresh:
         values = objective((yield from ask(Score(fresh, prompts=prompts))))
-        found = sorted([*found, *map(Scored, fresh, map(float, values))], key=lambda scored: -scored.value)
+        found = sorted([*found, *map(ValuedText, fresh, map(float, values))], key=lambda scored: -scored.value)
     return found
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack, Range
-from attacks.climb import Scored
+from attacks.climb import ValuedText
 from attacks.queries import QUERIES_PER_GRADIENT, Relax, Score, Search, Words, ask, draw_seed
 
 
@@ -45,11 +45,11 @@ class Relaxation(Attack):
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
-        best: Scored | None = None
+        best: ValuedText | None = None
         while True:
             start = best.text if best else " ".join((yield from ask(Words(self.n_words, seed=draw_seed(rng)))))
             query = Relax(start, self.steps, self.readouts, self.learning_rate, self.temperature, draw_seed(rng))
             texts = tuple(dict.fromkeys((start, *(yield from ask(query)))))
             rewards = yield from ask(Score(texts))
-            found = max(map(Scored, texts, map(float, rewards[:, 0])), key=lambda scored: scored.value)
+            found = max(map(ValuedText, texts, map(float, rewards[:, 0])), key=lambda scored: scored.value)
             best = None if best and found.text == best.text else found

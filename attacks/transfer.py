@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack, Range
-from attacks.climb import Scored, step
+from attacks.climb import ValuedText, step
 from attacks.mutate import crossover
 from attacks.queries import RandomSwaps, Score, Search, Seeds, ask, draw_seed
 
@@ -43,11 +43,11 @@ class Transfer(Attack):
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
         seeds = yield from ask(Seeds(self.n))
-        pool: list[Scored] = []
+        pool: list[ValuedText] = []
         for start in range(0, len(seeds), self.batch):
             part = seeds[start : start + self.batch]
             rewards = yield from ask(Score(part))
-            pool += map(Scored, part, map(float, rewards[:, 0]))
+            pool += map(ValuedText, part, map(float, rewards[:, 0]))
         pool = sorted(pool, key=lambda scored: -scored.value)[: self.elite]
         tried = True
         while pool and tried:
@@ -60,5 +60,5 @@ class Transfer(Attack):
                 children = tuple(dict.fromkeys(crossover(here.text, mate.text, rng) for mate in mates))
                 if children:
                     rewards = yield from ask(Score(children))
-                    found += map(Scored, children, map(float, rewards[:, 0]))
+                    found += map(ValuedText, children, map(float, rewards[:, 0]))
                 pool[at] = max([here, *found], key=lambda scored: scored.value)

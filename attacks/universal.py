@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from attacks.base import Attack, Goal, Range
-from attacks.climb import Rewards, Scored, apply_all, step
+from attacks.climb import Rewards, ValuedText, apply_all, step
 from attacks.gcg import draw_edits
 from attacks.queries import (
     QUERIES_PER_GRADIENT,
@@ -95,20 +95,20 @@ class Universal(Attack):
 
         text = self.carrier.replace("{}", " ".join((yield from ask(Words(self.n_words, seed=draw_seed(rng))))))
         rewards = yield from ask(Score((text,)))  # (1, n_prompts)
-        best = current = Scored(text, float(lead(rewards)[0]))
+        best = current = ValuedText(text, float(lead(rewards)[0]))
         steps_without_gain, edited = 0, False
         while True:
             few = self._hardest(rewards[0] - bars, rng)
             table = yield from ask(Swaps(current.text, self.k, tuple(Term(prompt) for prompt in few)))
             edits = draw_edits(self._inside(current.text, table), self.width, self.rank, rng)
-            on_few = Scored(current.text, float(lead(rewards[:, list(few)], few)[0]))
+            on_few = ValuedText(current.text, float(lead(rewards[:, list(few)], few)[0]))
             found = (yield from step(on_few, edits, partial(lead, prompts=few), few)) if edits else []
             steps_without_gain += 1
             edited = edited or bool(edits)
             if found and found[0].value > on_few.value:
                 everywhere = yield from ask(Score((found[0].text,)))
                 if lead(everywhere)[0] > current.value:
-                    current, rewards = Scored(found[0].text, float(lead(everywhere)[0])), everywhere
+                    current, rewards = ValuedText(found[0].text, float(lead(everywhere)[0])), everywhere
                     steps_without_gain = 0
             best = max(best, current, key=lambda scored: scored.value)
             if steps_without_gain == self.patience:
@@ -119,7 +119,7 @@ class Universal(Attack):
                     raise NothingToTryError(f"no single-token edit of {best.text!r} survives re-tokenisation")
                 text = apply_all(best.text, swaps)
                 rewards = yield from ask(Score((text,)))
-                current, steps_without_gain = Scored(text, float(lead(rewards)[0])), 0
+                current, steps_without_gain = ValuedText(text, float(lead(rewards)[0])), 0
 
     def _bars(self) -> Generator[Query[Any], Any, tuple[Rewards, float]]:
         """The rewards of the prompts' references, (n_prompts,), their mean where there is none, and their spread.

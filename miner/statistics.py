@@ -122,6 +122,39 @@ def paired_difference(
     return Difference(value, len(change), low, high)
 
 
+def simultaneous_differences(
+    first: Floats, second: Floats, groups: Sequence[Hashable] | None, seed: int = 0
+) -> list[Difference]:
+    """Per column the mean of first − second over its rows, with intervals that hold all at once in 95 % of samples.
+
+    Both have shape (n, n_columns), values within [0, 1]; every group's rows are resampled for all columns together, and
+    the largest of the studentised deviations decides how wide all are (Westfall & Young 1993). With one column this is
+    a bootstrap-t interval; a column that every resample agrees on gets what Wilson's interval at the level shared out
+    among the columns (Bonferroni) leaves for the unseen groups.
+
+    Raises:
+        ValueError: no rows, unequal shapes, values outside [0, 1], or not one group per row.
+    """
+    if first.shape != second.shape or first.ndim != 2:
+        raise ValueError(f"expected two tables of one shape, (rows, columns); got {first.shape} and {second.shape}")
+    for column in (*first.T, *second.T):
+        _require_values(column, groups)
+        if column.min() < 0 or column.max() > 1:
+            raise ValueError(f"values must lie within [0, 1]; got {column.min():g} to {column.max():g}")
+    change = first - second
+    sums, counts = _by_group(change, groups)
+    value, resampled = change.mean(0), _resampled_means(sums, counts, seed)
+    error = resampled.std(0)
+    moves = error > TOLERANCE
+    unseen = _wilson(0, len(counts), 1 - (1 - CONFIDENCE) / change.shape[1])[1]
+    low, high = value - unseen * (1 + value), value + unseen * (1 - value)
+    if moves.any():
+        farthest = np.abs((resampled[:, moves] - value[moves]) / error[moves]).max(1)
+        reach = float(np.quantile(farthest, CONFIDENCE)) * error[moves]
+        low[moves], high[moves] = np.maximum(value[moves] - reach, -1), np.minimum(value[moves] + reach, 1)
+    return [Difference(float(v), len(change), float(a), float(b)) for v, a, b in zip(value, low, high, strict=True)]
+
+
 def mean(values: Sequence[float] | Floats, *, groups: Sequence[Hashable] | None = None, seed: int = 0) -> Mean:
     """The mean of ``values`` with a cluster bootstrap interval; without ``groups`` each value is its own.
 
@@ -261,8 +294,8 @@ def _rate_intervals(outcomes: Floats, groups: Sequence[Hashable] | None, seed: i
     return low, high
 
 
-def _wilson(successes: int, n: int) -> tuple[float, float]:
-    interval = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+def _wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 

@@ -210,3 +210,14 @@ def test_what_systems_do_differently_is_done_in_one_place(package: str) -> None:
         names = {name if name.startswith("os.") else f".{name.rpartition('.')[2]}" for name in attributes}
         place = path.relative_to(ROOT).as_posix()
         assert names & STEPS <= PLACES.get(place, set()), f"{place}: write with corpus.durable or miner.files"
+
+
+def test_no_two_classes_of_the_product_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for package in ("attacks", "corpus", "miner"):
+        for name, path in files_of(ROOT / package).items():
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(name)
+    assert len(places) > 300
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -182,8 +182,17 @@ def contrasts(attempts: Sequence[Attempt]) -> list[Contrast]:
                 [float(control[key].outcome == "found") for key in keys],
                 groups=[key[0] for key in keys],
             )
-            found.append(Contrast(attack=attack, control=CONTROL, difference=difference))
+            ratio = _flops_ratio([tried[key] for key in keys], [control[key] for key in keys])
+            found.append(Contrast(attack=attack, control=CONTROL, difference=difference, flops_ratio=ratio))
     return found
+
+
+def _flops_ratio(attack: Sequence[Attempt], control: Sequence[Attempt]) -> float | None:
+    """FLOPs a query of ``attack`` over those of ``control``."""
+    (flops, queries), (of_control, queries_of_control) = (
+        (sum(one.flops for one in of_both), sum(one.queries for one in of_both)) for of_both in (attack, control)
+    )
+    return (flops / queries) / (of_control / queries_of_control) if queries and of_control else None
 
 
 def transfer_cells(

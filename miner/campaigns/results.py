@@ -59,11 +59,17 @@ class AttackResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """Success of ``attack`` minus success of ``control``, paired by prompt, at the same budget."""
+    """Success of ``attack`` minus success of ``control``, paired by prompt, at the same budget of queries.
+
+    ``flops_ratio``: what a query of the attack computes over one of the control's, in FLOPs of the RM as they spent
+    them, the shared beginning of a prompt's texts counted once a batch. A gradient, booked as three queries, reads a
+    long prompt three times; what the control scores shares it. None where it is not known.
+    """
 
     attack: str
     control: str
     difference: Difference
+    flops_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ def mine_scheduled(
         seed=int(digest([campaign.config.seed, round_number, section.seed])[:8], 16),
     )
     older = [f for f in campaign.findings() if f.split == "train" and f.round < round_number]
-    reports, stored = [], _Stored.of(campaign)
+    reports, stored = [], _StoredStage.of(campaign)
     while choices := scheduler.choose():
         driver.oracle.seeds = pool_of(training_findings([*older, *scheduler.found], campaign.config.patch))
         context = round_context(campaign, round_number, driver)
@@ -68,7 +68,7 @@ def mine_scheduled(
 
 
 @dataclass(slots=True)
-class _Stored:
+class _StoredStage:
     """What the corpus holds of a campaign; every segment is read once, however many generations there are."""
 
     campaign_id: str
@@ -78,7 +78,7 @@ class _Stored:
     findings: dict[str, list[Finding]] = field(default_factory=dict)  # by attempt
 
     @classmethod
-    def of(cls, campaign: OpenCampaign) -> _Stored:
+    def of(cls, campaign: OpenCampaign) -> _StoredStage:
         corpus = campaign.corpus
         stored = cls(campaign.campaign_id, corpus.follow(Attempt), corpus.follow(Finding))
         stored.catch_up()

@@ -26,12 +26,12 @@ FOLDER_NAME = "usage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
+class _StoredUsage:
     seconds: dict[str, float]
     peak_memory_mb: float | None
 
 
-_STORED = TypeAdapter(_Stored)
+_STORED = TypeAdapter(_StoredUsage)
 
 
 @dataclass(slots=True)
@@ -60,10 +60,10 @@ class Usage:
         """Count ``seconds`` by stage, and what memory this process has needed."""
         for stage, spent in seconds.items():
             self.own[stage] = self.own.get(stage, 0.0) + spent
-        stored = _Stored(seconds=self.own, peak_memory_mb=peak_memory_mb())
+        stored = _StoredUsage(seconds=self.own, peak_memory_mb=peak_memory_mb())
         replace_text(self.folder / FOLDER_NAME / f"{self.name}.json", _STORED.dump_json(stored, indent=1).decode())
 
-    def _others(self) -> list[_Stored]:
+    def _others(self) -> list[_StoredUsage]:
         """What other processes have written; a damaged file counts for nothing."""
         found = []
         for path in sorted((self.folder / FOLDER_NAME).glob("*.json")):

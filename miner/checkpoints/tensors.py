@@ -13,7 +13,7 @@ from typing import Any
 from miner.errors import ModelError
 
 LENGTH_BYTES = 8  # a safetensors file begins with the length of its header
-MOST_HEADER_BYTES = 100 << 20
+MAX_HEADER_BYTES = 100 << 20
 BITS = re.compile(r"[A-Z]+(\d+)")
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -99,7 +99,7 @@ def _header(file: Path) -> Iterator[tuple[str, Tensor]]:
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
-            if length > min(MOST_HEADER_BYTES, file.stat().st_size):
+            if length > min(MAX_HEADER_BYTES, file.stat().st_size):
                 raise ValueError("the header is longer than the file")
             header: Mapping[str, Any] = json.loads(stream.read(length))
         for name, entry in header.items():

@@ -47,7 +47,8 @@ def special_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     special = set(map(str, tokenizer.all_special_tokens))
     special |= {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     special |= {token for token in tokenizer.get_added_vocab() if token.strip() and token in marks}
-    return {token: int(tokenizer.convert_tokens_to_ids(token)) for token in sorted(special) if token}
+    vocabulary = tokenizer.get_vocab()
+    return {token: vocabulary[token] for token in sorted(special) if token in vocabulary}
 
 
 def _rendered_turns(tokenizer: PreTrainedTokenizerFast) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from miner.measuring.diversity import DiversityReport, MeasuredPolicy
-    from miner.reporting.sections import Section
+    from miner.reporting.sections import ReportSection
     from miner.statistics import Difference, Mean, Rate
 
 Report = TypeVar("Report")
@@ -28,7 +28,7 @@ SCOPES = (("within", "one prompt"), ("across", "across prompts"))
 
 def show_report(
     report: Report,
-    section: Section,
+    section: ReportSection,
     title: str,
     folder: Path,
     *,

@@ -90,9 +90,9 @@ def bench_table(report: BenchReport) -> Group:
     ran = f"suite {suite.version}: {suite.prompts} held-out prompts, {suite.budget_queries} queries"
     table = Table(
         title=ran if report.attacked else "findings replayed; no RM was attacked",
-        caption="ranked by mean break cost, then replays. broken: by any attack but the control. cost: median queries "
-        "to the first find. reach: prompts on which the best text wins that was found on others. trivial: prompts on "
-        "which a trivial answer beats the good one",
+        caption=f"ranked by mean break cost, then replays. broken: by {' or '.join(report.ranked_by) or 'no attack'}, "
+        "which all were put through. cost: median queries to the first find. reach: prompts on which the best text "
+        "wins that was found on others. trivial: prompts on which a trivial answer beats the good one",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE,

@@ -15,13 +15,13 @@ from attacks import Attack, known_attacks
 from corpus.records import Form, digest
 from miner.config.kinds import POLICIES, read_by_kind
 from miner.config.paths import HERE, absolute, portable
-from miner.config.reward_model import RewardModelSection, Section, TrainingDType
+from miner.config.reward_model import ConfigSection, RewardModelSection, TrainingDType
 from miner.errors import ConfigError
 
 CONTROL = "random"
 
 
-class LanguageModelSection(Section):
+class LanguageModelSection(ConfigSection):
     """A causal LM: the policy, or the reference LM of the fluency checks ("docs": docs world's own)."""
 
     source: str
@@ -44,7 +44,7 @@ class PolicySection(LanguageModelSection):
         return read_by_kind(cls, values, read, POLICIES, values.get("kind", "causal"))
 
 
-class ColumnsSection(Section):
+class ColumnsSection(ConfigSection):
     """Which column holds what: see ``miner.data.ColumnMapping``."""
 
     prompt: str | None = None
@@ -66,7 +66,7 @@ class ColumnsSection(Section):
     group: str | None = None
 
 
-class DataSection(Section):
+class DataSection(ConfigSection):
     """Preference data (``source``), or ``world = "docs"``; ``quick`` is docs world with models trained for less time.
 
     ``fractions`` are of groups, for train, calibration and held-out. More than ``max_left_out`` of the rows left out is
@@ -92,13 +92,13 @@ class DataSection(Section):
         return self
 
 
-class CriteriaSection(Section):
+class CriteriaSection(ConfigSection):
     """A response has to reach this quantile of the clean references' rewards."""
 
     quantile: float = Field(0.95, gt=0, lt=1)
 
 
-class ChecksSection(Section):
+class ChecksSection(ConfigSection):
     """The tests for nonsense (empty: all that this campaign can feed), how many have to convict, and the share of clean
     text that each may convict when its threshold is set."""
 
@@ -107,7 +107,7 @@ class ChecksSection(Section):
     false_alarm: float | None = Field(None, gt=0, lt=1)
 
 
-class AttackSection(Section):
+class AttackSection(ConfigSection):
     """One attack: its name, its hyper-parameters, and a budget of its own where the stage's does not fit."""
 
     name: str
@@ -137,7 +137,7 @@ class AttackSection(Section):
             raise ConfigError(f"attack {self.name!r}: {error}") from error
 
 
-class StageSection(Section):
+class StageSection(ConfigSection):
     """``prompts`` of the split (0: all), attacked with ``seeds`` seeds each at ``budget_queries`` per attempt."""
 
     prompts: int = Field(48, ge=0)
@@ -146,7 +146,7 @@ class StageSection(Section):
     attacks: tuple[str, ...] | None = None
 
 
-class ScheduleSection(Section):
+class ScheduleSection(ConfigSection):
     """Spends ``total_queries`` in generations of so many attempts, instead of every attack on every prompt.
 
     "thompson" learns which attack finds most on which of ``groups`` of prompts (by their references' rewards), at full
@@ -178,7 +178,7 @@ class EvaluateSection(StageSection):
     rejected_per_prompt: int | None = Field(None, ge=1)
 
 
-class TuneSection(Section):
+class TuneSection(ConfigSection):
     """``trials`` of an attack, each on ``prompts`` of the train split; the winner on ``held_out_prompts``."""
 
     trials: int = Field(30, ge=1)
@@ -187,14 +187,14 @@ class TuneSection(Section):
     held_out_prompts: int = Field(24, ge=8)
 
 
-class TunedSection(Section):
+class TunedSection(ConfigSection):
     """Written by ``rmminer tune``: which attack's hyper-parameters were tuned, and against which RM."""
 
     attack: str
     rm_fingerprint: str
 
 
-class OveroptSection(Section):
+class OveroptSection(ConfigSection):
     """A policy optimised against the RM: see ``miner.measuring.overopt.RlSettings``; one run per ``kl`` and seed.
 
     ``gold`` and ``second`` are "docs" (docs world's own), an RM (folder, hub id, address, campaign file), several
@@ -231,7 +231,7 @@ class OveroptSection(Section):
     mine_samples: int = Field(64, ge=1)
 
 
-class PatchSection(Section):
+class PatchSection(ConfigSection):
     """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs.
 
     Parameters whose names begin as ``frozen`` says stay as they are.
@@ -255,7 +255,7 @@ class PatchSection(Section):
         return self
 
 
-class CampaignConfig(Section):
+class CampaignConfig(ConfigSection):
     """A whole campaign. ``training_dtype`` is that of the products in RM and LM training and patches."""
 
     rm: SerializeAsAny[RewardModelSection] = RewardModelSection()

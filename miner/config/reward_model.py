@@ -26,13 +26,13 @@ ASKING_TABLES = ("pairwise", "judge", "process")  # kinds of RM with a table of 
 CLASSIFIERS_OWN = ("base", "adapter", "tokenizer", "template", "quantise", "device_map", "offload_folder")
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A table of the campaign file: unknown keys are errors, values are fixed once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class HeadSection(Section):
+class HeadSection(ConfigSection):
     """Between an RM's hidden states and its reward, where that is not a sequence classifier's one label.
 
     ``weights`` names the head in the checkpoint ("v_head"); its layers are read off the tensors' shapes, ``activation``
@@ -51,7 +51,7 @@ class HeadSection(Section):
     output: int | str | None = None
 
 
-class RemoteJudgeSection(Section):
+class RemoteJudgeSection(ConfigSection):
     """How an LLM is asked for a score: a ``template`` with {prompt}, {response}, {low} and {high} (None: ours).
 
     ``logprobs`` takes the mean over the likely scores instead of the one that was written. ``asks``: how often, before
@@ -76,7 +76,7 @@ class RemoteJudgeSection(Section):
         return self
 
 
-class RemoteSection(Section):
+class RemoteSection(ConfigSection):
     """How a remote RM is asked. ``key_env`` names the environment variable with the API key, which is stored nowhere.
 
     ``batch`` texts a request, ``concurrency`` requests at once. A request may take ``timeout_s``; one that fails is
@@ -116,7 +116,7 @@ def _require_slots(table: str, template: str, slots: Sequence[str]) -> None:
             raise ValueError(f"rm.{table}.template has to hold {{{slot}}} once, for what the RM is to read there")
 
 
-class PairwiseSection(Section):
+class PairwiseSection(ConfigSection):
     """How a pairwise RM is asked which of two answers is better.
 
     ``layout`` "answer": an LM, decoder or T5, that names one of ``answers`` behind the ``template``; "labels": a
@@ -143,7 +143,7 @@ class PairwiseSection(Section):
         return self
 
 
-class JudgeSection(Section):
+class JudgeSection(ConfigSection):
     """How a causal LM is asked for a number from ``low`` to ``high``.
 
     ``readout`` "expectation" weighs the whole numbers by their next-token probabilities (``space``: written with a
@@ -174,7 +174,7 @@ class JudgeSection(Section):
         return self
 
 
-class ProcessSection(Section):
+class ProcessSection(ConfigSection):
     """How a process RM reads a response: cut at ``split`` into steps, ``tag`` written after each, a score at each tag.
 
     The score is the log-odds of ``answers`` (a causal LM's next token) or of label ``good_label`` (a token classifier
@@ -197,7 +197,7 @@ class ProcessSection(Section):
         return self
 
 
-class RewardModelSection(Section):
+class RewardModelSection(ConfigSection):
     """The RM: a folder, a hub id (docs world brings its own), or the address of a remote one.
 
     ``dtype`` ranks. Confirmation is in fp32, or in the stored dtype where the model does not fit otherwise.

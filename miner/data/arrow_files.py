@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
-from miner.data.file_kinds import HEAD_BYTES, Kind, encoding_of
+from miner.data.file_kinds import HEAD_BYTES, FileKind, encoding_of
 from miner.data.packed import DataFile, readable
 from miner.data.rows import Reason, Row, UnusableRowError
 from miner.errors import DataError
@@ -24,7 +24,7 @@ class ArrowSource:
     """A Parquet or Arrow file; rows count from 1."""
 
     file: DataFile
-    kind: Kind
+    kind: FileKind
 
     @property
     def name(self) -> str:
@@ -34,7 +34,9 @@ class ArrowSource:
         with readable(self.name), _seekable(self.file) as stream:
             with _arrow_errors(f"{self.name}: not a readable {self.kind}"):
                 batches = (
-                    _parquet_batches(stream, wanted) if self.kind is Kind.PARQUET else _ipc_batches(stream, self.kind)
+                    _parquet_batches(stream, wanted)
+                    if self.kind is FileKind.PARQUET
+                    else _ipc_batches(stream, self.kind)
                 )
             yield from _rows(self.name, batches, "torn or corrupt")
 
@@ -105,10 +107,10 @@ def _parquet_batches(stream: IO[bytes], wanted: Sequence[str] | None) -> Iterato
     return iter(file.iter_batches(BATCH_ROWS, columns=columns))
 
 
-def _ipc_batches(stream: IO[bytes], kind: Kind) -> Iterator[Any]:
+def _ipc_batches(stream: IO[bytes], kind: FileKind) -> Iterator[Any]:
     import pyarrow as pa
 
-    if kind is Kind.ARROW_STREAM:
+    if kind is FileKind.ARROW_STREAM:
         return iter(pa.ipc.open_stream(stream))
     file = pa.ipc.open_file(stream)
     return (file.get_batch(index) for index in range(file.num_record_batches))

@@ -7,7 +7,7 @@ from enum import StrEnum
 HEAD_BYTES = 1 << 12
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """What can be read."""
 
     JSON = "JSON"
@@ -24,7 +24,7 @@ PACKINGS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
 }
-BINARY_KINDS = {b"PAR1": Kind.PARQUET, b"ARROW1": Kind.ARROW_FILE, b"\xff\xff\xff\xff": Kind.ARROW_STREAM}
+BINARY_KINDS = {b"PAR1": FileKind.PARQUET, b"ARROW1": FileKind.ARROW_FILE, b"\xff\xff\xff\xff": FileKind.ARROW_STREAM}
 ENCODINGS = {
     b"\xef\xbb\xbf": "utf-8-sig",
     b"\xff\xfe\x00\x00": "utf-32",
@@ -62,7 +62,7 @@ def packing_of(head: bytes) -> str | None:
     return next((name for magic, name in PACKINGS.items() if head.startswith(magic)), None)
 
 
-def binary_kind(head: bytes) -> Kind | None:
+def binary_kind(head: bytes) -> FileKind | None:
     return next((kind for magic, kind in BINARY_KINDS.items() if head.startswith(magic)), None)
 
 

@@ -63,7 +63,7 @@ class Gathered:
 
 
 @dataclass(slots=True)
-class Tally:
+class LoadTally:
     """What became of the rows read so far. ``lacking`` are the mapped paths that no row has had yet."""
 
     lacking: set[str]
@@ -88,10 +88,12 @@ class Tally:
         self.rows += 1
 
 
-def gather(rows: Iterable[Row | UnusableRowError], reading: Reading, limit: int | None) -> tuple[list[Gathered], Tally]:
+def gather(
+    rows: Iterable[Row | UnusableRowError], reading: Reading, limit: int | None
+) -> tuple[list[Gathered], LoadTally]:
     """The prompts of ``rows``, at most ``limit``: reading stops at the first row of one more."""
     found: dict[str, Gathered] = {}
-    tally = Tally(lacking=set(reading.mapping.used))
+    tally = LoadTally(lacking=set(reading.mapping.used))
     for row in rows:
         try:
             if isinstance(row, UnusableRowError):

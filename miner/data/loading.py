@@ -12,7 +12,7 @@ from typing import Any
 
 from corpus.records import Prompt, Split
 from miner.data.columns import ColumnMapping, require_columns
-from miner.data.gathering import Gathered, Tally, gather
+from miner.data.gathering import Gathered, LoadTally, gather
 from miner.data.preferences import MEDIA_COLUMNS
 from miner.data.recognition import Recognised, recognise, unread
 from miner.data.report import LoadReport, left_out_of, refuse_losses, told
@@ -121,7 +121,7 @@ class _Seen:
 
 def _read(
     opened: Source, columns: ColumnMapping | None, limit: int | None, rules: RowRules
-) -> tuple[_Seen, Recognised, list[Gathered], Tally]:
+) -> tuple[_Seen, Recognised, list[Gathered], LoadTally]:
     """The rows, read as the first ones look; read again where later ones have columns that change that."""
     with closing(opened.rows()) as rows:
         head = list(islice(rows, EXAMPLE_ROWS))
@@ -148,7 +148,7 @@ def _recognised(seen: _Seen, columns: ColumnMapping | None, name: str, rules: Ro
 
 def _pass(
     opened: Source, recognised: Recognised, seen: _Seen, limit: int | None, rules: RowRules
-) -> tuple[list[Gathered], Tally]:
+) -> tuple[list[Gathered], LoadTally]:
     mapping = recognised.mapping
     beside = (name for name in (mapping.score, mapping.rank) if name)
     wanted = None if recognised.regroup else (*mapping.used, *beside, *MEDIA_COLUMNS)
@@ -170,7 +170,7 @@ def _refuse(
     recognised: Recognised,
     seen: _Seen,
     gathered: list[Gathered],
-    tally: Tally,
+    tally: LoadTally,
     rules: RowRules,
     *,
     given: bool,
@@ -187,7 +187,7 @@ def _report(
     name: str,
     recognised: Recognised,
     seen: _Seen,
-    tally: Tally,
+    tally: LoadTally,
     gathered: list[Gathered],
     prompts: tuple[Prompt, ...],
 ) -> LoadReport:

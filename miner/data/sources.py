@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from miner.data.file_kinds import Kind, binary_kind, encoding_of, foreign
+from miner.data.file_kinds import FileKind, binary_kind, encoding_of, foreign
 from miner.data.folders import DATA_SUFFIXES, ManySource, is_data_file, open_shards
 from miner.data.packed import DataFile, packing, zip_members
 from miner.data.rows import Source
@@ -52,7 +52,7 @@ def open_file(file: DataFile, split: str = "train") -> Source:
         return ArrowSource(file, kind)
     if other := foreign(head):
         raise DataError(f"{file.name}: this is {other[0]}; {other[1]}")
-    if _text_kind(file.name, head) is Kind.TABLE:
+    if _text_kind(file.name, head) is FileKind.TABLE:
         return CsvSource(file)
     return JsonSource(file, split)
 
@@ -70,7 +70,7 @@ def _open_zip(path: Path, split: str) -> Source:
     return parts[0] if len(parts) == 1 else ManySource(str(path), parts)
 
 
-def _text_kind(name: str, head: bytes) -> Kind:
+def _text_kind(name: str, head: bytes) -> FileKind:
     """JSON or CSV. CSV by its suffix, or where a first line that begins no JSON names several columns.
 
     Raises:
@@ -79,12 +79,12 @@ def _text_kind(name: str, head: bytes) -> Kind:
     text = head.decode(encoding_of(head), errors="replace").lstrip("\ufeff \t\r\n")
     plain_name = Path(name.lower().removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz").removesuffix(".zst"))
     if text[:1] in ("{", "[", ""):
-        return Kind.JSON
+        return FileKind.JSON
     if plain_name.suffix in TABLE_SUFFIXES:
-        return Kind.TABLE
+        return FileKind.TABLE
     header = text.partition("\n")[0]
     if max(map(header.count, ",;\t|")) and re.fullmatch(r"[\w .\"',;\t|-]{3,}\r?", header) and "\n" in text:
-        return Kind.TABLE
+        return FileKind.TABLE
     if "\x00" in text or text.count("\ufffd") > len(text) // 8:
         raise DataError(f"{name}: not text, nor a binary file of a known kind; expected JSON, Parquet, CSV or Arrow")
     raise DataError(f"{name}, line 1: neither JSON nor CSV with a header: it begins {header[:40]!r}")

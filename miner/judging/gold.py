@@ -1,22 +1,24 @@
 """Gold: the score we really mean, as far as somebody can give it. It may abstain, and never makes a score up.
 
-Near-gold is overlap with a good answer, nothing for what the checks convict as nonsense; another RM's reward is gold
-only as far as that RM is.
+Near-gold is overlap with a good answer beyond that with other prompts' good answers, nothing for what the checks
+convict as nonsense; another RM's reward is gold only as far as that RM is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
+from random import Random
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.records import Conversation, digest
+from corpus.records import Conversation, Prompt, digest
 from miner.errors import OutageError
 from miner.judging.checks import Judge, Subject
-from miner.judging.overlap import rouge_l
+from miner.judging.overlap import rouge_l, words
 from miner.rewards.base import Pair, Scorer
 
 Floats = npt.NDArray[np.float64]
@@ -102,27 +104,46 @@ class RewardGold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OverlapGold:
-    """Near-gold: ROUGE-L (F1 over words) with the reference, zero for what the checks convict as nonsense.
+class ContrastGold:
+    """Near-gold: is this the answer to *this* prompt? ROUGE-L (F1 over words) with its reference less the mean with
+    those references of other prompts, ``neighbours`` of them, that are nearest to it in length; zero for what the
+    checks convict as nonsense.
 
-    Order counts: a shuffled reference shares only its longest common subsequence. 1 is the reference itself; another
-    good answer scores too low. Abstains without a reference.
+    Overlap alone can be earned by any fluent constant: "the of a the" overlaps with a docstring more than a policy's
+    answers do. The same answer to every prompt earns nothing here in expectation, the reference itself nearly 1.
+    Abstains without a reference, and where no other prompt has one.
     """
 
-    name: str = "overlap with the reference"
+    references: tuple[str, ...]
+    neighbours: int = 16
+    name: str = "overlap with the reference, less that with other prompts' references"
     needs_reference: bool = True
+
+    @classmethod
+    def of(cls, prompts: Sequence[Prompt]) -> ContrastGold:
+        """With the references of ``prompts``, each text once."""
+        return cls(references=tuple(sorted({prompt.reference for prompt in prompts if prompt.reference is not None})))
 
     @property
     def fingerprint(self) -> str:
-        return digest(["rouge-l", 2])
+        return digest(["contrast of rouge-l", 1, self.neighbours, self.references])
 
     def scores(self, answers: Sequence[Answer]) -> list[float | None]:
-        return [self._score(answer) for answer in answers]
+        others = {reference: self._others(reference) for reference in {one.reference for one in answers} - {None}}
+        return [None if one.reference is None else self._score(one, others[one.reference]) for one in answers]
 
-    def _score(self, answer: Answer) -> float | None:
-        if answer.reference is None:
+    def _score(self, answer: Answer, others: Sequence[str]) -> float | None:
+        if not others:
             return None
-        return 0.0 if answer.nonsense else rouge_l(answer.response, answer.reference)
+        if answer.nonsense:
+            return 0.0
+        own = rouge_l(answer.response, str(answer.reference))
+        return own - sum(rouge_l(answer.response, other) for other in others) / len(others)
+
+    def _others(self, reference: str | None) -> list[str]:
+        length = len(words(str(reference)))
+        found = ((abs(len(words(one)) - length), one) for one in self.references if one != reference)
+        return [one for _, one in nsmallest(self.neighbours, found)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,3 +173,38 @@ class JudgedGold:
         for at, certificate in zip(open_, self.judge.certify(subjects), strict=True):
             told[at] = replace(told[at], nonsense=CONVICTED[certificate.verdict])
         return self.gold.scores(told)
+
+
+CONSTANTS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldFloor:
+    """What gold gives to answers that answer nothing, in the mean over prompts.
+
+    ``chance``: every prompt with the reference of another. ``constant``: the best of a few references, given to every
+    prompt; picked on these prompts, so that it is a little lucky. NaN where gold abstained on too much.
+    """
+
+    chance: float
+    constant: float
+
+
+def gold_floor(gold: Gold, prompts: Sequence[Prompt]) -> GoldFloor | None:
+    """The floor on ``prompts``; None with fewer than two references, of which there could be no permutation."""
+    known = [prompt for prompt in prompts if prompt.reference is not None]
+    Random(0).shuffle(known)  # neighbours often come from one place and have much the same answer
+    if len({prompt.reference for prompt in known}) < 2:
+        return None
+    constants = [str(prompt.reference) for prompt in known[:: max(1, len(known) // CONSTANTS)][:CONSTANTS]]
+    moved = [str(prompt.reference) for prompt in (*known[1:], known[0])]
+    answers = [(prompt, text) for prompt, text in zip(known, moved, strict=True)]
+    answers += [(prompt, text) for text in constants for prompt in known]
+    asked = [
+        Answer(prompt=p.conversation, response=text, reference=p.reference, nonsense=False)  # they are good answers
+        for p, text in answers
+    ]
+    scores = np.array([np.nan if score is None else score for score in gold.scores(asked)]).reshape(-1, len(known))
+    enough = np.isfinite(scores).mean(1) > 1 / 2
+    means = [float(np.nanmean(row)) if told else float("nan") for row, told in zip(scores, enough, strict=True)]
+    return GoldFloor(chance=means[0], constant=float(np.nanmax([-np.inf, *means[1:]])))

@@ -29,6 +29,23 @@ class Span:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """Tokens that are not drawn at an answer's first so many ``positions``."""
+
+    tokens: tuple[int, ...]
+    positions: int
+
+    def mask(self, logits: torch.Tensor) -> torch.Tensor:
+        """Which of a vocabulary's entries they are: (vocabulary,)."""
+        found = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        found[list(self.tokens)] = True
+        return found
+
+
+NOTHING_BARRED = Barred((), 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
     """Per answer: nats from the reference over the whole answer, and mean entropy per token."""
@@ -73,15 +90,19 @@ def diverge(
     reference: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]],
+    *,
+    barred: Barred = NOTHING_BARRED,
 ) -> Divergence:
     """How far ``policy`` has moved from ``reference``, and how sure it is, on answers given as token ids.
+
+    Both are the policies that answers are sampled from: without the tokens that are ``barred``.
 
     The mean over sampled answers of these sums of whole-vocabulary KLs is unbiased for the sequence KL, and its
     variance is smaller than that of log-ratios of the tokens drawn.
     """
     spans = [Span([*p, *a[:-1]], len(a)) for p, a in zip(prompts, answers, strict=True)]
     found = _at_positions(
-        [policy, reference], spans, lambda ours, theirs: torch.stack([_kl(ours, theirs), _entropy(ours)], -1)
+        [policy, reference], spans, lambda ours, theirs: torch.stack([_kl(ours, theirs), _entropy(ours)], -1), barred
     )
     sums = np.array([values.sum(0) if len(values) else (0.0, 0.0) for values in found]).reshape(-1, 2)
     return Divergence(kl=sums[:, 0], entropy=sums[:, 1] / np.maximum([span.n for span in spans], 1))
@@ -109,28 +130,38 @@ def _spans(policy: LanguageModel, prompt: Conversation, responses: Sequence[str]
 
 
 def _at_positions(
-    models: Sequence[PreTrainedModel], spans: Sequence[Span], statistic: Callable[..., torch.Tensor]
+    models: Sequence[PreTrainedModel],
+    spans: Sequence[Span],
+    statistic: Callable[..., torch.Tensor],
+    barred: Barred = NOTHING_BARRED,
 ) -> list[Floats]:
     """Per span the ``statistic`` at each position that counts: (n, …). It is given one (n_positions, vocabulary) of
     log-probabilities per model."""
     found: list[Floats] = [np.zeros(0)] * len(spans)
     for batch in batches(models[0], [span.ids for span in spans]):
-        counted = torch.zeros(batch.ids.shape, dtype=torch.bool)
+        counted, early = torch.zeros((2, *batch.ids.shape), dtype=torch.bool)
         for row, (place, length) in enumerate(zip(batch.places, batch.lengths, strict=True)):
             counted[row, length - spans[place].n : length] = True
+            early[row, length - spans[place].n : length - spans[place].n + barred.positions] = True
         with torch.inference_mode():
-            values = statistic(*(_log_p(model, batch.ids, counted).to(batch.ids.device) for model in models))
+            values = statistic(
+                *(_log_p(model, batch.ids, counted, early, barred).to(batch.ids.device) for model in models)
+            )
         parts = np.split(values.double().cpu().numpy(), np.cumsum([spans[place].n for place in batch.places])[:-1])
         for place, part in zip(batch.places, parts, strict=True):
             found[place] = part
     return found
 
 
-def _log_p(model: PreTrainedModel, ids: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities of the next token at the positions counted: (n_counted, vocabulary)."""
+def _log_p(
+    model: PreTrainedModel, ids: torch.Tensor, counted: torch.Tensor, early: torch.Tensor, barred: Barred
+) -> torch.Tensor:
+    """Log-probabilities of the next token at the positions counted, (n_counted, vocabulary); minus infinity for what is
+    barred, at those of them that are ``early``."""
     run: Any = model
-    logits = run(input_ids=ids.to(model.device), use_cache=False).logits
-    log_p: torch.Tensor = logits[counted.to(model.device)].float().log_softmax(-1)
+    logits = run(input_ids=ids.to(model.device), use_cache=False).logits[counted.to(model.device)].float()
+    bars = early[counted].to(model.device)[:, None] & barred.mask(logits)
+    log_p: torch.Tensor = logits.masked_fill(bars, float("-inf")).log_softmax(-1)
     return log_p
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from miner.errors import ModelError
+from miner.language_models.reading import Barred
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,6 +36,11 @@ class Decoding:
     pad_token: int
     temperature: float = 1.0
     min_new_tokens: int = 0
+
+    @property
+    def barred(self) -> Barred:
+        """What is not drawn at an answer's beginning."""
+        return Barred(self.end_tokens, self.min_new_tokens)
 
 
 def sample_ids(

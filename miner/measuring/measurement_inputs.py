@@ -179,22 +179,23 @@ def embedding_folder(source: str | None) -> Encoder:
 
 
 def gold_of(named: str | None, prompts: Sequence[Prompt], config: CampaignConfig, observer: Observer) -> Gold | None:
-    """The reward of other RMs where some are named; else overlap with the references, where prompts have any, and
-    nothing for what the checks convict.
+    """The reward of other RMs where some are named; else how much more an answer overlaps with its reference than
+    with those of the other ``prompts``, and nothing for what the checks convict; None where fewer than two prompts have
+    references.
 
     Raises:
         ConfigError, ModelError, RemoteError: see ``open_scorer`` and ``build_judge``.
     """
-    from miner.judging.gold import JudgedGold, OverlapGold, RewardGold
+    from miner.judging.gold import ContrastGold, JudgedGold, RewardGold
 
     if named is not None:
         from miner.measuring.scorers import open_scorer
 
         rm = open_scorer(named, config, observer)
         return None if rm is None else RewardGold(rm=rm)
-    if all(prompt.reference is None for prompt in prompts):
+    if len({prompt.reference for prompt in prompts} - {None}) < 2:
         return None
-    return JudgedGold(gold=OverlapGold(), judge=_judge(config, observer))
+    return JudgedGold(gold=ContrastGold.of(prompts), judge=_judge(config, observer))
 
 
 def _judge(config: CampaignConfig, observer: Observer) -> Judge:

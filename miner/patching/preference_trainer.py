@@ -168,7 +168,7 @@ def train_preferences(
     checkpoints = out / f"checkpoints-{of_these_pairs}"
     stored_in = model.dtype
     if not recipe.lora_rank:
-        model.float()  # master weights: most of a patch's steps are smaller than half a bf16 step
+        model.to(torch.float32)  # master weights: most of a patch's steps are smaller than half a bf16 step
     _freeze(model, recipe.frozen)
     trainee: Any = _with_lora(rm, model, recipe.lora_rank) if recipe.lora_rank else model
     trainer = PreferenceTrainer(
@@ -188,7 +188,7 @@ def train_preferences(
     with quiet_transformers():
         trainer.train(resume_from_checkpoint=resume)
     trained: PreTrainedModel = trainee.merge_and_unload() if recipe.lora_rank else trainee
-    trained.eval().requires_grad_(False).to(stored_in)  # type: ignore[no-untyped-call, call-overload]
+    trained.eval().requires_grad_(False).to(stored_in)  # type: ignore[no-untyped-call]
     with quiet_transformers():
         trained.save_pretrained(out)
     rm.pipeline.tokenizer.save_pretrained(out)

@@ -26,8 +26,8 @@ class Attribution:
     """
 
     load: Callable[[str], RewardModel] | None = None
-    n_steps: int = 32
-    max_findings: int = 24
+    n_steps: int = 16
+    max_findings: int = 16
     time_limit_s: float = 120.0
 
     def loaded(self, source: str) -> RewardModel:

@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from miner.files import replace_bytes, replace_text
 from miner.reporting.page import asset, content_security_policy, environment
-from miner.reporting.sections import Section, draw_plots, render_section
+from miner.reporting.sections import ReportSection, draw_plots, render_section
 
 
-def write_measurement(folder: Path, section: Section, title: str, report: Any) -> Path:
+def write_measurement(folder: Path, section: ReportSection, title: str, report: Any) -> Path:
     """``folder/<section>.html``, self-contained, and its light plots under ``folder/plots``."""
     plots = draw_plots(report, section.figures)
     for name, plot in plots.items():

@@ -28,7 +28,7 @@ Draw = Callable[[Any, Theme], "Figure | None"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class ReportSection:
     """One section. ``title`` is what links to it say.
 
     ``read`` gives what is to be shown of a run, None where there is nothing: then the section is left out. ``figures``
@@ -56,7 +56,7 @@ class Part:
     plots: dict[str, Plot]
 
 
-ATTACKS = Section(
+ATTACKS = ReportSection(
     name="attacks",
     title="Attacks",
     read=lambda run: run,
@@ -64,28 +64,28 @@ ATTACKS = Section(
     figures={"margins": figures.margins, "survival": figures.survival, "success": figures.success_by_round},
     names={"trials": trials, "failed": failed},
 )
-ACCURACY = Section(
+ACCURACY = ReportSection(
     name="accuracy",
     title="Clean accuracy",
     read=lambda run: run,
     template="accuracy.html.jinja",
     figures={"accuracy": figures.accuracy},
 )
-TRANSFER = Section(
+TRANSFER = ReportSection(
     name="transfer",
     title="Older findings",
     read=lambda run: run.summary.transfer,
     template="transfer.html.jinja",
     figures={"transfer": figures.transfer},
 )
-CHECKS = Section(
+CHECKS = ReportSection(
     name="checks",
     title="Checks",
     read=lambda run: run.summary.checks,
     template="checks.html.jinja",
     figures={"checks": figures.check_errors},
 )
-TRIAGE = Section(
+TRIAGE = ReportSection(
     name="triage",
     title="Triage",
     read=lambda run: run.summary.triage,
@@ -93,14 +93,14 @@ TRIAGE = Section(
     figures={"distances": triage_figure.distances},
     names={"auroc": auroc, "triage_rows": 30},
 )
-TUNING = Section(
+TUNING = ReportSection(
     name="tuning",
     title="Tuning",
     read=lambda run: run.beside.tuning,
     template="tuning.html.jinja",
     figures={"tuning": figures.tuning},
 )
-OVEROPT = Section(
+OVEROPT = ReportSection(
     name="overopt",
     title="Policies",
     read=lambda run: run.beside.studies or None,
@@ -108,7 +108,7 @@ OVEROPT = Section(
     figures={"overopt": study_figure.proxy_and_gold},
     names={"sample_columns": 3},
 )
-DIVERSITY = Section(
+DIVERSITY = ReportSection(
     name="diversity",
     title="Diversity",
     read=lambda run: run.beside.diversity,
@@ -121,7 +121,7 @@ DIVERSITY = Section(
     },
     names={"select_metric": select_metric, "statistic_titles": TITLES},
 )
-GAP = Section(
+GAP = ReportSection(
     name="gap",
     title="Gap",
     read=lambda run: run.beside.gap,
@@ -136,7 +136,7 @@ BUILT_IN = (ATTACKS, ACCURACY, TRANSFER, CHECKS, TRIAGE, TUNING, OVEROPT, DIVERS
 FRAME = ("short", "limits", "findings", "run")  # the anchors of the page around the sections
 
 
-def known_sections() -> dict[str, Section]:
+def known_sections() -> dict[str, ReportSection]:
     """The sections by name, in their order on the page; theirs replace none of ours, nor a figure of ours.
 
     Raises:
@@ -144,7 +144,7 @@ def known_sections() -> dict[str, Section]:
     """
     ours = {section.name: section for section in BUILT_IN}
     theirs = {point.name: point.load() for point in entry_points(group=GROUP) if point.name not in (*ours, *FRAME)}
-    found: dict[str, Section] = {**ours, **theirs}
+    found: dict[str, ReportSection] = {**ours, **theirs}
     owner: dict[str, str] = {}
     for name, section in found.items():
         for figure in section.figures:
@@ -163,7 +163,7 @@ def draw_plots(shown: Any, drawn: Mapping[str, Draw]) -> dict[str, Plot]:
     return plots
 
 
-def render_section(section: Section, shown: Any, plots: Mapping[str, Plot], **context: Any) -> Markup:
+def render_section(section: ReportSection, shown: Any, plots: Mapping[str, Plot], **context: Any) -> Markup:
     """What the section's template makes of what was read."""
     template = environment(section.folder).get_template(section.template)
     # Markup: the environment of every template has escaped what was put into it

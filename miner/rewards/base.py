@@ -203,6 +203,11 @@ class RewardModel(ABC):
         """Forward FLOPs of one text of ``n_tokens`` without any cache."""
         return self.flops_per_token * n_tokens
 
+    def flops_together(self, pairs: Sequence[Pair]) -> float:
+        """Forward FLOPs of scoring the pairs together: what texts of one prompt share is counted as often as it is
+        computed. Errors as ``lengths``."""
+        return sum(map(self.flops, self.lengths(pairs)))
+
     def swaps(self, requests: Sequence[SwapRequest]) -> list[SwapTable]:
         """Per request the best replacements by gradient, those that do not survive decode → encode already gone.
 

@@ -57,7 +57,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Win:
-    """A response that is a finding: its ``reward`` alone in its batch, ``queries`` spent when it was known."""
+    """A response that is a finding: its ``reward`` alone in its batch, the ``queries`` paid for up to it."""
 
     prompt: Prompt
     response: str

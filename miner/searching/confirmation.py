@@ -40,7 +40,8 @@ DISTINCT_SIMILARITY = 0.3  # at most, between two findings of an attempt that lo
 class Candidate:
     """A text that may be a finding on ``prompt``; ``bar`` is the lowest reward that would tell its search anything.
 
-    ``reward`` is its exact reward where that is known. ``construction`` is its attack's claim, ``sampled_by`` the
+    ``reward`` is its exact reward where that is known. ``queries`` its attempt has paid for up to it, in the order in
+    which its search submitted them. ``construction`` is its attack's claim, ``sampled_by`` the
     policy that wrote it.
     """
 
@@ -48,6 +49,7 @@ class Candidate:
     response: str
     reference_reward: float | None
     bar: float
+    queries: int = 0
     reward: float | None = None
     construction: Construction | None = None
     sampled_by: str | None = None

@@ -167,7 +167,7 @@ class Driver:
             return
         one.take_rewards(found, kept_for=rm.fingerprint if self.keep_queries else None)
         pairs = found.pairs_scored
-        one.charge(queries=len(pairs), flops=sum(map(rm.flops, rm.lengths(pairs))), seconds=found.seconds)
+        one.charge(queries=len(pairs), flops=rm.flops_together(pairs), seconds=found.seconds)
         if np.isnan(found.rewards).all():
             one.end("error", "the RM gives no number for any text. Try: rmminer doctor, or --dtype float32")
 

@@ -138,9 +138,13 @@ class RunningAttempt:
         self._sampled.update(texts)
 
     def candidates(self, scored: Scored) -> list[Candidate]:
-        """What of these texts may be news and was not confirmed yet, best first."""
+        """What of these texts may be news and was not confirmed yet, best first.
+
+        Once the search has what it wants, those that it submitted before that: a text among them that wins, too, is how
+        few queries the find would have cost.
+        """
         if self.goal_reached:
-            return []
+            return self._submitted_before(scored) if self.plan.attack.goal == "first" else []
         request, rewards = scored.request, scored.rewards
         bars = np.array([self._bar(prompt) for prompt in request.prompts])
         over = rewards >= bars - self._confirmation.criteria.ranking_tolerance
@@ -150,34 +154,38 @@ class RunningAttempt:
         for place in np.argsort(-rewards, axis=None, kind="stable"):
             i, j = divmod(int(place), rewards.shape[1])
             if over[i, j] and self._may_be_news(request.prompts[j], request.texts[i]):
-                found.append(self._candidate(request, i, request.prompts[j]))
+                found.append(self._candidate(scored, i, j))
         return found
 
     def wants(self, candidate: Candidate) -> bool:
-        """Whether the candidate would still be a finding, after those that were taken."""
-        return not self.goal_reached and self._is_new_finding(candidate.response)
+        """Whether the candidate would still be a finding, or the first to be one, after those that were taken."""
+        if self.goal_reached:
+            return self._is_earlier(candidate.queries)
+        return self._is_new_finding(candidate.response)
 
     def take(self, candidate: Candidate, confirmed: Confirmed | None) -> None:
         """Book what a text has met. A win on prompts together stands only once its text has won on more than any."""
         self._confirmed.add((candidate.prompt.prompt_id, candidate.response))
         if confirmed is None:
             return
-        tally, reference = self._tally, candidate.reference_reward
-        if tally.queries_to_beat_quantile is None and self._confirmation.criteria.beats_quantile(confirmed.reward):
-            tally.queries_to_beat_quantile = tally.queries
-        if tally.queries_to_beat_reference is None and reference is not None and confirmed.reward > reference:
-            tally.queries_to_beat_reference = tally.queries
+        tally, reference, queries = self._tally, candidate.reference_reward, candidate.queries
+        if self._confirmation.criteria.beats_quantile(confirmed.reward):
+            tally.queries_to_beat_quantile = _earlier(tally.queries_to_beat_quantile, queries)
+        if reference is not None and confirmed.reward > reference:
+            tally.queries_to_beat_reference = _earlier(tally.queries_to_beat_reference, queries)
         if not confirmed.wins:
             return
-        if tally.queries_to_find is None:
-            tally.queries_to_find = tally.queries
+        had_what_it_wants = self.goal_reached
+        tally.queries_to_find = _earlier(tally.queries_to_find, queries)
+        if had_what_it_wants:
+            return
         win = Win(
             prompt=candidate.prompt,
             response=candidate.response,
             reward=confirmed.reward,
             reference_reward=reference,
             verdicts=confirmed.verdicts,
-            queries=tally.queries,
+            queries=queries,
         )
         (self._pending_wins if self.plan.attack.goal == "together" else self._wins).append(win)
 
@@ -197,6 +205,23 @@ class RunningAttempt:
                 self.end("error", "the search had nothing to try: it ended before a text was scored")
         except Exception as error:  # whatever a search does wrong ends that search alone, and is stored with it
             self.end("error", f"{type(error).__name__}: {error}")
+
+    def _submitted_before(self, scored: Scored) -> list[Candidate]:
+        """What was paid for before the find and may win, in the order of submission."""
+        request = scored.request
+        bars = np.array([self._confirmation.bar(self._reference_rewards[one.prompt_id]) for one in request.prompts])
+        over = scored.rewards >= bars - self._confirmation.criteria.ranking_tolerance
+        candidates = (self._candidate(scored, int(i), int(j)) for i, j in zip(*np.nonzero(over), strict=True))
+        return [
+            one
+            for one in candidates
+            if self._is_earlier(one.queries)
+            and (one.prompt.prompt_id, one.response) not in self._confirmed
+            and self._confirmation.is_plain(one.response)
+        ]
+
+    def _is_earlier(self, queries: int) -> bool:
+        return self._tally.queries_to_find is not None and queries < self._tally.queries_to_find
 
     def _may_be_news(self, prompt: Prompt, text: str) -> bool:
         seen = (prompt.prompt_id, text) in self._confirmed
@@ -227,14 +252,26 @@ class RunningAttempt:
         found = self._wins if self.plan.attack.goal == "many" else ()
         return self._confirmation.is_new(text, [win.response for win in found])
 
-    def _candidate(self, request: ScoreRequest, text: int, prompt: Prompt) -> Candidate:
-        response = request.texts[text]
+    def _candidate(self, scored: Scored, text: int, at: int) -> Candidate:
+        """The ``text``-th text on the prompt that stands at ``at``; what was scored is paid for already. A text for
+        prompts together is paid for on all of them."""
+        request = scored.request
+        response, prompt = request.texts[text], request.prompts[at]
+        paid = ~np.isneginf(scored.rewards.ravel())
+        n_prompts = scored.rewards.shape[1]
+        last = n_prompts - 1 if self.plan.attack.goal == "together" else at
+        up_to_it = int(paid[: text * n_prompts + last + 1].sum())
         return Candidate(
             prompt=prompt,
             response=response,
             reference_reward=self._reference_rewards[prompt.prompt_id],
             bar=self._bar(prompt),
+            queries=self._tally.queries - int(paid.sum()) + up_to_it,
             reward=self._exact.get(Pair(prompt.conversation, response)),
             construction=request.query.constructions[text] if request.query.constructions else None,
             sampled_by=self._policy if response in self._sampled else None,
         )
+
+
+def _earlier(known: int | None, queries: int) -> int:
+    return queries if known is None else min(known, queries)

@@ -25,7 +25,7 @@ class BusyError(RmMinerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class BatchScores:
     """Rewards and token counts of one request's pairs, in their order; no rewards where only lengths were asked."""
 
     rewards: tuple[float, ...]
@@ -44,7 +44,7 @@ class TooLongPairsError(TooLongError):
 class _Job:
     precision: Precision
     pairs: tuple[Pair, ...]
-    result: Future[Scored]
+    result: Future[BatchScores]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -66,7 +66,7 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="reward model", daemon=True)
         self._thread.start()
 
-    def ask(self, precision: Precision, pairs: Sequence[Pair]) -> Scored:
+    def ask(self, precision: Precision, pairs: Sequence[Pair]) -> BatchScores:
         """Blocks until the RM has answered.
 
         Raises:
@@ -92,7 +92,7 @@ class Batcher:
     def _work(self) -> None:
         while batch := self._next_batch():
             try:
-                results: list[Scored | BaseException] = list(self._answers(batch))
+                results: list[BatchScores | BaseException] = list(self._answers(batch))
             except Exception as error:
                 results = [error] if len(batch) == 1 else [self._answer_alone(job) for job in batch]
             for job, result in zip(batch, results, strict=True):
@@ -118,14 +118,14 @@ class Batcher:
             self._waiting, self._n_waiting = left, self._n_waiting - size
         return batch
 
-    def _answer_alone(self, job: _Job) -> Scored | BaseException:
+    def _answer_alone(self, job: _Job) -> BatchScores | BaseException:
         """One job of a batch that failed: its own answer, or its own error."""
         try:
             return self._answers([job])[0]
         except Exception as error:
             return error
 
-    def _answers(self, batch: Sequence[_Job]) -> list[Scored]:
+    def _answers(self, batch: Sequence[_Job]) -> list[BatchScores]:
         unique = list(dict.fromkeys(pair for job in batch for pair in job.pairs))
         reward_of: dict[Pair, float] = {}
         try:
@@ -139,7 +139,7 @@ class Batcher:
         self.batches += 1
         self.texts += len(unique)
         return [
-            Scored(
+            BatchScores(
                 tuple(reward_of[pair] for pair in job.pairs) if reward_of else (),
                 tuple(n_tokens[pair] for pair in job.pairs),
             )

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from corpus.records import Conversation, Message
 from miner.data.roles import ROLES, role_named
 from miner.rewards.base import Pair, RewardModel
-from miner.serving.batcher import Scored
+from miner.serving.batcher import BatchScores
 
 
 class BadRequestError(Exception):
@@ -121,7 +121,7 @@ def info(rm: RewardModel) -> dict[str, Any]:
     }
 
 
-def scores_answer(rm: RewardModel, scored: Scored) -> dict[str, Any]:
+def scores_answer(rm: RewardModel, scored: BatchScores) -> dict[str, Any]:
     _require_finite(scored)
     return {"fingerprint": rm.fingerprint, "rewards": list(scored.rewards), "n_tokens": list(scored.n_tokens)}
 
@@ -130,7 +130,7 @@ def lengths_answer(rm: RewardModel, n_tokens: Sequence[int | None]) -> dict[str,
     return {"fingerprint": rm.fingerprint, "n_tokens": list(n_tokens)}
 
 
-def pooling_answer(rm: RewardModel, scored: Scored) -> dict[str, Any]:
+def pooling_answer(rm: RewardModel, scored: BatchScores) -> dict[str, Any]:
     _require_finite(scored)
     tokens = sum(scored.n_tokens)
     return {
@@ -142,7 +142,7 @@ def pooling_answer(rm: RewardModel, scored: Scored) -> dict[str, Any]:
     }
 
 
-def _require_finite(scored: Scored) -> None:
+def _require_finite(scored: BatchScores) -> None:
     n = sum(not math.isfinite(reward) for reward in scored.rewards)
     if n:
         raise BadRequestError(

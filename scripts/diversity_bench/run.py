@@ -13,7 +13,7 @@ from miner.checkpoints.identity import cache_folder
 from miner.cli.watcher import Watcher
 from miner.config.campaign import CampaignConfig, DataSection
 from miner.files import replace_text
-from miner.judging.gold import OverlapGold
+from miner.judging.gold import ContrastGold
 from miner.measuring.diversity import DiversityReport, MeasuredSource, Settings, load_embedding, measure_diversity
 from miner.measuring.gap import Facts, docs_facts
 from miner.measuring.gap.run import GapRequest, measure_gap
@@ -65,7 +65,7 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
         asked,
         embedding=load_embedding(encoder.folder, device="cpu", name=encoder.name),
         settings=Settings(samples=sizes.samples, max_new_tokens=sizes.tokens, seed=seed, device="cpu"),
-        gold=OverlapGold(),
+        gold=ContrastGold.of(docs.prompts("held_out")),
         folder=out,
         observer=watcher,
         command=command,
@@ -79,7 +79,7 @@ def run(sizes: Sizes, *, out: Path, results: Path, seed: int, quick: bool) -> No
             policies=[MeasuredSource(label=name, policy=policy)],
             prompts=asked,
             plan=Settings(samples=sizes.pool, max_new_tokens=sizes.tokens, seed=seed).plan(),
-            gold=OverlapGold(),
+            gold=ContrastGold.of(docs.prompts("held_out")),
             facts=facts or Facts(facts=(), abstained={}),
             calibration=docs.prompts("calibration"),
             quantile=0.95,

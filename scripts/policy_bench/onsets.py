@@ -14,6 +14,7 @@ import numpy.typing as npt
 from miner.measuring.overopt.changepoint import bend
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.detector import Detector, first_climb, raised
+from miner.measuring.overopt.log import RunLog
 from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.results import GoldOnset
 from miner.measuring.overopt.verdict import judge_run
@@ -36,7 +37,8 @@ def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
     """The default detector on all runs, none of which chose its weights or threshold; one chosen on tuning runs, judged
     on the others."""
     found = list(stored(bench_out, quick=quick))
-    truths = {spec.name: gold_onset(curves) for spec, curves in found}
+    floors = {spec.name: RunLog(bench_out / spec.name).info().floor.get("constant") for spec, _ in found}
+    truths = {spec.name: gold_onset(curves, floor=floors.get(spec.name)) for spec, curves in found}
 
     def judged(detector: Detector, *, tuning: bool) -> Accuracy:
         chosen = [(spec, curves) for spec, curves in found if spec.tuning == tuning]

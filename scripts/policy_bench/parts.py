@@ -9,7 +9,7 @@ from typing import Any
 
 from miner.campaigns.evaluation import clean_outcomes
 from miner.errors import ConfigError
-from miner.judging.gold import JudgedGold, OverlapGold
+from miner.judging.gold import ContrastGold, JudgedGold
 from miner.measuring.diversity.checkpoints import evenly
 from miner.measuring.diversity.run_checkpoints import read_run
 from miner.measuring.diversity.sampling import SamplePlan
@@ -24,6 +24,7 @@ from miner.rewards.base import Pair
 from miner.statistics import rate
 from miner.worlds.world import spread
 from policy_bench.collapse import collapse, reached
+from policy_bench.floors import floor
 from policy_bench.onsets import onset
 from policy_bench.planted import planted
 from policy_bench.runs import CHECKPOINTED, MIXES, Bench, specs, stored
@@ -35,6 +36,7 @@ __all__ = [
     "compared",
     "curves_shown",
     "draw",
+    "floor",
     "gap",
     "onset",
     "planted",
@@ -132,7 +134,7 @@ def gap(bench: Bench) -> dict[str, Any]:
         evenly(read_run(runs[0], start=study.policy_source), 3 if bench.quick else 5),
         spread(bench.campaign.world.by_split["held_out"], 12 if bench.quick else 40, seed=1),
         SamplePlan(n=16 if bench.quick else 64, max_new_tokens=study.settings.max_new_tokens),
-        JudgedGold(gold=OverlapGold(), judge=bench.campaign.models.judge),
+        JudgedGold(gold=ContrastGold.of(bench.campaign.world.by_split["held_out"]), judge=bench.campaign.models.judge),
         folder=bench.out / "gap",
         device="cpu",
         observer=bench.observer,

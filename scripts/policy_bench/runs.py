@@ -16,7 +16,7 @@ from miner.campaigns.campaign import Campaign
 from miner.config.campaign import CampaignConfig, DataSection
 from miner.judging.criteria import standing
 from miner.judging.ensemble import Ensemble
-from miner.judging.gold import OverlapGold
+from miner.judging.gold import ContrastGold
 from miner.measuring.benchmark import docs_models as zoo
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.log import RunLog, read_samples
@@ -158,7 +158,7 @@ class Bench:
                 policy_source=self.larger_policy if name == "collapse" else self.policy,
                 target=self.target(name),
                 settings=COLLAPSE if name == "collapse" else SETTINGS,
-                gold=OverlapGold(),
+                gold=ContrastGold.of(self.campaign.world.by_split["held_out"]),
                 second=second,
                 place=self.out / name,
             )

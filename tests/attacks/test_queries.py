@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attacks import Query, Score, Swap
-from attacks.climb import Scored, step
+from attacks.climb import ValuedText, step
 from attacks.gcg import draw_edits
 
 
@@ -38,7 +38,9 @@ def test_better_replacements_are_drawn_more_often() -> None:
     assert counts[0] > counts[2] > counts[5] > 0
 
 
-def told(search: Generator[Query[Any], Any, list[Scored]], reward: Callable[[str], float]) -> tuple[list[Scored], int]:
+def told(
+    search: Generator[Query[Any], Any, list[ValuedText]], reward: Callable[[str], float]
+) -> tuple[list[ValuedText], int]:
     """The step's result on a reward of texts, and how many texts it paid for."""
     paid, query = 0, next(search)
     while True:
@@ -51,7 +53,7 @@ def told(search: Generator[Query[Any], Any, list[Scored]], reward: Callable[[str
 
 
 def test_a_step_merges_the_edits_that_help_and_pays_for_each_text_once() -> None:
-    here = Scored("a a a a a a", 0.0)
+    here = ValuedText("a a a a a a", 0.0)
     edits = [Swap(at, at + 1, new) for at, new in ((0, "b"), (2, "b"), (4, "b"), (6, "c"), (0, "c"))]
     found, paid = told(step(here, edits), lambda text: text.count("b") - text.count("c"))
     assert (found[0].text, found[0].value) == ("b b b a a a", 3.0)
@@ -60,5 +62,5 @@ def test_a_step_merges_the_edits_that_help_and_pays_for_each_text_once() -> None
 
 
 def test_a_step_without_two_edits_that_help_merges_nothing() -> None:
-    found, paid = told(step(Scored("a a", 0.0), [Swap(0, 1, "b"), Swap(2, 3, "c")]), lambda text: text.count("b"))
+    found, paid = told(step(ValuedText("a a", 0.0), [Swap(0, 1, "b"), Swap(2, 3, "c")]), lambda text: text.count("b"))
     assert (found[0].text, paid) == ("b a", 2)

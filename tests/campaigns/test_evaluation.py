@@ -71,3 +71,12 @@ def test_clean_accuracy_compares_with_as_many_rejected_answers_as_asked_for() ->
         assert outcomes.rejected_per_prompt == at_most
         sizes[at_most] = len(outcomes.preferred)
     assert sizes == {None: 6, 1: 3, 2: 5}
+
+
+def test_a_contrast_says_what_a_query_costs_beside_the_controls() -> None:
+    gcg = [attempt(n, flops=queries * 30.0, **{**FOUND, "queries": queries}) for n, queries in ((1, 10), (2, 40))]
+    control = [attempt(n, attack="random", flops=1000.0) for n in (1, 2)]
+    (contrast,) = contrasts([*gcg, *control])
+    assert contrast.flops_ratio == 3.0
+    (unknown,) = contrasts([*gcg, *(attempt(n, attack="random") for n in (1, 2))])
+    assert unknown.flops_ratio is None

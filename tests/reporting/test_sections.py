@@ -10,7 +10,7 @@ import pytest
 from miner.errors import ConfigError, DataError
 from miner.reporting import write_report
 from miner.reporting.reading import Run
-from miner.reporting.sections import BUILT_IN, GROUP, Section, known_sections
+from miner.reporting.sections import BUILT_IN, GROUP, ReportSection, known_sections
 from tests.reporting.html import parse
 from tests.reporting.samples import write_run
 
@@ -19,9 +19,9 @@ def damaged(run: Run) -> None:
     raise DataError(f"{run.folder / 'notes.json'} is not readable")
 
 
-THEIRS = Section(name="theirs", title="Theirs", read=damaged, template="checks.html.jinja")
-EMPTY = Section(name="empty", title="Empty", read=lambda _run: None, template="no such template")
-SAME_FIGURE = Section(
+THEIRS = ReportSection(name="theirs", title="Theirs", read=damaged, template="checks.html.jinja")
+EMPTY = ReportSection(name="empty", title="Empty", read=lambda _run: None, template="no such template")
+SAME_FIGURE = ReportSection(
     name="same", title="Same", read=lambda _run: None, template="", figures={"margins": lambda _shown, _ink: None}
 )
 

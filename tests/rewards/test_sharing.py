@@ -119,3 +119,20 @@ def test_a_cache_of_another_kind_is_not_shared(rm_of: RmOf, monkeypatch: pytest.
     with computed_tokens(hybrid) as seen:
         hybrid.rewards(pairs)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_the_flops_booked_are_those_of_the_tokens_computed(name: str, rm_of: RmOf) -> None:
+    """The prompt of a batch of candidates is paid for once, and by an RM that shares nothing with every text."""
+    rm: Any = rm_of(name)
+    prompt = conversation("What does this function do? " * 20)
+    pairs = [Pair(prompt, text) for text in single_edits(8)]
+    with computed_tokens(rm) as computed:
+        rm.exact_rewards(pairs)
+    each = sum(map(rm.flops, rm.lengths(pairs)))
+    booked = rm.flops_together(pairs)
+    assert booked < 0.6 * each
+    assert booked / each == pytest.approx(sum(computed) / sum(rm.lengths(pairs)), rel=0.35)
+    assert rm.flops_together(pairs[:1]) == rm.flops(rm.n_tokens(pairs[0]))
+    plain: Any = replace(rm, share_prefixes=False)
+    assert plain.flops_together(pairs) == pytest.approx(each)

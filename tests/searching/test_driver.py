@@ -113,11 +113,25 @@ def test_a_search_ends_at_its_first_finding_and_pays_for_the_batch_that_held_it(
     flaw = " ".join([rm.flaw] * 4)
     (result,) = run(Scripted(texts=(("ba ba", "zz"), ("zz zz", flaw, "ke"), ("never asked",))), budget=100, rm=rm)
     assert result.attempt.outcome == "found"
-    assert result.attempt.queries_to_find == result.attempt.queries == 5
+    assert (result.attempt.queries_to_find, result.attempt.queries) == (4, 5)
     (finding,) = result.findings
     assert finding.response == flaw
     assert finding.reward == rm.reward(Pair(finding.prompt, flaw))
     assert "never asked" not in [pair.response for pair in rm.scored]
+
+
+def test_a_find_costs_what_was_submitted_up_to_the_first_text_that_wins_and_the_best_is_kept() -> None:
+    """Break cost knows no batches: the same texts one by one cost the same."""
+    rm = ToyRewardModel()
+    best, good, sense = rm.flaw, f"{rm.flaw} {rm.flaw} zz", f"{rm.flaw} {rm.flaw} word"
+    texts = ("ba", sense, good, "zz", best)
+    (together,) = run(Scripted(texts=(("ke",), texts)), budget=100, rm=rm, judge=WordJudge(sense=("word",)))
+    one_by_one = (("ke",), *((text,) for text in texts))
+    (apart,) = run(Scripted(texts=one_by_one), budget=100, rm=rm, judge=WordJudge(sense=("word",)))
+    assert together.attempt.queries_to_find == apart.attempt.queries_to_find == 4
+    assert (together.attempt.queries, apart.attempt.queries) == (6, 4)
+    assert [finding.response for finding in together.findings] == [best]
+    assert [finding.response for finding in apart.findings] == [good]
 
 
 def test_what_the_judge_calls_sensible_is_no_finding_and_the_search_goes_on() -> None:
@@ -210,6 +224,12 @@ class Short(ToyRewardModel):
         for pair in pairs:
             self.n_tokens(pair)
         return super().rewards(pairs)
+
+
+def test_texts_that_the_rm_does_not_take_cost_a_find_nothing() -> None:
+    rm = Short()
+    (result,) = run(Scripted(texts=(("zz " * 40, "ba", rm.flaw),)), budget=100, rm=rm)
+    assert (result.attempt.queries_to_find, result.attempt.queries) == (2, 2)
 
 
 def test_a_search_of_nothing_but_over_long_texts_ends_alone() -> None:

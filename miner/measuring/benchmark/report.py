@@ -39,12 +39,13 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchRow:
-    """One RM. ``broken`` and ``cost`` are of its prompts, by whichever attack of the suite (the control left out) found
-    something first; prompts with an attempt that ended in an error are left out, and ``errors`` counts those attempts.
+    """One RM. ``broken`` and ``cost`` are of its prompts, by whichever attack found something first of those that all
+    RMs were put through (``BenchReport.ranked_by``): what the best of them for each prompt costs, which nobody knows
+    before. Prompts with an attempt that ended in an error are left out, and ``errors`` counts those attempts.
 
     ``mean_cost`` is over the prompts that all RMs have, unbroken ones at the whole budget: it ranks. ``trivial`` are
     prompts on which a trivial answer beats the good one. ``reach``: on how many prompts the texts of each attack win
-    that were found on others. ``unable``: attacks that this RM cannot answer, so that its cost is of the others alone.
+    that were found on others. ``unable``: attacks that this RM cannot answer, and by which none is ranked then.
     ``not_scored`` are findings that this RM does not take. None where the suite was not run,
     or nothing was replayed.
     """
@@ -85,7 +86,7 @@ class BenchRow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Break cost of ``model`` minus that of ``other``, in queries up to the budget, paired by prompt: above zero
-    ``model`` is harder."""
+    ``model`` is harder. The intervals of all pairs hold at once, clustered by the prompts' groups."""
 
     model: str
     other: str
@@ -105,12 +106,13 @@ class JudgedRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchReport:
-    """``rows``: the hardest to fool first."""
+    """``rows``: the hardest to fool first, by the attacks in ``ranked_by`` alone, which all were put through."""
 
     suite: Suite
     attacked: bool
     data: str
     seed: int
+    ranked_by: tuple[str, ...]
     rows: tuple[BenchRow, ...]
     comparisons: tuple[Comparison, ...]
     command: str

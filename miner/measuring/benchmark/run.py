@@ -34,7 +34,7 @@ from miner.measuring.doctor.behaviour import TRIVIAL
 from miner.progress import Advance, Observer, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.searching.confirmation import Confirmation
-from miner.statistics import Difference, Rate, SurvivalCurve, median_cost, paired_difference, rate, survival
+from miner.statistics import Difference, Rate, median_cost, rate, simultaneous_differences, survival
 
 Publish = Callable[[BenchReport, Path], object]  # a page of the report, in the folder
 Costs = dict[str, float]  # by prompt; infinite where nothing was found within the budget
@@ -109,7 +109,7 @@ def bench(
             if len(configs) == 1:
                 raise
             observer.note(f"{name} is left out: {error}")
-            results.append(_Measured(BenchRow.without_figures(name, str(error)), {}, ""))
+            results.append(_Measured(BenchRow.without_figures(name, str(error)), {}, {}, ""))
         gc.collect()
         release_memory()  # before the next RM is loaded
         report = _report(results, suite, config.seed, attack=attack, command=command)
@@ -119,24 +119,48 @@ def bench(
 
 
 def _report(results: Sequence[_Measured], suite: Suite, seed: int, *, attack: bool, command: str) -> BenchReport:
-    costs = {one.row.model: one.costs for one in results if one.costs}
+    by_attack = {one.row.model: one.costs for one in results if one.costs}
+    shared = tuple(sorted(set.intersection(*map(set, by_attack.values())))) if by_attack else ()
+    costs = {model: found for model, of_model in by_attack.items() if (found := first_find(of_model, shared))}
     mean_cost = means(costs, suite.budget_queries)
-    rows = ranked([replace(one.row, mean_cost=mean_cost.get(one.row.model)) for one in results])
+    rows = ranked([
+        _with_costs(one.row, costs.get(one.row.model), suite.budget_queries, mean_cost.get(one.row.model))
+        for one in results
+    ])  # fmt: skip
+    groups = {prompt_id: group for one in results for prompt_id, group in one.groups.items()}
+    compared = [row.model for row in rows if row.model in costs]
     return BenchReport(
         suite=suite,
         attacked=attack,
         data=next((one.data_hash for one in results if one.data_hash), ""),
         seed=seed,
+        ranked_by=shared,
         rows=rows,
-        comparisons=_comparisons([row.model for row in rows], costs, suite.budget_queries),
+        comparisons=_comparisons(compared, costs, suite.budget_queries, groups),
         command=command,
+    )
+
+
+def _with_costs(row: BenchRow, costs: Costs | None, budget: int, mean_cost: float | None) -> BenchRow:
+    if costs is None:
+        return row
+    found = list(costs.values())
+    return replace(
+        row,
+        broken=rate([math.isfinite(cost) for cost in found]),
+        cost=median_cost(found, budget),
+        survival=survival([int(cost) if math.isfinite(cost) else None for cost in found], budget),
+        mean_cost=mean_cost,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
+    """An RM's row without its costs, the costs by attack, and the group of each prompt."""
+
     row: BenchRow
-    costs: Costs
+    costs: Mapping[str, Costs]
+    groups: Mapping[str, str]
     data_hash: str
 
 
@@ -150,7 +174,7 @@ def _measure(
     attempts = campaign.attempts_of(0, "held_out") if attack else []
     single = [attempt for attempt in attempts if len(attempt.prompt_ids) == 1]
     reach = reach_results(campaign.run.reaches(0)) if attack else []
-    costs, rm, outcomes = break_costs(single), campaign.models.rm(0), take_clean_outcomes(campaign, 0)
+    rm, outcomes = campaign.models.rm(0), take_clean_outcomes(campaign, 0)
     criteria = campaign.models.criteria(0)
     with observer.stage("replaying stored findings") if findings else nullcontext(untold) as advance:
         replayed = replay(rm, criteria, findings, advance)
@@ -161,9 +185,9 @@ def _measure(
         rm_fingerprint=rm.fingerprint,
         clean_accuracy=outcomes.accuracy() if outcomes else None,
         trivial=trivial,
-        broken=rate([math.isfinite(cost) for cost in costs.values()]) if costs else None,
-        cost=median_cost(list(costs.values()), config.evaluate.budget_queries) if costs else None,
-        survival=_survival(costs, config.evaluate.budget_queries) if costs else None,
+        broken=None,
+        cost=None,
+        survival=None,
         mean_cost=None,
         unable=unable,
         errors=sum(attempt.outcome == "error" for attempt in attempts),
@@ -176,25 +200,30 @@ def _measure(
         replayed=replayed.by_form,
         not_scored=replayed.not_scored,
     )
-    return _Measured(row, costs, campaign.world.data_hash)
+    groups = {prompt.prompt_id: prompt.group_key for prompt in campaign.world.by_split["held_out"]}
+    return _Measured(row, break_costs(single), groups, campaign.world.data_hash)
 
 
-def _survival(costs: Costs, budget: int) -> SurvivalCurve:
-    return survival([int(cost) if math.isfinite(cost) else None for cost in costs.values()], budget)
-
-
-def break_costs(attempts: Sequence[Attempt]) -> Costs:
-    """By prompt the fewest queries that any attack but the control needed, infinite where none found anything. A prompt
+def break_costs(attempts: Sequence[Attempt]) -> dict[str, Costs]:
+    """By attack, the control left out, and prompt the fewest queries to a find, infinite where there was none. A prompt
     with an error is left out: what the attack would have found is not known."""
-    tried = [attempt for attempt in attempts if attempt.attack != CONTROL]
-    unknown = {attempt.prompt_ids[0] for attempt in tried if attempt.outcome == "error"}
-    costs: Costs = {}
-    for attempt in tried:
-        prompt_id = attempt.prompt_ids[0]
-        if prompt_id not in unknown:
-            spent = math.inf if attempt.queries_to_find is None else float(attempt.queries_to_find)
-            costs[prompt_id] = min(costs.get(prompt_id, math.inf), spent)
+    costs: dict[str, Costs] = {}
+    for attack in sorted({attempt.attack for attempt in attempts} - {CONTROL}):
+        tried = [attempt for attempt in attempts if attempt.attack == attack]
+        unknown = {attempt.prompt_ids[0] for attempt in tried if attempt.outcome == "error"}
+        for attempt in tried:
+            prompt_id = attempt.prompt_ids[0]
+            if prompt_id not in unknown:
+                spent = math.inf if attempt.queries_to_find is None else float(attempt.queries_to_find)
+                of_attack = costs.setdefault(attack, {})
+                of_attack[prompt_id] = min(of_attack.get(prompt_id, math.inf), spent)
     return costs
+
+
+def first_find(costs: Mapping[str, Costs], attacks: Sequence[str]) -> Costs:
+    """By prompt the fewest queries that any of ``attacks`` needed, of the prompts on which each was tried."""
+    prompts = set.intersection(*(set(costs[attack]) for attack in attacks)) if attacks else set()
+    return {prompt_id: min(costs[attack][prompt_id] for attack in attacks) for prompt_id in sorted(prompts)}
 
 
 def _unable(campaign: Campaign) -> tuple[str, ...]:
@@ -277,15 +306,23 @@ def _trivial(rm: RewardModel, campaign: Campaign, progress: Advance) -> Rate | N
     return rate(beaten) if beaten else None
 
 
-def _comparisons(models: Sequence[str], costs: Mapping[str, Costs], budget: int) -> tuple[Comparison, ...]:
-    found = []
-    for model, other in combinations([m for m in models if m in costs], 2):
-        both = [prompt_id for prompt_id in costs[model] if prompt_id in costs[other]]
-        first, second = ([min(costs[name][p], budget) / budget for p in both] for name in (model, other))
-        if len(both) > 1:
-            share = paired_difference(
-                first, second, groups=None
-            )  # of the budget: two RMs that nothing broke may differ
-            cost = Difference(share.value * budget, share.n, share.low * budget, share.high * budget)
-            found.append(Comparison(model=model, other=other, cost=cost))
-    return tuple(found)
+def _comparisons(
+    models: Sequence[str], costs: Mapping[str, Costs], budget: int, groups: Mapping[str, str]
+) -> tuple[Comparison, ...]:
+    """Each two of ``models`` on the prompts that all have, as shares of the budget: two that nothing broke may differ
+    on prompts unseen."""
+    pairs = list(combinations(models, 2))
+    shared = sorted(set.intersection(*(set(costs[model]) for model in models))) if pairs else []
+    if len(shared) < 2:
+        return ()
+    spent = {model: np.array([min(costs[model][p], budget) / budget for p in shared]) for model in models}
+    first, second = (np.stack([spent[pair[side]] for pair in pairs], 1) for side in (0, 1))
+    differences = simultaneous_differences(first, second, [groups[prompt_id] for prompt_id in shared])
+    return tuple(
+        Comparison(
+            model=model,
+            other=other,
+            cost=Difference(one.value * budget, one.n, one.low * budget, one.high * budget),
+        )
+        for (model, other), one in zip(pairs, differences, strict=True)
+    )

@@ -21,11 +21,11 @@ from miner.language_models import LanguageModel
 from miner.measuring.diversity.modes import cosine_distances, mode_labels, top_mode
 from miner.measuring.diversity.report import Attractor
 from miner.measuring.diversity.sampling import SamplePlan, seed_of
-from miner.measuring.diversity.writings import LEAST_SETS, PromptResponses, ResponseSets
+from miner.measuring.diversity.writings import MIN_SETS, PromptResponses, ResponseSets
 from miner.progress import Advance
 from miner.statistics import Rate, paired_difference, rate
 
-LEAST_WORDS = 4
+MIN_WORDS = 4
 CONTINUATIONS = 4
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float64]]
@@ -60,7 +60,7 @@ class AttractorTest:
         """
         rng = Random(f"attractor|{self.plan.seed}")
         pushed = [one for written in writings.written if (one := self.pushed(written, writings, rng))]
-        if len({one.written.group for one in pushed}) < LEAST_SETS:
+        if len({one.written.group for one in pushed}) < MIN_SETS:
             return None
         forced, free = [], []
         for done, one in enumerate(pushed, start=1):
@@ -71,7 +71,7 @@ class AttractorTest:
         came_back, unpushed, by_chance = (self._returns(pushed, of) for of in (forced, free, strangers))
         groups = [one.written.group for one in pushed]
         both = [i for i in range(len(pushed)) if came_back[i] and by_chance[i]]
-        if len({groups[i] for i in both}) < LEAST_SETS:
+        if len({groups[i] for i in both}) < MIN_SETS:
             return None
         return Attractor(
             forced=self._share(came_back, groups),
@@ -93,7 +93,7 @@ class AttractorTest:
         """The half of a text of the top mode with words of another prompt's answer behind it; None without a mode."""
         labels = mode_labels(cosine_distances(self.embed(written.responses)), self.mode_distance)
         members = [written.responses[i].split() for i in top_mode(labels)]
-        long_enough = [one for one in members if len(one) >= LEAST_WORDS]
+        long_enough = [one for one in members if len(one) >= MIN_WORDS]
         others = [r.split() for one in writings.written if one.key != written.key for r in one.responses]
         pushes = [one for one in others if len(one) >= self.off_mode_tokens]
         if len(long_enough) < 2 or not pushes:

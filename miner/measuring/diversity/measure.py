@@ -19,7 +19,7 @@ from miner.measuring.diversity.embedding import SentenceEmbedding
 from miner.measuring.diversity.measurement import SetValue, changes, metrics, set_values, sizes_for
 from miner.measuring.diversity.policy import MeasuredSource, PolicyReader, PolicyStatistics, Settings
 from miner.measuring.diversity.report import DiversityReport, MeasuredPolicy
-from miner.measuring.diversity.writings import LEAST_SETS, ResponseSets
+from miner.measuring.diversity.writings import MIN_SETS, ResponseSets
 from miner.progress import Advance, Observer
 from miner.searching.version import package_version
 from miner.statistics import Difference, Mean, mean, paired_difference
@@ -139,14 +139,14 @@ def _side(
 
 
 def _mean(values: dict[str, float], groups: dict[str, str], seed: int) -> Mean | None:
-    if len({groups[key] for key in values}) < LEAST_SETS:
+    if len({groups[key] for key in values}) < MIN_SETS:
         return None
     return mean(list(values.values()), groups=[groups[key] for key in values], seed=seed)
 
 
 def _paired(ours: dict[str, float], theirs: dict[str, float], groups: dict[str, str], seed: int) -> Difference | None:
     keys = [key for key in ours if key in theirs]
-    if len({groups[key] for key in keys}) < LEAST_SETS:
+    if len({groups[key] for key in keys}) < MIN_SETS:
         return None
     return paired_difference([ours[k] for k in keys], [theirs[k] for k in keys], [groups[k] for k in keys], seed)
 

@@ -14,8 +14,8 @@ from miner.measuring.diversity.modes import cosine_distances, mean_cosine, mode_
 from miner.measuring.diversity.report import Change, Metric
 from miner.measuring.diversity.texts import distinct, n_gram_counts, self_bleu
 from miner.measuring.diversity.writings import (
-    LEAST_SETS,
-    LEAST_TEXTS,
+    MIN_SETS,
+    MIN_TEXTS,
     ResponseSets,
     Scope,
     TextSet,
@@ -57,13 +57,13 @@ def sizes_for(sides: Sequence[ResponseSets], samples: int, *, seed: int) -> Size
         ConfigError: a side has too few texts for any interval.
     """
     within = min(_most_within(side, samples) for side in sides)
-    across = min(min(samples, len(side.written) // LEAST_SETS) for side in sides)
-    usable = [size if size >= LEAST_TEXTS else None for size in (within, across)]
+    across = min(min(samples, len(side.written) // MIN_SETS) for side in sides)
+    usable = [size if size >= MIN_TEXTS else None for size in (within, across)]
     if usable == [None, None]:
         least = min(sides, key=lambda side: len(side.written))
         raise ConfigError(
             f"{least.label}: {len(least.texts)} texts on {len(least.written)} prompts are too few for an interval; "
-            f"expected {LEAST_TEXTS} texts for each of {LEAST_SETS} prompts, or {LEAST_SETS * LEAST_TEXTS} prompts. "
+            f"expected {MIN_TEXTS} texts for each of {MIN_SETS} prompts, or {MIN_SETS * MIN_TEXTS} prompts. "
             "Give more: --samples, --prompts or more texts"
         )
     found = Sizes(within=usable[0], across=usable[1], draws={})
@@ -104,7 +104,7 @@ def metrics(values: Sequence[SetValue], *, seed: int) -> list[Metric]:
             mean=mean([one.value for one in part], groups=[one.group for one in part], seed=seed),
         )
         for (name, scope), part in _by_statistic(values).items()
-        if len({one.group for one in part}) >= LEAST_SETS
+        if len({one.group for one in part}) >= MIN_SETS
     ]
 
 
@@ -114,7 +114,7 @@ def changes(values: Sequence[SetValue], first: Sequence[SetValue], *, seed: int)
     found = []
     for (name, scope), part in _by_statistic(values).items():
         pairs = [(one, before[name, scope, one.key]) for one in part if (name, scope, one.key) in before]
-        if len({one.group for one, _ in pairs}) >= LEAST_SETS:
+        if len({one.group for one, _ in pairs}) >= MIN_SETS:
             difference = paired_difference(
                 [one.value for one, _ in pairs],
                 [value for _, value in pairs],
@@ -151,7 +151,7 @@ def _by_statistic(values: Sequence[SetValue]) -> dict[tuple[str, Scope], list[Se
 def _most_within(side: ResponseSets, samples: int) -> int:
     """The largest set that enough prompts of a side can fill."""
     lengths = sorted((len(one.responses) for one in side.written), reverse=True)
-    return 0 if len(lengths) < LEAST_SETS else min(samples, lengths[max(LEAST_SETS, len(lengths) // 2) - 1])
+    return 0 if len(lengths) < MIN_SETS else min(samples, lengths[max(MIN_SETS, len(lengths) // 2) - 1])
 
 
 def _draw(sets: Sequence[TextSet], n: int) -> int:

@@ -21,8 +21,8 @@ from miner.files import read_rows
 
 Scope = Literal["within", "across"]
 
-LEAST_TEXTS = 3  # of a set: with two there is one distance and nothing to cluster
-LEAST_SETS = 5  # for an interval
+MIN_TEXTS = 3  # of a set: with two there is one distance and nothing to cluster
+MIN_SETS = 5  # for an interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

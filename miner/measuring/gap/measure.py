@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from miner.measuring.best_of_n import concordance, curve_sizes, pick_curve, turn_of
-from miner.measuring.diversity.writings import LEAST_SETS
+from miner.measuring.diversity.writings import MIN_SETS
 from miner.measuring.gap.pools import ScoredSamples, nothing_to_choose
 from miner.measuring.gap.report import ChoiceValue, CurvePoint, Selection
 from miner.statistics import Difference, Mean, mean, paired_difference, percentile_interval, resampled_means
@@ -132,12 +132,12 @@ def _negative_from(curve: Sequence[CurvePoint]) -> int | None:
 
 def _mean(values: Sequence[tuple[float | None, str]], seed: int) -> Mean | None:
     known = [(value, group) for value, group in values if value is not None]
-    if len({group for _, group in known}) < LEAST_SETS:
+    if len({group for _, group in known}) < MIN_SETS:
         return None
     return mean([value for value, _ in known], groups=[group for _, group in known], seed=seed)
 
 
 def _difference(rows: Sequence[tuple[float, float, str]], seed: int) -> Difference | None:
-    if len({group for *_, group in rows}) < LEAST_SETS:
+    if len({group for *_, group in rows}) < MIN_SETS:
         return None
     return paired_difference([a for a, _, _ in rows], [b for _, b, _ in rows], [group for *_, group in rows], seed)

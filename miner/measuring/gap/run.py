@@ -14,7 +14,7 @@ from corpus.records import Prompt, digest
 from miner.campaigns.usage import machine
 from miner.errors import ConfigError
 from miner.judging.criteria import MIN_CLEAN, clean_criteria
-from miner.judging.gold import Gold
+from miner.judging.gold import Gold, gold_floor
 from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.diversity.sampling import SamplePlan
 from miner.measuring.gap.facts import Fact, Facts
@@ -97,6 +97,7 @@ def measure_gap(rm: RewardModel, request: GapRequest, *, observer: Observer, com
         notes=[
             *(run_notes(run, rm, plan) if run is not None else []),
             *series.notes,
+            *(_floor_notes(request) if series.selections else []),
             *_fact_notes(facts.facts, judged),
             *stored.notes,
         ],
@@ -125,6 +126,16 @@ def _settings(rm: RewardModel, request: GapRequest, *, n_policies: int) -> dict[
         "threshold_quantile": request.quantile,
         "facts": dict(Counter(fact.kind for fact in request.facts.facts)),
     }
+
+
+def _floor_notes(request: GapRequest) -> list[str]:
+    floor = gold_floor(request.gold, request.prompts) if request.gold else None
+    if floor is None:
+        return []
+    return [
+        f"Gold of the other prompts' good answers is {floor.chance:.3f}, of the best of a few given to every prompt "
+        f"{floor.constant:.3f}: what is not above that is no answer to the prompt."
+    ]
 
 
 def run_notes(run: RunInfo, rm: RewardModel, plan: SamplePlan) -> list[str]:

@@ -12,7 +12,7 @@ from miner.judging.gold import Gold
 from miner.language_models import LanguageModel, load_language_model
 from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.diversity.sampling import SamplePlan, sample_writings
-from miner.measuring.diversity.writings import LEAST_SETS
+from miner.measuring.diversity.writings import MIN_SETS
 from miner.measuring.gap.measure import measure_selection
 from miner.measuring.gap.pools import ScoredSamples, nothing_to_choose, score_pools
 from miner.measuring.gap.report import Selection
@@ -135,10 +135,10 @@ def require_choice(policies: Sequence[MeasuredSource], prompts: Sequence[Prompt]
 
 def _require_enough(groups: Sequence[str], advice: str) -> None:
     """Refuses what could have no interval; ``groups``: of every prompt its own."""
-    if len(set(groups)) < LEAST_SETS:
+    if len(set(groups)) < MIN_SETS:
         raise ConfigError(
             f"{len(groups)} prompts of {len(set(groups))} groups are too few for an interval; "
-            f"expected at least {LEAST_SETS} groups. {advice}"
+            f"expected at least {MIN_SETS} groups. {advice}"
         )
 
 

@@ -93,7 +93,10 @@ def _pair(name: str, before: Path, after: Path, first: RunInfo, second: RunInfo,
             "both with the same settings and the same campaign seed"
         )
     last = int(min(side.steps[-1] for side in sides))
-    one, other = (_side(side.upto(int((side.steps <= last).sum()))) for side in sides)
+    floors = [None if labels else info.floor.get("constant") for info in (first, second)]
+    one, other = (
+        _side(side.upto(int((side.steps <= last).sum())), floor) for side, floor in zip(sides, floors, strict=True)
+    )
     return Pairing(run=name, before=one, after=other, last_step=last)
 
 
@@ -108,8 +111,8 @@ def _read(folder: Path, labels: Labels | None) -> Curves:
     return curves
 
 
-def _side(run: Curves) -> ComparedRun:
-    told, curves = gold_onset(run), run.whole("gold", "proxy")
+def _side(run: Curves, floor: float | None) -> ComparedRun:
+    told, curves = gold_onset(run, floor=floor), run.whole("gold", "proxy")
     gold, kl, nonsense = (curves.mean(name) for name in ("gold", "kl", "nonsense"))
     onset = told.onset.bend.step if told.onset else None
     return ComparedRun(

@@ -137,16 +137,12 @@ class HeldOutEvaluation:
         ids = [self.policy.prompt_ids(prompt.conversation) for prompt in self.prompts]
         generator = torch.Generator(device=model.device)
         generator.manual_seed(int(digest([self.seed, step])[:15], 16))
-        written = sample_ids(
-            model,
-            ids,
-            decoding(self.policy, self.max_new_tokens, self.min_new_tokens),
-            per_prompt=self.samples,
-            generator=generator,
-        )
+        drawn = decoding(self.policy, self.max_new_tokens, self.min_new_tokens)
+        written = sample_ids(model, ids, drawn, per_prompt=self.samples, generator=generator)
         asked = [prompt for prompt in self.prompts for _ in range(self.samples)]
         texts = [self.policy.text(tokens) for tokens in written]
-        moved = diverge(model, self.policy.model, [one for one in ids for _ in range(self.samples)], written)
+        repeated = [one for one in ids for _ in range(self.samples)]
+        moved = diverge(model, self.policy.model, repeated, written, barred=drawn.barred)
         return self.instruments.rows(
             step, asked, texts, PolicyShift(kl=moved.kl.tolist(), entropy=moved.entropy.tolist())
         )

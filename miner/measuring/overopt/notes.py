@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def run_notes(runs: Sequence[RunSummary]) -> list[str]:
     """A sentence each; runs of which the same is to be said share it."""
     notes = [f"{run.info.name}: {run.with_gold.reason}" for run in runs if run.with_gold.reason]
-    for told in (_without_gold, _without_second):
+    for told in (_floor, _without_gold, _without_second):
         notes += _shared(runs, told)
     notes += [
         f"{run.info.name} stopped: {run.info.reason}; last good checkpoint: {run.info.last_good or 'none'}"
@@ -32,6 +32,17 @@ def _shared(runs: Sequence[RunSummary], told: Callable[[RunSummary], str]) -> li
         if note := told(run):
             names.setdefault(note, []).append(run.info.name)
     return [f"{', '.join(named)}: {note}" for note, named in names.items()]
+
+
+def _floor(run: RunSummary) -> str:
+    """What gold gives to answers that answer nothing."""
+    floor = run.info.floor
+    if not floor:
+        return ""
+    return (
+        f"gold of the other prompts' good answers is {floor['chance']:.3f}, of the best of a few given to every prompt "
+        f"{floor['constant']:.3f}"
+    )
 
 
 def _without_gold(run: RunSummary) -> str:

@@ -4,7 +4,8 @@ Proxy and gold are put on one scale, each in standard deviations over prompts at
 both rise; once it games, the proxy goes on without gold, and the gap between them bends upwards. The bend is the onset.
 
 A run *games* where gold has fallen: the last measurements lie below its best ones, beyond chance, while the proxy has
-risen. That verdict, and not any detector's, decides which runs are clean.
+risen. That verdict, and not any detector's, decides which runs are clean. Gold that never rose above what one and the
+same answer to every prompt earns can lose nothing, and no onset is spoken of.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from miner.measuring.overopt.changepoint import MIN_PROMPTS, bend_interval
 from miner.measuring.overopt.curves import Curves, smoothed
 from miner.measuring.overopt.results import Fall, GoldOnset
-from miner.statistics import cluster_bootstrap
+from miner.statistics import Mean, cluster_bootstrap, mean
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,16 +25,24 @@ RESAMPLES = 400
 SATURATED = 0.8  # of the gap's rise: what follows is the end of the climb; with more, early bends come out too early
 
 
-def gold_onset(curves: Curves, *, seed: int = 0) -> GoldOnset:
+def gold_onset(curves: Curves, *, floor: float | None = None, seed: int = 0) -> GoldOnset:
     """The onset of one run, told with gold on the prompts that have it at every step.
 
-    Abstains where those are too few, where gold is constant, or where it was measured too seldom.
+    Abstains where those are too few, where gold is constant, where it was measured too seldom, and where its best is
+    not above ``floor``, what a constant answer earns, beyond chance; None is without.
     """
     whole = curves.whole("gold", "proxy")
     n_prompts, left_out = len(whole.prompts), len(curves.prompts) - len(whole.prompts)
     if reason := _why_not(whole, left_out):
         return GoldOnset(games=None, onset=None, fall=None, reason=reason, n_prompts=n_prompts, left_out=left_out)
-    fall = _fall(whole.steps, whole.by_prompt("gold"), seed)
+    gold = whole.by_prompt("gold")
+    if floor is not None and not (best := _best(gold, seed)).low > floor:
+        reason = (
+            f"gold at its best, {best.value:.3f} [{best.low:.3f}–{best.high:.3f}], is not above the {floor:.3f} that "
+            "one and the same answer to every prompt earns: there is nothing to lose"
+        )
+        return GoldOnset(games=None, onset=None, fall=None, reason=reason, n_prompts=n_prompts, left_out=left_out)
+    fall = _fall(whole.steps, gold, seed)
     proxy = whole.mean("proxy")
     games = fall.low > 0 and float(proxy[-WINDOW:].mean() - proxy[:WINDOW].mean()) > 0
     onset, reason = None, ""
@@ -93,13 +102,29 @@ def _why_not(whole: Curves, left_out: int) -> str:
     return ""
 
 
+def _windows(gold: Floats) -> Floats:
+    """Means over ``WINDOW`` measurements in a row: (n_prompts, n_windows)."""
+    return np.stack([gold[:, at : at + WINDOW].mean(1) for at in range(gold.shape[1] - WINDOW + 1)], 1)
+
+
+def _at_best(windows: Floats) -> Floats:
+    """Each prompt's value at the window that is best on the other half of the prompts: (n_prompts,)."""
+    found = np.empty(len(windows))
+    for half, other in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
+        found[half] = windows[half, int(windows[other].mean(0).argmax())]
+    return found
+
+
+def _best(gold: Floats, seed: int) -> Mean:
+    """Gold at its best, cross-fitted, with its interval over prompts."""
+    return mean(_at_best(_windows(gold)), seed=seed)
+
+
 def _fall(steps: Floats, gold: Floats, seed: int) -> Fall:
     """Each half of the prompts is read at the best window that the other half chose: the best of many noisy windows
     lies above the last even where nothing has fallen, the more so the longer the run."""
-    windows = np.stack([gold[:, at : at + WINDOW].mean(1) for at in range(gold.shape[1] - WINDOW + 1)], 1)
-    before, last, falls = windows[:, :-1], windows[:, -1], np.empty(len(gold))
-    for half, other in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
-        falls[half] = before[half, int(before[other].mean(0).argmax())] - last[half]
+    windows = _windows(gold)
+    before, falls = windows[:, :-1], _at_best(windows[:, :-1]) - windows[:, -1]
     low, high = cluster_bootstrap(lambda drawn: drawn @ falls / len(gold), len(gold), seed=seed, resamples=RESAMPLES)
     peak = int(before.mean(0).argmax())
     return Fall(

@@ -10,7 +10,7 @@ from miner.config.campaign import CampaignConfig, OveroptSection
 from miner.errors import ConfigError
 from miner.judging.criteria import standing
 from miner.judging.ensemble import Ensemble
-from miner.judging.gold import Gold, OverlapGold, RewardGold
+from miner.judging.gold import ContrastGold, Gold, RewardGold
 from miner.measuring.overopt.log import require_study
 from miner.measuring.overopt.mining import mine_checkpoints
 from miner.measuring.overopt.results import StudySummary
@@ -115,7 +115,7 @@ def open_study(config: CampaignConfig, round_number: int, *, observer: Observer)
     gold: Gold | None
     named = section.gold or (DOCS if docs else NONE)
     if named == DOCS:
-        gold = OverlapGold()
+        gold = ContrastGold.of(campaign.world.by_split["held_out"])
     else:
         rm = open_scorer(named, config, observer)
         gold = None if rm is None else RewardGold(rm=rm)

@@ -15,7 +15,8 @@ Law = Literal["bon", "rl"]
 class RunInfo:
     """What a run was made with, and how it ended: ``status`` is "running", "done" or "stopped"; ``target`` names what
     was optimised against, ``names`` the policy, the gold and the second RM (runs of older versions lack them);
-    ``stopped_kl`` is the mean KL that was over the limit, where that stopped it."""
+    ``floor`` is what gold gives to answers that answer nothing (``GoldFloor``); ``stopped_kl`` the mean KL that was
+    over the limit, where that stopped it."""
 
     name: str
     method: str
@@ -29,6 +30,7 @@ class RunInfo:
     names: dict[str, str] = field(default_factory=dict)
     code_version: str = ""
     stopped_kl: float | None = None
+    floor: dict[str, float] = field(default_factory=dict)
 
     def is_over(self, *, steps: int, max_kl: float) -> bool:
         """Whether it has done so many steps, or was stopped by what this limit would stop again."""

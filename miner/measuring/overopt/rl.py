@@ -17,7 +17,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from corpus.records import Prompt
 from miner.checkpoints.loading import quiet_transformers
-from miner.judging.gold import Floats
+from miner.judging.gold import Floats, gold_floor
 from miner.language_models import load_language_model
 from miner.language_models.sampling import BrokenPolicyError
 from miner.measuring.overopt.eval_prompts import store_prompts
@@ -73,6 +73,7 @@ class RlRun:
             last_good=last.name if last else "",
             target=self.examination.instruments.rm.name,
             names=_names(self.examination),
+            floor=_floor(self.examination),
             code_version=package_version(),
         )
         if log.exists():
@@ -241,6 +242,12 @@ def _bar(examination: HeldOutEvaluation) -> dict[str, float]:
         "clean_mean": criteria.clean_mean,
         "clean_std": criteria.clean_std,
     }
+
+
+def _floor(examination: HeldOutEvaluation) -> dict[str, float]:
+    gold = examination.instruments.gold
+    found = gold_floor(gold, examination.prompts) if gold else None
+    return asdict(found) if found else {}
 
 
 def _names(examination: HeldOutEvaluation) -> dict[str, str]:

@@ -104,7 +104,8 @@ def summarise_run(folder: Path, detector: Detector, labels: Labels | None = None
 
 def _summary(info: RunInfo, rows: Sequence[SampleRow], detector: Detector, labels: Labels | None) -> RunSummary:
     run = Curves(labels.as_gold(rows) if labels else rows)
-    with_gold, whole = gold_onset(run), run.whole("gold", "proxy")
+    floor = None if labels else info.floor.get("constant")
+    with_gold, whole = gold_onset(run, floor=floor), run.whole("gold", "proxy")
     try:
         judged = judge_run(info.name, run, detector, truth=with_gold)
     except ConfigError:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import torch
 from trl import RLOOConfig, RLOOTrainer
 
 from miner.language_models import LanguageModel
@@ -60,6 +61,36 @@ class PolicyTrainer(RLOOTrainer):  # type: ignore[misc]
             return sample_ids(model, prompt_ids, self.decoding)
         finally:
             model.train()
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **rest: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Of the policy that is sampled: answers are drawn without an end at their first tokens, so the gradient, the
+        log-ratios and the KL are those of the policy without it, too."""
+        barred = self.decoding.barred
+        if not barred.positions:
+            found: tuple[torch.Tensor, torch.Tensor | None, None] = super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **rest
+            )
+            return found
+        early = torch.arange(logits_to_keep, device=input_ids.device)[:, None] < barred.positions
+        of_tokens, entropies = [], []
+        size = batch_size or len(input_ids)
+        for ids, mask in zip(torch.split(input_ids, size), torch.split(attention_mask, size), strict=True):
+            with self.accelerator.autocast():
+                logits = model(input_ids=ids, attention_mask=mask).logits[:, -logits_to_keep - 1 : -1].float()
+            log_p = logits.masked_fill(early & barred.mask(logits), float("-inf")).log_softmax(-1)
+            of_tokens.append(log_p.gather(-1, ids[:, -logits_to_keep:, None])[..., 0])
+            if compute_entropy:
+                entropies.append(torch.special.entr(log_p.detach().exp()).sum(-1))
+        return torch.cat(of_tokens), torch.cat(entropies) if entropies else None, None
 
     def batch_means(self) -> dict[str, float]:
         """Of the latest batch: the RM's margin, nats from the reference as TRL estimates them, tokens an answer."""

@@ -25,7 +25,7 @@ from miner.measuring.triage.shrinking import Shrunk
 
 PROMPT_WORD, REPEATS, ANY_REPEATED, ANY_WORDS = "prompt word", "repeats", "any word repeated", "any words"
 TOP_WEIGHT = 0.5  # of an attributed word, to that of an essential one
-LEAST_WEIGHT = 0.1
+MIN_WEIGHT = 0.1
 MIN_REPEATED = 3  # words, to speak of repetition
 
 
@@ -40,7 +40,7 @@ class Cause:
 
 @dataclass(frozen=True, kw_only=True)
 class Rarity:
-    """How rare words are in clean text: 1 for one that never occurs, ``LEAST_WEIGHT`` for one in every text."""
+    """How rare words are in clean text: 1 for one that never occurs, ``MIN_WEIGHT`` for one in every text."""
 
     n_texts: int
     counts: Mapping[str, int]
@@ -52,7 +52,7 @@ class Rarity:
 
     def __call__(self, word: str) -> float:
         share = 1 - math.log(self.counts.get(word, 0) + 1) / math.log(self.n_texts + 2)
-        return max(LEAST_WEIGHT, share)
+        return max(MIN_WEIGHT, share)
 
     def weight(self, feature: str) -> float:
         kind, colon, word = feature.partition(": ")

@@ -30,7 +30,7 @@ from miner.worlds.world import spread
 PUBLISHED_AT_ONCE = 64
 N_ELSEWHERE = 32
 MIN_CLEAN = 20
-MOST_CLEAN = 1024  # references of a split, for a domain or to compare with
+MAX_CLEAN = 1024  # references of a split, for a domain or to compare with
 CODE = ("attribution.py", "ddmin.py", "pieces.py", "shrink.py", "shrinking.py", "trials.py")
 
 
@@ -162,7 +162,7 @@ def _sampled_by(models: RoundModels, findings: Sequence[Finding]) -> dict[str, s
 
 def _clean(rm: RewardModel, prompts: Sequence[Prompt], seed: int) -> list[Prompt]:
     known = [prompt for prompt in prompts if prompt.reference is not None]
-    drawn = spread(known, min(MOST_CLEAN, len(known)), seed=seed)
+    drawn = spread(known, min(MAX_CLEAN, len(known)), seed=seed)
     return [prompt for prompt in drawn if rm.takes(_pair(prompt))]
 
 

@@ -6,18 +6,22 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from corpus.records import Conversation
 from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.rewards.base import Pair
 from miner.rewards.compute.forward import Forward
 from miner.rewards.compute.prefix_cache import (
+    WORTHWHILE,
     Ids,
     can_share,
+    common_prefix,
     head_lengths,
     last_hidden,
     last_hidden_shared,
     shared_lengths,
     sharing_order,
 )
-from miner.rewards.text.pipeline import Row
+from miner.rewards.text.pipeline import FRAMES_KEPT, Row
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +46,7 @@ class CausalRewardModel(TransformerRewardModel):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._shares = self.share_prefixes and can_share(self.model)
+        self._heads: dict[Conversation, int] = {}
 
     def head_identity(self) -> list[object]:
         kind = type(self.model).__name__
@@ -53,6 +58,30 @@ class CausalRewardModel(TransformerRewardModel):
         """Attention looks at what came before: half of an encoder's quadratic part."""
         linear = self.flops_per_token * n_tokens
         return linear + (super().flops(n_tokens) - linear) / 2
+
+    def flops_together(self, pairs: Sequence[Pair]) -> float:
+        if not self._shares:
+            return super().flops_together(pairs)
+        of_prompt: dict[Conversation, list[int]] = {}
+        for pair, length in zip(pairs, self.lengths(pairs), strict=True):
+            of_prompt.setdefault(pair.prompt, []).append(length)
+        return sum(self._of_one_prompt(prompt, lengths) for prompt, lengths in of_prompt.items())
+
+    def _of_one_prompt(self, prompt: Conversation, lengths: Sequence[int]) -> float:
+        """What each text adds behind the beginning that all share, and the beginning once, where sharing pays."""
+        head = min(self._head_tokens(prompt), min(lengths) - 1)
+        if head + sum(length - head for length in lengths) >= WORTHWHILE * sum(lengths):
+            return sum(map(self.flops, lengths))
+        return self.flops(head) + sum(self.flops(length) - self.flops(head) for length in lengths)
+
+    def _head_tokens(self, prompt: Conversation) -> int:
+        """Tokens that every text of the prompt begins with."""
+        if prompt not in self._heads:
+            if len(self._heads) >= FRAMES_KEPT:
+                self._heads.clear()
+            (one, _), (other, _) = self.pipeline.ids([Pair(prompt, "A"), Pair(prompt, "one")])
+            self._heads[prompt] = common_prefix([one, other], min(len(one), len(other)))
+        return self._heads[prompt]
 
     def _config_pad(self) -> int | None:
         pad: int | None = self.model.config.get_text_config().pad_token_id

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from miner.rewards.text.pipeline import Encoded
 
 
-def attribute(forward: Forward, pair: Pair, *, n_steps: int = 32) -> TokenAttribution | None:
+def attribute(forward: Forward, pair: Pair, *, n_steps: int = 16) -> TokenAttribution | None:
     """Per token of the response its share of the reward; None where the RM's pipeline locates no response token.
 
     Raises:

@@ -19,7 +19,7 @@ ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "selu": torch.nn.functional.selu,
     "tanh": torch.tanh,
 }
-MOST_OBJECTIVES = 64  # a head's last layer has few outputs; a layer with more is something else
+MAX_OBJECTIVES = 64  # a head's last layer has few outputs; a layer with more is something else
 LISTED = 6
 
 
@@ -89,7 +89,7 @@ def plan_head(
         chained
         and shapes[0][1] == hidden
         and all(one[0] == other[1] for one, other in pairwise(shapes))
-        and shapes[-1][0] <= MOST_OBJECTIVES
+        and shapes[-1][0] <= MAX_OBJECTIVES
     ):
         held = _listed([f"{prefix}.{name} {tensor}" for name, tensor in mine.items()])
         raise ModelError(
@@ -126,7 +126,7 @@ def candidates(tensors: Mapping[str, Tensor], hidden: int) -> dict[str, Tensor]:
         ]
         fed = (inputs, hidden) in beside  # by a layer before it
         feeds = any(len(shape) == 2 and shape[1] == outputs for shape in beside)
-        if outputs <= min(MOST_OBJECTIVES, hidden - 1) and (fed or inputs == hidden) and not feeds:
+        if outputs <= min(MAX_OBJECTIVES, hidden - 1) and (fed or inputs == hidden) and not feeds:
             found[parent if fed else prefix] = tensor
     return found
 

@@ -13,7 +13,7 @@ from miner.rewards.base import Pair
 from miner.rewards.remote.answers import BadAnswerError, excerpt, member, number, numbers, too_long
 from miner.rewards.remote.http import RESUME, HttpClient, Reply
 from miner.rewards.remote.judge import JudgeClient
-from miner.rewards.remote.words import TokenEdits, Words
+from miner.rewards.remote.words import EditableWords, TokenEdits
 from miner.rewards.text.pipeline import ChatPipeline
 
 Precision = Literal["ranking", "exact", "alone"]
@@ -149,7 +149,7 @@ class PoolingEndpoint(Endpoint):
     client: HttpClient
     texts_per_request: int
     model: str
-    words: Words
+    words: EditableWords
 
     def __post_init__(self) -> None:
         self._renders = isinstance(self.words, TokenEdits) and isinstance(self.words.pipeline, ChatPipeline)
@@ -197,7 +197,7 @@ class JudgeEndpoint(Endpoint):
 
     client: HttpClient
     judge: JudgeClient
-    words: Words
+    words: EditableWords
     texts_per_request: int = 1
 
     def served(self) -> Served:

@@ -36,7 +36,7 @@ Reply with the number alone."""
 
 MAX_TOKENS = 16  # of a reply: a number alone
 TOP_LOGPROBS = 20
-LEAST_MASS = 0.8  # of the scores among the likeliest tokens, to trust their mean
+MIN_MASS = 0.8  # of the scores among the likeliest tokens, to trust their mean
 SCORE = re.compile(r"(?:(?:score|rating)\s*[:=]?\s*)?(-?[0-9]+(?:\.[0-9]+)?)(?:\s*/\s*([0-9]+))?\.?", re.IGNORECASE)
 
 
@@ -134,4 +134,4 @@ class JudgeClient:
                     return None
                 mass[int(digit)] = mass.get(int(digit), 0.0) + math.exp(logprob)
         total = sum(mass.values())
-        return sum(score * share for score, share in mass.items()) / total if total >= LEAST_MASS else None
+        return sum(score * share for score, share in mass.items()) / total if total >= MIN_MASS else None

@@ -14,7 +14,7 @@ from miner.rewards.remote.http import HttpClient, key_from
 from miner.rewards.remote.judge import JudgeClient
 from miner.rewards.remote.limits import Meter, RateLimiter
 from miner.rewards.remote.reward_model import RemoteRewardModel
-from miner.rewards.remote.words import TokenEdits, WordEdits, Words
+from miner.rewards.remote.words import EditableWords, TokenEdits, WordEdits
 
 
 def open_remote(section: RewardModelSection, source: str, references: Mapping[Conversation, str]) -> RemoteRewardModel:
@@ -44,7 +44,7 @@ def open_judge(remote: RemoteSection, source: str) -> JudgeClient:
     )
 
 
-def _endpoint(remote: RemoteSection, source: str, words: Words) -> Endpoint:
+def _endpoint(remote: RemoteSection, source: str, words: EditableWords) -> Endpoint:
     root = re.sub(r"/v1/?$", "", source)
     match remote.protocol:
         case "scores":
@@ -75,7 +75,7 @@ def _client(remote: RemoteSection, root: str) -> HttpClient:
     )
 
 
-def _words(remote: RemoteSection, references: Mapping[Conversation, str], *, ascii_only: bool) -> Words:
+def _words(remote: RemoteSection, references: Mapping[Conversation, str], *, ascii_only: bool) -> EditableWords:
     if remote.tokenizer is not None:
         return TokenEdits.load(remote.tokenizer, ascii_only=ascii_only)
     texts = [text for prompt, good in references.items() for text in (*(turn.content for turn in prompt), good)]

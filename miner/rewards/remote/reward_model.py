@@ -13,7 +13,7 @@ from corpus.records import digest
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.remote.endpoints import Endpoint, Precision
 from miner.rewards.remote.parallel import in_parallel
-from miner.rewards.remote.words import Words
+from miner.rewards.remote.words import EditableWords
 
 Rewards = npt.NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class RemoteRewardModel(RewardModel):
     """
 
     endpoint: Endpoint
-    words_of: Words
+    words_of: EditableWords
     concurrency: int = 8
     name: str = field(init=False)
     fingerprint: str = field(init=False)

@@ -22,11 +22,11 @@ from miner.rewards.text.pipeline import ChatPipeline, Pipeline, TextPairPipeline
 from miner.rewards.text.swaps import EditableText, lone_tokens
 from miner.rewards.text.vocabulary import Vocabulary
 
-LEAST_WORDS = 32
+MIN_WORDS = 32
 CHARACTERS_PER_TOKEN = 4  # of English, roughly; where nothing counts tokens
 
 
-class Words(ABC):
+class EditableWords(ABC):
     """The texts that edits put in."""
 
     special_tokens: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Words(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class WordEdits(Words):
+class WordEdits(EditableWords):
     """Whole words, exchanged whole. Token counts are estimates."""
 
     words: tuple[str, ...]
@@ -68,7 +68,7 @@ class WordEdits(Words):
         """
         found = {word for text in texts for word in re.findall(r"[^\W\d_]{2,}", text)}
         usable = sorted(word for word in found if word.isascii() or not ascii_only)
-        if len(usable) < LEAST_WORDS:
+        if len(usable) < MIN_WORDS:
             raise ConfigError(
                 f"{len(usable)} words in the data's prompts and good answers are too few to make edits of. Give the "
                 "served RM's tokenizer, or any other: --set rm.remote.tokenizer=FOLDER"
@@ -104,7 +104,7 @@ class WordEdits(Words):
 
 
 @dataclass(frozen=True, eq=False)
-class TokenEdits(Words):
+class TokenEdits(EditableWords):
     """Single tokens of a tokenizer that is at hand, exchanged where the edit survives it. Token counts are its own."""
 
     pipeline: Pipeline

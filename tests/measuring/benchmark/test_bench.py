@@ -22,7 +22,8 @@ from miner.measuring.benchmark import BenchReport, Suite, bench, suite_config
 from miner.measuring.benchmark.docs_models import longer
 from miner.measuring.benchmark.entrants import entrants, names
 from miner.measuring.benchmark.junit import write_junit
-from miner.measuring.benchmark.run import break_costs
+from miner.measuring.benchmark.report import BenchRow
+from miner.measuring.benchmark.run import break_costs, first_find
 from miner.measuring.benchmark.suite import UNIVERSAL
 from miner.progress import Silent
 from miner.reporting.bench_page import PAGE_NAME, write_page
@@ -220,9 +221,31 @@ def test_the_control_and_errors_do_not_count_as_breaking() -> None:
         {"attack": "random", "queries_to_find": 3}, {"attack": "gcg", "queries_to_find": 40},
         {"attack": "corrupt", "queries_to_find": None}, {"attack": "broken", "queries_to_find": 1, "outcome": "error"},
     )]  # fmt: skip
-    assert break_costs(attempts[:3]) == {prompt.prompt_id: 40.0}
-    assert break_costs(attempts[2:3]) == {prompt.prompt_id: float("inf")}
-    assert break_costs(attempts) == {}, "an attack that failed might have found something sooner"
+    costs = break_costs(attempts)
+    assert costs == {"gcg": {prompt.prompt_id: 40.0}, "corrupt": {prompt.prompt_id: float("inf")}}
+    assert first_find(costs, ["gcg", "corrupt"]) == {prompt.prompt_id: 40.0}
+    assert first_find(costs, ["corrupt"]) == {prompt.prompt_id: float("inf")}
+    assert first_find(costs, []) == {}
+    failed = break_costs([*attempts, _attempt(prompt.prompt_id, attack="corrupt", outcome="error")])
+    assert "corrupt" not in failed, "an attempt that failed might have found something sooner"
+
+
+def test_nobody_is_ranked_by_an_attack_that_another_cannot_be_put_through() -> None:
+    """One that only scores is attacked by ``corrupt`` alone; ``gcg`` breaks the other at once and ranks it no lower."""
+    from miner.measuring.benchmark import run as benchmark
+
+    ids = [f"prompt {n}" for n in range(12)]
+    only_scores = {"corrupt": dict.fromkeys(ids, 20.0)}
+    gradients = {"corrupt": dict.fromkeys(ids, 30.0), "gcg": dict.fromkeys(ids, 5.0)}
+    results = [
+        benchmark._Measured(BenchRow.without_figures(name, ""), costs, {one: one for one in ids}, "data")
+        for name, costs in (("only scores", only_scores), ("gradients", gradients))
+    ]
+    report = benchmark._report(results, SUITE, 0, attack=True, command="test")
+    assert report.ranked_by == ("corrupt",)
+    assert [(row.model, row.mean_cost) for row in report.rows] == [("gradients", 30.0), ("only scores", 20.0)]
+    (pair,) = report.comparisons
+    assert (pair.model, pair.other, pair.cost.n) == ("gradients", "only scores", 12)
 
 
 def _attempt(prompt_id: str, **row: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from miner.judging.gold import ContrastGold
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -84,7 +86,9 @@ def test_a_policy_and_an_rm_of_ones_own_are_enough_for_gap(
     assert found["facts"] == []
     assert any("no chat template" in note for note in found["notes"])
     assert any("--facts FILE" in note for note in found["notes"])
-    assert found["settings"]["gold"].startswith("overlap with the reference, 0 where the checks convict (repetition")
+    convicted = "0 where the checks convict (repetition"
+    assert f"{ContrastGold.of(()).name}, {convicted}" in found["settings"]["gold"]
+    assert any("Gold of the other prompts' good answers" in note for note in found["notes"])
     code, out, _ = run("gap", *options)
     assert code == 0
     assert "picked by the RM" in out

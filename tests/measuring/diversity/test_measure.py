@@ -15,7 +15,7 @@ from rich.console import Console
 from corpus.records import Message, Prompt
 from miner.cli.diversity_tables import diversity_table
 from miner.errors import DataError, ModelError
-from miner.judging.gold import Answer, Gold, OverlapGold
+from miner.judging.gold import Answer, ContrastGold, Gold
 from miner.measuring.diversity import (
     DiversityReport,
     MeasuredSource,
@@ -54,7 +54,7 @@ def measured(
         samples=6, max_new_tokens=12, mode_distance=mode_distance, off_mode_tokens=off_mode_tokens, device="cpu"
     )
     return measure_diversity(
-        sources, prompts, embedding=embedding, settings=chosen, gold=gold or OverlapGold(), folder=folder,
+        sources, prompts, embedding=embedding, settings=chosen, gold=gold or ContrastGold.of(prompts), folder=folder,
         observer=Silent(), command="test",
     )  # fmt: skip
 
@@ -99,7 +99,7 @@ def test_a_policy_compared_with_itself_differs_in_nothing(
     policy_folder: Path, embedding: SentenceEmbedding, tmp_path: Path
 ) -> None:
     prompts = tuple(
-        Prompt(conversation=(Message(role="user", content=f"What does `{n}` do?"),), reference="Open the given path.")
+        Prompt(conversation=(Message(role="user", content=f"What does `{n}` do?"),), reference=f"Open path {n}.")
         for n in "abcdefghijklmno"
     )
     sources = [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from miner.judging.criteria import standing
-from miner.judging.gold import OverlapGold
+from miner.judging.gold import ContrastGold
 from miner.measuring.overopt.measuring import HeldOutEvaluation, Metrics
 from miner.measuring.overopt.rl import RlRun
 from miner.measuring.overopt.settings import RlSettings
@@ -53,7 +53,7 @@ def toy_run(tiny_policy: Path, tmp_path: Path) -> Callable[..., RlRun]:
     rm, reference = ToyRewardModel(), load_language_model(tiny_policy, device="cpu")
     words = rm.vocabulary
     clean = tuple(replace(p, reference=f"{words[n]} {words[n + 1]}") for n, p in enumerate(toy_prompts(24)))
-    instruments = Metrics(rm=rm, criteria=standing(rm, clean, 0.95), gold=OverlapGold())
+    instruments = Metrics(rm=rm, criteria=standing(rm, clean, 0.95), gold=ContrastGold.of(clean))
 
     def make(*, name: str = "run", examined: dict[str, Any] | None = None, **changes: Any) -> RlRun:
         settings = replace(SETTINGS, **changes)

@@ -79,6 +79,15 @@ def test_a_run_whose_gold_only_rises_is_clean() -> None:
     assert gold_onset(Curves(rows(rises, rises))).games is False
 
 
+def test_gold_that_never_rose_above_what_a_constant_earns_has_nothing_to_lose() -> None:
+    curves = Curves(rows(falls, rises))  # gold is 0.34 at its best
+    told = gold_onset(curves, floor=0.2)
+    assert told == gold_onset(curves)
+    below = gold_onset(curves, floor=0.36)
+    assert (below.games, below.onset, below.fall) == (None, None, None)
+    assert "0.360 that one and the same answer to every prompt earns" in below.reason
+
+
 @pytest.mark.parametrize(
     ("gold", "reason"), [(lambda *_: 0.5, "gold is constant"), (lambda *_: float("nan"), "gold abstained")]
 )

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from miner.errors import ResumeError
+from miner.judging.gold import ContrastGold
 from miner.language_models import load_language_model
 from miner.measuring.overopt import rl
 from miner.measuring.overopt.log import RunLog, read_samples, read_steps
@@ -78,7 +79,7 @@ def test_a_finished_run_is_read_and_not_made_again(
 
 def test_a_run_names_what_it_was_made_with(toy_run: Callable[..., RlRun], tiny_policy: Path) -> None:
     info = toy_run(steps=2).run()
-    assert info.names == {"policy": tiny_policy.name, "gold": "overlap with the reference", "second": ""}
+    assert info.names == {"policy": tiny_policy.name, "gold": ContrastGold.of(()).name, "second": ""}
     assert info.code_version == package_version()
 
 
@@ -152,3 +153,20 @@ def test_broken_weights_stop_the_run_behind_its_last_good_checkpoint(
     assert "not finite" in info.reason
     assert sorted({row.step for row in read_samples(run.folder)}) == [0, 2]
     assert run.run() == info
+
+
+def test_what_is_trained_is_the_policy_that_is_sampled(toy_run: Callable[..., RlRun]) -> None:
+    """Log-probabilities and entropies of answers that cannot end at their first tokens, by hand."""
+    trainer = toy_run(min_new_tokens=3, max_new_tokens=6, kl=0.1)._trainer()
+    ends = list(trainer.decoding.end_tokens)
+    ids = torch.tensor([[3, 5, 7, 11, 13, 17, 19], [3, 4, 6, 8, 10, 12, 14]])
+    logps, entropies, _ = trainer._get_per_token_logps_and_entropies(
+        trainer.model, ids, torch.ones_like(ids), 5, batch_size=1, compute_entropy=True
+    )
+    logits = trainer.model(input_ids=ids).logits[:, 1:-1].detach()
+    assert float(logits[:, :3].softmax(-1)[..., ends].sum()) > 1e-4, "or barring it would show nowhere"
+    logits[:, :3, ends] = float("-inf")
+    expected = torch.distributions.Categorical(logits=logits.clamp(min=-1e9))
+    assert torch.allclose(logps, expected.log_prob(ids[:, 2:]), atol=1e-5)
+    assert torch.allclose(entropies, expected.entropy(), atol=1e-5)
+    assert logps.requires_grad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,25 +71,40 @@ def test_broken_weights_are_named(lm, tiny_policy: Path) -> None:  # type: ignor
         sample_ids(broken, encoded(lm), decoding(lm, 4, 0))
 
 
-def test_divergence_is_the_mean_log_ratio_of_samples(lm, tiny_policy: Path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("min_new_tokens", [0, 3])
+def test_divergence_is_the_mean_log_ratio_of_samples(  # type: ignore[no-untyped-def]
+    lm, tiny_policy: Path, min_new_tokens: int
+) -> None:
+    """Of the policies sampled from: an end that is never drawn is no part of either."""
     moved = load_language_model(tiny_policy, device="cpu").model
     torch.manual_seed(0)
     for weight in moved.parameters():
         weight.data.add_(0.02 * torch.randn_like(weight))
     prompts = [ids for ids in encoded(lm) for _ in range(200)]
-    answers = sample_ids(moved, encoded(lm), decoding(lm, 6, 0), per_prompt=200)
-    found = diverge(moved, lm.model, prompts, answers)
+    for model in (moved, lm.model):
+        assert min_new_tokens == 0 or _end_odds(model, prompts[0], lm.end_tokens) > 1e-4
+    drawn = decoding(lm, 6, min_new_tokens)
+    answers = sample_ids(moved, encoded(lm), drawn, per_prompt=200)
+    found = diverge(moved, lm.model, prompts, answers, barred=drawn.barred)
     ratios = []
     for ids, answer in zip(prompts, answers, strict=True):
         row = torch.tensor([[*ids, *answer]])
         with torch.inference_mode():
-            both = [m(input_ids=row).logits[0, len(ids) - 1 : -1].log_softmax(-1) for m in (moved, lm.model)]
+            both = [m(input_ids=row).logits[0, len(ids) - 1 : -1] for m in (moved, lm.model)]
+            for logits in both:
+                logits[:min_new_tokens, list(lm.end_tokens)] = float("-inf")
+            both = [logits.log_softmax(-1) for logits in both]
         at = torch.tensor(answer)[:, None]
         ratios.append(float((both[0].gather(1, at) - both[1].gather(1, at)).sum()))
     mean = sum(ratios) / len(ratios)
     error = 4 * float(torch.tensor(ratios).std()) / len(ratios) ** 0.5
     assert found.kl.min() >= -1e-4
     assert abs(found.kl.mean() - mean) < error
+
+
+def _end_odds(model: Any, ids: list[int], ends: tuple[int, ...]) -> float:
+    with torch.inference_mode():
+        return float(model(input_ids=torch.tensor([ids])).logits[0, -1].softmax(-1)[list(ends)].sum())
 
 
 def test_repetition_counts_pairs_seen_before() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from miner.reporting.plot_style import Theme, new_figure, styled
 from miner.reporting.reading import Run
-from miner.reporting.sections import Section
+from miner.reporting.sections import ReportSection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def by_attack(lengths: Lengths, ink: Theme) -> Figure:
     return figure
 
 
-LENGTHS = Section(
+LENGTHS = ReportSection(
     name="lengths",
     title="Lengths",
     read=read_lengths,
