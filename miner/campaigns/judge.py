@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from miner.language_models import ReferenceLm
 
 PLANTS_PER_KIND = 300
+SALADS = 100
 NO_REFERENCE_LM = (
     "no reference LM: word salad cannot be certified, only repetition and what an attack's construction proves. "
     "Give one: --reference-lm FOLDER, or --reference-lm docs for the built-in one"
@@ -107,6 +108,43 @@ def _thresholds(
             rows.append(row)
         progress(done, len(checks))
     return Thresholds(checks=tuple(rows), left_out=tuple(left_out))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """How many of ``n`` word salads, made of the words of clean text, a judge convicts."""
+
+    convicted: int
+    n: int
+
+
+def require_power(judge: Judge, config: CampaignConfig, world: World, run: RunFolder) -> None:
+    """Refuse a judge that reads word order and still is blind on this campaign's text.
+
+    Measured on the calibration split, once a run.
+
+    Raises:
+        ConfigError: it convicts less than ``checks.min_power`` of word salad.
+    """
+    if not config.checks.min_power or not any(one.check.speaks_of == "order" for one in judge.checks):
+        return
+    clean = world.clean["calibration"]
+    try:
+        salads = plant(clean, per_kind=SALADS)["random_words"]
+    except DataError:
+        return  # no clean text has enough words: what cannot be measured is not asked for
+
+    def measured() -> Power:
+        return Power(convicted=sum(one.verdict == "nonsense" for one in judge.certify(salads)), n=len(salads))
+
+    found = run.once("power", [judge.identity, identity_of(clean), SALADS], Power, measured)
+    if found.convicted < config.checks.min_power * found.n:
+        raise ConfigError(
+            f"the checks convict {found.convicted} of {found.n} word salads made of this campaign's own clean answers "
+            f"(at least {config.checks.min_power:.0%} asked for): a find could not be certified. The reference LM does "
+            "not know such text; give one that does: --reference-lm smollm2 for English, or a folder. "
+            "To go on all the same: --set checks.min_power=0"
+        )
 
 
 def _plants(clean: Sequence[Subject]) -> dict[str, tuple[Subject, ...]]:

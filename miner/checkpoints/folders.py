@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from miner.checkpoints.smollm2 import SMOLLM2, smollm2_folder
 from miner.errors import ModelError
 
 DOWNLOADED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "*.py"]
@@ -15,11 +16,13 @@ TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.tiktoke
 
 
 def resolve_folder(source: str, revision: str | None) -> Path:
-    """A local folder as it is; a hub id as its downloaded snapshot, weights in safetensors only.
+    """SmolLM2 by its name; a local folder as it is; a hub id as its downloaded snapshot, weights in safetensors only.
 
     Raises:
         ModelError: neither; the message says what to try.
     """
+    if source == SMOLLM2 and revision is None:
+        return smollm2_folder()
     folder = Path(source).expanduser()
     if folder.is_dir():
         if revision is not None:

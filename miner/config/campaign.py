@@ -100,11 +100,13 @@ class CriteriaSection(ConfigSection):
 
 class ChecksSection(ConfigSection):
     """The tests for nonsense (empty: all that this campaign can feed), how many have to convict, and the share of clean
-    text that each may convict when its threshold is set."""
+    text that each may convict when its threshold is set. With a reference LM nothing is mined where they convict less
+    than ``min_power`` of word salad made of the campaign's own clean text: no find could be certified."""
 
     names: tuple[str, ...] = ()
     quorum: int | None = Field(None, ge=1)
     false_alarm: float | None = Field(None, gt=0, lt=1)
+    min_power: float = Field(0.8, ge=0, le=1)
 
 
 class AttackSection(ConfigSection):
@@ -305,7 +307,11 @@ class CampaignConfig(ConfigSection):
 
     def fixed_digest(self) -> str:
         """Identity of what may not change while a folder is in use."""
-        fixed = self.model_dump(mode="json", include={"seed", "criteria", "checks", "patch", "reference_lm"})
+        fixed = self.model_dump(
+            mode="json",
+            include={"seed", "criteria", "checks", "patch", "reference_lm"},
+            exclude={"checks": {"min_power"}},  # stops a run, and changes none
+        )
         return digest({key: value for key, value in portable(fixed, Path(self.out)).items() if key != "out"})
 
 

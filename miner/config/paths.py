@@ -17,7 +17,7 @@ KEYS = (
     ("rm", "source"), ("rm", "base"), ("rm", "tokenizer"), ("rm", "offload_folder"), ("data", "source"),
     ("policy", "source"), ("reference_lm", "source"),
 )  # fmt: skip
-NAMES = ("docs",)  # what stands for docs world's own, whatever folder is called so
+NAMES = ("docs", "smollm2")  # what stands for models of our own, whatever folder is called so
 
 
 def absolute(values: Mapping[str, Any], base: Path) -> dict[str, Any]:

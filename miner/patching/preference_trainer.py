@@ -168,7 +168,7 @@ def train_preferences(
     checkpoints = out / f"checkpoints-{of_these_pairs}"
     stored_in = model.dtype
     if not recipe.lora_rank:
-        model.to(torch.float32)  # master weights: most of a patch's steps are smaller than half a bf16 step
+        torch.nn.Module.to(model, torch.float32)  # master weights: a patch's steps are often under half a bf16 step
     _freeze(model, recipe.frozen)
     trainee: Any = _with_lora(rm, model, recipe.lora_rank) if recipe.lora_rank else model
     trainer = PreferenceTrainer(
