@@ -18,8 +18,6 @@ from miner.measuring.overopt.comparison import compare_studies
 from miner.measuring.overopt.detector import Detector
 from miner.measuring.overopt.rl import checkpoints_of
 from miner.measuring.overopt.summary import summarise_run, summarise_study
-from miner.reporting.overopt_figures import against_steps
-from miner.reporting.plot_style import LIGHT, png
 from miner.rewards.base import Pair
 from miner.statistics import rate
 from miner.worlds.world import spread
@@ -35,7 +33,6 @@ __all__ = [
     "collapse",
     "compared",
     "curves_shown",
-    "draw",
     "floor",
     "gap",
     "onset",
@@ -80,13 +77,6 @@ def curves_shown(folder: Path, *, quick: bool) -> dict[str, Any]:
             }
         )
     return groups
-
-
-def draw(folder: Path, plots: Path) -> None:
-    """Proxy and gold of the runs against docs world's RM as another seed trained it, for the README."""
-    figure = against_steps(summarise_study(folder / "encoder-1"), LIGHT)
-    if figure is not None:
-        (plots / "overopt.png").write_bytes(png(figure))
 
 
 def compared(folder: Path) -> dict[str, Any]:

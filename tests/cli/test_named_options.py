@@ -22,7 +22,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 SETTING = re.compile(r"--set ['\"]?([a-z_][\w.]*)\s*=")
 COMMAND = re.compile(r"\brmminer ((?:corpus )?[a-z]+)((?:(?!\. |, |; | or |[\n`|]).)*)")
 SCRIPT = re.compile(r"\bscripts/([a-z_]+)((?:(?!\. |, |; |[\n`|(]).)*)")
-FOREIGN = {"--force-reinstall"}  # pip's
+FOREIGN = {"--force-reinstall", "--no-deps"}  # pip's
 PLACEHOLDER = "key"  # as in --set key=value
 SPEAKS_FOR = {"benchmark": "bench", "diversity": "diversity", "doctor": "doctor", "gap": "gap", "overopt": "overopt",
               "serving": "serve", "triage": "triage", "tuning": "tune"}  # fmt: skip
