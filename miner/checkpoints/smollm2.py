@@ -13,6 +13,7 @@ from functools import partial
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from corpus.durable import publish_folder
 from miner.checkpoints.identity import CHUNK_BYTES, cache_folder
@@ -74,8 +75,8 @@ def _write_out(source: Path, folder: Path) -> None:
         config = read.config
         if hasattr(config, "quantization_config"):
             del config.quantization_config
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)
         model.load_state_dict(read.state_dict())
         model.generation_config = GenerationConfig(eos_token_id=config.eos_token_id)  # type: ignore[no-untyped-call]
-        model.to(torch.float16).save_pretrained(folder)  # type: ignore[call-arg]
+        model.half().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
