@@ -71,7 +71,7 @@ def _write_out(source: Path, folder: Path) -> None:
 
     with redirect_stderr(StringIO()):  # a bar of its own, and advice that is taken below
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-        read = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+        read: Any = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
         config = read.config
         if hasattr(config, "quantization_config"):
             del config.quantization_config
