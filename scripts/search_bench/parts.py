@@ -42,6 +42,7 @@ from search_bench.models import (
 from search_bench.variants import PLAIN, Variant, momentum
 
 NEVER = float("inf")
+TRIED_WIDTHS = (12, 24, 64, 512)
 PROC = Path("/proc/self")
 RESPONSE_TOKENS, N_CANDIDATES, TOPK = 32, 512, 256
 WIDER = {"width": 64, "k": 16}  # one prompt alone leaves a batch half empty
@@ -188,6 +189,36 @@ def ablations(options: argparse.Namespace) -> dict[str, Any]:
         _say(f"{title}: median {cost.value} queries, {time.perf_counter() - started:.0f} s")
     return {
         title: _cost_row(attempts, measured["gcg"], prompts, len(seeds), budget) for title, attempts in measured.items()
+    }
+
+
+def tuned_alike(options: argparse.Namespace) -> dict[str, Any]:
+    """Plain GCG (Zou et al. 2023) with its width chosen as ``gcg``'s was: on train prompts, at the same budget; then both
+    on held-out prompts. Its published width, 512, is for language models of billions of parameters."""
+    campaign, _ = open_bench(options)
+    n, budget, seeds = (6, 640, (0,)) if options.quick else (24, 2560, (0, 1, 2))
+    tried = {
+        f"width {width}{', walking' if walk else ''}": Variant(**PLAIN | {"width": width, "walk": walk})  # type: ignore[arg-type]
+        for width in TRIED_WIDTHS
+        for walk in (True, False)
+    }
+    train = campaign.world.sample("train", n // 2, seed=3)
+    on_train = {
+        title: float(
+            np.mean([_cost(one) for one in _attempts(campaign, attack, train, budget=budget // 2, seeds=(0,))])
+        )
+        for title, attack in tried.items()
+    }
+    chosen = min(on_train, key=on_train.__getitem__)
+    _say(f"on train prompts: {', '.join(f'{title} {cost:.0f}' for title, cost in on_train.items())}; chosen: {chosen}")
+    prompts = campaign.world.sample("held_out", n, seed=2)
+    rows: dict[str, Attack] = {"gcg": GCG(), f"plain GCG, {chosen}": tried[chosen]}
+    made = {title: _attempts(campaign, attack, prompts, budget=budget, seeds=seeds) for title, attack in rows.items()}
+    return {
+        "mean queries on train prompts": on_train,
+        "budget": budget,
+        "seeds": len(seeds),
+        "held out": {title: _cost_row(a, made["gcg"], prompts, len(seeds), budget) for title, a in made.items()},
     }
 
 
@@ -456,4 +487,5 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "growth": growth,
     "finds encoder": finds_encoder,
     "momentum": momentum_rows,
+    "tuned alike": tuned_alike,
 }

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from attacks.base import Attack
-from attacks.climb import Scored, apply_all
+from attacks.climb import ValuedText, apply_all
 from attacks.gcg import draw_edits
 from attacks.queries import Query, RandomSwaps, Relax, Score, Search, Swap, Swaps, SwapTable, Words, ask, draw_seed
 from miner.rewards.adapters.transformer import TransformerRewardModel
@@ -75,9 +75,9 @@ class Variant(Attack):
             best = max(best, here, key=lambda scored: scored.value)
             swaps = yield from ask(RandomSwaps(best.text, self.perturbations, seed=draw_seed(rng)))
             text = apply_all(best.text, swaps)
-            here = Scored(text, float((yield from ask(Score((text,))))[0, 0]))
+            here = ValuedText(text, float((yield from ask(Score((text,))))[0, 0]))
 
-    def _first(self, rng: np.random.Generator) -> Generator[Query[Any], Any, Scored]:
+    def _first(self, rng: np.random.Generator) -> Generator[Query[Any], Any, ValuedText]:
         if self.start == "x":
             texts = [" ".join(["x"] * self.n_words)]
         else:
@@ -88,7 +88,7 @@ class Variant(Attack):
             texts += yield from ask(Relax(texts[0], self.relaxed, 4, 3.0, 0.5, draw_seed(rng)))
         texts = list(dict.fromkeys(texts))
         rewards = yield from ask(Score(tuple(texts)))
-        return max(map(Scored, texts, map(float, rewards[:, 0])), key=lambda scored: scored.value)
+        return max(map(ValuedText, texts, map(float, rewards[:, 0])), key=lambda scored: scored.value)
 
     def _draw(self, table: SwapTable, width: int, rng: np.random.Generator) -> list[Swap]:
         if self.draw == "turns":
@@ -105,10 +105,10 @@ class Variant(Attack):
             drawn[row[int(rng.integers(len(row)))]] = None
         return list(drawn)
 
-    def _step(self, here: Scored, edits: list[Swap]) -> Generator[Query[Any], Any, list[Scored]]:
+    def _step(self, here: ValuedText, edits: list[Swap]) -> Generator[Query[Any], Any, list[ValuedText]]:
         by_text = {edit.apply(here.text): edit for edit in edits}
         rewards = yield from ask(Score(tuple(by_text)))
-        found = sorted(map(Scored, by_text, map(float, rewards[:, 0])), key=lambda scored: -scored.value)
+        found = sorted(map(ValuedText, by_text, map(float, rewards[:, 0])), key=lambda scored: -scored.value)
         helpful: dict[int, Swap] = {}
         for scored in found:
             if scored.value > here.value:
@@ -119,7 +119,7 @@ class Variant(Attack):
         fresh = tuple(sorted(merged - set(by_text)))
         if fresh:
             rewards = yield from ask(Score(fresh))
-            found = sorted([*found, *map(Scored, fresh, map(float, rewards[:, 0]))], key=lambda s: -s.value)
+            found = sorted([*found, *map(ValuedText, fresh, map(float, rewards[:, 0]))], key=lambda s: -s.value)
         return found
 
 
