@@ -193,8 +193,8 @@ def ablations(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tuned_alike(options: argparse.Namespace) -> dict[str, Any]:
-    """Plain GCG (Zou et al. 2023) with its width chosen as ``gcg``'s was: on train prompts, at the same budget; then both
-    on held-out prompts. Its published width, 512, is for language models of billions of parameters."""
+    """Plain GCG (Zou et al. 2023) with its width chosen as ``gcg``'s was: on train prompts, at the same budget; then
+    both on held-out prompts. Its published width, 512, is for language models of billions of parameters."""
     campaign, _ = open_bench(options)
     n, budget, seeds = (6, 640, (0,)) if options.quick else (24, 2560, (0, 1, 2))
     tried = {
@@ -203,12 +203,10 @@ def tuned_alike(options: argparse.Namespace) -> dict[str, Any]:
         for walk in (True, False)
     }
     train = campaign.world.sample("train", n // 2, seed=3)
-    on_train = {
-        title: float(
-            np.mean([_cost(one) for one in _attempts(campaign, attack, train, budget=budget // 2, seeds=(0,))])
-        )
-        for title, attack in tried.items()
-    }
+    on_train: dict[str, float] = {}
+    for title, attack in tried.items():
+        attempts = _attempts(campaign, attack, train, budget=budget // 2, seeds=(0,))
+        on_train[title] = float(np.mean([_cost(one) for one in attempts]))
     chosen = min(on_train, key=on_train.__getitem__)
     _say(f"on train prompts: {', '.join(f'{title} {cost:.0f}' for title, cost in on_train.items())}; chosen: {chosen}")
     prompts = campaign.world.sample("held_out", n, seed=2)
