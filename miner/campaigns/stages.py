@@ -141,7 +141,7 @@ def run_cycle(campaign: OpenCampaign) -> None:
         if not rm.is_trainable:
             campaign.observer.note(f"{rm.name} cannot be retrained here. {EXPORT}")
             return
-        if not patch_findings(campaign):
+        if campaign.config.patch.findings_share and not patch_findings(campaign):
             campaign.observer.note(f"round {round_number}: no train finding that a patch may see; nothing to patch")
             return
         patch_round(campaign, round_number)

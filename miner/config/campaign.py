@@ -234,7 +234,8 @@ class OveroptSection(ConfigSection):
 
 
 class PatchSection(ConfigSection):
-    """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs.
+    """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs;
+    0 makes a sham patch, as many steps on clean pairs alone: what it changes, no finding has done.
 
     Parameters whose names begin as ``frozen`` says stay as they are.
     """
@@ -242,7 +243,7 @@ class PatchSection(ConfigSection):
     steps: int = Field(120, ge=1)
     batch_pairs: int = Field(16, ge=2)
     learning_rate: float = Field(5e-5, gt=0)
-    findings_share: float = Field(0.25, gt=0, lt=1)
+    findings_share: float = Field(0.25, ge=0, lt=1)
     anchor: float = Field(0.5, ge=0)
     centre: float = Field(0.01, ge=0)
     lora_rank: int = Field(0, ge=0)

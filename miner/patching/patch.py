@@ -37,13 +37,15 @@ def patch(
 
     ``prompts`` are the train split's, ``findings`` those of ``training_findings``.
 
+    With ``findings_share`` 0 it is a sham: clean pairs alone, for as many steps.
+
     Raises:
         ConfigError: there is nothing to train on, or a held-out prompt among the findings.
     """
     if leaked := [finding for finding in findings if finding.split != "train"]:
         raise ConfigError(f"{len(leaked)} findings are not of the train split; a patch on them would measure nothing")
     usable = [finding for finding in findings if finding.reference is not None]
-    if not usable:
+    if section.findings_share and not usable:
         raise ConfigError("no finding with a reference to train on. Mine the train split first: rmminer mine")
     n_pairs = section.steps * section.batch_pairs
     n_findings = min(round(section.findings_share * n_pairs), REPEATS * len(usable))

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from corpus.records import Message, Prompt
 from miner.checkpoints.memory import require_training_room
 from miner.config.campaign import PatchSection
 from miner.errors import ConfigError, NoRoomError
 from miner.patching.pairs import of_every_kind
+from miner.patching.patch import patch
 from miner.patching.preference_trainer import (
     FORWARD_PASSES,
     Recipe,
@@ -171,3 +173,21 @@ def test_what_a_patch_has_no_room_for_leaves_no_kind_out() -> None:
     assert len(shown) == len({one.response for one in shown}) == 40
     assert sum(one.attack == "corrupt" for one in shown) == 3
     assert of_every_kind(few, 40, Random(0)) == few
+
+
+def test_a_sham_patch_takes_as_many_steps_on_clean_pairs_alone(tiny_rm_folder: Path, tmp_path: Path) -> None:
+    rm = load_reward_model(tiny_rm_folder, device="cpu", dtype="float32")
+    prompts = [
+        Prompt(
+            conversation=(Message(role="user", content=f"What is {n}?"),), reference=f"It is {n}.", rejected=("No.",)
+        )
+        for n in range(8)
+    ]
+    section = PatchSection(steps=2, batch_pairs=2, findings_share=0)
+    report = patch(rm, prompts, [], section, out=tmp_path, seed=0, progress=lambda _done, _total: None)
+    assert (report.clean_pairs, report.findings, report.steps) == (4, 0, 2)
+    assert (report.families, report.forms) == ((), ())
+    after = load_reward_model(tmp_path, device="cpu", dtype="float32")
+    assert after.fingerprint != rm.fingerprint
+    with pytest.raises(ConfigError, match="no finding with a reference"):
+        patch(rm, prompts, [], PatchSection(steps=2), out=tmp_path / "x", seed=0, progress=lambda _done, _total: None)
