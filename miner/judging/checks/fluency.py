@@ -10,6 +10,7 @@ import numpy as np
 
 from corpus.records import digest
 from miner.judging.checks.base import Aspect, Check, Floats, Materials, Subject
+from miner.judging.checks.words import units_of
 from miner.language_models import ReferenceLm
 
 
@@ -37,12 +38,12 @@ class Fluency(Check):
 
     def values(self, subjects: Sequence[Subject]) -> Floats:
         nlls = self.reference_lm.token_nll([subject.response for subject in subjects])
+        told = zip(subjects, nlls, strict=True)
         return np.array(
-            [
-                float("nan")
-                if subject.sampled_by == self.reference_lm.fingerprint or len(subject.response.split()) < self.min_words
-                else float(nll.mean())
-                for subject, nll in zip(subjects, nlls, strict=True)
-            ],
+            [float(nll.mean()) if self._has_evidence(subject) else float("nan") for subject, nll in told],
             dtype=np.float64,
         )
+
+    def _has_evidence(self, subject: Subject) -> bool:
+        is_own = subject.sampled_by == self.reference_lm.fingerprint
+        return not is_own and len(units_of(subject.response)) >= self.min_words

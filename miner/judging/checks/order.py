@@ -13,6 +13,7 @@ import numpy as np
 
 from corpus.records import digest
 from miner.judging.checks.base import Aspect, Check, Floats, Materials, Subject
+from miner.judging.checks.words import joined, units_of
 from miner.language_models import ReferenceLm
 
 STOPS = ".!?…。"
@@ -30,6 +31,7 @@ class Order(Check):
     is written properly, in sentences as long as the text's with capital and stop, and the text is granted its own first
     capital and last stop: a good answer without punctuation is still one. ``sensible`` acquits: no heap of words is
     worth its order. Abstains on what that LM wrote and on fewer than ``min_words`` words, which chance may order.
+    Of scripts without spaces characters are the words.
     """
 
     name: ClassVar[str] = "order"
@@ -70,7 +72,7 @@ class Order(Check):
             if texts:
                 own, *shuffled = (next(surprise) for _ in texts)
                 lost = own.sum() - np.mean([one.sum() for one in shuffled])
-                values[index] = lost / len(subjects[index].response.split()) + self.fluency_weight * own.mean()
+                values[index] = lost / len(units_of(subjects[index].response)) + self.fluency_weight * own.mean()
         return values
 
     def _orders(self, subject: Subject) -> list[str]:
@@ -88,13 +90,13 @@ class Order(Check):
 
 def _plain_words(sentence: str) -> list[str]:
     """The words without what marks their place: the capital of a first one, the stop of a last."""
-    words = (word.rstrip(STOPS) for word in sentence.split())
+    words = (word.rstrip(STOPS) for word in units_of(sentence))
     return [word.lower() if word[1:] == word[1:].lower() else word for word in words if word]
 
 
 def _in_sentences(words: Sequence[str], lengths: Sequence[int]) -> str:
     left = iter(words)
-    return " ".join(_with_ends(" ".join(islice(left, length))) for length in lengths if length)
+    return " ".join(_with_ends(joined(islice(left, length))) for length in lengths if length)
 
 
 def _with_ends(text: str) -> str:

@@ -8,8 +8,10 @@ from random import Random
 
 from miner.errors import DataError
 from miner.judging.checks.base import Subject
+from miner.judging.checks.words import joined, units_of
 
 MIN_WORDS, MAX_WORDS = 8, 40
+PUNCTUATION = ".,;:!?()'\"，。、；：！？（）「」“”"
 KINDS = ("random_words", "shuffled_words", "repeated_tokens")
 
 
@@ -22,8 +24,8 @@ def plant(clean: Sequence[Subject], *, per_kind: int, seed: int = 0) -> dict[str
         DataError: no clean text has eight words to shuffle.
     """
     rng = Random(f"plants|{seed}")
-    vocabulary = sorted({word.strip(".,;:!?()'\"") for s in clean for word in s.response.split()} - {""})
-    long = [s for s in clean if len(s.response.split()) >= MIN_WORDS]
+    vocabulary = sorted({word.strip(PUNCTUATION) for s in clean for word in units_of(s.response)} - {""})
+    long = [s for s in clean if len(units_of(s.response)) >= MIN_WORDS]
     if not long:
         raise DataError(f"none of {len(clean)} clean texts has {MIN_WORDS} words to shuffle. Give longer text")
     return {
@@ -43,17 +45,16 @@ def _draw(subjects: Sequence[Subject], n: int, rng: Random) -> list[Subject]:
 
 
 def _random_words(vocabulary: Sequence[str], rng: Random) -> str:
-    return " ".join(rng.choice(vocabulary) for _ in range(rng.randint(MIN_WORDS, MAX_WORDS)))
+    return joined(rng.choice(vocabulary) for _ in range(rng.randint(MIN_WORDS, MAX_WORDS)))
 
 
 def _shuffled(text: str, rng: Random) -> str:
-    words = text.split()[:MAX_WORDS]
-    shuffled = rng.sample(words, len(words))
-    return " ".join(shuffled)
+    words = units_of(text)[:MAX_WORDS]
+    return joined(rng.sample(words, len(words)))
 
 
 def _repeated(vocabulary: Sequence[str], rng: Random) -> str:
     """One to three words, eight to thirty times, within the length of the others."""
     unit = [rng.choice(vocabulary) for _ in range(rng.randint(1, 3))]
     times = rng.randint(8, max(8, min(30, MAX_WORDS // len(unit))))
-    return " ".join(unit * times)
+    return joined(unit * times)
