@@ -25,6 +25,7 @@ STORED = {
     "bench_triage": "triage.json",
     "bench_diversity": "diversity.json",
     "bench_machine": "machine.json",
+    "bench_certificate": "certificate.json",
 }
 MACHINES = {
     "avx2": "2 cores, products as on an AVX2 processor without bf16",
@@ -60,6 +61,26 @@ def cycle() -> str:
         rows.append((title, seen, *(_found(_result(one, name), median=True) for one in rounds)))
     rows.append(("clean accuracy", "", *(_rate(one["clean_accuracy"]) for one in rounds)))
     rows.append(("its change, paired", "", *(_points(one["accuracy_change"]) for one in rounds)))
+    return table(titles, rows)
+
+
+def certificate() -> str:
+    """The verdict by domain and reference LM, calibrated on the domain: false alarms, evidence, hits by plant."""
+    results = _read("certificate.json")
+    plants = ("random", "shuffled", "repeated", "middle")
+    titles = ("clean text", "reference LM", "calibrated on", "false alarms", "has evidence", *plants)
+    rows = [
+        (
+            domain,
+            f"`{lm}`",
+            str(one["calibrated_on"]),
+            f"{_rate(one['false_alarm'])}, n {one['false_alarm']['n']}",
+            _rate(one["evidence"]),
+            *(_rate(one["hits"][plant]) for plant in plants),
+        )
+        for domain in ("docs", "instructions")
+        for lm, one in results.get(domain, {}).items()
+    ]
     return table(titles, rows)
 
 

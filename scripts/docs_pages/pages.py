@@ -25,6 +25,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "cycle": measured.cycle,
     "held out in turn": measured.held_out_in_turn,
     "machines": measured.machines,
+    "certificate": measured.certificate,
     "last runs": measured.last_runs,
 }
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
