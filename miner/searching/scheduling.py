@@ -9,6 +9,7 @@ resumed campaign goes on from what is stored as if it had not been cut off.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,10 @@ class Choice:
     number: int
 
 
+Key = tuple[str, int, int | None]  # attack, budget, group of prompts; None is all of them
+Turn = tuple[int, str, int]  # attempts made, tie-breaker, number of the prompt
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a choice counts as having cost, and how many causes that no finding before had it brought."""
@@ -64,13 +69,21 @@ class Scheduler:
     least: Mapping[str, int] = field(default_factory=dict)  # an attack's least budget, where it is above one
     outcomes: list[Outcome] = field(default_factory=list)
     generation: int = 0
-    _made: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _spent: int = 0
+    _told: dict[Key, tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))  # finds, queries
+    _places: dict[str, int] = field(init=False)  # of each prompt's id, hashed once
+    _waiting: dict[tuple[str, int], list[Turn]] = field(default_factory=dict)  # of an attack and a group, a heap
     _findings: list[Finding] = field(default_factory=list)
     _causes: Causes = field(default_factory=Causes)
 
+    def __post_init__(self) -> None:
+        self._places = {}
+        for at, prompt in enumerate(self.prompts):
+            self._places.setdefault(prompt.prompt_id, at)
+
     @property
     def spent(self) -> int:
-        return sum(outcome.queries for outcome in self.outcomes)
+        return self._spent
 
     @property
     def found(self) -> tuple[Finding, ...]:
@@ -96,11 +109,18 @@ class Scheduler:
         for finding in (finding for _, _, findings in ordered for finding in findings):
             fresh[finding.attempt_id] += self._causes.is_new(finding)
             self._findings.append(finding)
-        self.outcomes += [
-            Outcome(choice.arm, self._cost(choice.arm, attempt, found), fresh[attempt.attempt_id])
-            for choice, attempt, found in ordered
-        ]
+        for choice, attempt, found in ordered:
+            outcome = Outcome(choice.arm, self._cost(choice.arm, attempt, found), fresh[attempt.attempt_id])
+            self.outcomes.append(outcome)
+            self._count(outcome)
         self.generation += 1
+
+    def _count(self, outcome: Outcome) -> None:
+        arm = outcome.arm
+        self._spent += outcome.queries
+        for key in ((arm.attack, arm.budget, None), (arm.attack, arm.budget, arm.group)):
+            finds, queries = self._told[key]
+            self._told[key] = finds + outcome.distinct, queries + outcome.queries
 
     def _cost(self, arm: Arm, attempt: Attempt, found: Sequence[Finding]) -> int:
         """What an attempt counts for. One that had nothing to try would be free, and be tried for ever."""
@@ -136,13 +156,8 @@ class Scheduler:
 
     def _draw(self, arms: Sequence[Arm], rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """One rate per arm: attack at its budgets, shortest first, then the group, each around its parent's draw."""
-        found: dict[tuple[str, int, int | None], tuple[int, int]] = defaultdict(lambda: (0, 0))
-        for outcome in self.outcomes:
-            arm = outcome.arm
-            for key in ((arm.attack, arm.budget, None), (arm.attack, arm.budget, arm.group)):
-                finds, queries = found[key]
-                found[key] = finds + outcome.distinct, queries + outcome.queries
-        rates: dict[tuple[str, int, int | None], float] = {}
+        found = self._told
+        rates: dict[Key, float] = {}
         for section in self.attacks:
             parent = 1.0 / (section.budget_queries or self.budget_queries)
             for budget in self._budgets(section):
@@ -153,11 +168,19 @@ class Scheduler:
 
     def _attempt(self, arm: Arm) -> Choice:
         """On the prompt of the group that this attack has tried least often."""
-        group = [p for p in self.prompts if self.group_of[p.prompt_id] == arm.group]
-        prompt = min(group, key=lambda p: (self._made[arm.attack, p.prompt_id], digest([self.seed, p.prompt_id])))
-        number = self._made[arm.attack, prompt.prompt_id]
-        self._made[arm.attack, prompt.prompt_id] += 1
-        return Choice(arm, prompt, number)
+        waiting = self._queue(arm.attack, arm.group)
+        made, tie, at = waiting[0]
+        heapq.heapreplace(waiting, (made + 1, tie, at))
+        return Choice(arm, self.prompts[at], made)
+
+    def _queue(self, attack: str, group: int) -> list[Turn]:
+        """The group's prompts: those first that the attack has tried least often, ties in an order of the seed's."""
+        if (attack, group) not in self._waiting:
+            members = ((at, one) for one, at in self._places.items() if self.group_of[one] == group)
+            found = [(0, digest([self.seed, one]), at) for at, one in members]
+            heapq.heapify(found)
+            self._waiting[attack, group] = found
+        return self._waiting[attack, group]
 
 
 def _posterior(prior: float, finds: int, queries: int, rng: np.random.Generator) -> float:

@@ -249,3 +249,28 @@ def test_a_long_schedule_opens_each_segment_a_fixed_number_of_times(
     assert report.made >= 20  # ten generations of two
     assert len(segments) >= report.made
     assert {opened[file] for file in segments} == {1}
+
+
+def test_a_choice_among_many_prompts_hashes_none_of_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a choice costs must not grow with the prompts, nor with what was learnt before."""
+    from miner.searching import scheduling
+
+    prompts = toy_prompts(2000)
+    groups = {prompt.prompt_id: at % 4 for at, prompt in enumerate(prompts)}
+    one = Scheduler(
+        section=ScheduleSection(total_queries=10**9, generation=8),
+        attacks=(AttackSection(name="corrupt"), AttackSection(name="random")),
+        prompts=prompts,
+        group_of=groups,
+        budget_queries=100,
+        seed=0,
+    )
+    first = one.choose()
+    hashed: list[object] = []
+    real = scheduling.digest
+    monkeypatch.setattr(scheduling, "digest", lambda value: hashed.append(value) or real(value))
+    many = [one.choose() for _ in range(20)]
+    chosen = [(choice.arm.attack, choice.prompt.prompt_id, choice.number) for part in (first, *many) for choice in part]
+    assert len(set(chosen)) == len(chosen) == 21 * 8, "no prompt twice before every other was tried"
+    assert {number for _, _, number in chosen} == {0}
+    assert len(hashed) <= 20 + len(prompts), "the generation's seed, and each queue's prompts once"
