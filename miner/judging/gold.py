@@ -183,7 +183,7 @@ class GoldFloor:
     """What gold gives to answers that answer nothing, in the mean over prompts.
 
     ``chance``: every prompt with the reference of another. ``constant``: the best of a few references, given to every
-    prompt; picked on these prompts, so that it is a little lucky. NaN where gold abstained on too much.
+    prompt; picked on these prompts, so that it is a little lucky.
     """
 
     chance: float
@@ -191,7 +191,7 @@ class GoldFloor:
 
 
 def gold_floor(gold: Gold, prompts: Sequence[Prompt]) -> GoldFloor | None:
-    """The floor on ``prompts``; None with fewer than two references, of which there could be no permutation."""
+    """The floor on ``prompts``; None with fewer than two references, or where gold abstains on half of the answers."""
     known = [prompt for prompt in prompts if prompt.reference is not None]
     Random(0).shuffle(known)  # neighbours often come from one place and have much the same answer
     if len({prompt.reference for prompt in known}) < 2:
@@ -205,6 +205,7 @@ def gold_floor(gold: Gold, prompts: Sequence[Prompt]) -> GoldFloor | None:
         for p, text in answers
     ]
     scores = np.array([np.nan if score is None else score for score in gold.scores(asked)]).reshape(-1, len(known))
-    enough = np.isfinite(scores).mean(1) > 1 / 2
-    means = [float(np.nanmean(row)) if told else float("nan") for row, told in zip(scores, enough, strict=True)]
-    return GoldFloor(chance=means[0], constant=float(np.nanmax([-np.inf, *means[1:]])))
+    if (np.isfinite(scores).mean(1) <= 1 / 2).any():
+        return None
+    chance, *constant = np.nanmean(scores, 1).tolist()
+    return GoldFloor(chance=chance, constant=max(constant))

@@ -182,3 +182,8 @@ def test_measurements_of_policies_have_the_judge_of_a_campaign(preference_file: 
     assert collapsed == 0
     assert "repetition" in gold.name
     assert gold_of(None, [replace(prompt, reference=None) for prompt in prompts], config, Silent()) is None
+
+
+def test_a_gold_that_abstains_on_too_much_has_no_floor(docs_world: DocsWorld) -> None:
+    server = Server(lambda _: True)
+    assert gold_floor(RewardGold(rm=server), docs_world.prompts("held_out")[::50]) is None

@@ -73,7 +73,6 @@ class RlRun:
             last_good=last.name if last else "",
             target=self.examination.instruments.rm.name,
             names=_names(self.examination),
-            floor=_floor(self.examination),
             code_version=package_version(),
         )
         if log.exists():
@@ -82,6 +81,7 @@ class RlRun:
             if stored.is_over(steps=self.settings.steps, max_kl=self.settings.max_kl):
                 store_prompts(self.folder, self.examination.prompts)  # runs of older versions lack them
                 return stored
+        info = replace(info, floor=_floor(self.examination))
         log.open(info, from_step=_step_of(last))
         store_prompts(self.folder, self.examination.prompts)
         return self._train(log, info, last, watch)
