@@ -139,7 +139,19 @@ class RoundModels:
             self.observer.note(reason)
         if self.world.reference_lm is None:
             self.observer.note(NO_REFERENCE_LM)
+        self._warn_of_kinship(judge)
         return judge
+
+    def _warn_of_kinship(self, judge: Judge) -> None:
+        from miner.campaigns.kinship import kinship
+        from miner.judging.checks.order import Order
+
+        for check in (calibrated.check for calibrated in judge.checks):
+            if isinstance(check, Order) and (why := kinship(self.rm(0), check.reference_lm)) is not None:
+                self.observer.note(
+                    f"the reference LM may be a relative of the RM: {why}. A certificate by a relative is worth "
+                    "nothing; give an LM of another family"
+                )
 
     @cached_property
     def policy(self) -> Policy | None:
