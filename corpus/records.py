@@ -74,7 +74,9 @@ class Attempt:
     """One unit of work, with or without a find.
 
     ``queries_to_find`` is None when nothing was found; the two after it count to the first certified response that
-    met one half of winning alone. ``finding_ids`` are its findings. Attempts stored before these were kept have None.
+    met one half of winning alone. ``finding_ids`` are its findings. ``won_abstained`` and ``won_acquitted`` count texts
+    that would have won, of which the checks could not tell, or that they called sensible: with many of them the judge,
+    and not the RM, is what an attack came up against. Attempts stored before these were kept have None.
     """
 
     attempt_id: str
@@ -103,6 +105,8 @@ class Attempt:
     queries_to_beat_reference: int | None = None
     queries_to_beat_quantile: int | None = None
     finding_ids: tuple[str, ...] | None = None
+    won_abstained: int | None = None
+    won_acquitted: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

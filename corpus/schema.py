@@ -84,6 +84,8 @@ _ATTEMPTS = {
     "queries_to_beat_reference": pa.int64(),
     "queries_to_beat_quantile": pa.int64(),
     "finding_ids": _STRINGS,
+    "won_abstained": pa.int64(),
+    "won_acquitted": pa.int64(),
 }
 
 _PROMPTS = {
@@ -114,6 +116,8 @@ MAY_BE_NULL = frozenset(
         "queries_to_beat_reference",
         "queries_to_beat_quantile",
         "finding_ids",
+        "won_abstained",
+        "won_acquitted",
         "error",
         "best_reward",
     }

@@ -136,6 +136,8 @@ def _attack_result(
         beats_quantile=rate([a.queries_to_beat_quantile is not None for a in attempts], groups=clusters),
         forms=[FormCount(form=form, seen=form in seen_forms, found=n) for form, n in sorted(forms.items())],
         survival=curve,
+        abstained=sum(bool(one.won_abstained) for one in attempts if one.outcome != "found"),
+        acquitted=sum(bool(one.won_acquitted) for one in attempts if one.outcome != "found"),
     )
 
 

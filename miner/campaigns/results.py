@@ -35,7 +35,8 @@ class AttackResult:
     ``seen``: the patch behind this round's RM trained on findings of this attack's family. ``median_queries`` is the
     median of the break-cost curve, null where fewer than half broke within the budget. Attempts that ended in an error
     say nothing of the RM: they are counted in ``errors`` alone, not in ``n``; where all of them did, ``n`` is 0 and the
-    interval all there is.
+    interval all there is. ``abstained`` and ``acquitted`` are attempts without a find in which a text would have won,
+    had the checks been able to tell, or not called it sensible.
     """
 
     attack: str
@@ -54,6 +55,8 @@ class AttackResult:
     beats_quantile: Rate
     forms: list[FormCount]
     survival: SurvivalCurve
+    abstained: int = 0
+    acquitted: int = 0
     attack_params: dict[str, Any] = field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from miner.campaigns.results import AttackResult, CheckErrors, RoundSummary
-from miner.reporting.reading import Run, Trial, failed, trials
+from miner.reporting.reading import Run, Trial, failed, trials, withheld
 from miner.statistics import Difference, Rate
 
 FEW = 30
@@ -80,6 +80,11 @@ def _of_results(run: Run) -> Iterator[str]:
         return
     if all(trial.split != "held_out" for trial in counted):
         yield "No attack ran on held-out prompts: success rates are on prompts that a patch may have trained on."
+    for number, result in withheld(run):
+        yield (
+            f"In {result.abstained} of {result.n - result.found} attempts of {result.attack} without a find (round "
+            f"{number}) a text won on which the checks abstain: there the judge is the bound, not the RM."
+        )
     few = sorted({trial.attack for trial in counted if min(trial.first.n, trial.last.n) < FEW})
     if few:
         yield f"Fewer than {FEW} attempts a round: {', '.join(few)}. Read their wide intervals, not the rates."

@@ -109,6 +109,16 @@ def failed(run: Run) -> list[tuple[int, AttackResult]]:
     return [(one.round, result) for one in run.rounds for result in one.attacks if not result.n]
 
 
+def withheld(run: Run) -> list[tuple[int, AttackResult]]:
+    """The attacks of which in half of the attempts without a find a text won on which the checks abstain, by round."""
+    return [
+        (one.round, result)
+        for one in run.rounds
+        for result in one.attacks
+        if result.abstained and 2 * result.abstained >= result.n - result.found
+    ]
+
+
 def success(result: AttackResult) -> Rate:
     """An attack's success as a rate."""
     return Rate(result.rate, result.n, result.low, result.high)

@@ -80,6 +80,8 @@ class Tally:
     queries_to_find: int | None = None
     queries_to_beat_reference: int | None = None
     queries_to_beat_quantile: int | None = None
+    won_abstained: int = 0
+    won_acquitted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,8 @@ def result_of(ending: Ending, rm: RewardModel, criteria: Criteria) -> Result:
         queries_to_beat_reference=tally.queries_to_beat_reference,
         queries_to_beat_quantile=tally.queries_to_beat_quantile,
         finding_ids=tuple(finding.finding_id for finding in findings),
+        won_abstained=tally.won_abstained,
+        won_acquitted=tally.won_acquitted,
     )
     return Result(plan=plan, attempt=attempt, findings=findings, scored=ending.scored)
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from attacks import Construction
 from corpus.duplicates import similarity
-from corpus.records import Finding, Prompt, Verdict
+from corpus.records import Answer, Finding, Prompt, Verdict
 from miner.errors import ModelError, TooLongError
 from miner.judging.checks import Certificate, Judge, Subject
 from miner.judging.criteria import Criteria
@@ -61,12 +61,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """A certified text over its bar. Where ``wins``, the reward is that of the text alone in its batch."""
+    """A certified text over its bar. Where ``wins``, the reward is that of the text alone in its batch.
+
+    ``withheld`` is the judge's verdict where that alone keeps the text from winning, which then is not certified.
+    """
 
     candidate: Candidate
     reward: float
     verdicts: tuple[Verdict, ...]
     wins: bool
+    withheld: Answer | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +94,13 @@ class Confirmation:
         certificates = dict(zip(over, self.certify([_subject(candidates[i]) for i in over]), strict=True))
         for i, (candidate, wanted) in enumerate(zip(candidates, is_wanted, strict=True)):
             certificate = certificates.get(i)
-            if certificate is None or certificate.verdict != "nonsense" or not wanted(candidate):
+            if certificate is None or not wanted(candidate):
                 yield None
                 continue
             reward, reference = rewards[i], candidate.reference_reward
+            if certificate.verdict != "nonsense":
+                yield self._withheld(candidate, reward, certificate)
+                continue
             if self.wins(reward + EXACT_TOLERANCE, reference):
                 reward = self.rm.reward(candidate.pair)
             yield Confirmed(
@@ -102,6 +109,13 @@ class Confirmation:
                 verdicts=certificate.verdicts,
                 wins=self.wins(reward, reference),
             )
+
+    def _withheld(self, candidate: Candidate, reward: float, certificate: Certificate) -> Confirmed | None:
+        """What would have won, had it been convicted; None where it would not."""
+        if not self.wins(reward, candidate.reference_reward):
+            return None
+        verdicts, withheld = certificate.verdicts, certificate.verdict
+        return Confirmed(candidate=candidate, reward=reward, verdicts=verdicts, wins=False, withheld=withheld)
 
     def is_plain(self, text: str) -> bool:
         """Not empty, no special tokens, no control characters but line breaks and tabs, valid Unicode."""

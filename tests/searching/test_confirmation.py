@@ -87,8 +87,11 @@ def test_a_certified_winner_is_confirmed_with_its_reward_alone() -> None:
 @pytest.mark.parametrize("answer", ["sensible", "abstain"])
 def test_without_a_conviction_nothing_is_confirmed_nor_scored_alone(answer: Answer) -> None:
     rm = Batching()
-    assert confirmed(rm, candidate(rm.flaw), answer) is None
+    found = confirmed(rm, candidate(rm.flaw), answer)
+    assert found is not None
+    assert (found.wins, found.withheld) == (False, answer)
     assert rm.alone == []
+    assert confirmed(rm, candidate(rm.flaw, reference_reward=rm.FLAW_WEIGHT + 1), answer) is None, "it would not win"
 
 
 def test_what_is_no_longer_wanted_is_not_scored_alone() -> None:

@@ -142,6 +142,25 @@ def test_what_the_judge_calls_sensible_is_no_finding_and_the_search_goes_on() ->
     assert result.attempt.queries_to_find == 2
 
 
+@dataclass
+class Unsure(WordJudge):
+    """Cannot tell of what it would convict."""
+
+    def _certificate(self, subject: Subject) -> Certificate:
+        told = super()._certificate(subject)
+        return replace(told, verdict="abstain") if told.verdict == "nonsense" else told
+
+
+def test_what_would_have_won_but_for_the_judge_is_counted() -> None:
+    rm = ToyRewardModel()
+    texts = (("ba", rm.flaw, f"{rm.flaw} word"), (f"{rm.flaw} {rm.flaw}", "ke"))
+    (result,) = run(Scripted(texts=texts), budget=100, rm=rm, judge=Unsure(sense=("word",)))
+    assert (result.attempt.won_abstained, result.attempt.won_acquitted) == (2, 1)
+    assert result.attempt.outcome != "found"
+    (certain,) = run(Scripted(texts=texts), budget=100, rm=rm, judge=WordJudge(sense=("word",)))
+    assert (certain.attempt.won_abstained, certain.attempt.won_acquitted) == (0, 0)
+
+
 def test_the_best_sensible_texts_do_not_hide_a_nonsense_one_in_the_same_batch() -> None:
     rm = ToyRewardModel()
     sensible = tuple(f"{' '.join([rm.flaw] * n)} word" for n in range(20, 40))
