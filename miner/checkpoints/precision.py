@@ -31,8 +31,8 @@ GAIN = 1.2  # what a coarser dtype has to gain over float32: a model is not prod
 TRAINING_GAIN = 2.0  # a block that gained 1.4 was, with optimiser and loss, docs world's RM that lost a fifth
 SMALL = (128, 256)  # tokens and width of the work on a CPU: a millisecond or two
 LARGE = (2048, 2048)  # on accelerators, where small work measures the call alone
-REPEATS = 5
-ENOUGH_S = 0.02  # of timing one dtype
+REPEATS = 25  # the best counts: of five, all may fall into a moment in which a neighbour has the core
+ENOUGH_S = 0.05  # of timing one dtype
 
 _DTYPES = {name: getattr(torch, name) for name in get_args(DType) if name != "auto"}
 
