@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attacks import Query, Score, Swap
-from attacks.climb import ValuedText, step
+from attacks.climb import ValuedText, apply_all, step
 from attacks.gcg import draw_edits
 
 
@@ -64,3 +64,10 @@ def test_a_step_merges_the_edits_that_help_and_pays_for_each_text_once() -> None
 def test_a_step_without_two_edits_that_help_merges_nothing() -> None:
     found, paid = told(step(ValuedText("a a", 0.0), [Swap(0, 1, "b"), Swap(2, 3, "c")]), lambda text: text.count("b"))
     assert (found[0].text, paid) == ("b a", 2)
+
+
+def test_of_two_edits_at_one_place_the_later_in_the_text_wins() -> None:
+    text = "abc def ghi"
+    assert apply_all(text, [Swap(0, 3, "one"), Swap(8, 11, "two")]) == "one def two"
+    assert apply_all(text, [Swap(0, 5, "one"), Swap(4, 7, "two")]) == "abc two ghi"
+    assert apply_all(text, [Swap(4, 7, "two"), Swap(4, 7, "three")]) in ("abc two ghi", "abc three ghi")
