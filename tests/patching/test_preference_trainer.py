@@ -16,7 +16,7 @@ from corpus.records import Message, Prompt
 from miner.checkpoints.memory import require_training_room
 from miner.config.campaign import PatchSection
 from miner.errors import ConfigError, NoRoomError
-from miner.patching.pairs import of_every_kind
+from miner.patching.pairs import clean_pairs, finding_pairs, of_every_kind
 from miner.patching.patch import patch
 from miner.patching.preference_trainer import (
     FORWARD_PASSES,
@@ -191,3 +191,13 @@ def test_a_sham_patch_takes_as_many_steps_on_clean_pairs_alone(tiny_rm_folder: P
     assert after.fingerprint != rm.fingerprint
     with pytest.raises(ConfigError, match="no finding with a reference"):
         patch(rm, prompts, [], PatchSection(steps=2), out=tmp_path / "x", seed=0, progress=lambda _done, _total: None)
+
+
+def test_a_finding_is_left_free_to_fall_and_all_else_is_held(tiny_rm_folder: Path) -> None:
+    rm = load_reward_model(tiny_rm_folder, device="cpu", dtype="float32")
+    (pair,) = finding_pairs(rm, [finding(prompt=(Message(role="user", content="Why?"),))], 1, Random(0))
+    assert pair.rejected_before is None
+    assert pair.chosen_before is not None
+    prompt = Prompt(conversation=(Message(role="user", content="Why?"),), reference="So.", rejected=("No.",))
+    (clean,) = clean_pairs(rm, [prompt], 1, Random(0), anchored=True)
+    assert None not in (clean.chosen_before, clean.rejected_before)
