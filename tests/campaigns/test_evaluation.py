@@ -80,3 +80,8 @@ def test_a_contrast_says_what_a_query_costs_beside_the_controls() -> None:
     assert contrast.flops_ratio == 3.0
     (unknown,) = contrasts([*gcg, *(attempt(n, attack="random") for n in (1, 2))])
     assert unknown.flops_ratio is None
+
+
+def test_success_at_unequal_budgets_is_not_compared() -> None:
+    gcg = [attempt(n, budget=200, **FOUND) for n in (1, 2)]
+    assert contrasts([*gcg, *(attempt(n, attack="random") for n in (1, 2))]) == []
