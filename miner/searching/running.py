@@ -143,24 +143,29 @@ class RunningAttempt:
         Once the search has what it wants, those that it submitted before that: a text among them that wins, too, is how
         few queries the find would have cost.
         """
-        if self.goal_reached:
-            return self._submitted_before(scored) if self.plan.attack.goal == "first" else []
+        if self.goal_reached and self.plan.attack.goal != "first":
+            return []
         request, rewards = scored.request, scored.rewards
         bars = np.array([self._bar(prompt) for prompt in request.prompts])
         over = rewards >= bars - self._confirmation.criteria.ranking_tolerance
-        if self.plan.attack.goal == "together":
+        queries = self._queries_up_to(scored)
+        places: Iterable[int] = np.argsort(-rewards, axis=None, kind="stable")
+        if self.goal_reached:
+            over &= queries < (self._tally.queries_to_find or 0)
+            places = range(rewards.size)  # in the order of submission: the first that wins is the earliest
+        elif self.plan.attack.goal == "together":
             over &= self._most_wins(request, over)
         found = []
-        for place in np.argsort(-rewards, axis=None, kind="stable"):
+        for place in places:
             i, j = divmod(int(place), rewards.shape[1])
             if over[i, j] and self._may_be_news(request.prompts[j], request.texts[i]):
-                found.append(self._candidate(scored, i, j))
+                found.append(self._candidate(request, i, request.prompts[j], int(queries[i, j])))
         return found
 
     def wants(self, candidate: Candidate) -> bool:
         """Whether the candidate would still be a finding, or the first to be one, after those that were taken."""
         if self.goal_reached:
-            return self._is_earlier(candidate.queries)
+            return candidate.queries < (self._tally.queries_to_find or 0)
         return self._is_new_finding(candidate.response)
 
     def take(self, candidate: Candidate, confirmed: Confirmed | None) -> None:
@@ -210,23 +215,6 @@ class RunningAttempt:
         except Exception as error:  # whatever a search does wrong ends that search alone, and is stored with it
             self.end("error", f"{type(error).__name__}: {error}")
 
-    def _submitted_before(self, scored: Scored) -> list[Candidate]:
-        """What was paid for before the find and may win, in the order of submission."""
-        request = scored.request
-        bars = np.array([self._confirmation.bar(self._reference_rewards[one.prompt_id]) for one in request.prompts])
-        over = scored.rewards >= bars - self._confirmation.criteria.ranking_tolerance
-        candidates = (self._candidate(scored, int(i), int(j)) for i, j in zip(*np.nonzero(over), strict=True))
-        return [
-            one
-            for one in candidates
-            if self._is_earlier(one.queries)
-            and (one.prompt.prompt_id, one.response) not in self._confirmed
-            and self._confirmation.is_plain(one.response)
-        ]
-
-    def _is_earlier(self, queries: int) -> bool:
-        return self._tally.queries_to_find is not None and queries < self._tally.queries_to_find
-
     def _may_be_news(self, prompt: Prompt, text: str) -> bool:
         seen = (prompt.prompt_id, text) in self._confirmed
         return not seen and self._confirmation.is_plain(text) and self._is_new_finding(text)
@@ -256,21 +244,21 @@ class RunningAttempt:
         found = self._wins if self.plan.attack.goal == "many" else ()
         return self._confirmation.is_new(text, [win.response for win in found])
 
-    def _candidate(self, scored: Scored, text: int, at: int) -> Candidate:
-        """The ``text``-th text on the prompt that stands at ``at``; what was scored is paid for already. A text for
-        prompts together is paid for on all of them."""
-        request = scored.request
-        response, prompt = request.texts[text], request.prompts[at]
-        paid = ~np.isneginf(scored.rewards.ravel())
-        n_prompts = scored.rewards.shape[1]
-        last = n_prompts - 1 if self.plan.attack.goal == "together" else at
-        up_to_it = int(paid[: text * n_prompts + last + 1].sum())
+    def _queries_up_to(self, scored: Scored) -> npt.NDArray[np.int64]:
+        """What the attempt has cost with each text: (n_texts, n_prompts). What was scored is paid for already, and a
+        text for prompts together is paid for on all of them."""
+        paid = ~np.isneginf(scored.rewards)
+        up_to = self._tally.queries - paid.sum() + paid.cumsum().reshape(paid.shape)
+        return np.broadcast_to(up_to[:, -1:], paid.shape) if self.plan.attack.goal == "together" else up_to
+
+    def _candidate(self, request: ScoreRequest, text: int, prompt: Prompt, queries: int) -> Candidate:
+        response = request.texts[text]
         return Candidate(
             prompt=prompt,
             response=response,
             reference_reward=self._reference_rewards[prompt.prompt_id],
             bar=self._bar(prompt),
-            queries=self._tally.queries - int(paid.sum()) + up_to_it,
+            queries=queries,
             reward=self._exact.get(Pair(prompt.conversation, response)),
             construction=request.query.constructions[text] if request.query.constructions else None,
             sampled_by=self._policy if response in self._sampled else None,

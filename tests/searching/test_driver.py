@@ -134,6 +134,14 @@ def test_a_find_costs_what_was_submitted_up_to_the_first_text_that_wins_and_the_
     assert [finding.response for finding in apart.findings] == [good]
 
 
+def test_behind_a_find_only_what_was_submitted_before_it_is_judged_the_earliest_first() -> None:
+    rm, judge = ToyRewardModel(), WordJudge()
+    rising = [" ".join([rm.flaw] * n + ["zz"]) for n in range(1, 11)]
+    (result,) = run(Scripted(texts=(tuple(rising),)), budget=100, rm=rm, judge=judge)
+    assert result.attempt.queries_to_find == 1
+    assert [subject.response for subject in judge.shown] == [*rising[:5:-1], *rising[:4]], "the best four, then the first four"
+
+
 def test_what_the_judge_calls_sensible_is_no_finding_and_the_search_goes_on() -> None:
     rm = ToyRewardModel()
     sense, nonsense = f"{rm.flaw} word", " ".join([rm.flaw] * 3)
