@@ -13,6 +13,7 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,13 +48,11 @@ Key = tuple[str, int, int | None]  # attack, budget, group of prompts; None is a
 Turn = tuple[int, str, int]  # attempts made, tie-breaker, number of the prompt
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a choice counts as having cost, and how many causes that no finding before had it brought."""
+class Yield(NamedTuple):
+    """Causes that no finding before had, and the queries that they count as having cost."""
 
-    arm: Arm
-    queries: int
     distinct: int
+    queries: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,10 +66,8 @@ class Scheduler:
     budget_queries: int
     seed: int
     least: Mapping[str, int] = field(default_factory=dict)  # an attack's least budget, where it is above one
-    outcomes: list[Outcome] = field(default_factory=list)
+    yields: dict[Key, Yield] = field(default_factory=lambda: defaultdict(lambda: Yield(0, 0)))
     generation: int = 0
-    _spent: int = 0
-    _told: dict[Key, tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))  # finds, queries
     _places: dict[str, int] = field(init=False)  # of each prompt's id, hashed once
     _waiting: dict[tuple[str, int], list[Turn]] = field(default_factory=dict)  # of an attack and a group, a heap
     _findings: list[Finding] = field(default_factory=list)
@@ -83,7 +80,7 @@ class Scheduler:
 
     @property
     def spent(self) -> int:
-        return self._spent
+        return sum(of_key.queries for (_, _, group), of_key in self.yields.items() if group is None)
 
     @property
     def found(self) -> tuple[Finding, ...]:
@@ -110,17 +107,11 @@ class Scheduler:
             fresh[finding.attempt_id] += self._causes.is_new(finding)
             self._findings.append(finding)
         for choice, attempt, found in ordered:
-            outcome = Outcome(choice.arm, self._cost(choice.arm, attempt, found), fresh[attempt.attempt_id])
-            self.outcomes.append(outcome)
-            self._count(outcome)
+            arm, cost = choice.arm, self._cost(choice.arm, attempt, found)
+            for key in ((arm.attack, arm.budget, None), (arm.attack, arm.budget, arm.group)):
+                before = self.yields[key]
+                self.yields[key] = Yield(before.distinct + fresh[attempt.attempt_id], before.queries + cost)
         self.generation += 1
-
-    def _count(self, outcome: Outcome) -> None:
-        arm = outcome.arm
-        self._spent += outcome.queries
-        for key in ((arm.attack, arm.budget, None), (arm.attack, arm.budget, arm.group)):
-            finds, queries = self._told[key]
-            self._told[key] = finds + outcome.distinct, queries + outcome.queries
 
     def _cost(self, arm: Arm, attempt: Attempt, found: Sequence[Finding]) -> int:
         """What an attempt counts for. One that had nothing to try would be free, and be tried for ever."""
@@ -156,7 +147,7 @@ class Scheduler:
 
     def _draw(self, arms: Sequence[Arm], rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """One rate per arm: attack at its budgets, shortest first, then the group, each around its parent's draw."""
-        found = self._told
+        found = self.yields
         rates: dict[Key, float] = {}
         for section in self.attacks:
             parent = 1.0 / (section.budget_queries or self.budget_queries)

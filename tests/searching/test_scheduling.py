@@ -14,7 +14,7 @@ from miner.campaigns.attacking import driver_of
 from miner.campaigns.campaign import Campaign
 from miner.config.campaign import AttackSection, ScheduleSection
 from miner.errors import ConfigError
-from miner.searching.scheduling import Choice, Scheduler, difficulty_groups, require_schedulable
+from miner.searching.scheduling import Arm, Choice, Scheduler, Yield, difficulty_groups, require_schedulable
 from miner.testing import toy_prompts
 from tests.campaigns.test_campaign import config_for
 
@@ -64,7 +64,16 @@ def simulate(one: Scheduler, rates: dict[str, float] = RATES, same_text: tuple[s
             text = "the same" if choice.arm.attack in same_text else digest(done.attempt_id)
             made.append((choice, done, [finding(done.attempt_id, text)] if found else []))
         one.learn(made)
-    return sum(outcome.distinct for outcome in one.outcomes)
+    return sum(of_arm.distinct for of_arm in yields(one).values())
+
+
+def yields(one: Scheduler) -> dict[Arm, Yield]:
+    """Of each arm that was tried."""
+    return {
+        Arm(attack, budget, group): found
+        for (attack, budget, group), found in one.yields.items()
+        if group is not None and found.queries
+    }
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -79,8 +88,8 @@ def test_an_attack_that_finds_one_text_over_and_over_is_not_worth_its_queries() 
     one = scheduler("thompson")
     simulate(one, rates={"good": 1 / 100, "middling": 1 / 120, "bad": 1 / 20_000}, same_text=("good",))
     spent: Counter[str] = Counter()
-    for outcome in one.outcomes:
-        spent[outcome.arm.attack] += outcome.queries
+    for arm, of_arm in yields(one).items():
+        spent[arm.attack] += of_arm.queries
     assert spent["middling"] > 5 * spent["good"]
 
 
@@ -129,7 +138,7 @@ def test_every_distinct_finding_of_an_attempt_counts() -> None:
     done = attempt(choice, 50, True)
     texts = ("one thing that was found", "quite another matter", "one thing that was found")
     one.learn([(choice, done, [finding(done.attempt_id, text) for text in texts])])
-    assert one.outcomes[0].distinct == 2
+    assert yields(one)[choice.arm].distinct == 2
 
 
 @pytest.mark.parametrize("policy", ["thompson", "uniform"])
@@ -142,15 +151,15 @@ def test_one_cause_in_other_words_is_no_other_failure(policy: str) -> None:
     copied = [finding(done.attempt_id, f"{asked} " * 3, form="structural", asked=asked) for asked in questions]
     salads = [finding(done.attempt_id, text) for text in ("blogs link thank video", "servant nino kindly tutor")]
     one.learn([(choice, done, [*repeated, *copied, *salads])])
-    assert one.outcomes[0].distinct == 1 + 1 + 2
+    assert yields(one)[choice.arm].distinct == 1 + 1 + 2
 
 
 def test_the_control_has_the_same_arms() -> None:
     learned, control = scheduler("thompson", total=90_000), scheduler("uniform", total=90_000)
     simulate(learned)
     simulate(control)
-    assert {one.arm for one in learned.outcomes} <= {one.arm for one in control.outcomes}
-    assert {one.arm.budget for one in control.outcomes} == {100, 800}
+    assert set(yields(learned)) <= set(yields(control))
+    assert {arm.budget for arm in yields(control)} == {100, 800}
 
 
 def test_prompts_fall_into_equal_groups_by_what_has_to_be_beaten() -> None:
