@@ -27,7 +27,6 @@ IDENTITY_NAMES = (
     "vocab.txt",
     "merges.txt",
 )
-CHUNK_BYTES = 1 << 22
 
 
 def cache_folder() -> Path:
@@ -60,11 +59,8 @@ def _file_digest(file: Path, known: dict[str, str]) -> str:
         return target.name  # a hub cache names its large blobs by their SHA-256
     if (cached := known.get(_key(file))) is not None:
         return cached
-    hasher = hashlib.sha256()
     with file.open("rb") as stream:
-        while block := stream.read(CHUNK_BYTES):
-            hasher.update(block)
-    return hasher.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _key(file: Path) -> str:

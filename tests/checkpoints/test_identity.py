@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from miner.checkpoints import identity
+from corpus.records import digest
 from miner.checkpoints.identity import cache_folder, fingerprint
 from miner.rewards import load_reward_model
 from tests.rewards.models import PAIRS
@@ -162,9 +163,7 @@ def test_a_cache_that_cannot_be_written_stops_nothing(
     assert fingerprint(folder) == expected
 
 
-def test_large_files_are_hashed_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "model.safetensors").write_bytes(bytes(range(256)) * 10)
-    whole = fingerprint(tmp_path)
-    monkeypatch.setattr(identity, "CHUNK_BYTES", 7)
-    monkeypatch.setenv("RMMINER_CACHE", str(tmp_path / "another"))
-    assert fingerprint(tmp_path) == whole
+def test_the_fingerprint_is_of_the_sha256_of_whole_files(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000  # more than one block of what reads it
+    (tmp_path / "model.safetensors").write_bytes(content)
+    assert fingerprint(tmp_path) == digest([["model.safetensors", hashlib.sha256(content).hexdigest()]])
