@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
-TRAINING_BYTES = 16  # per weight: fp32 copy, gradient, AdamW's two moments
+COPY_BYTES, TRAINED_BYTES = 4, 12  # per weight: a copy in fp32; of those trained a gradient and AdamW's two moments
 GIB = 1 << 30
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -71,17 +71,23 @@ def require_room(
     )
 
 
-def require_training_room(model: PreTrainedModel, place: torch.device, free_bytes: FreeBytes | None = None) -> None:
-    """Refuse to train all weights where a copy in fp32, its gradients and AdamW's two moments are more than is free.
+def require_training_room(
+    model: PreTrainedModel, place: torch.device, frozen: tuple[str, ...] = (), free_bytes: FreeBytes | None = None
+) -> None:
+    """Refuse to train where a copy in fp32, and gradients and AdamW's two moments of the weights whose names do not
+    begin as ``frozen`` says, are more than is free on ``place``.
 
     Raises:
         NoRoomError: they are; the message holds the arithmetic and what would fit.
     """
-    free, weights = (free_bytes or free_memory)(place), sum(parameter.numel() for parameter in model.parameters())
-    if (needed := TRAINING_BYTES * weights) > free:
+    free, sizes = (free_bytes or free_memory)(place), {name: one.numel() for name, one in model.named_parameters()}
+    weights = sum(sizes.values())
+    trained = sum(n for name, n in sizes.items() if not name.startswith(frozen))
+    if (needed := COPY_BYTES * weights + TRAINED_BYTES * trained) > free:
         raise NoRoomError(
-            f"training all of {weights / 1e9:.3g} billion weights takes {needed / GIB:.2f} GiB on {place} (a copy in "
-            f"fp32, gradients, two moments), {free / GIB:.2f} GiB are free. Train an adapter: --set patch.lora_rank=16"
+            f"training {trained / 1e9:.3g} of {weights / 1e9:.3g} billion weights takes {needed / GIB:.2f} GiB on "
+            f"{place} (a copy of all in fp32, gradients and two moments of the trained ones), {free / GIB:.2f} GiB are "
+            "free. Train an adapter: --set patch.lora_rank=16"
         )
 
 

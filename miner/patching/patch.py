@@ -41,6 +41,7 @@ def patch(
 
     Raises:
         ConfigError: there is nothing to train on, or a held-out prompt among the findings.
+        NoRoomError: all weights are to be trained, and their gradients and moments do not fit the device.
     """
     if leaked := [finding for finding in findings if finding.split != "train"]:
         raise ConfigError(f"{len(leaked)} findings are not of the train split; a patch on them would measure nothing")
@@ -82,7 +83,7 @@ def _train(
     progress: Progress,
 ) -> None:
     if not section.lora_rank:
-        require_training_room(rm.model, rm.model.device)
+        require_training_room(rm.model, rm.model.device, section.frozen)
     recipe = Recipe(
         max_steps=section.steps,
         batch_pairs=section.batch_pairs,

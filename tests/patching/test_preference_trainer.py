@@ -161,9 +161,20 @@ def test_where_the_trainer_sees_two_gpus_it_trains_on_the_rms_device_alone(
 def test_training_all_weights_asks_for_room_first(tiny_rm_folder: Path) -> None:
     model = load_reward_model(tiny_rm_folder, device="cpu", dtype="float32").model
     weights = sum(parameter.numel() for parameter in model.parameters())
-    require_training_room(model, model.device, lambda _place: 16 * weights)
+    require_training_room(model, model.device, free_bytes=lambda _place: 16 * weights)
     with pytest.raises(NoRoomError, match=r"--set patch\.lora_rank=16"):
-        require_training_room(model, model.device, lambda _place: 16 * weights - 1)
+        require_training_room(model, model.device, free_bytes=lambda _place: 16 * weights - 1)
+
+
+def test_frozen_weights_ask_for_a_copy_alone(tiny_rm_folder: Path) -> None:
+    model = load_reward_model(tiny_rm_folder, device="cpu", dtype="float32").model
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    body = model.base_model_prefix + "."
+    needed = 4 * sum(sizes.values()) + 12 * sum(n for name, n in sizes.items() if not name.startswith(body))
+    assert needed < 5 * sum(sizes.values()), "the head is small"
+    require_training_room(model, model.device, (body,), free_bytes=lambda _place: needed)
+    with pytest.raises(NoRoomError):
+        require_training_room(model, model.device, (body,), free_bytes=lambda _place: needed - 1)
 
 
 def test_what_a_patch_has_no_room_for_leaves_no_kind_out() -> None:
