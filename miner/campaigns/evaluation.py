@@ -190,11 +190,14 @@ def contrasts(attempts: Sequence[Attempt]) -> list[Contrast]:
 
 
 def _flops_ratio(attack: Sequence[Attempt], control: Sequence[Attempt]) -> float | None:
-    """FLOPs a query of ``attack`` over those of ``control``."""
-    (flops, queries), (of_control, queries_of_control) = (
-        (sum(one.flops for one in of_both), sum(one.queries for one in of_both)) for of_both in (attack, control)
-    )
-    return (flops / queries) / (of_control / queries_of_control) if queries and of_control else None
+    """FLOPs a query of ``attack`` over those of ``control``; None where either has paid for none."""
+    own, of_control = _flops_per_query(attack), _flops_per_query(control)
+    return own / of_control if own and of_control else None
+
+
+def _flops_per_query(attempts: Sequence[Attempt]) -> float:
+    queries = sum(one.queries for one in attempts)
+    return sum(one.flops for one in attempts) / queries if queries else 0.0
 
 
 def transfer_cells(

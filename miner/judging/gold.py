@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from heapq import nsmallest
 from random import Random
 from typing import Protocol
@@ -25,6 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 CHUNK = 16  # answers asked for again together, once an outage has cost a whole batch
 LAST_OUTAGE = 2  # chunks without an answer in a row, after which no more are asked for
+CONSTANTS = 8  # references that are each given to every prompt, for the floor
 CONVICTED: dict[str, bool | None] = {"nonsense": True, "sensible": False, "abstain": None}
 
 
@@ -129,21 +131,31 @@ class ContrastGold:
         return digest(["contrast of rouge-l", 1, self.neighbours, self.references])
 
     def scores(self, answers: Sequence[Answer]) -> list[float | None]:
-        others = {reference: self._others(reference) for reference in {one.reference for one in answers} - {None}}
-        return [None if one.reference is None else self._score(one, others[one.reference]) for one in answers]
+        return [None if one.reference is None else self._score(one, one.reference) for one in answers]
 
-    def _score(self, answer: Answer, others: Sequence[str]) -> float | None:
+    def _score(self, answer: Answer, reference: str) -> float | None:
+        others = self._others(reference)
         if not others:
             return None
         if answer.nonsense:
             return 0.0
-        own = rouge_l(answer.response, str(answer.reference))
+        own = rouge_l(answer.response, reference)
         return own - sum(rouge_l(answer.response, other) for other in others) / len(others)
 
-    def _others(self, reference: str | None) -> list[str]:
-        length = len(words(str(reference)))
-        found = ((abs(len(words(one)) - length), one) for one in self.references if one != reference)
-        return [one for _, one in nsmallest(self.neighbours, found)]
+    def _others(self, reference: str) -> tuple[str, ...]:
+        if reference not in self._nearest:
+            length = len(words(reference))
+            found = ((abs(n_words - length), one) for one, n_words in self._lengths if one != reference)
+            self._nearest[reference] = tuple(one for _, one in nsmallest(self.neighbours, found))
+        return self._nearest[reference]
+
+    @cached_property
+    def _lengths(self) -> list[tuple[str, int]]:
+        return [(one, len(words(one))) for one in self.references]
+
+    @cached_property
+    def _nearest(self) -> dict[str, tuple[str, ...]]:
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +186,6 @@ class JudgedGold:
             told[at] = replace(told[at], nonsense=CONVICTED[certificate.verdict])
         return self.gold.scores(told)
 
-
-CONSTANTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

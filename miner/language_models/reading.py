@@ -160,8 +160,10 @@ def _log_p(
     barred, at those of them that are ``early``."""
     run: Any = model
     logits = run(input_ids=ids.to(model.device), use_cache=False).logits[counted.to(model.device)].float()
-    bars = early[counted].to(model.device)[:, None] & barred.mask(logits)
-    log_p: torch.Tensor = logits.masked_fill(bars, float("-inf")).log_softmax(-1)
+    if barred.positions:
+        bars = early[counted].to(model.device)[:, None] & barred.mask(logits)
+        logits = logits.masked_fill(bars, float("-inf"))
+    log_p: torch.Tensor = logits.log_softmax(-1)
     return log_p
 
 

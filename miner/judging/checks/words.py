@@ -21,7 +21,7 @@ def words_of(text: str) -> tuple[str, ...]:
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff"
 _MARKS = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecd\u102b-\u103e\u17b4-\u17d3"
 _UNIT = re.compile(rf"[{_UNSPACED}][{_MARKS}]*|[^\s{_UNSPACED}]+")
-_STARTS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_NEEDLESS_SPACE = re.compile(rf"(?<=[{_UNSPACED}]) | (?=[{_UNSPACED}])")
 
 
 def units_of(text: str) -> list[str]:
@@ -31,10 +31,4 @@ def units_of(text: str) -> list[str]:
 
 def joined(units: Iterable[str]) -> str:
     """The units as a text: a space between two words, none beside a character of a script without."""
-    text = ""
-    after_space = True
-    for unit in units:
-        unspaced = _STARTS_UNSPACED.match(unit) is not None
-        text += unit if not text or unspaced or not after_space else f" {unit}"
-        after_space = not unspaced
-    return text
+    return _NEEDLESS_SPACE.sub("", " ".join(units))

@@ -85,7 +85,8 @@ class PolicyTrainer(RLOOTrainer):  # type: ignore[misc]
         size = batch_size or len(input_ids)
         for ids, mask in zip(torch.split(input_ids, size), torch.split(attention_mask, size), strict=True):
             with self.accelerator.autocast():
-                logits = model(input_ids=ids, attention_mask=mask).logits[:, -logits_to_keep - 1 : -1].float()
+                found_logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=logits_to_keep + 1).logits
+            logits = found_logits[:, :-1].float()  # the last ones tell of a token behind the answer
             log_p = logits.masked_fill(early & barred.mask(logits), float("-inf")).log_softmax(-1)
             of_tokens.append(log_p.gather(-1, ids[:, -logits_to_keep:, None])[..., 0])
             if compute_entropy:
