@@ -139,7 +139,7 @@ def test_behind_a_find_only_what_was_submitted_before_it_is_judged_the_earliest_
     rising = [" ".join([rm.flaw] * n + ["zz"]) for n in range(1, 11)]
     (result,) = run(Scripted(texts=(tuple(rising),)), budget=100, rm=rm, judge=judge)
     assert result.attempt.queries_to_find == 1
-    assert [subject.response for subject in judge.shown] == [*rising[:5:-1], *rising[:4]], "the best four, then the first four"
+    assert [subject.response for subject in judge.shown] == [*rising[:5:-1], *rising[:4]], "the best, then the first"
 
 
 def test_what_the_judge_calls_sensible_is_no_finding_and_the_search_goes_on() -> None:
