@@ -187,7 +187,6 @@ class JudgedGold:
         return self.gold.scores(told)
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldFloor:
     """What gold gives to answers that answer nothing, in the mean over prompts.
