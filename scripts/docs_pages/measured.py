@@ -107,6 +107,20 @@ def machines() -> str:
     return "\n\n".join([table(titles, [_machine_row(*one) for one in parts]), *_shown(stored)])
 
 
+def faults() -> str:
+    """Every fault that was planted in the code, and the first test that failed with it."""
+    rows = [
+        (
+            name,
+            f"`{one['where']}`",
+            f"`{one['seen_by'].removeprefix('tests/')}`" if one["seen_by"] else "none",
+            one["date"],
+        )
+        for name, one in _read("faults.json").items()
+    ]
+    return table(("fault", "planted in", "seen by, in `tests/`", "date"), rows)
+
+
 def last_runs() -> str:
     """When each script whose figures are quoted last ran, and on what."""
     rows = [_run_row(script, _read(name), name) for script, name in STORED.items()]

@@ -26,6 +26,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "held out in turn": measured.held_out_in_turn,
     "machines": measured.machines,
     "certificate": measured.certificate,
+    "faults": measured.faults,
     "last runs": measured.last_runs,
 }
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)

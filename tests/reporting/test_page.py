@@ -203,6 +203,19 @@ def test_weak_checks_and_unclear_changes_are_named_as_limits(page: Node) -> None
     assert "3 of 40 findings are not nonsense" in limits
 
 
+@pytest.mark.usefixtures("no_plots")
+@pytest.mark.parametrize(("abstained", "is_said"), [(5, True), (4, False)])
+def test_an_attack_that_came_up_against_the_judge_is_named_as_a_limit(
+    abstained: int, is_said: bool, tmp_path: Path
+) -> None:
+    (one,) = summarise(rounds=1).rounds
+    first, *others = one.attacks
+    stopped = replace(first, n=20, found=10, abstained=abstained)
+    replace(summarise(rounds=1), rounds=[replace(one, attacks=[stopped, *others])]).write(tmp_path)
+    said = f"In {abstained} of 10 attempts of {first.attack} without a find (round 0) a text won on which the checks"
+    assert (said in next(parse(page_of(tmp_path)).all("ul", class_="limits")).text) == is_said
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
