@@ -29,8 +29,8 @@ class Attack(ABC):
     """A search algorithm with fixed hyper-parameters, which are its fields (plain JSON values).
 
     ``needs`` are the query types that not every campaign can answer; one that cannot is refused before it starts.
-    ``space`` is what tuning may change. ``library`` is the module that it imports, and the extra of ours that brings
-    it. ``prompts_per_attempt`` is above one where one text is to win on all of them.
+    ``space`` is what tuning may change. ``library`` is the module that it imports, by the name under
+    which pip installs it. ``prompts_per_attempt`` is above one where one text is to win on all of them.
     """
 
     name: ClassVar[str]

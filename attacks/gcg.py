@@ -4,7 +4,7 @@ Ascends the reward instead of a target's likelihood, starts from random words in
 moves uphill: on a reward surface without a target the paper's walk through worse texts costs queries and finds less.
 Every position gets its share of the candidates, better predictions more often, where the paper draws positions and
 replacements uniformly from a long list; edits that help are merged. No loss buffer and no stopping rule: the driver
-keeps every scored text and decides when to stop. What each change is worth: ``scripts/bench_search``.
+decides when to stop. What each change is worth: ``scripts/bench_search``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from attacks.queries import QUERIES_PER_GRADIENT, Search, Swap, Swaps, SwapTable
 
 @dataclass(frozen=True, kw_only=True)
 class GCG(Attack):
-    """``n_words`` random words to start from; per step ``width`` single-token edits, of the ``k`` most promising
-    replacements of every position about the best ``rank`` each. After ``patience`` steps without a better text,
+    """``n_words`` random words to start from; per step ``width`` single-token edits, drawn from the ``k`` most
+    promising replacements of each position, mostly the first ``rank`` of them. After ``patience`` steps without a better text,
     ``perturbations`` random edits."""
 
     name: ClassVar[str] = "gcg"

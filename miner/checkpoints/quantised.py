@@ -31,7 +31,7 @@ def quantised_to_int8(model: PreTrainedModel, *, kept: tuple[str, ...]) -> PreTr
     try:
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
     except ImportError as error:
-        raise ModelError("rm.quantise needs torchao: pip install 'rmminer[quantise]'") from error
+        raise ModelError("rm.quantise needs torchao: pip install torchao") from error
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)

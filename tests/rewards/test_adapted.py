@@ -292,7 +292,7 @@ def test_without_peft_it_is_said_how_to_get_it(
 ) -> None:
     adapter(base("llama"), tmp_path / "lora", "llama")
     monkeypatch.setitem(sys.modules, "peft", None)
-    assert refusal(tmp_path / "lora") == "a LoRA adapter needs peft: pip install 'rmminer[lora]'"
+    assert refusal(tmp_path / "lora") == "a LoRA adapter needs peft: pip install peft"
 
 
 def test_the_config_names_what_it_was_trained_on(base: Callable[[str], Path], tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Materials:
 
 
 class Check(ABC):
-    """One test for nonsense. Shares no checkpoint ancestry with the RM under attack."""
+    """One test for nonsense. Uses nothing of the RM under attack: no model but the campaign's reference LM, if any."""
 
     name: ClassVar[str]
 
@@ -61,9 +61,9 @@ class Check(ABC):
     """No clean text, however plain, lowers the threshold below this."""
 
     acquits: ClassVar[bool] = False
-    """Whether ``sensible`` is positive evidence of sense, against which no quorum convicts."""
+    """Whether ``sensible`` is positive evidence of sense, which voids the ``nonsense`` of checks that yield to it."""
 
-    appeals: ClassVar[bool] = True
+    yields_to_acquittal: ClassVar[bool] = True
     """Whether such evidence outweighs this check's ``nonsense``."""
 
     speaks_of: ClassVar[Aspect | None] = None
@@ -72,7 +72,7 @@ class Check(ABC):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Digest of everything that decides its values; part of the calibration's id."""
+        """Digest of everything that decides its values; part of the calibration's id. Change it when the values change."""
 
     @abstractmethod
     def values(self, subjects: Sequence[Subject]) -> Floats:

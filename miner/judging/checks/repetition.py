@@ -24,7 +24,7 @@ class Repetition(Check):
     name: ClassVar[str] = "repetition"
     speaks_of: ClassVar[Aspect | None] = "repetition"
     least_threshold: ClassVar[float] = 0.75
-    appeals: ClassVar[bool] = False  # a phrase may be in order and still be said twenty times
+    yields_to_acquittal: ClassVar[bool] = False  # a phrase may be in order and still be said twenty times
 
     n: int = 5
     min_characters: int = 15

@@ -54,8 +54,8 @@ class Judge:
     """Convicts where at least ``quorum`` checks say nonsense and none that can acquit says sensible.
 
     One nonsense answer is enough by default, because the only strong check of any salad is the order of its words: a
-    second vote would have to come from fluency, which at a false-alarm rate of 2 % sees less than two thirds of the
-    salads, or from relevance, which on most good answers sees nothing. What keeps a quorum of one honest is the
+    second vote would have to come from fluency, which sees a sixth of random words and two thirds of shuffled ones, or
+    from relevance, which on most good answers sees nothing. What keeps a quorum of one honest is the
     acquittal: text that loses much by shuffling is not convicted for rare words or on its attack's word (only for
     sheer repetition). So the order check's false-alarm rate is the judge's, but for the texts on which it abstains.
     """
@@ -94,7 +94,7 @@ class Judge:
             for calibrated, verdict in zip(self.checks, verdicts, strict=True)
         )
         convicting = sum(
-            verdict.verdict == "nonsense" and not (acquitted and calibrated.check.appeals)
+            verdict.verdict == "nonsense" and not (acquitted and calibrated.check.yields_to_acquittal)
             for calibrated, verdict in zip(self.checks, verdicts, strict=True)
         )
         answers = [verdict.verdict for verdict in verdicts]

@@ -186,7 +186,7 @@ def _merged(base: PreTrainedModel, adapter: Path) -> Any:
     try:
         from peft import PeftModel
     except ImportError as error:
-        raise ModelError("a LoRA adapter needs peft: pip install 'rmminer[lora]'") from error
+        raise ModelError("a LoRA adapter needs peft: pip install peft") from error
     try:
         with quiet_transformers(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft's, at transformers

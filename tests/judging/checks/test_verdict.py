@@ -58,7 +58,7 @@ class Sense(Length):
 
 class Stubborn(Length):
     name: ClassVar[str] = "stubborn"
-    appeals: ClassVar[bool] = False
+    yields_to_acquittal: ClassVar[bool] = False
 
 
 def calibrated(check: Check, *, threshold: float) -> CalibratedCheck:
@@ -95,7 +95,7 @@ def test_a_good_answer_given_three_times_is_no_nonsense_even_without_an_lm() -> 
 
 
 @pytest.mark.parametrize(("stubborn", "verdict"), [(False, "sensible"), (True, "nonsense")])
-def test_an_acquittal_outweighs_only_what_appeals_to_it(stubborn: bool, verdict: Answer) -> None:
+def test_an_acquittal_outweighs_only_what_yields_to_it(stubborn: bool, verdict: Answer) -> None:
     convicting = Stubborn(label="a") if stubborn else Length(label="a")
     checks = (calibrated(convicting, threshold=10.0), calibrated(Sense(label="b"), threshold=1e6))
     (certificate,) = Judge(checks=checks, quorum=1).certify(of_lengths([50]))
@@ -106,7 +106,7 @@ def test_an_acquittal_outweighs_only_what_appeals_to_it(stubborn: bool, verdict:
 def test_only_repetition_stands_against_order(materials: Materials) -> None:
     checks = build_checks(materials)
     assert [check.name for check in checks if check.acquits] == ["order"]
-    assert [check.name for check in checks if not check.appeals] == ["repetition"]
+    assert [check.name for check in checks if not check.yields_to_acquittal] == ["repetition"]
 
 
 def test_order_acquits_what_a_claim_or_another_check_would_convict(judge: Judge) -> None:
