@@ -23,8 +23,8 @@ from attacks.queries import QUERIES_PER_GRADIENT, Search, Swap, Swaps, SwapTable
 @dataclass(frozen=True, kw_only=True)
 class GCG(Attack):
     """``n_words`` random words to start from; per step ``width`` single-token edits, drawn from the ``k`` most
-    promising replacements of each position, mostly the first ``rank`` of them. After ``patience`` steps without a better text,
-    ``perturbations`` random edits."""
+    promising replacements of each position, mostly the first ``rank`` of them. After ``patience`` steps without a
+    better text, ``perturbations`` random edits."""
 
     name: ClassVar[str] = "gcg"
     family: ClassVar[str] = "gradient"

@@ -74,8 +74,7 @@ class Oracle:
         """
         if attack.library and find_spec(attack.library) is None:
             raise CapabilityError(
-                f"attack {attack.name!r} needs the library {attack.library}. "
-                f"Install it: pip install {attack.library}"
+                f"attack {attack.name!r} needs the library {attack.library}. Install it: pip install {attack.library}"
             )
         for need in attack.needs:
             if issubclass(need, GradientQuery) and not self.rm.has_gradients:

@@ -72,7 +72,7 @@ class Check(ABC):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Digest of everything that decides its values; part of the calibration's id. Change it when the values change."""
+        """Digest of everything that decides its values, part of the calibration id: other values, another one."""
 
     @abstractmethod
     def values(self, subjects: Sequence[Subject]) -> Floats:
