@@ -28,9 +28,10 @@ class Range:
 class Attack(ABC):
     """A search algorithm with fixed hyper-parameters, which are its fields (plain JSON values).
 
-    ``needs`` are the query types that not every campaign can answer; one that cannot is refused before it starts.
-    ``space`` is what tuning may change. ``library`` is the module that it imports, by the name under
-    which pip installs it. ``prompts_per_attempt`` is above one where one text is to win on all of them.
+    ``family`` is what campaigns hold out of a patch (``patch.held_out_families``): attacks of one family find by one
+    principle. ``needs`` are the query types that not every campaign can answer; one that cannot is refused before it
+    starts. ``space`` is what tuning may change, ``goal`` when an attempt ends. ``library`` is a module that it imports
+    and not every user has, by the name under which pip installs it.
     """
 
     name: ClassVar[str]

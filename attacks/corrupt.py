@@ -1,8 +1,9 @@
 """Corruptions that break reward models in the field: what a patch or a filter should have caught first.
 
 Repeating the prompt, gibberish in the middle of a good answer and missing punctuation are the exploits that Adv-RM
-(NVIDIA 2025) found by reinforcement learning; the others are the usual sanity checks. Only what cannot be sense is
-claimed as such; a truncated answer, one without punctuation or one to another prompt may win, but proves nothing.
+(2025, arXiv:2504.06141) found by reinforcement learning; the others are the usual sanity checks. Only what cannot be
+sense is claimed as such; a truncated answer, one without punctuation or one to another prompt may win, but proves
+nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reward-guided decoding: a beam over the policy's likeliest tokens, every prefix scored by the reward model.
 
-After reward-guided search (Khanov et al. 2024, ARGS, arXiv:2402.01694), which REFORM (2025) turns into an attack: the
-text stays fluent because the policy proposes every token. Each prefix is a response of its own, so that a finding may
-be shorter than the beam; noise on the beam's choice makes another start of every pass.
+After reward-guided search (Khanov et al. 2024, ARGS, arXiv:2402.01694), which REFORM (2025, arXiv:2507.06419) turns
+into an attack: the text stays fluent because the policy proposes every token. Each prefix is a response of its own, so
+that a finding may be shorter than the beam; noise on the beam's choice makes another start of every pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every single-token response, exactly: the optimal tokens of "Optimal and pessimal tokens" (2025).
+"""Every single-token response, exactly: which tokens are optimal (Christian et al. 2025, arXiv:2506.07326).
 
 Not a search but a census, in vocabulary order; its budget has to cover the vocabulary, so campaigns give it its own.
 """

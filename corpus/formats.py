@@ -15,7 +15,7 @@ import pyarrow as pa
 from corpus.schema import TABLES
 from corpus.segments import encode
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # full-width forms too
 
 
 def pair_of(row: dict[str, Any], *, margin: bool) -> dict[str, Any]:
@@ -70,6 +70,6 @@ def _cell(value: Any) -> Any:
         value = json.dumps(_plain(value), ensure_ascii=False)
     if isinstance(value, datetime):
         value = value.isoformat()
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+    if isinstance(value, str) and (value.startswith(("\t", "\r", "\n")) or value.lstrip().startswith(_FORMULA_STARTS)):
         return "'" + value
     return value

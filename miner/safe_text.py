@@ -46,17 +46,6 @@ def terminal(text: str, *, keep_whitespace: bool = False) -> Text:
     return Text(visible(text, keep_whitespace=keep_whitespace))
 
 
-def csv_cell(text: str) -> str:
-    """``visible`` text on one line, quoted with ``'`` where a spreadsheet could take it for a formula.
-
-    That is where its first character, or the first that is no space, is one of ``= + - @`` (full-width forms too), or
-    where it starts with a tab, carriage return or newline. The ``csv`` module still has to quote separators.
-    """
-    shown = visible(text)
-    first = unicodedata.normalize("NFKC", text.lstrip()[:1])
-    return f"'{shown}" if text[:1] in {"\t", "\r", "\n"} or first[:1] in FORMULA_STARTS else shown
-
-
 @lru_cache(maxsize=4096)
 def _shown(char: str) -> str:
     code = ord(char)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -339,3 +339,8 @@ def _require_values(values: Floats, groups: Sequence[Hashable] | None) -> None:
         raise ValueError("values must be finite; got NaN or infinity")
     if groups is not None and len(groups) != len(values):
         raise ValueError(f"every value needs its group; got {len(values)} values and {len(groups)} groups")
+
+
+def log_choose(n: Floats | float, k: Floats | float) -> Floats:
+    """The logarithm of the binomial coefficient, elementwise."""
+    return np.asarray(special.gammaln(n + 1) - special.gammaln(n - k + 1) - special.gammaln(k + 1), dtype=np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import unicodedata
 
@@ -11,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from miner.safe_text import csv_cell, html, terminal, visible
+from miner.safe_text import html, terminal, visible
 
 INVISIBLE = "\u034f\u115f\u1160\u17b4\u180b\u180e\u3164\uffa0\ufe0f\U000e0100\u200b\u200d\u2060\ufeff\u00ad\U000e0041"
 anything = st.text(
@@ -80,26 +79,3 @@ def test_a_terminal_shows_the_characters_and_obeys_none(text: str) -> None:
     console = Console(file=out, force_terminal=True, color_system="truecolor", width=10_000, legacy_windows=False)
     console.print(terminal(text), soft_wrap=True, end="")
     assert out.getvalue() == visible(text)
-
-
-@given(anything)
-@example("=HYPERLINK(1)")
-@example(" \t=1+1")
-@example("＝1+1")
-def test_no_csv_cell_starts_a_formula_and_each_is_one_line(text: str) -> None:
-    cell = csv_cell(text)
-    assert unicodedata.normalize("NFKC", cell.strip()[:1]) not in {"=", "+", "-", "@"}
-    assert cell.removeprefix("'") == visible(text).removeprefix("'")
-    out = io.StringIO()
-    csv.writer(out).writerow([cell, "next"])
-    assert out.getvalue().count("\n") == 1
-    assert next(csv.reader(io.StringIO(out.getvalue()))) == [cell, "next"]
-
-
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\ta", "\ra"])
-def test_a_formula_start_gets_a_quote(text: str) -> None:
-    assert csv_cell(text) == "'" + visible(text)
-
-
-def test_other_cells_get_no_quote() -> None:
-    assert csv_cell("a=1") == "a=1"

@@ -14,7 +14,7 @@ from miner.searching.attempts import Plan, RoundContext
 from miner.searching.driver import Driver
 from miner.searching.mining import MiningReport, run_plans, stage_plans
 from miner.searching.oracle import Oracle
-from miner.searching.seeding import Seed, pool_digest, seed_pool
+from miner.searching.seeding import Seed, SeedPool, pool_digest, pool_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,32 +43,32 @@ def attack(
 
     Those that start from findings come last: the pool is what has been found by then, up to round ``seeded_from``.
     """
-    driver = driver_of(campaign, round_number)
     reports = []
     for seeded in (False, True):
         part = [one for one in attacked if one.is_seeded == seeded]
         if not part:
             continue
+        seeds: tuple[Seed, ...] = ()
         if seeded:
             split = part[0].prompts[0].split
-            driver.oracle.seeds = pool_for(campaign, round_number, split, newest=seeded_from, name=split)
+            seeds = pool_for(campaign, round_number, split, newest=seeded_from, name=split)
+        driver = driver_of(campaign, round_number, seeds)
         plans = [plan for one in part for plan in plans_of(campaign, stage, one, round_number, driver)]
         with campaign.usage.timed(f"attack {round_number}"):
             reports.append(run_plans(driver, plans, campaign.corpus, campaign.config, campaign.observer, title=title))
     return MiningReport.total(reports)
 
 
-def driver_of(campaign: OpenCampaign, round_number: int) -> Driver:
-    """What searches against the RM of a round run in; it starts without texts to start from."""
+def driver_of(campaign: OpenCampaign, round_number: int, seeds: Sequence[Seed] = ()) -> Driver:
+    """What searches against the RM of a round run in, with the texts that some of them start from."""
     world, models, config = campaign.world, campaign.models, campaign.config
     splits: tuple[Split, ...] = ("train", "held_out")
     answers = {
         split: [(p.prompt_id, p.reference) for p in world.by_split[split] if p.reference is not None]
         for split in splits
     }
-    oracle = Oracle(rm=models.rm(round_number), policy=models.policy, answers=answers)
-    if world.policy:
-        oracle.max_new_tokens = world.policy.max_new_tokens
+    length = {"max_new_tokens": world.policy.max_new_tokens} if world.policy else {}
+    oracle = Oracle(rm=models.rm(round_number), policy=models.policy, answers=answers, seeds=seeds, **length)
     return Driver(
         oracle=oracle,
         criteria=models.criteria(round_number),
@@ -110,7 +110,8 @@ def round_context(campaign: OpenCampaign, round_number: int, driver: Driver) -> 
 
 
 def pool_for(campaign: OpenCampaign, round_number: int, split: Split, *, newest: int, name: str) -> tuple[Seed, ...]:
-    """Train findings up to round ``newest``, whichever split they are tried on, kept under ``name``.
+    """Train findings up to round ``newest``, whichever split they are tried on, kept under ``name``: of several
+    processes that begin a stage at once, the first one's pool counts for all.
 
     Those of this very round only from attacks that start from none: a search is not to feed on what the stage that
     it belongs to has made of older starts. Where the finds may be trained on, what the patch must not see is no
@@ -125,7 +126,10 @@ def pool_for(campaign: OpenCampaign, round_number: int, split: Split, *, newest:
         ]
         if split == "train":
             known = training_findings(known, campaign.config.patch)
-        pool = seed_pool(campaign.run.round(round_number) / f"seeds-{name}.json", known)
-    if not pool:
-        campaign.observer.note("no findings on train prompts yet to start from: mine first")
-    return pool
+        if known:
+            kept = campaign.run.once(
+                f"seeds-{round_number}-{name}", [round_number, name], SeedPool, lambda: SeedPool(pool_of(known))
+            )
+            return kept.seeds
+    campaign.observer.note("no findings on train prompts yet to start from: mine first")
+    return ()

@@ -2,7 +2,7 @@
 
 ``campaign.toml`` is the resolved config, ``identity.json`` what the folder was made with, ``corpus/`` every attempt
 and finding, ``rounds/<n>/`` what belongs to the RM after n patches (``model/`` from round 1 on), ``calibration/`` what
-was measured once for all processes of the run.
+was measured or chosen once for all processes of the run.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -41,7 +41,8 @@ def mine_scheduled(
     older = [f for f in campaign.findings() if f.split == "train" and f.round < round_number]
     reports, stored = [], _StoredStage.of(campaign)
     while choices := scheduler.choose():
-        driver.oracle.seeds = pool_of(training_findings([*older, *scheduler.found], campaign.config.patch))
+        seeds = pool_of(training_findings([*older, *scheduler.found], campaign.config.patch))
+        driver = replace(driver, oracle=replace(driver.oracle, seeds=seeds))
         context = round_context(campaign, round_number, driver)
         by_name = {one.name: one.build() for one in sections}
         plans = [

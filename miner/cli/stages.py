@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from miner.cli import options as o
-from miner.cli.output import out, print_json
+from miner.cli.output import command_line, out, print_json
 from miner.cli.tables import dry_run_table, summary_table, tuning_table
 from miner.cli.watcher import running
 
@@ -95,7 +93,7 @@ def evaluate(
 
     campaign = _open(config)
     report = evaluate_round(campaign, round_number)
-    _print_summary(write_summary(campaign, command=_command()), json=json)
+    _print_summary(write_summary(campaign, command=command_line()), json=json)
     return _require_one_that_ran(report)
 
 
@@ -164,7 +162,7 @@ def _cycle(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:
 
     campaign = _open(config)
     run_cycle(campaign)
-    summary = write_summary(campaign, command=_command())
+    summary = write_summary(campaign, command=command_line())
     files = report_run(campaign.folder, campaign.observer, load=campaign.models.open_rm)
     _print_summary(summary, json=json)
     if not json:
@@ -191,10 +189,6 @@ def _require_one_that_ran(report: MiningReport) -> None:
             f"all {report.made} attempts ended in an error, so nothing was measured. Why: rmminer corpus query RUN "
             '"select attack, error from attempts". Try another attack, or rmminer doctor on the RM'
         )
-
-
-def _command() -> str:
-    return shlex.join(["rmminer", *sys.argv[1:]])
 
 
 def _print_summary(summary: Summary, *, json: bool) -> None:

@@ -99,9 +99,11 @@ class CriteriaSection(ConfigSection):
 
 
 class ChecksSection(ConfigSection):
-    """The tests for nonsense (empty: all that this campaign can feed), how many have to convict, and the share of clean
-    text that each may convict when its threshold is set. With a reference LM nothing is mined where they convict less
-    than ``min_power`` of word salad made of the campaign's own clean text: no find could be certified."""
+    """The tests for nonsense (empty: all that this campaign can feed), how many have to convict (left out: one), and
+    the share of clean text that each may convict when its threshold is set (left out: 0.005; what the verdict then
+    convicts of other clean text is measured and reported, and may be twice that). With a reference LM nothing is mined
+    where they convict less than ``min_power`` of word salad made of the campaign's own clean text: no find could be
+    certified."""
 
     names: tuple[str, ...] = ()
     quorum: int | None = Field(None, ge=1)

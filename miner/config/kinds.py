@@ -20,7 +20,10 @@ REWARD_MODELS, POLICIES = "rmminer.reward_models", "rmminer.policies"
 class Kind:
     """How one kind of model is described and opened. An entry point names an object of this class.
 
-    ``opener`` is "module:function", imported when such a model is opened. ``section`` is the table of the campaign file
+    ``opener`` is "module:function", imported when such a model is opened: of a reward model
+    ``(section, source, references) -> RewardModel``, where ``references`` maps each prompt's conversation to its good
+    answer and ``source`` stands in for the section's where a patched one is wanted; of a policy
+    ``(section, device) -> Policy``. ``section`` is the table of the campaign file
     where a kind has keys of its own: a subclass of ``RewardModelSection`` or ``PolicySection``; None is those
     themselves. ``is_folder``: whether a source is a model folder or hub id, of which the files say what it is.
     ``example`` is "module:function", which writes a small model into a folder and gives its table of the campaign file:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln
 
-from miner.statistics import CONFIDENCE
+from miner.statistics import CONFIDENCE, log_choose
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,7 +40,7 @@ def pick_weights(pool: int, sizes: Sequence[int]) -> Floats:
     n = np.asarray(sizes, dtype=np.float64)[:, None]
     rank = np.arange(1, pool + 1, dtype=np.float64)[None, :]
     possible = rank >= n
-    weights = np.exp(_log_choose(np.where(possible, rank - 1, n - 1), n - 1) - _log_choose(np.float64(pool), n))
+    weights = np.exp(log_choose(np.where(possible, rank - 1, n - 1), n - 1) - log_choose(np.float64(pool), n))
     return np.where(possible, weights, 0.0)
 
 
@@ -77,10 +76,6 @@ def turn_of(means: Floats, resampled: Floats, sizes: Sequence[int]) -> Peak:
     share = float((peaks < last).mean())
     at = [None if peak == last else int(sizes[peak]) for peak in (int(means.argmax()), low, high)]
     return Peak(n=at[0], low=at[1], high=at[2], share=share, sure=share >= SURE and at[0] is not None)
-
-
-def _log_choose(n: Floats | np.float64, k: Floats) -> Floats:
-    return np.asarray(gammaln(n + 1) - gammaln(n - k + 1) - gammaln(k + 1), dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

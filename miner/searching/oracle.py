@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -42,17 +41,7 @@ if TYPE_CHECKING:
     from miner.language_models.policies import Policy
 
 
-@dataclass(slots=True)
-class OracleCounts:
-    """What scoring has cost so far; ``seconds`` is wall time inside the RM."""
-
-    texts_asked: int = 0
-    texts_scored: int = 0
-    gradients: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Oracle:
     """One RM, perhaps a policy, and texts for searches that start from some: good answers by split, and findings.
 
@@ -64,7 +53,6 @@ class Oracle:
     answers: Mapping[Split, Sequence[tuple[str, str]]] = field(default_factory=dict)  # (prompt_id, reference)
     seeds: Sequence[tuple[str, str]] = ()
     max_new_tokens: int = 48
-    counts: OracleCounts = field(default_factory=OracleCounts)
 
     def require(self, attack: Attack) -> None:
         """Refuse an attack whose queries cannot be answered.
@@ -90,13 +78,8 @@ class Oracle:
 
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         """Ranking rewards, shape (n_pairs,); equal pairs are scored once."""
-        started = time.perf_counter()
         unique = list(dict.fromkeys(pairs))
-        rewards = self.rm.rewards(unique)
-        of_pair = dict(zip(unique, rewards, strict=True))
-        self.counts.texts_asked += len(pairs)
-        self.counts.texts_scored += len(unique)
-        self.counts.seconds += time.perf_counter() - started
+        of_pair = dict(zip(unique, self.rm.rewards(unique), strict=True))
         return np.array([of_pair[pair] for pair in pairs])
 
     def score_each(self, parts: Sequence[Sequence[Pair]]) -> list[npt.NDArray[np.float64]]:
@@ -108,16 +91,10 @@ class Oracle:
         if self.rm.batch_invariant:
             rewards = self.score(pairs)
             return np.split(rewards, np.cumsum([len(part) for part in parts])[:-1]) if parts else []
-        started = time.perf_counter()
-        found = self.rm.rewards_apart(parts)
-        self.counts.texts_asked += len(pairs)
-        self.counts.texts_scored += len(pairs)
-        self.counts.seconds += time.perf_counter() - started
-        return found
+        return self.rm.rewards_apart(parts)
 
     def by_gradient(self, asked: Sequence[tuple[GradientQuery[Any], Sequence[Prompt]]]) -> list[Any]:
         """The answers to gradient queries of several searches, those of a kind pooled."""
-        self.counts.gradients += sum(query.n_gradients for query, _ in asked)
         answers: dict[int, Any] = {}
         for kind, pooled in POOLED.items():
             of_kind = [at for at, (query, _) in enumerate(asked) if isinstance(query, kind)]

@@ -1,28 +1,23 @@
-"""Which findings a search may start from: a pool fixed when a stage begins, so that resuming changes nothing."""
+"""Which findings a search may start from."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 from corpus.duplicates import near_duplicates
 from corpus.records import Finding, digest
-from miner.files import replace_text
 
 LARGEST_POOL = 512
 
 Seed = tuple[str, str]  # prompt_id, response
 
 
-def seed_pool(path: Path, findings: Iterable[Finding]) -> tuple[Seed, ...]:
-    """The pool stored at ``path``, or that of ``findings``, which is then stored there unless it is empty."""
-    if path.exists():
-        return tuple((prompt_id, response) for prompt_id, response in json.loads(path.read_text(encoding="utf-8")))
-    pool = pool_of(findings)
-    if pool:
-        replace_text(path, json.dumps(pool) + "\n")
-    return pool
+@dataclass(frozen=True, slots=True)
+class SeedPool:
+    """A pool as a run keeps it: fixed when a stage begins, so that resuming changes nothing."""
+
+    seeds: tuple[Seed, ...]
 
 
 def pool_of(findings: Iterable[Finding]) -> tuple[Seed, ...]:

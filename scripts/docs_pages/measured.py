@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +36,21 @@ PARTS = {"demo": "from a fresh clone", "second": "again, models cached", "quick"
 
 
 def success() -> str:
-    """The README's table: held-out prompts before and after patches, and old findings scored again."""
-    results = _read("cycle.json")["cycle"]
-    rounds = results["rounds"]
-    chosen = (rounds[0], rounds[1], rounds[-1])
-    titles = ("", "patch trained on such", *(_round_title(one["round"]) for one in chosen))
-    rows = [_attack_row(name, seen, chosen) for name, seen in _attacks(rounds)]
+    """The README's table: held-out prompts before and after patches and a sham, and old findings scored again."""
+    stored = _read("cycle.json")
+    results, sham = stored["cycle"], stored.get("sham")
+    first, *patched = results["rounds"]
+    shams = [sham["round"]] if sham else []
+    chosen = (first, *shams, patched[0], patched[-1])
+    after = [*(["after a sham patch"] if sham else []), "after patch 1", f"after patch {len(patched)}"]
+    rows = [_attack_row(name, seen, chosen) for name, seen in _attacks(results["rounds"])]
     for split, what in (("held_out", "held-out"), ("train", "train")):
-        cells = [_replayed(results, split, one["round"]) for one in chosen]
+        cells = [_replayed(results, split, one["round"]) for one in (first, patched[0], patched[-1])]
+        cells[1:1] = [_of_n(sham["still_winning"][split])] if sham else []
         seen = "no" if split == "held_out" else "the `gcg` ones"
         rows.append((f"old findings, {what} prompts, that still win", seen, *cells))
     rows.append(("clean preference accuracy", "", *(_rate(one["clean_accuracy"]) for one in chosen)))
+    titles = ("", "patch saw such texts", _round_title(0), *after)
     return table(titles, rows)
 
 
@@ -61,6 +65,22 @@ def cycle() -> str:
         rows.append((title, seen, *(_found(_result(one, name), median=True) for one in rounds)))
     rows.append(("clean accuracy", "", *(_rate(one["clean_accuracy"]) for one in rounds)))
     rows.append(("its change, paired", "", *(_points(one["accuracy_change"]) for one in rounds)))
+    return table(titles, rows)
+
+
+def check_errors() -> str:
+    """Each check by itself on docs world: false alarms on clean text, hits on planted nonsense."""
+    checks = _read("cycle.json")["cycle"]["checks"]
+    plants = list(checks["verdict"]["hit_rate"])
+    titles = ("check", "false alarms", *(plant.replace("_", " ") for plant in plants))
+    rows = [
+        (
+            f"`{name}`" if name != "verdict" else name,
+            _rate(one["false_alarm"]),
+            *(_rate(one["hit_rate"][p]) for p in plants),
+        )
+        for name, one in checks.items()
+    ]
     return table(titles, rows)
 
 
@@ -103,7 +123,9 @@ def machines() -> str:
     """Minutes and memory of the first promise, by machine, and what the demo showed there."""
     stored = _read("machine.json")
     parts = [(kind, part, stored.get(kind, {}).get(part)) for kind in ("native", "avx2") for part in PARTS]
-    titles = ("machine", "command", "minutes", "first finding after", "peak memory", "load before", "commit, date")
+    titles = (
+        "machine", "command", "minutes (bar)", "first finding after (bar)", "peak memory", "load before", "commit, date"
+    )  # fmt: skip
     return "\n\n".join([table(titles, [_machine_row(*one) for one in parts]), *_shown(stored)])
 
 
@@ -141,7 +163,7 @@ def _attacks(rounds: list[Json]) -> list[tuple[str, str]]:
     return [(row["attack"], "yes" if row["seen"] else "no") for row in rows]
 
 
-def _attack_row(name: str, seen: str, rounds: tuple[Json, ...]) -> tuple[str, ...]:
+def _attack_row(name: str, seen: str, rounds: Sequence[Json]) -> tuple[str, ...]:
     budget = _result(rounds[0], name)["budget"]
     return (f"`{name}` finds, {budget:,} queries", seen, *(_found(_result(one, name)) for one in rounds))
 
@@ -162,6 +184,10 @@ def _replayed(results: Json, split: str, rm_round: int) -> str:
     """The share of round 0's findings on ``split`` that the RM of ``rm_round`` still falls for."""
     wanted = {"finding_round": 0, "rm_round": rm_round, "split": split}
     (share,) = (cell["still_winning"] for cell in results["transfer"] if wanted.items() <= cell.items())
+    return _of_n(share)
+
+
+def _of_n(share: Json) -> str:
     return f"{_percent(share['value'])} {_interval(share)}, n {share['n']}"
 
 
@@ -193,11 +219,22 @@ def _machine_row(kind: str, part: str, row: Json | None) -> tuple[str, ...]:
     first = (MACHINES[kind], f"`{command}`, {PARTS[part]}")
     if row is None:
         return (*first, "not measured yet", "", "", "", "")
-    found = f"{row['first_finding_minutes']:.1f} minutes" if "first_finding_minutes" in row else ""
-    memory = f"{row['peak_memory_mb'] / 1024:.1f} GB"
-    return (
-        *first, f"{row['minutes']:.1f}", found, memory, f"{row['load_before']:.1f}", f"`{row['commit']}`, {row['date']}"
-    )  # fmt: skip
+    bars = {name: pair[kind == "native"] for name, pair in _constant("bench_machine", "BARS").items()}
+    found = _beside_bar(row["first_finding_minutes"], bars["first_finding"]) if part == "demo" else ""
+    memory, load = f"{row['peak_memory_mb'] / 1024:.1f} GB", f"{row['load_before']:.1f}"
+    return (*first, _beside_bar(row["minutes"], bars[part]), found, memory, load, f"`{row['commit']}`, {row['date']}")
+
+
+def _beside_bar(minutes: float, bar: float) -> str:
+    return f"{minutes:.1f} ({bar:g}{'' if minutes <= bar else ': missed'})"
+
+
+def _constant(script: str, name: str) -> Any:
+    """The literal that the script assigns to ``name``."""
+    for node in ast.parse((RESULTS.parent / script).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    raise KeyError(f"{script} assigns no literal to {name}")
 
 
 def _shown(stored: Json) -> Iterator[str]:

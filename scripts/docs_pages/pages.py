@@ -23,6 +23,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "campaign file": campaign_file.reference,
     "success": measured.success,
     "cycle": measured.cycle,
+    "check errors": measured.check_errors,
     "held out in turn": measured.held_out_in_turn,
     "machines": measured.machines,
     "certificate": measured.certificate,

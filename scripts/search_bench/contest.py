@@ -74,7 +74,7 @@ class OutOfTime(Exception):
     pass
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TimedOracle(Oracle):
     """Counts different texts and stops the run when the time is over."""
 

@@ -49,7 +49,8 @@ def cycled(tiny_rm_folder: Path, preference_file: Path, tmp_path_factory: pytest
 
 
 def seeds_of(campaign: Campaign, number: int, split: str) -> list[list[str]]:
-    stored: list[list[str]] = json.loads((campaign.run.round(number) / f"seeds-{split}.json").read_text())
+    (path,) = campaign.folder.glob(f"calibration/seeds-{number}-{split}-*/*.json")
+    stored: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))["seeds"]
     return stored
 
 
@@ -65,8 +66,7 @@ def test_starts_come_from_train_prompts_of_older_rounds_alone(cycled: Campaign, 
 
 
 def test_a_search_is_never_given_its_own_prompts_findings(cycled: Campaign) -> None:
-    driver = driver_of(cycled, 0)
-    driver.oracle.seeds = [(prompt_id, response) for prompt_id, response in seeds_of(cycled, 0, "train")]
+    driver = driver_of(cycled, 0, [(prompt_id, response) for prompt_id, response in seeds_of(cycled, 0, "train")])
     from attacks import Seeds
 
     own_id, own_response = driver.oracle.seeds[0]
@@ -101,7 +101,7 @@ def test_what_a_patch_must_not_see_is_no_start_of_what_it_may_train_on(
 def test_a_seeded_search_does_not_feed_on_its_own_stage(cycled: Campaign) -> None:
     of_response = {(f.prompt_id, f.response): f for f in cycled.findings()}
     stages = [(0, "train"), (0, "held_out"), (1, "held_out")]
-    assert len(list(cycled.folder.glob("rounds/*/seeds-*.json"))) == len(stages)
+    assert len(list(cycled.folder.glob("calibration/seeds-*/*.json"))) == len(stages)
     for number, split in stages:
         pool = seeds_of(cycled, number, split)
         assert pool
@@ -111,12 +111,8 @@ def test_a_seeded_search_does_not_feed_on_its_own_stage(cycled: Campaign) -> Non
 
 
 def test_another_pool_is_another_attempt(cycled: Campaign) -> None:
-    driver = driver_of(cycled, 0)
-    without = criteria_hash(driver, ascii_only=False)
-    driver.oracle.seeds = [("p", "some text")]
-    with_one = criteria_hash(driver, ascii_only=False)
-    driver.oracle.seeds = [("p", "other text")]
-    assert len({without, with_one, criteria_hash(driver, ascii_only=False)}) == 3
+    pools = ([], [("p", "some text")], [("p", "other text")])
+    assert len({criteria_hash(driver_of(cycled, 0, pool), ascii_only=False) for pool in pools}) == 3
 
 
 def test_prompts_together_are_not_those_that_reach_is_measured_on(cycled: Campaign) -> None:
@@ -170,7 +166,7 @@ def test_without_findings_to_start_from_it_says_so_and_stores_no_pool(
     report = campaign.evaluate(0)
     assert report.made == 16
     assert any("mine first" in note for note in notes.notes)
-    assert not list(tmp_path.glob("rounds/*/seeds-*"))
+    assert not list(tmp_path.glob("calibration/seeds-*"))
 
 
 def test_too_few_prompts_for_a_universal_attack_leave_it_out_with_the_reason(

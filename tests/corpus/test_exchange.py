@@ -75,7 +75,7 @@ def test_full_rows_load_with_every_column(corpus: Corpus, tmp_path: Path, fmt: s
 
 
 def test_no_cell_of_a_csv_starts_a_formula_and_numbers_stay_numbers(corpus: Corpus, tmp_path: Path) -> None:
-    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"]
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", " \t=1+1", "a=1"]
     corpus.append(*(samples.finding(10 + k, response=text, reference=text) for k, text in enumerate(texts)))
     out = corpus.export("csv", tmp_path / "out", splits=("train", "held_out")).path
     rows = []
@@ -86,7 +86,7 @@ def test_no_cell_of_a_csv_starts_a_formula_and_numbers_stay_numbers(corpus: Corp
     assert len(rows) == len(originals)
     for row in rows:
         original = originals[row["finding_id"]]
-        dangerous = original.response[0] in "=+-@\t\r\n＝"
+        dangerous = original.response[0] in "\t\r\n" or original.response.lstrip()[0] in "=+-@＝"
         assert row["response"] == ("'" if dangerous else "") + original.response
         assert float(row["margin"]) == original.margin
     assert {row["reference"] for row in rows} >= {"'-1+1", "'=1+1", ""}

@@ -17,10 +17,10 @@ def attempt_each(
     campaign: OpenCampaign, section: AttackSection, prompts: Sequence[Prompt], *, budget_queries: int
 ) -> list[Attempt]:
     """One attempt a prompt against the RM as given, in their order; those stored are read, the others made."""
-    stage, driver = StageSection(prompts=len(prompts), budget_queries=budget_queries), driver_of(campaign, 0)
+    stage = StageSection(prompts=len(prompts), budget_queries=budget_queries)
     attacked = Attacked(section=section, prompts=prompts)
-    if attacked.is_seeded:
-        driver.oracle.seeds = pool_for(campaign, 0, prompts[0].split, newest=0, name="tuning")
+    starts = pool_for(campaign, 0, prompts[0].split, newest=0, name="tuning") if attacked.is_seeded else ()
+    driver = driver_of(campaign, 0, starts)
     plans, store = plans_of(campaign, stage, attacked, 0, driver), campaign.run.tuning
     with campaign.usage.timed("tune"):
         run_plans(driver, plans, store, campaign.config, _WithoutStages(campaign.observer), title="")

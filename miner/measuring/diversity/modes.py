@@ -44,18 +44,11 @@ def silhouette(distances: Floats, labels: Labels) -> float | None:
 
     A text alone in its mode counts 0.
     """
-    names, sizes = np.unique(labels, return_counts=True)
-    if not 1 < len(names) < len(labels):
+    from sklearn.metrics import silhouette_score
+
+    if not 1 < len(np.unique(labels)) < len(labels):
         return None
-    member = labels[:, None] == names  # (n_texts, n_modes)
-    sums = distances @ member.astype(np.float64)
-    own = member.argmax(1)
-    rows = np.arange(len(labels))
-    within = sums[rows, own] / np.maximum(sizes[own] - 1, 1)
-    between = np.where(member, np.inf, sums / sizes).min(1)
-    scale = np.maximum(within, between)
-    values = np.where(scale > 0, (between - within) / np.where(scale > 0, scale, 1), 0)
-    return float(np.where(sizes[own] > 1, values, 0).mean())
+    return float(silhouette_score(distances, labels, metric="precomputed"))
 
 
 def top_mode_share(labels: Labels) -> float:

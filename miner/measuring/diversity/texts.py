@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln
+
+from miner.statistics import log_choose
 
 BLEU_ORDER = 4
 UNMATCHED = 0.1  # matches that an order without any counts for (Chen and Cherry 2014, method 1)
@@ -37,7 +38,7 @@ def distinct(counts: Counter[NGram], draw: int) -> float | None:
     left = total - each  # n-grams that are not this one; it is missed where all of the draw come from them
     possible = left >= draw
     missed = np.zeros(len(each))
-    missed[possible] = np.exp(_log_choose(left[possible], draw) - _log_choose(float(total), draw))
+    missed[possible] = np.exp(log_choose(left[possible], draw) - log_choose(float(total), draw))
     return float((1 - missed).sum() / draw)
 
 
@@ -98,7 +99,3 @@ def _closest_other(length: int, lengths: Sequence[int]) -> int:
 
 def _n_grams(text: Sequence[str], n: int) -> list[NGram]:
     return [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
-
-
-def _log_choose(n: Floats | float, k: int) -> Floats:
-    return np.asarray(gammaln(n + 1) - gammaln(n - k + 1) - gammaln(k + 1), dtype=np.float64)

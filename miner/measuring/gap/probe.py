@@ -87,10 +87,12 @@ def factual_findings(
     """
     mine = [one for one in judged if one.fact.prompt.split == "held_out"]
     confirmation = Confirmation(rm=context.rm, criteria=criteria)
-    rewards = confirmation.reference_rewards([Pair(one.fact.prompt.conversation, _reference(one)) for one in mine])
+    references = confirmation.reference_rewards([Pair(one.fact.prompt.conversation, _reference(one)) for one in mine])
+    swapped = [Pair(one.fact.prompt.conversation, one.fact.false) for one in mine]
+    rewards = confirmation.rewards(swapped, [confirmation.bar(reference) for reference in references])
     results = [
-        result_of(_ending(one, reward, confirmation, context), context.rm, criteria)
-        for one, reward in zip(mine, rewards, strict=True)
+        result_of(_ending(*row, confirmation, context), context.rm, criteria)
+        for row in zip(mine, map(float, rewards), references, strict=True)
     ]
     return [(result.attempt, next(iter(result.findings), None)) for result in results]
 
@@ -99,7 +101,10 @@ def _reference(one: Judged) -> str:
     return one.fact.prompt.reference or one.fact.true
 
 
-def _ending(one: Judged, reference_reward: float | None, confirmation: Confirmation, context: RoundContext) -> Ending:
+def _ending(
+    one: Judged, reward: float, reference_reward: float | None, confirmation: Confirmation, context: RoundContext
+) -> Ending:
+    """``reward`` is the swapped statement's, −∞ where it can be no finding: one that wins is scored again alone."""
     fact, prompt = one.fact, replace(one.fact.prompt, reference=_reference(one))
     attack = FactSwap(
         kind=fact.kind,
@@ -109,14 +114,17 @@ def _ending(one: Judged, reference_reward: float | None, confirmation: Confirmat
         false=fact.false,
         proof=fact.proof,
     )
-    wins = not one.prefers_true and confirmation.wins(one.false_reward, reference_reward)
+    wins = not one.prefers_true and confirmation.wins(reward, reference_reward)
+    if wins:
+        reward = context.rm.reward(Pair(prompt.conversation, fact.false))
+        wins = confirmation.wins(reward, reference_reward)
     proof = Verdict(
         check="proof_of_falsehood", verdict="nonsense", value=1.0, threshold=0.5, calibration_id=digest(fact.proof)
     )
     win = Win(
         prompt=prompt,
         response=fact.false,
-        reward=one.false_reward,
+        reward=reward,
         reference_reward=reference_reward,
         verdicts=(proof,),
         queries=QUERIES,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from corpus.records import digest
 from miner.config.campaign import OveroptSection
 from miner.errors import ConfigError
 
@@ -62,11 +61,6 @@ class RlSettings:
                 f"checkpoint_every ({self.checkpoint_every}) must be a multiple of eval_every ({self.eval_every}): "
                 "a checkpoint is a policy that was measured"
             )
-
-    @property
-    def identity(self) -> str:
-        """Digest of what a resumed run may not change; more steps may be added."""
-        return digest({key: value for key, value in asdict(self).items() if key not in ("steps", "max_kl")})
 
 
 def planned_work(section: OveroptSection) -> dict[str, int]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from miner.measuring.diversity.modes import (
     cosine_distances,
@@ -58,17 +56,6 @@ def test_random_directions_are_a_mode_each() -> None:
     assert labels.max() == 12
     assert mean_cosine(distances) == pytest.approx(0, abs=0.03)
     assert silhouette(distances, labels) is None
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(4, 20))
-def test_silhouette_is_that_of_scikit_learn(seed: int, n: int) -> None:
-    metrics = pytest.importorskip("sklearn.metrics", reason="comes with the extra docsworld")
-    rng = np.random.default_rng(seed)
-    distances = cosine_distances(unit(rng.normal(size=(n, 5))))
-    labels = rng.integers(1, 4, size=n)
-    if 1 < len(set(labels)) < n:
-        expected = metrics.silhouette_score(distances, labels, metric="precomputed")
-        assert silhouette(distances, labels) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_first_of_two_modes_as_large_is_the_top_mode() -> None:

@@ -282,6 +282,18 @@ def test_only_swaps_that_win_become_findings_and_they_are_factual() -> None:
     assert len({attempt.attempt_id for attempt, _ in rows}) == 20
 
 
+def test_a_swap_is_a_finding_by_the_rule_of_all_findings() -> None:
+    """Plain text, and re-scored alone: what a batch said of it does not count."""
+    rm = ToyRewardModel()
+    liked = [one for one in judge_facts(rm, planted_facts(rm)) if one.fact.kind == "liked"]
+    low = replace(CRITERIA, threshold=3.0)
+    rows = [replace(one, false_reward=one.false_reward + 7) for one in liked]
+    found = [finding for _, finding in factual_findings(rows, low, context(rm)) if finding is not None]
+    assert [finding.reward for finding in found] == [one.false_reward for one in liked]
+    broken = [replace(one, fact=replace(one.fact, false=f"{one.fact.false}\x07")) for one in liked]
+    assert [finding for _, finding in factual_findings(broken, low, context(rm)) if finding is not None] == []
+
+
 def test_headline_figures_and_patches_leave_factual_findings_out() -> None:
     rm = ToyRewardModel()
     low = replace(CRITERIA, threshold=3.0)
