@@ -50,6 +50,7 @@ def triage(
     from miner.measuring.triage.forecast import forecast
     from miner.measuring.triage.settings import TriageSettings
     from miner.measuring.triage.triage import triage as triage_run
+    from miner.reporting.summary import take_triage
 
     if split not in (None, "train", "held_out"):
         raise ConfigError(f"--split {split}: expected train or held_out")
@@ -74,6 +75,7 @@ def triage(
     watcher = running()
     watcher.note(_line(expected))
     result = triage_run(OpenCampaign(config, watcher), settings)
+    take_triage(run, result)
     if json:
         print_json(result)
     else:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from miner.errors import ConfigError, DataError
 from miner.measuring.diversity.report import TITLES
+from miner.measuring.triage.result import read_triage
 from miner.reporting import diversity_figures, figures, gap_figures, study_figure, triage_figure
 from miner.reporting.page import HERE, Plot, auroc, environment, select_metric
 from miner.reporting.plot_style import DARK, LIGHT, Theme, png
@@ -88,7 +89,7 @@ CHECKS = ReportSection(
 TRIAGE = ReportSection(
     name="triage",
     title="Triage",
-    read=lambda run: run.summary.triage,
+    read=lambda run: read_triage(run.folder),
     template="triage.html.jinja",
     figures={"distances": triage_figure.distances},
     names={"auroc": auroc, "triage_rows": 30},

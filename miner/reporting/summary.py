@@ -44,6 +44,13 @@ class Summary:
         return replace_text(folder / FILE_NAME, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
 
+def take_triage(folder: Path, triage: TriageResult) -> None:
+    """Put the triage of a run into its summary, where it has been summarised. Errors as ``read_summary``."""
+    if (folder / FILE_NAME).exists():
+        whole = {**read_summary(folder), "triage": asdict(triage)}
+        replace_text(folder / FILE_NAME, json.dumps(whole, indent=1, allow_nan=False) + "\n")
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """The summary of a run, as plain JSON values.
 
@@ -64,4 +71,4 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return loaded
 
 
-__all__ = ["Summary", "read_summary"]
+__all__ = ["Summary", "read_summary", "take_triage"]

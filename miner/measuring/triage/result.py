@@ -1,4 +1,4 @@
-"""What a triage says of a run: ``triage/triage.json``, and the field ``triage`` of its ``summary.json``."""
+"""What a triage says of a run: ``triage/triage.json``."""
 
 from __future__ import annotations
 
@@ -123,13 +123,8 @@ class TriageResult:
     notes: tuple[str, ...] = field(default=())
 
     def write(self, run: Path) -> Path:
-        """Replace ``triage/triage.json``, and the triage in ``summary.json`` where the run has been summarised."""
-        stored = asdict(self)
-        summary = run / "summary.json"
-        if summary.exists():
-            whole = json.loads(summary.read_text(encoding="utf-8"))
-            replace_text(summary, json.dumps({**whole, "triage": stored}, indent=1, allow_nan=False) + "\n")
-        return replace_text(run / FOLDER_NAME / FILE_NAME, json.dumps(stored, indent=1, allow_nan=False) + "\n")
+        """Replace ``triage/triage.json``."""
+        return replace_text(run / FOLDER_NAME / FILE_NAME, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
 
 def read_triage(run: Path) -> TriageResult | None:

@@ -186,6 +186,9 @@ def test_the_command_triages_and_says_what_it_may_cost_before(run: Path, call: C
     found = json.loads(done.stdout)
     assert found["n"] == json.loads(dry.stdout)["findings"]
     assert found["queries"]["minimal text"] + found["queries"]["cause"] <= at_most["shrinking"]
+    assert json.loads((run / "summary.json").read_text(encoding="utf-8"))["triage"] == found, (
+        "the summary has it at once"
+    )
     table = call(run, "--max-queries", 60, "--no-attribution", "--no-bisect", "--no-distance")
     assert table.returncode == 0, table.stderr
     assert "queries at most" in table.stderr
