@@ -49,6 +49,7 @@ class CheckThreshold:
     threshold: float
     target: float | None
     calibration_id: str
+    spread: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,11 @@ def build_judge(
     check_of = {check.name: check for check in checks}
     calibrated = tuple(
         CalibratedCheck(
-            check=check_of[row.check], threshold=row.threshold, target=row.target, calibration_id=row.calibration_id
+            check=check_of[row.check],
+            threshold=row.threshold,
+            target=row.target,
+            calibration_id=row.calibration_id,
+            spread=row.spread,
         )
         for row in known.checks
     )
@@ -102,10 +107,15 @@ def _thresholds(
                 raise
             left_out.append(f"left out: {error}")
         else:
-            row = CheckThreshold(
-                check=check.name, threshold=one.threshold, target=one.target, calibration_id=one.calibration_id
+            rows.append(
+                CheckThreshold(
+                    check=check.name,
+                    threshold=one.threshold,
+                    target=one.target,
+                    calibration_id=one.calibration_id,
+                    spread=one.spread,
+                )
             )
-            rows.append(row)
         progress(done, len(checks))
     return Thresholds(checks=tuple(rows), left_out=tuple(left_out))
 

@@ -71,11 +71,6 @@ def test_help_is_quick_and_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("verb", ["demo", "mine", "patch", "evaluate", "cycle", "report"])
-def test_every_verb_offers_json(run: Run, verb: str) -> None:
-    assert "--json" in run(verb, "--help").stdout
-
-
 def test_bad_input_is_one_line_and_status_2(
     run_here: Run, tiny_rm_folder: Path, preference_file: Path, tmp_path: Path
 ) -> None:

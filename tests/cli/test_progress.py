@@ -90,12 +90,13 @@ def test_a_verb_says_what_it_is_before_anything_heavy_is_loaded(run: Run, verb: 
     assert not GIVEN.get(verb) or "nowhere" in first
 
 
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
 @pytest.mark.parametrize("verb", verbs())
-def test_every_verb_can_be_quiet(verb: str) -> None:
+def test_every_verb_can_be_quiet_and_answer_in_json(verb: str, option: str) -> None:
     command = get_command(app)
     for name in verb.split():
         command = command.commands[name]  # type: ignore[attr-defined]
-    assert "--quiet" in {option for one in command.params for option in one.opts}
+    assert option in {name for one in command.params for name in one.opts}
 
 
 def test_in_a_file_every_stage_begins_and_ends_and_the_first_finding_is_whole(

@@ -77,3 +77,17 @@ class Check(ABC):
     @abstractmethod
     def values(self, subjects: Sequence[Subject]) -> Floats:
         """One value per subject, higher is more like nonsense, NaN abstains: shape (n_subjects,)."""
+
+    def calibration_values(self, clean: Sequence[Subject]) -> tuple[Floats, float]:
+        """``values`` of clean text, and by how much a single reading strays where a value is the mean of several: 0
+        where it is not."""
+        return self.values(clean), 0.0
+
+    def values_about(self, subjects: Sequence[Subject], threshold: float, spread: float) -> Floats:
+        """``values``, no more exactly than it takes to tell on which side of ``threshold`` each lies.
+
+        ``spread`` is what ``calibration_values`` gave. A value depends on its text and these two alone. A check whose
+        values are costly overrides this.
+        """
+        del threshold, spread
+        return self.values(subjects)

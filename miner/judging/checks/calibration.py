@@ -44,7 +44,7 @@ def _calibrate(check: Check, clean: Sequence[Subject], target: float, clean_id: 
     if check.fixed_threshold is not None:
         identity = digest([check.identity, check.fixed_threshold])
         return CalibratedCheck(check=check, threshold=check.fixed_threshold, target=None, calibration_id=identity)
-    values = check.values(clean)
+    values, spread = check.calibration_values(clean)
     known = np.sort(values[~np.isnan(values)])
     if len(known) < MIN_EVIDENCE:
         raise ConfigError(
@@ -58,4 +58,5 @@ def _calibrate(check: Check, clean: Sequence[Subject], target: float, clean_id: 
         threshold=max(float(known[-rank]), check.least_threshold),
         target=max(target, 1 / (len(known) + 1)),
         calibration_id=digest([check.identity, clean_id, target]),
+        spread=spread,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
@@ -20,6 +21,15 @@ STOPS = ".!?…。"
 _BETWEEN_SENTENCES = re.compile(rf"(?<=[{STOPS}])\s+(?=[^\W\d_a-z])")
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Per text its value, the surprise of it and of its shuffles in nats (empty where it abstains), and its words."""
+
+    values: Floats
+    surprise: list[list[float]]
+    lengths: list[int]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order(Check):
     """The text's surprise under ``reference_lm`` less that of its own words in random order, in nats per word, ≪ 0 for
@@ -32,6 +42,10 @@ class Order(Check):
     capital and last stop: a good answer without punctuation is still one. ``sensible`` acquits: no heap of words is
     worth its order. Abstains on what that LM wrote and on fewer than ``min_words`` words, which chance may order.
     Of scripts without spaces characters are the words.
+
+    Where only the side of a threshold is asked for, shuffling stops once all ``shuffles`` would hardly bring the value
+    there: it is ``certainty`` standard errors away. A single shuffle strays by the spread of the calibration's, in nats
+    per √word, over √words, or as far as the text's own do if that is more.
     """
 
     name: ClassVar[str] = "order"
@@ -42,6 +56,7 @@ class Order(Check):
     shuffles: int = 8
     min_words: int = 8
     fluency_weight: float = 0.2
+    certainty: float = 3.0
     seed: int = 0
 
     @classmethod
@@ -60,20 +75,53 @@ class Order(Check):
                 self.shuffles,
                 self.min_words,
                 self.fluency_weight,
+                self.certainty,
                 self.seed,
             ]
         )
 
     def values(self, subjects: Sequence[Subject]) -> Floats:
+        return self._read(subjects).values
+
+    def calibration_values(self, clean: Sequence[Subject]) -> tuple[Floats, float]:
+        read = self._read(clean)
+        strays = [np.var(one[1:], ddof=1) / n for one, n in zip(read.surprise, read.lengths, strict=True) if one]
+        return read.values, math.sqrt(np.mean(strays)) if strays else 0.0
+
+    def values_about(self, subjects: Sequence[Subject], threshold: float, spread: float) -> Floats:
+        return self._read(subjects, lambda value, *of: abs(value - threshold) > self._doubt(spread, *of)).values
+
+    def _read(
+        self, subjects: Sequence[Subject], is_clear: Callable[[float, Sequence[float], int], bool] | None = None
+    ) -> _Read:
+        """All shuffles of every text; or 1, 2, 4, … of them until the value, given its shuffles and words, is clear."""
         orders = [self._orders(subject) for subject in subjects]
-        surprise = iter(self.reference_lm.token_nll([text for texts in orders for text in texts]))
-        values = np.full(len(subjects), np.nan)
-        for index, texts in enumerate(orders):
-            if texts:
-                own, *shuffled = (next(surprise) for _ in texts)
-                lost = own.sum() - np.mean([one.sum() for one in shuffled])
-                values[index] = lost / len(units_of(subjects[index].response)) + self.fluency_weight * own.mean()
-        return values
+        read = _Read(
+            values=np.full(len(subjects), np.nan),
+            surprise=[[] for _ in subjects],
+            lengths=[len(units_of(subject.response)) for subject in subjects],
+        )
+        oddness: dict[int, float] = {}
+        unclear, shuffles = [i for i, texts in enumerate(orders) if texts], 0
+        while unclear and shuffles < self.shuffles:
+            shuffles = self.shuffles if is_clear is None else min(max(1, 2 * shuffles), self.shuffles)
+            fresh = [(i, text) for i in unclear for text in orders[i][len(read.surprise[i]) : 1 + shuffles]]
+            for (i, _), nll in zip(fresh, self.reference_lm.token_nll([text for _, text in fresh]), strict=True):
+                oddness.setdefault(i, float(nll.mean()))
+                read.surprise[i].append(float(nll.sum()))
+            for i in unclear:
+                own, *shuffled = read.surprise[i]
+                read.values[i] = (own - np.mean(shuffled)) / read.lengths[i] + self.fluency_weight * oddness[i]
+            if is_clear is not None:
+                unclear = [i for i in unclear if not is_clear(read.values[i], read.surprise[i][1:], read.lengths[i])]
+        return read
+
+    def _doubt(self, spread: float, shuffled: Sequence[float], n_words: int) -> float:
+        """How far the shuffles that are left may still carry the value, in nats per word."""
+        n, strays = len(shuffled), spread / math.sqrt(n_words)
+        if n > 1:
+            strays = max(strays, float(np.std(shuffled, ddof=1)) / n_words)
+        return self.certainty * strays * math.sqrt(1 / n - 1 / self.shuffles)
 
     def _orders(self, subject: Subject) -> list[str]:
         """The text as it is and its shuffles; nothing where there is no evidence to be had."""

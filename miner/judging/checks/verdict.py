@@ -19,16 +19,18 @@ DECIMALS = 4
 class CalibratedCheck:
     """A check with the threshold above which it says nonsense.
 
-    ``target`` is the false-alarm rate that the threshold was set for; None where the check fixes it itself.
+    ``target`` is the false-alarm rate that the threshold was set for; None where the check fixes it itself. ``spread``
+    see ``Check.calibration_values``.
     """
 
     check: Check
     threshold: float
     target: float | None
     calibration_id: str
+    spread: float = 0.0
 
     def verdicts(self, subjects: Sequence[Subject]) -> list[Verdict]:
-        return [self._verdict(float(value)) for value in self.check.values(subjects)]
+        return [self._verdict(float(value)) for value in self.check.values_about(subjects, self.threshold, self.spread)]
 
     def _verdict(self, value: float) -> Verdict:
         answer: Answer = "abstain" if math.isnan(value) else "nonsense" if value > self.threshold else "sensible"
@@ -74,10 +76,11 @@ class Judge:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of all that decides a verdict; thresholds to ``DECIMALS``, since another number of threads or another
-        batch changes the digits behind them."""
+        """Digest of all that decides a verdict; measured numbers to ``DECIMALS``, since another number of threads or
+        another batch changes the digits behind them."""
         rows = sorted(
-            [c.check.name, c.check.identity, round(c.threshold, DECIMALS), c.calibration_id] for c in self.checks
+            [c.check.name, c.check.identity, *(round(x, DECIMALS) for x in (c.threshold, c.spread)), c.calibration_id]
+            for c in self.checks
         )
         return digest([self.quorum, rows])
 

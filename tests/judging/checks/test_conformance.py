@@ -55,6 +55,20 @@ def test_the_same_subject_gets_the_same_value_twice(check: Check, mixed: list[Su
 
 def test_no_subjects_no_values(check: Check) -> None:
     assert check.values([]).shape == (0,)
+    assert check.values_about([], 0.0, 1.0).shape == (0,)
+
+
+def test_about_a_threshold_a_text_gets_one_value_on_the_side_of_its_full_one(
+    check: Check, mixed: list[Subject]
+) -> None:
+    values, spread = check.calibration_values(mixed)
+    np.testing.assert_array_equal(values, check.values(mixed))
+    for threshold in np.unique(np.nanquantile(values, [0, 0.5, 1])) - 0.05:
+        about = check.values_about(mixed, float(threshold), spread)
+        np.testing.assert_array_equal(np.isnan(about), np.isnan(values))
+        assert np.nanmean((about > threshold) == (values > threshold)) > 0.9
+        alone = np.concatenate([check.values_about([subject], float(threshold), spread) for subject in mixed])
+        np.testing.assert_allclose(about, alone, atol=1e-4)
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))

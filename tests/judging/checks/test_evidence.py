@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,6 +50,44 @@ def test_a_missing_capital_or_stop_is_no_evidence_against_order(materials: Mater
     assert len(texts) == 20
     for text in texts:
         assert value(order, text.lower().rstrip(".")) == pytest.approx(value(order, text), abs=1e-5)
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A reference LM that remembers how many texts it has read."""
+
+    lm: LanguageModel
+    read: list[int]
+    fingerprint = "counting"
+    dtype = "float32"
+
+    def token_nll(self, texts: Sequence[str]) -> list[npt.NDArray[np.float64]]:
+        self.read.append(len(texts))
+        return self.lm.token_nll(texts)
+
+
+def test_order_reads_a_clear_text_twice_and_one_at_the_threshold_to_the_end(reference_lm: LanguageModel) -> None:
+    lm = Counting(reference_lm, [])
+    order = build("order", Materials(reference_lm=lm))
+    clean = subjects(60, 24)
+    full, spread = order.calibration_values(clean)
+    assert lm.read.pop() == 60 * 9
+    np.testing.assert_array_equal(order.values_about(clean, 100.0, spread) < 100, np.ones(60, dtype=bool))
+    assert [lm.read.pop() for _ in lm.read[:]] == [60 * 2]
+    for subject, value in list(zip(clean, full, strict=True))[:8]:
+        assert order.values_about([subject], value + 1e-9, spread) == pytest.approx(value, abs=1e-6)
+        assert sum(lm.read) == 9
+        lm.read.clear()
+
+
+def test_stopping_early_hardly_ever_changes_what_order_says(materials: Materials) -> None:
+    order, clean = build("order", materials), subjects(200, 25)
+    texts = [*clean, *plant(clean, per_kind=200)["shuffled_words"]]
+    full, (_, spread) = order.values(texts), order.calibration_values(subjects(200, 26))
+    threshold = float(np.quantile(full[:200], 0.99))
+    about = order.values_about(texts, threshold, spread)
+    assert np.mean(about != full) > 0.5, "most are clear before the last shuffle"
+    assert np.sum((about > threshold) != (full > threshold)) <= 2
 
 
 def test_a_shuffle_has_the_words_and_the_sentences_of_its_text(materials: Materials) -> None:
