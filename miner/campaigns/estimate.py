@@ -10,21 +10,25 @@ from itertools import islice
 from pathlib import Path
 
 from miner.campaigns.evaluation import MIN_HELD_OUT, require_prompts
+from miner.campaigns.judge import open_reference_lm
 from miner.campaigns.usage import peak_memory_mb
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose, measured_gflops
 from miner.config.campaign import CampaignConfig, StageSection
 from miner.errors import ConfigError
 from miner.files import require_writable
+from miner.judging.checks.order import Order
 from miner.progress import Observer, Silent
 from miner.rewards.base import Pair
 from miner.rewards.compute.parts import short_enough
 from miner.searching.mining import require_budgets
+from miner.worlds.docs.models import DOCS, outline
 from miner.worlds.opening import open_world
 from miner.worlds.world import World
 
 N_TIMED = 256
 N_METERED = 8  # of an RM that may cost money
+N_READ = 8  # by the reference LM
 FP32_BYTES = 4
 RUNTIME_MB = 700  # torch, transformers and pyarrow, loaded; where the platform does not say
 
@@ -38,10 +42,21 @@ class StageEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingEstimate:
+    """What one verdict takes: two readings by the reference LM where it is clear, all where not; and on how many clean
+    texts, all of them read to the end, the judge is calibrated."""
+
+    least_seconds: float
+    most_seconds: float
+    n_calibration: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """Upper bounds of attempts, queries and time: a search that finds something ends there.
 
     ``memory_mb`` is what loading the RM and scoring with it took here, and the copies that a patch's optimiser holds.
+    ``judging`` is None without a reference LM, or while that is still to be made.
     """
 
     stages: tuple[StageEstimate, ...]
@@ -52,6 +67,7 @@ class Estimate:
     training_dtype: str
     gflops: dict[str, float]
     memory_mb: float
+    judging: JudgingEstimate | None
 
 
 def estimate(config: CampaignConfig, stages: Sequence[str], observer: Observer | None = None) -> Estimate:
@@ -97,6 +113,22 @@ def estimate(config: CampaignConfig, stages: Sequence[str], observer: Observer |
         gflops=measured_gflops(device),
         memory_mb=(peak_memory_mb() or RUNTIME_MB)
         + (4 * FP32_BYTES * rm.n_parameters / 2**20 if "patch" in stages else 0),
+        judging=_judging(world),
+    )
+
+
+def _judging(world: World) -> JudgingEstimate | None:
+    texts = [one.response for one in world.clean["calibration"]]
+    lm = open_reference_lm(world) if texts else None
+    if lm is None:
+        return None
+    order, read = Order(reference_lm=lm), texts[:N_READ]
+    lm.token_nll(read[:1])  # warm-up
+    started = time.perf_counter()
+    lm.token_nll(read)
+    reading = (time.perf_counter() - started) / len(read)
+    return JudgingEstimate(
+        least_seconds=2 * reading, most_seconds=(1 + order.shuffles) * reading, n_calibration=len(texts)
     )
 
 
@@ -111,10 +143,10 @@ def _require_prompts(world: World, stages: Sequence[str], config: CampaignConfig
 def _outline(config: CampaignConfig, folder: Path, observer: Observer | None) -> tuple[World, dict[str, float]]:
     """The world, and the FLOPs of training those of its models that are not there yet."""
     if config.data.world == "docs":
-        from miner.worlds.docs.models import outline
-
         return outline(config, folder)
-    return open_world(config.model_copy(update={"reference_lm": None}), observer or Silent()), {}
+    if config.reference_lm is not None and config.reference_lm.source == DOCS:  # which may be still to be made
+        config = config.model_copy(update={"reference_lm": None})
+    return open_world(config, observer or Silent()), {}
 
 
 def _training(name: str, seconds: float) -> StageEstimate:

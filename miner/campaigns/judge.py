@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,9 @@ def build_judge(
         ConfigError: an unknown check, a named one that lacks its material or clean text, or too few for the quorum.
     """
     clean, target = world.clean["calibration"], config.checks.false_alarm or DEFAULT_TARGET
-    materials = Materials(clean_texts=tuple(subject.response for subject in clean), reference_lm=_reference_lm(world))
+    materials = Materials(
+        clean_texts=tuple(subject.response for subject in clean), reference_lm=open_reference_lm(world)
+    )
     checks = build_checks(materials, config.checks.names)
 
     def measured() -> Thresholds:
@@ -165,7 +168,8 @@ def _plants(clean: Sequence[Subject]) -> dict[str, tuple[Subject, ...]]:
         return {}
 
 
-def _reference_lm(world: World) -> ReferenceLm | None:
+def open_reference_lm(world: World) -> ReferenceLm | None:
+    """The LM that judges, where the world has one. Errors as ``load_language_model``."""
     if world.reference_lm is None:
         return None
     from miner.language_models import NGramModel, is_ngram_model, load_language_model
@@ -181,26 +185,46 @@ def _reference_lm(world: World) -> ReferenceLm | None:
     )
 
 
-def check_errors(judge: Judge, world: World, *, progress: Advance) -> dict[str, CheckErrors]:
-    """Measured on the held-out split: false alarms on its clean text, hits on nonsense planted among it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredJudge:
+    """The errors of a judge's checks and of its verdict, by name, and what a verdict takes; None of no text."""
+
+    checks: dict[str, CheckErrors]
+    seconds_a_text: float | None
+
+
+def measured_judge(judge: Judge, world: World, run: RunFolder, *, progress: Advance) -> MeasuredJudge:
+    """False alarms on the held-out split's clean text and hits on nonsense planted among it, measured once a run."""
     clean = world.clean["held_out"]
     if not clean:
-        return {}
+        return MeasuredJudge(checks={}, seconds_a_text=None)
+    code = [code_digest(module.__module__) for module in (measure, plant, Judge)]
+    made_from = [judge.identity, code, identity_of(clean), PLANTS_PER_KIND]
+    return run.once("errors", made_from, MeasuredJudge, lambda: _measured(judge, world, progress))
+
+
+def _measured(judge: Judge, world: World, progress: Advance) -> MeasuredJudge:
+    clean, started = world.clean["held_out"], time.perf_counter()
     group_of = {prompt.prompt_id: prompt.group_key for prompt in world.prompts}
+    planted = _plants(clean)
     found = measure(
         judge,
         clean,
-        _plants(clean),
+        planted,
         groups=[group_of[conversation_id(subject.prompt)] for subject in clean],
         progress=progress,
     )
+    n_texts = len(clean) + sum(map(len, planted.values()))
     calibrated = {one.check.name: one for one in judge.checks}
-    return {
-        name: CheckErrors(
-            false_alarm=errors.false_alarm,
-            hit_rate=errors.hit_rate,
-            threshold=calibrated[name].threshold if name in calibrated else None,
-            calibration_id=calibrated[name].calibration_id if name in calibrated else None,
-        )
-        for name, errors in found.items()
-    }
+    return MeasuredJudge(
+        checks={
+            name: CheckErrors(
+                false_alarm=errors.false_alarm,
+                hit_rate=errors.hit_rate,
+                threshold=calibrated[name].threshold if name in calibrated else None,
+                calibration_id=calibrated[name].calibration_id if name in calibrated else None,
+            )
+            for name, errors in found.items()
+        },
+        seconds_a_text=(time.perf_counter() - started) / n_texts,
+    )

@@ -13,7 +13,7 @@ from rich.text import Text
 from miner import safe_text
 
 if TYPE_CHECKING:
-    from miner.campaigns.estimate import Estimate
+    from miner.campaigns.estimate import Estimate, JudgingEstimate
     from miner.campaigns.results import AttackResult, RoundSummary
     from miner.campaigns.tuning import TuningReport
     from miner.config.published_models import Known
@@ -44,6 +44,8 @@ def summary_table(summary: Summary) -> Group:
         lines.append(
             Text(f"verdict: false alarms {percent(verdict.false_alarm)} (n {verdict.false_alarm.n}); hits {hits}")
         )
+    if summary.seconds_a_judged_text is not None:
+        lines.append(Text(f"a verdict took {1000 * summary.seconds_a_judged_text:.3g} ms a text"))
     return Group(table, *lines)
 
 
@@ -196,6 +198,15 @@ def points(change: Difference) -> str:
     return f"{100 * change.value:+.1f} points [{100 * change.low:+.1f} to {100 * change.high:+.1f}]"
 
 
+def _judging(judging: JudgingEstimate) -> str:
+    low, high = (f"{1000 * seconds:.3g}" for seconds in (judging.least_seconds, judging.most_seconds))
+    minutes = judging.n_calibration * judging.most_seconds / 60
+    return (
+        f"a verdict takes {low} to {high} ms with this reference LM; calibrating it on {judging.n_calibration:,} clean "
+        f"texts about {minutes:.1f} minutes, once a run"
+    )
+
+
 def dry_run_table(found: Estimate) -> Group:
     table = Table(title="what would run", title_justify="left")
     for column in ("stage", "attempts", "queries at most", "minutes at most"):
@@ -209,5 +220,6 @@ def dry_run_table(found: Estimate) -> Group:
             f"{found.n_timed} texts; training in {found.training_dtype}"
         ),
         Text(f"products here: {', '.join(f'{rate:.3g} GFLOP/s in {dtype}' for dtype, rate in found.gflops.items())}"),
+        *([] if found.judging is None else [Text(_judging(found.judging))]),
         Text(f"memory: about {found.memory_mb:.0f} MB. Searches end at their first finding: most runs take less."),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from corpus.records import Finding
 from miner.campaigns.evaluation import attack_results, contrasts, transfer_cells
-from miner.campaigns.judge import check_errors
+from miner.campaigns.judge import measured_judge
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.reach import reach_results
 from miner.campaigns.results import PatchSummary, RoundSummary, TransferCell
@@ -32,7 +32,7 @@ GIVEN = "as asked for"
 def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
     """The summary of all rounds that were evaluated; the RM of each is loaded once."""
     with campaign.observer.stage("measuring the checks") as advance:
-        checks = check_errors(campaign.models.judge, campaign.world, progress=advance)
+        judge = measured_judge(campaign.models.judge, campaign.world, campaign.run, progress=advance)
     rm = _rm(campaign)
     rounds: list[RoundSummary] = []
     transfer: list[TransferCell] = []
@@ -48,7 +48,8 @@ def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
         world=campaign.world.name,
         data_hash=campaign.world.data_hash,
         rm=rm,
-        checks=checks,
+        checks=judge.checks,
+        seconds_a_judged_text=judge.seconds_a_text,
         rounds=rounds,
         transfer=transfer,
         seconds={stage: round(spent, 1) for stage, spent in campaign.usage.seconds.items()},

@@ -38,6 +38,7 @@ class Summary:
     data: dict[str, Any] = field(default_factory=dict)
     peak_memory_mb: float | None = None
     triage: TriageResult | None = None
+    seconds_a_judged_text: float | None = None
 
     def write(self, folder: Path) -> Path:
         """Replace ``folder/summary.json`` in one step."""

@@ -56,7 +56,7 @@ class Order(Check):
     shuffles: int = 8
     min_words: int = 8
     fluency_weight: float = 0.2
-    certainty: float = 3.0
+    certainty: float = 2.5
     seed: int = 0
 
     @classmethod
