@@ -24,8 +24,10 @@ from attacks.registry import BUILT_IN
 from attacks.registry import ENTRY_POINTS as ATTACK_ENTRY_POINTS
 from miner.cli.entry import app
 from miner.config.campaign import CampaignConfig, parse_config
+from miner.config.kinds import POLICIES, REWARD_MODELS
 from miner.judging.checks import Subject, calibrate
 from miner.judging.checks.registry import GROUP as CHECK_ENTRY_POINTS
+from miner.reporting.sections import GROUP as SECTION_ENTRY_POINTS
 from scripts.docs_pages.pages import BLOCKS, names_of_blocks, stale, write
 from tests.pages import CODE, LINK, OURS, PAGES, README, ROOT, Block, anchors, blocks, commands, prose, text_of
 
@@ -94,7 +96,8 @@ def test_classes_and_functions_of_the_finding_are_where_the_page_says() -> None:
 def test_toml_is_valid(block: Block) -> None:
     raw = tomllib.loads(block.text)
     if "project" in raw:
-        assert set(raw["project"]["entry-points"]) <= {ATTACK_ENTRY_POINTS, CHECK_ENTRY_POINTS}
+        known = {ATTACK_ENTRY_POINTS, CHECK_ENTRY_POINTS, REWARD_MODELS, POLICIES, SECTION_ENTRY_POINTS}
+        assert set(raw["project"]["entry-points"]) <= known
         return
     given = {"out": "runs/mine", "data": {"source": "preferences.jsonl"}, "rm": {"source": "path/to/rm"}, **raw}
     config = parse_config(given, where=block.where)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from corpus.records import Attempt, Finding, Message, digest
-from miner.campaigns.attacking import driver_of
 from miner.campaigns.campaign import Campaign
 from miner.config.campaign import AttackSection, ScheduleSection
 from miner.errors import ConfigError
+from miner.searching.driver import Driver
 from miner.searching.scheduling import Arm, Choice, Scheduler, Yield, difficulty_groups, require_schedulable
 from miner.testing import toy_prompts
 from tests.campaigns.test_campaign import config_for
@@ -191,23 +191,18 @@ def test_a_campaign_cut_off_goes_on_as_it_would_have(
     whole.mine(0)
     made = 0
 
-    def breaking(opened: Campaign, number: int) -> Any:
-        driver = driver_of(opened, number)
-        run = driver.run
+    run = Driver.run
 
-        def cut_short(plans: Any) -> Any:
-            nonlocal made
-            for result in run(plans):
-                made += 1
-                if made == 10:
-                    raise Cut
-                yield result
-
-        driver.run = cut_short  # type: ignore[method-assign]
-        return driver
+    def cut_short(driver: Driver, plans: Any) -> Any:
+        nonlocal made
+        for result in run(driver, plans):
+            made += 1
+            if made == 10:
+                raise Cut
+            yield result
 
     with monkeypatch.context() as patched:
-        patched.setattr("miner.campaigns.scheduled_mining.driver_of", breaking)
+        patched.setattr(Driver, "run", cut_short)
         with pytest.raises(Cut):
             cut.mine(0)
     again = campaign("cut")
