@@ -29,13 +29,16 @@ from miner.judging.checks.calibration import DEFAULT_TARGET, identity_of
 from miner.judging.checks.verdict import DEFAULT_QUORUM
 from miner.progress import Advance
 from miner.searching.source import code_digest
-from miner.worlds.world import World
+from miner.statistics import rate
+from miner.worlds.world import World, spread
 
 if TYPE_CHECKING:
     from miner.language_models import ReferenceLm
 
 PLANTS_PER_KIND = 300
 SALADS = 100
+ANSWERS = 200
+ANOTHER_LM = "give one that does: --reference-lm smollm2 for English, or a folder"
 NO_REFERENCE_LM = (
     "no reference LM: word salad cannot be certified, only repetition and what an attack's construction proves. "
     "Give one: --reference-lm FOLDER, or --reference-lm docs for the built-in one"
@@ -124,40 +127,63 @@ def _thresholds(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Power:
-    """How many of ``n`` word salads, made of the words of clean text, a judge convicts."""
+class Convicted:
+    """How many of ``n`` texts a judge convicts."""
 
     convicted: int
     n: int
 
 
-def require_power(judge: Judge, config: CampaignConfig, world: World, run: RunFolder) -> None:
-    """Refuse a judge that reads word order and still is blind on this campaign's text.
-
-    Measured on the calibration split, once a run.
+def require_sight(judge: Judge, config: CampaignConfig, world: World, run: RunFolder) -> None:
+    """Refuse a judge that reads word order and still cannot read this campaign's text: measured once a run.
 
     Raises:
-        ConfigError: it convicts less than ``checks.min_power`` of word salad.
+        ConfigError: it convicts less than ``checks.min_power`` of word salad made of the calibration split's words, or
+            more than ``checks.max_alarms``, by more than chance, of the good answers to train prompts, on which no
+            threshold was set.
     """
-    if not config.checks.min_power or not any(one.check.speaks_of == "order" for one in judge.checks):
-        return
+    if any(one.check.speaks_of == "order" for one in judge.checks):
+        _require_power(judge, config, world, run)
+        _require_domain(judge, config, world, run)
+
+
+def _require_power(judge: Judge, config: CampaignConfig, world: World, run: RunFolder) -> None:
     clean = world.clean["calibration"]
     try:
         salads = plant(clean, per_kind=SALADS)["random_words"]
     except DataError:
         return  # no clean text has enough words: what cannot be measured is not asked for
-
-    def measured() -> Power:
-        return Power(convicted=sum(one.verdict == "nonsense" for one in judge.certify(salads)), n=len(salads))
-
-    found = run.once("power", [judge.identity, identity_of(clean), SALADS], Power, measured)
+    found = _convicted(judge, salads, run, "power", [identity_of(clean), SALADS])
     if found.convicted < config.checks.min_power * found.n:
         raise ConfigError(
             f"the checks convict {found.convicted} of {found.n} word salads made of this campaign's own clean answers "
             f"(at least {config.checks.min_power:.0%} asked for): a find could not be certified. The reference LM does "
-            "not know such text; give one that does: --reference-lm smollm2 for English, or a folder. "
-            "To go on all the same: --set checks.min_power=0"
+            f"not know such text; {ANOTHER_LM}. To go on all the same: --set checks.min_power=0"
         )
+
+
+def _require_domain(judge: Judge, config: CampaignConfig, world: World, run: RunFolder) -> None:
+    known = [prompt for prompt in world.by_split["train"] if prompt.reference]
+    prompts = spread(known, min(ANSWERS, len(known)), seed=config.seed)
+    answers = [Subject(response=prompt.reference or "", prompt=prompt.conversation) for prompt in prompts]
+    found = _convicted(judge, answers, run, "alarms", [identity_of(answers)])
+    alarms = [at < found.convicted for at in range(found.n)]
+    if found.n and rate(alarms).low > config.checks.max_alarms:
+        raise ConfigError(
+            f"the checks convict {found.convicted} of {found.n} good answers to train prompts (at most "
+            f"{config.checks.max_alarms:.0%} allowed): they are unlike the calibration split's, in another language "
+            f"say, and a find there would prove nothing. Leave such prompts out, or {ANOTHER_LM}. To go on all the "
+            "same: --set checks.max_alarms=1"
+        )
+
+
+def _convicted(
+    judge: Judge, subjects: Sequence[Subject], run: RunFolder, name: str, made_from: list[object]
+) -> Convicted:
+    def measured() -> Convicted:
+        return Convicted(convicted=sum(one.verdict == "nonsense" for one in judge.certify(subjects)), n=len(subjects))
+
+    return run.once(name, [judge.identity, *made_from], Convicted, measured)
 
 
 def _plants(clean: Sequence[Subject]) -> dict[str, tuple[Subject, ...]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, get_args
 
-from miner.campaigns.judge import NO_REFERENCE_LM, build_judge, require_power
+from miner.campaigns.judge import NO_REFERENCE_LM, build_judge, require_sight
 from miner.campaigns.run_folder import RunFolder
 from miner.campaigns.usage import Usage
 from miner.checkpoints.devices import first_device, resolve_device
@@ -134,7 +134,7 @@ class RoundModels:
         """The checks that certify nonsense, calibrated once a run."""
         with self.usage.timed("calibrate"), self.observer.stage("calibrating the checks") as advance:
             judge, left_out = build_judge(self.config, self.world, progress=advance, run=self.run)
-            require_power(judge, self.config, self.world, self.run)
+            require_sight(judge, self.config, self.world, self.run)
         for reason in left_out:
             self.observer.note(reason)
         if self.world.reference_lm is None:

@@ -102,13 +102,14 @@ class ChecksSection(ConfigSection):
     """The tests for nonsense (empty: all that this campaign can feed), how many have to convict (left out: one), and
     the share of clean text that each may convict when its threshold is set (left out: 0.005; what the verdict then
     convicts of other clean text is measured and reported, and may be twice that). With a reference LM nothing is mined
-    where they convict less than ``min_power`` of word salad made of the campaign's own clean text: no find could be
-    certified."""
+    where they convict less than ``min_power`` of word salad made of the campaign's own clean text (no find could be
+    certified), or more than ``max_alarms`` of good answers to train prompts (a find would prove nothing)."""
 
     names: tuple[str, ...] = ()
     quorum: int | None = Field(None, ge=1)
     false_alarm: float | None = Field(None, gt=0, lt=1)
     min_power: float = Field(0.8, ge=0, le=1)
+    max_alarms: float = Field(0.05, ge=0, le=1)
 
 
 class AttackSection(ConfigSection):

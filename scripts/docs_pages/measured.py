@@ -85,23 +85,41 @@ def check_errors() -> str:
 
 
 def certificate() -> str:
-    """The verdict by domain and reference LM, calibrated on the domain: false alarms, evidence, hits by plant."""
+    """The verdict by domain and reference LM: false alarms, evidence, hits by plant."""
     results = _read("certificate.json")
     plants = ("random", "shuffled", "repeated", "middle")
-    titles = ("clean text", "reference LM", "calibrated on", "false alarms", "has evidence", *plants)
+    titles = (
+        "clean text",
+        "reference LM",
+        "calibrated on",
+        "false alarms",
+        "has evidence",
+        *plants,
+        "s a text",
+        "saved",
+    )
     rows = [
         (
             domain,
             f"`{lm}`",
-            str(one["calibrated_on"]),
+            f"{one['calibrated_on']} {one['calibration']}",
             f"{_rate(one['false_alarm'])}, n {one['false_alarm']['n']}",
             _rate(one["evidence"]),
             *(_rate(one["hits"][plant]) for plant in plants),
+            f"{one['seconds_a_text']:.2g}",
+            _saved(one["stopping"]),
         )
-        for domain in ("docs", "instructions")
-        for lm, one in results.get(domain, {}).items()
+        for domain, by_lm in results.items()
+        if domain not in ("machine", "ran")
+        for lm, one in by_lm.items()
     ]
     return table(titles, rows)
+
+
+def _saved(stopping: Json | None) -> str:
+    if stopping is None:
+        return ""
+    return f"{_percent(stopping['tokens_of_all'])}; {_rate(stopping['differs'])} of {stopping['differs']['n']}"
 
 
 def held_out_in_turn() -> str:

@@ -63,6 +63,26 @@ def test_who_wants_to_goes_on_in_the_same_folder(
     assert campaign(tiny_rm_folder, preference_file, tmp_path / "run", blind, min_power=0).mine(0).made == 2
 
 
+def test_prompts_whose_good_answers_the_judge_cannot_read_are_refused(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, seeing: str
+) -> None:
+    """Calibrated on sense, to be mined where the answers are words in no order that the LM knows."""
+    rows = [json.loads(line) for line in preference_file.read_text().splitlines()]
+    whole = campaign(tiny_rm_folder, preference_file, tmp_path / "whole", seeing)
+    train = {prompt.conversation[-1].content for prompt in whole.world.by_split["train"]}
+    rng = Random(1)
+    for row in rows:
+        if row["prompt"] in train:
+            row["chosen"] = " ".join(rng.sample(words := row["chosen"].split() * 3, len(words)))
+    foreign = tmp_path / "foreign.jsonl"
+    foreign.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = campaign(tiny_rm_folder, foreign, tmp_path / "run", seeing)
+    with pytest.raises(ConfigError, match=r"convict \d+ of \d+ good answers to train prompts"):
+        run.mine(0)
+    assert run.corpus.attempts() == []
+    assert campaign(tiny_rm_folder, foreign, tmp_path / "run", seeing, max_alarms=1).mine(0).made == 2
+
+
 def test_a_judge_that_sees_is_measured_once_a_run(
     tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, seeing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
