@@ -105,11 +105,12 @@ def patch_round(campaign: OpenCampaign, round_number: int) -> PatchReport:
     from miner.patching.patch import patch  # which loads the trainer: seconds
 
     config, findings = campaign.config, patch_findings(campaign)
+    start = 0 if config.patch.starts == "given" else round_number
     with campaign.usage.timed("patch"), campaign.observer.stage(f"round {round_number}: patching") as advance:
         return campaign.run.publish_patch(
             round_number + 1,
             lambda out: patch(
-                trainable(campaign.models.rm(round_number)),
+                trainable(campaign.models.rm(start)),
                 campaign.world.by_split["train"],
                 findings,
                 config.patch,

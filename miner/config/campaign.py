@@ -238,7 +238,9 @@ class OveroptSection(ConfigSection):
 
 class PatchSection(ConfigSection):
     """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs;
-    0 makes a sham patch, as many steps on clean pairs alone: what it changes, no finding has done.
+    0 makes a sham patch, as many steps on clean pairs alone: what it changes, no finding has done. A patch ``starts``
+    from the "previous" round's RM, or from the one "given" to the campaign, and holds clean scores where they were
+    there; either way on the findings of all rounds.
 
     Parameters whose names begin as ``frozen`` says stay as they are.
     """
@@ -251,6 +253,7 @@ class PatchSection(ConfigSection):
     centre: float = Field(0.01, ge=0)
     lora_rank: int = Field(0, ge=0)
     frozen: tuple[str, ...] = ()
+    starts: Literal["previous", "given"] = "previous"
     held_out_families: tuple[str, ...] = ()
     held_out_forms: tuple[Form, ...] = ()
 

@@ -23,7 +23,7 @@ from miner.patching.findings import training_findings
 from miner.patching.patch import patch
 from miner.reporting.summarise import summarise
 from miner.reporting.summary import read_summary
-from miner.rewards import Pair
+from miner.rewards import Pair, RewardModel
 from tests.file_hammer import ended, two_at_once
 
 pytestmark = pytest.mark.ranges
@@ -111,6 +111,26 @@ def test_a_patch_sees_no_held_out_prompt_family_or_form(cycled: Campaign) -> Non
     allowed = training_findings(findings, section)
     assert all(f.split == "train" and f.family != "random" and f.form != "repetition" for f in allowed)
     assert {f.split for f in training_findings(findings, cycled.config.patch)} == {"train"}
+
+
+@pytest.mark.parametrize(("starts", "start"), [("previous", 1), ("given", 0)])
+def test_a_second_patch_starts_from_the_first_or_from_the_rm_as_given(
+    cycled: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: str, start: int
+) -> None:
+    class Asked(Exception):
+        pass
+
+    def asked(rm: RewardModel, _prompts: object, findings: list[Finding], *_: object, **__: object) -> None:
+        assert {finding.round for finding in findings} == {0}
+        raise Asked(rm.fingerprint)
+
+    folder = tmp_path / "copy"
+    shutil.copytree(cycled.folder, folder)
+    section = cycled.config.patch.model_copy(update={"starts": starts})
+    campaign = Campaign(cycled.config.model_copy(update={"out": str(folder), "patch": section}))
+    monkeypatch.setattr("miner.patching.patch.patch", asked)
+    with pytest.raises(Asked, match=cycled.models.rm(start).fingerprint):
+        campaign.patch(1)
 
 
 def test_a_patch_refuses_findings_of_held_out_prompts(cycled: Campaign, tmp_path: Path) -> None:
