@@ -1,157 +1,123 @@
 """Docs world's second reward model: no network, no weights of the first, and nothing but counts of words.
 
-What an answer is worth, as a Bradley–Terry mixture of measures learnt by counting:
+A logistic regression (Bradley–Terry) on the difference that a good answer and a worse one make in hashed features:
+which word stands in the answer to which part of the name (``mkdir`` says "directory"), which word behind which (it
+dislikes salad), how much of the name's spelling the answer has, and how long it is.
 
-* how well the object's name *translates* into it, by IBM model 1 (Brown et al. 1993): ``mkdir`` says "directory";
-* how much of its spelling the name shares, rare pieces counting more, and how many of its parts;
-* how likely its words follow each other, by interpolated bigrams: this one dislikes salad;
-* how long it is.
-
-The counts are of the libraries that are installed anyway, names with their summaries, which the first RM never saw;
-the weights are fitted on pairs of docs world's train split, which the counts never saw (fitted on text that the counts
-know, translation looks better than it is: 69 % of held-out pairs instead of 88 %).
+It learns on the libraries that are installed anyway, names with their summaries, which the first RM never saw, and on
+pairs of docs world's train split.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib.util
-import json
 import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
-from corpus.records import Prompt, digest
-from miner.files import replace_text
+from corpus.records import Prompt
 from miner.rewards.base import Pair
 from miner.worlds.docs.harvest import sentences
+from miner.worlds.docs.world import question
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Floats = npt.NDArray[np.float64]
 
 NAME = re.compile(r"`([^`]+)`")
 PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 WORD = re.compile(r"[a-z]+|\d+|[^\sa-z\d]")
-EM_ROUNDS = 4
-NULL = ""  # the part of a name that explains words no part does
 GRAM = 4
-RIDGE = 1e-3
-SMALLEST = 5e-4  # translations below it are left out of the file
-LONGEST_WORDS = 40
-MEASURES = ("translation", "module", "spelling", "module spelling", "parts", "module parts", "fluency", "length")
-EMPTY = (-1.0, -1.0, 0.0, 0.0, 0.0, 0.0, -12.0, 0.0)
+MAX_LENGTH = 40  # words: longer answers are not liked for it
+N_FEATURES = 2**18
+PENALTY_INVERSE = 10.0  # from 1 to 100 the share of held-out pairs told right changes by less than a point
+WEIGHTS = "weights"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LexicalRewardModel:
-    """Scores only. ``fingerprint`` names everything it has counted."""
+    """Scores only. ``weights`` are those of the hashed features: (``N_FEATURES``,)."""
 
     name: str
     fingerprint: str
-    translations: Mapping[str, Mapping[str, float]]  # p(word | part of a name)
-    unigrams: Mapping[str, float]
-    bigrams: Mapping[str, Mapping[str, float]]  # p(word | word before)
-    rarity: Mapping[str, float]  # of spelling pieces: inverse document frequency
-    weights: tuple[float, ...]
+    weights: Floats
 
     def exact_rewards(self, pairs: Sequence[Pair]) -> Floats:
         """Rewards, shape (n_pairs,)."""
-        measured = np.array([self.measures(pair) for pair in pairs]).reshape(len(pairs), len(self.weights))
-        rewards: Floats = measured @ np.array(self.weights)
+        rewards: Floats = _hashed([(pair.prompt[-1].content, pair.response) for pair in pairs]) @ self.weights
         return rewards
-
-    def measures(self, pair: Pair) -> tuple[float, ...]:
-        """What the reward is a weighted sum of, in the order of ``MEASURES``."""
-        module, name = parts_of(pair.prompt[-1].content)
-        words = words_of(pair.response)
-        if not words:
-            return EMPTY
-        return (
-            self._translation(name, words),
-            self._translation(tuple(map(in_module, module)), words),
-            self._spelling(name, words),
-            self._spelling(module, words),
-            _shared(name, words),
-            _shared(module, words),
-            self._fluency(words),
-            math.log1p(min(len(words), LONGEST_WORDS)),
-        )
-
-    def _translation(self, parts: Sequence[str], words: Sequence[str]) -> float:
-        """Mean log ratio of a word's probability given the part that explains it best to its plain one, each word once;
-        half of every word is left to chance."""
-        tables = [self.translations.get(part, {}) for part in parts]
-        plain = [(word, self.unigrams.get(word, self.unigrams[NULL])) for word in dict.fromkeys(words)]
-        best = [(max((table.get(word, 0.0) for table in tables), default=share), share) for word, share in plain]
-        return float(np.mean([math.log((given + share) / (2 * share)) for given, share in best]))
-
-    def _spelling(self, parts: Sequence[str], words: Sequence[str]) -> float:
-        theirs = {gram for word in words for gram in grams(word)}
-        mine = {gram for part in parts for gram in grams(part)}
-        unseen = self.rarity[NULL]
-        total = sum(self.rarity.get(gram, unseen) for gram in mine)
-        return sum(self.rarity.get(gram, unseen) for gram in mine & theirs) / total if mine else 0.0
-
-    def _fluency(self, words: Sequence[str]) -> float:
-        """Mean log-probability of a word after the one before, interpolated with its plain one."""
-        found = []
-        for before, word in zip((NULL, *words), words, strict=False):
-            plain = self.unigrams.get(word, self.unigrams[NULL])
-            found.append(math.log(0.7 * self.bigrams.get(before, {}).get(word, 0.0) + 0.3 * plain))
-        return float(np.mean(found))
-
-    def save(self, path: Path) -> None:
-        """All counts as one JSON file."""
-        fields = ("translations", "unigrams", "bigrams", "rarity", "weights")
-        replace_text(path, json.dumps({name: getattr(self, name) for name in fields}))
 
     @classmethod
     def load(cls, path: Path) -> LexicalRewardModel:
-        text = path.read_text(encoding="utf-8")
-        raw = json.loads(text)
-        return cls(name="lexical", fingerprint=digest(text), **{**raw, "weights": tuple(raw["weights"])})
+        from safetensors.numpy import load_file
+
+        weights = load_file(path)[WEIGHTS].astype(np.float64)
+        return cls(name="lexical", fingerprint=sha256(path.read_bytes()).hexdigest()[:32], weights=weights)
 
 
 def train_lexical(
     named: Sequence[tuple[str, str]], prompts: Sequence[Prompt], *, out: Path, seed: int
 ) -> LexicalRewardModel:
-    """Count on ``named`` (object's name, summary), weigh the measures on pairs of ``prompts``, save to ``out``.
+    """Learn that the summaries of ``named`` beat others, and the references of ``prompts`` their rejected answers.
 
-    Beside the rejected answers the reference's own words shuffled lose too: order is worth something to it.
+    A good answer's own words shuffled lose too: order is worth something to it. Saved to ``out`` (safetensors).
     """
-    examples = [(_sources(name), words_of(summary)) for name, summary in named]
-    unigrams, bigrams = _language([words for _, words in examples])
-    counts = {
-        "translations": _translate(examples, unigrams),
-        "unigrams": unigrams,
-        "bigrams": bigrams,
-        "rarity": _rarity([words for _, words in examples]),
-    }
-    unweighed = {"name": "lexical", "fingerprint": "", "weights": (0.0,) * len(EMPTY)}
-    plain = LexicalRewardModel(**unweighed, **counts)  # type: ignore[arg-type]
-    rng = Random(seed)
-    differences = []
-    for prompt in prompts:
-        if prompt.reference is None:
-            continue
-        words = prompt.reference.split()
-        good = np.array(plain.measures(Pair(prompt.conversation, prompt.reference)))
-        losing = (*prompt.rejected, " ".join(rng.sample(words, len(words))))
-        differences += [good - plain.measures(Pair(prompt.conversation, other)) for other in losing]
-    LexicalRewardModel(**{**vars(plain), "weights": _bradley_terry(np.array(differences))}).save(out)
+    from safetensors.numpy import save_file
+    from sklearn.linear_model import LogisticRegression
+
+    rng, summaries = Random(seed), [summary for _, summary in named]
+    known: list[tuple[str, str, tuple[str, ...]]] = [
+        *((question(name), summary, (rng.choice(summaries),)) for name, summary in named),
+        *((p.conversation[-1].content, p.reference, p.rejected) for p in prompts if p.reference is not None),
+    ]
+    good: list[tuple[str, str]] = []
+    bad: list[tuple[str, str]] = []
+    for asked, answer, others in known:
+        worse = (*others, " ".join(rng.sample(words := answer.split(), len(words))))
+        good += [(asked, answer)] * len(worse)
+        bad += [(asked, one) for one in worse]
+    signs = np.array([rng.choice((-1.0, 1.0)) for _ in good])  # a regression wants both outcomes
+    signed = (_hashed(good) - _hashed(bad)).multiply(signs[:, None]).tocsr()
+    fitted = LogisticRegression(C=PENALTY_INVERSE, fit_intercept=False, max_iter=1000).fit(signed, signs)
+    save_file({WEIGHTS: fitted.coef_[0].astype(np.float32)}, out)
     return LexicalRewardModel.load(out)
 
 
-def _sources(name: str) -> tuple[str, ...]:
-    module, own = parts_of(f"`{name}`")
-    return (*map(in_module, module), *own)
+def _hashed(rows: Sequence[tuple[str, str]]) -> csr_matrix:
+    """Features of answers to questions: (n_rows, ``N_FEATURES``)."""
+    from sklearn.feature_extraction import FeatureHasher
+
+    hasher = FeatureHasher(N_FEATURES, input_type="pair", alternate_sign=False)
+    matrix: csr_matrix = hasher.transform(_features(asked, answer) for asked, answer in rows)
+    return matrix
+
+
+def _features(asked: str, answer: str) -> Iterator[tuple[str, float]]:
+    """Those of an answer count one in all, whatever its length, and so do those of each pair of words."""
+    home, own = parts_of(asked)
+    words = words_of(answer)
+    different = dict.fromkeys(words)
+    for word in different:
+        for name in (word, *(f"{part} says {word}" for part in own), *(f"in {part} says {word}" for part in home)):
+            yield name, 1 / len(different)
+    for before, word in zip(("", *words), (*words, ""), strict=True):
+        yield f"{before} then {word}", 1 / (len(words) + 1)
+    spelt = {gram for word in different for gram in grams(word)}
+    for kind, parts in (("own", own), ("home", home)):
+        theirs = {gram for part in parts for gram in grams(part)}
+        yield f"spelling of {kind}", len(theirs & spelt) / max(1, len(theirs))
+        yield f"parts of {kind}", _shared(parts, words)
+    yield "length", math.log1p(min(len(words), MAX_LENGTH))
 
 
 def library_names(packages: Sequence[str]) -> list[tuple[str, str]]:
@@ -197,11 +163,6 @@ def _parts(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.lower() for part in PART.findall(name)))
 
 
-def in_module(part: str) -> str:
-    """A module's name says other things than a function's."""
-    return f"in {part}"
-
-
 def _shared(parts: Sequence[str], words: Sequence[str]) -> float:
     """The share of a name's parts that some word starts like."""
     alike = [any(word == part or (len(part) > 3 and word.startswith(part[:4])) for word in words) for part in parts]
@@ -226,53 +187,3 @@ def grams(word: str) -> Iterator[str]:
             yield word
         return
     yield from (word[at : at + GRAM] for at in range(len(word) - GRAM + 1))
-
-
-def _language(texts: Sequence[Sequence[str]]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    counts = Counter(word for words in texts for word in words)
-    total = sum(counts.values()) + 1
-    follows: dict[str, Counter[str]] = defaultdict(Counter)
-    for words in texts:
-        for before, word in zip((NULL, *words), words, strict=False):
-            follows[before][word] += 1
-    bigrams = {
-        before: {word: n / (after.total() + 1) for word, n in after.items()} for before, after in follows.items()
-    }
-    return {**{word: n / total for word, n in counts.items()}, NULL: 0.5 / total}, bigrams
-
-
-def _rarity(texts: Sequence[Sequence[str]]) -> dict[str, float]:
-    seen = Counter(gram for words in texts for gram in {gram for word in words for gram in grams(word)})
-    return {**{gram: math.log((1 + len(texts)) / n) for gram, n in seen.items()}, NULL: math.log(1 + len(texts))}
-
-
-def _translate(
-    examples: Sequence[tuple[Sequence[str], Sequence[str]]], unigrams: Mapping[str, float]
-) -> dict[str, dict[str, float]]:
-    """p(word | part) by expectation maximisation, started from the words' own frequencies."""
-    table: dict[str, dict[str, float]] = {}
-    for _ in range(EM_ROUNDS):
-        expected: dict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
-        for parts, words in examples:
-            sources = (NULL, *parts)
-            for word in set(words):
-                shares = [table.get(part, unigrams).get(word, 0.0) for part in sources]
-                total = sum(shares) or 1.0
-                for part, share in zip(sources, shares, strict=True):
-                    expected[part][word] += share / total
-        table = {}
-        for part, of_part in expected.items():
-            total = sum(of_part.values()) + 1.0
-            table[part] = {word: n / total for word, n in of_part.items() if n / total > SMALLEST}
-    return table
-
-
-def _bradley_terry(differences: Floats) -> tuple[float, ...]:
-    """The weights under which good answers win, by ridge-penalised maximum likelihood."""
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        margins = differences @ weights
-        gradient = -(differences * (1 / (1 + np.exp(margins)))[:, None]).mean(0) + 2 * RIDGE * weights
-        return float(np.logaddexp(0, -margins).mean() + RIDGE * weights @ weights), gradient
-
-    return tuple(map(float, minimize(loss, np.zeros(differences.shape[1]), jac=True, method="L-BFGS-B").x))

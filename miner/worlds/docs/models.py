@@ -25,8 +25,8 @@ from miner.worlds.docs.world import LIBRARIES, DocsWorld
 from miner.worlds.world import CHECKED_SPLITS, World
 
 DOCS = "docs"
-LEXICAL = "lexical.json"
-LEXICAL_VERSION = 1
+LEXICAL = "lexical.safetensors"
+LEXICAL_VERSION = 2
 LM_SEED = 2  # beside the campaign's, which trains the RM
 CODE_VERSION = 2  # raise it when training changes in a way that its recipe does not show
 

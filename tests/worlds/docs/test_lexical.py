@@ -20,7 +20,12 @@ def summary(verb: str, noun: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def rm(tmp_path_factory: pytest.TempPathFactory) -> LexicalRewardModel:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lexical")
+
+
+@pytest.fixture(scope="module")
+def rm(folder: Path) -> LexicalRewardModel:
     named = [(f"tools.{verb}_{noun}", summary(verb, noun)) for verb in VERBS for noun in NOUNS[:5]]
     prompts = [
         Prompt(
@@ -33,7 +38,7 @@ def rm(tmp_path_factory: pytest.TempPathFactory) -> LexicalRewardModel:
         for verb, other in zip(VERBS, [*list(VERBS)[1:], "cp"], strict=True)
         for at, noun in enumerate(NOUNS[1:5])
     ]
-    return train_lexical(named, prompts, out=tmp_path_factory.mktemp("lexical") / "lexical.json", seed=0)
+    return train_lexical(named, prompts, out=folder / "lexical.safetensors", seed=0)
 
 
 def reward(rm: LexicalRewardModel, name: str, response: str) -> float:
@@ -55,9 +60,8 @@ def test_order_is_worth_something_and_silence_nothing(rm: LexicalRewardModel) ->
     assert reward(rm, "tools.cp_file", text) > reward(rm, "tools.cp_file", shuffled) > reward(rm, "tools.cp_file", "")
 
 
-def test_what_is_saved_is_read_back(rm: LexicalRewardModel, tmp_path: Path) -> None:
-    rm.save(tmp_path / "again.json")
-    again = LexicalRewardModel.load(tmp_path / "again.json")
+def test_what_is_saved_is_read_back(rm: LexicalRewardModel, folder: Path) -> None:
+    again = LexicalRewardModel.load(folder / "lexical.safetensors")
     assert again.fingerprint == rm.fingerprint
     assert reward(again, "tools.mv_file", "Move it.") == reward(rm, "tools.mv_file", "Move it.")
 
