@@ -221,11 +221,11 @@ def _ratings(cells: Cells, column: str, items: list[Any], there: Sequence[int]) 
     key = mapping.score or mapping.rank
     if key is None:
         raise UnusableRowError(Reason.LABEL, cells.where(column), "several answers without a score, rank or label")
-    beside = value_at(cells.row.values, key)
+    ratings = value_at(cells.row.values, key)
     found = [
         value_at(items[index], key)
         if isinstance(items[index], Mapping)
-        else beside[index] if isinstance(beside, list) and index < len(beside) else None
+        else ratings[index] if isinstance(ratings, list) and index < len(ratings) else None
         for index in there
     ]  # fmt: skip
     sign = 1 if mapping.score else -1

@@ -55,7 +55,7 @@ def headline(run: Run) -> Headline:
 
 def limits(run: Run) -> list[str]:
     """What a reader must keep in mind, the weaknesses of this very run first."""
-    return [*run.beside.left_out, *_of_results(run), *_of_checks(run), *_of_findings(run), *ALWAYS]
+    return [*run.measurements.left_out, *_of_results(run), *_of_checks(run), *_of_findings(run), *ALWAYS]
 
 
 ALWAYS = (

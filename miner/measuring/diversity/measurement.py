@@ -12,8 +12,7 @@ from miner.errors import ConfigError
 from miner.judging.overlap import words
 from miner.measuring.diversity.modes import cosine_distances, mean_cosine, mode_labels, silhouette, top_mode_share
 from miner.measuring.diversity.report import Change, Metric
-from miner.measuring.diversity.texts import distinct, n_gram_counts, self_bleu
-from miner.measuring.diversity.writings import (
+from miner.measuring.diversity.response_sets import (
     MIN_SETS,
     MIN_TEXTS,
     ResponseSets,
@@ -22,6 +21,7 @@ from miner.measuring.diversity.writings import (
     sets_across,
     sets_within,
 )
+from miner.measuring.diversity.texts import distinct, n_gram_counts, self_bleu
 from miner.statistics import mean, paired_difference
 
 ORDERS = (1, 2, 3)

@@ -30,7 +30,7 @@ from pydantic import BaseModel, model_validator
 
 from corpus.records import Prompt
 from miner.files import read_rows
-from miner.measuring.diversity.writings import GivenPrompt
+from miner.measuring.diversity.response_sets import GivenPrompt
 from miner.measuring.gap import proofs
 from miner.worlds.docs.harvest import DocEntry
 

@@ -94,7 +94,7 @@ class RunsAtKl:
         )
 
 
-def by_weight(runs: Sequence[RunSummary]) -> list[RunsAtKl]:
+def by_kl_weight(runs: Sequence[RunSummary]) -> list[RunsAtKl]:
     """The runs by their KL weight, the freest first."""
     found: dict[float | None, list[RunSummary]] = {}
     for run in runs:

@@ -122,7 +122,7 @@ class HeldOutEvaluation:
 
     policy: LanguageModel  # the reference: tokenizer, template and the weights KL is counted from
     prompts: tuple[Prompt, ...]
-    instruments: Metrics
+    metrics: Metrics
     max_new_tokens: int
     min_new_tokens: int = 0
     samples: int = 1
@@ -143,9 +143,7 @@ class HeldOutEvaluation:
         texts = [self.policy.text(tokens) for tokens in written]
         repeated = [one for one in ids for _ in range(self.samples)]
         moved = diverge(model, self.policy.model, repeated, written, barred=drawn.barred)
-        return self.instruments.rows(
-            step, asked, texts, PolicyShift(kl=moved.kl.tolist(), entropy=moved.entropy.tolist())
-        )
+        return self.metrics.rows(step, asked, texts, PolicyShift(kl=moved.kl.tolist(), entropy=moved.entropy.tolist()))
 
 
 def decoding(policy: LanguageModel, max_new_tokens: int, min_new_tokens: int) -> Decoding:

@@ -17,8 +17,8 @@ from miner.config.campaign import PatchSection
 from miner.errors import ConfigError
 from miner.judging.criteria import Criteria
 from miner.judging.gold import Answer, Gold, RewardGold
+from miner.measuring.diversity.response_sets import PromptResponses
 from miner.measuring.diversity.sampling import SamplePlan
-from miner.measuring.diversity.writings import PromptResponses
 from miner.measuring.gap import (
     ChoiceValue,
     Fact,
