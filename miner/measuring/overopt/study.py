@@ -79,14 +79,14 @@ class Study:
             judge=self.campaign.models.judge,
         )
 
-    def _reading_lm(self, judge: LanguageModelSection) -> LanguageModel:
+    def _reading_lm(self, section: LanguageModelSection) -> LanguageModel:
         """The LM whose likelihoods and hidden states are read: the judge's, or docs world's neural one where it counts
         n-grams."""
-        if is_ngram_model(Path(judge.source)):
+        if is_ngram_model(Path(section.source)):
             from miner.worlds.docs.models import reading_lm
 
-            judge = reading_lm(self.campaign.config, observer=self.campaign.observer)
-        return load_language_model(judge.source, device=first_device(self.campaign.world.rm.device))
+            section = reading_lm(self.campaign.config, observer=self.campaign.observer)
+        return load_language_model(section.source, device=first_device(self.campaign.world.rm.device))
 
     def evaluation(self, settings: RlSettings) -> HeldOutEvaluation:
         """Held-out prompts that the RM can read, the same for every run of the study."""
