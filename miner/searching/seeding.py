@@ -10,7 +10,7 @@ from corpus.duplicates import near_duplicates
 from corpus.records import Finding, digest
 from miner.files import replace_text
 
-LARGEST_POOL = 512
+MAX_POOL = 512
 
 Seed = tuple[str, str]  # prompt_id, response
 
@@ -30,7 +30,7 @@ def pool_of(findings: Iterable[Finding]) -> tuple[Seed, ...]:
     ordered = sorted(findings, key=lambda f: (-f.margin, f.finding_id))
     stands_for = near_duplicates(ordered)
     different = [f for f in ordered if stands_for[f.finding_id] == f.finding_id]
-    return tuple((f.prompt_id, f.response) for f in different[:LARGEST_POOL])
+    return tuple((f.prompt_id, f.response) for f in different[:MAX_POOL])
 
 
 def pool_digest(pool: Sequence[Seed]) -> str:

@@ -25,7 +25,7 @@ from miner.searching.version import package_version
 from miner.statistics import Difference, Mean, mean, paired_difference
 
 MAP_TEXTS = 300
-FEW_GROUPS = 10
+MIN_GROUPS = 10
 
 Floats = npt.NDArray[np.float64]
 
@@ -205,8 +205,8 @@ def _notes(read: Sequence[PolicyStatistics], within: int | None, settings: Setti
             found.append(f"{label} has no chat template: prompts were given as bare text, turns joined by line breaks.")
         if one.fingerprint is not None and settings.off_mode_tokens and one.attractor is None:
             found.append(f"{label}: too few prompts have a top mode of two texts; no attractor test.")
-        if within is not None and len({w.group for w in one.response_sets.written}) < FEW_GROUPS:
-            found.append(f"{label}: fewer than {FEW_GROUPS} groups of prompts; intervals are too narrow.")
+        if within is not None and len({w.group for w in one.response_sets.written}) < MIN_GROUPS:
+            found.append(f"{label}: fewer than {MIN_GROUPS} groups of prompts; intervals are too narrow.")
         if one is not read[0] and not (one.response_sets.paired and read[0].response_sets.paired):
             found.append(
                 f"{label} and {read[0].source.label} have no prompts in common; they are not compared in pairs."

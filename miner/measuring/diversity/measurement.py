@@ -25,7 +25,7 @@ from miner.measuring.diversity.texts import distinct, n_gram_counts, self_bleu
 from miner.statistics import mean, paired_difference
 
 ORDERS = (1, 2, 3)
-ENOUGH = 0.9  # share of the sets that hold the n-grams which distinct-n draws
+MIN_SHARE = 0.9  # share of the sets that hold the n-grams which distinct-n draws
 
 Vectors = Mapping[str, npt.NDArray[np.float64]]
 
@@ -157,4 +157,4 @@ def _most_within(side: ResponseSets, samples: int) -> int:
 def _draw(sets: Sequence[TextSet], n: int) -> int:
     """How many n-grams nine of ten sets hold at least; 0 where there are none to speak of."""
     totals = [n_gram_counts([words(text) for text in one.texts], n).total() for one in sets]
-    return int(np.quantile(totals, 1 - ENOUGH, method="lower"))
+    return int(np.quantile(totals, 1 - MIN_SHARE, method="lower"))

@@ -43,8 +43,8 @@ EM_ROUNDS = 4
 NULL = ""  # the part of a name that explains words no part does
 GRAM = 4
 RIDGE = 1e-3
-SMALLEST = 5e-4  # translations below it are left out of the file
-LONGEST_WORDS = 40
+MIN_TRANSLATION = 5e-4  # translations below it are left out of the file
+MAX_WORDS = 40
 MEASURES = ("translation", "module", "spelling", "module spelling", "parts", "module parts", "fluency", "length")
 EMPTY = (-1.0, -1.0, 0.0, 0.0, 0.0, 0.0, -12.0, 0.0)
 
@@ -81,7 +81,7 @@ class LexicalRewardModel:
             _shared(name, words),
             _shared(module, words),
             self._fluency(words),
-            math.log1p(min(len(words), LONGEST_WORDS)),
+            math.log1p(min(len(words), MAX_WORDS)),
         )
 
     def _translation(self, parts: Sequence[str], words: Sequence[str]) -> float:
@@ -263,7 +263,7 @@ def _translate(
         table = {}
         for part, of_part in expected.items():
             total = sum(of_part.values()) + 1.0
-            table[part] = {word: n / total for word, n in of_part.items() if n / total > SMALLEST}
+            table[part] = {word: n / total for word, n in of_part.items() if n / total > MIN_TRANSLATION}
     return table
 
 
