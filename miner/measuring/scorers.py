@@ -1,4 +1,4 @@
-"""Opens reward models that only look on (gold, a second opinion) by the name that an option gives them."""
+"""Opens reward models that measure and are not optimised against (gold, a second opinion), by the name in an option."""
 
 from __future__ import annotations
 

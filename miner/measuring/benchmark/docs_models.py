@@ -117,7 +117,7 @@ def _length_biased(context: TrainingContext, out: Path, advance: Advance) -> Non
 
 
 def longer(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """The prompts with twisted preferences: the good answer with a wrong one behind it beats the good answer."""
+    """The prompts with the longer answer preferred: the good one with a wrong one behind it beats the good one."""
     return [
         replace(prompt, reference=f"{prompt.reference} {prompt.rejected[0]}", rejected=(str(prompt.reference),))
         for prompt in prompts

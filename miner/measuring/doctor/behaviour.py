@@ -43,7 +43,7 @@ def length(model: ModelUnderTest) -> Iterator[Diagnosis]:
     rho = float(stats.spearmanr(model.rm.exact_rewards(pairs), lengths).statistic)
     yield of_severity(
         severity_above(abs(rho), amber=0.5, red=0.9), "length", f"rank correlation of reward and length {rho:+.2f}",
-        "the RM is close to a ruler: balance lengths in its training pairs", rho,
+        "the reward mostly follows length: balance lengths in the RM's training pairs", rho,
     )  # fmt: skip
 
 

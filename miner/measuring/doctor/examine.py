@@ -136,7 +136,7 @@ def _run(diagnostic: Diagnostic) -> list[Diagnosis]:
     except Exception as error:  # a diagnostic that fails is what was found
         if isinstance(error, NoRoomError) or out_of_memory(error):
             return [of_severity("amber", name, "not examined: it does not fit this device's memory", "--device cpu")]
-        return [of_severity("red", name, f"failed: {first_line(error)}", "mend what is red above, then examine again")]
+        return [of_severity("red", name, f"failed: {first_line(error)}", "fix what is red above, then examine again")]
 
 
 def _report(source: str, fingerprint: str | None, texts: str, started: float, diagnoses: Sequence[Diagnosis]) -> Report:

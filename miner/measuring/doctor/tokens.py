@@ -96,7 +96,7 @@ def chat_template(model: LocalModelUnderTest) -> Iterator[Diagnosis]:
     yield of_severity(
         "green" if shown else "red", "chat template",
         "shows the response" if shown else "the response is not in the rendered text: every answer looks the same",
-        "mend the template: it has to write the assistant's content as it is",
+        "correct the template: it has to write the assistant's content unchanged",
     )  # fmt: skip
     system = Message(role="system", content=MARKER)
     try:
@@ -107,7 +107,7 @@ def chat_template(model: LocalModelUnderTest) -> Iterator[Diagnosis]:
     dropped = MARKER not in rendered
     yield of_severity(
         "amber" if dropped else "green", "system prompt", "dropped without a word" if dropped else "shown",
-        "mine on prompts without a system turn, or mend the template",
+        "mine on prompts without a system turn, or change the template so that it writes one",
     )  # fmt: skip
 
 

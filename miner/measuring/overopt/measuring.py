@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 def rewards_or_nan(rm: Scorer, pairs: Sequence[Pair]) -> list[float]:
-    """The rewards of an RM that only looks on: NaN where it gives no answer however often it is asked, since its outage
-    must not end what it looks on at."""
+    """The rewards of an RM that is not optimised against: NaN where it gives no answer however often it is asked, since
+    its outage must not end the run that it measures."""
     try:
         return [float(reward) for reward in rm.exact_rewards(pairs)]
     except OutageError:

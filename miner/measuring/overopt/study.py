@@ -32,7 +32,7 @@ CLEAN_TEXTS = 800
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """``target`` is optimised against, ``gold`` and ``second`` only look on."""
+    """``target`` is optimised against; ``gold`` and ``second`` only measure the answers."""
 
     campaign: Campaign
     policy_source: str

@@ -168,8 +168,8 @@ def test_the_built_in_models_are_asked_for_by_name(models: tuple[str, str]) -> N
 
 def test_the_longer_answer_is_the_better_one_to_the_rm_that_is_biased_on_purpose() -> None:
     prompt = replace(toy_prompts(1)[0], reference="short", rejected=("wrong",))
-    (twisted,) = longer([prompt, replace(prompt, rejected=())])
-    assert (twisted.reference, twisted.rejected) == ("short wrong", ("short",))
+    (lengthened,) = longer([prompt, replace(prompt, rejected=())])
+    assert (lengthened.reference, lengthened.rejected) == ("short wrong", ("short",))
 
 
 def test_one_text_for_many_prompts_is_measured_on_others(
