@@ -23,7 +23,7 @@ from attacks.queries import Likelihoods, Query, Score, Search, Swaps, Words, ask
 if TYPE_CHECKING:
     from ribs.archives import GridArchive
 
-LONGEST = 64  # words; what is longer shares the last cell
+MAX_WORDS = 64  # what is longer shares the last cell
 MIN_FLUENT = -16.0  # nats per token
 
 
@@ -74,7 +74,7 @@ class Archive(Attack):
     def _empty(self, seed: int) -> GridArchive:
         from ribs.archives import GridArchive
 
-        ranges = ((0.0, np.log(LONGEST)), (0.0, 1.0), (MIN_FLUENT, 0.0))
+        ranges = ((0.0, np.log(MAX_WORDS)), (0.0, 1.0), (MIN_FLUENT, 0.0))
         return GridArchive(solution_dim=(), solution_dtype=np.object_, dims=self.cells, ranges=ranges, seed=seed)
 
     def _start(self, number: int, words: tuple[str, ...], rng: np.random.Generator) -> str:

@@ -1,6 +1,6 @@
 """One text for many prompts: universal triggers (Wallace et al. 2019, arXiv:1908.07125) by coordinate gradient.
 
-What is climbed is the mean lead over the prompts' references, of which no more counts than ``ENOUGH`` on any prompt:
+What is climbed is the mean lead over the prompts' references, of which no more counts than ``MAX_LEAD`` on any prompt:
 beating one reference by far makes up for no other. The gradient is summed over a few prompts at a time, those first
 where the text lags; edits are scored on the same few and a step is kept only if it holds on all prompts, as in GCG's
 progressive schedule (Zou et al. 2023, arXiv:2307.15043) without its growing set. ``carrier`` frames the trigger, so
@@ -36,7 +36,7 @@ from attacks.queries import (
     draw_seed,
 )
 
-ENOUGH = 0.5  # of a lead, in standard deviations of the references' rewards
+MAX_LEAD = 0.5  # that counts on a prompt, in standard deviations of the references' rewards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +86,11 @@ class Universal(Attack):
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
         bars, spread = yield from self._bars()
-        enough = ENOUGH * spread
+        max_lead = MAX_LEAD * spread
 
         def lead(rewards: Rewards, prompts: tuple[int, ...] = ()) -> Rewards:
             """Mean capped lead of each text: (n_texts, n_prompts) to (n_texts,)."""
-            over: Rewards = np.minimum(rewards - (bars[list(prompts)] if prompts else bars), enough).mean(axis=1)
+            over: Rewards = np.minimum(rewards - (bars[list(prompts)] if prompts else bars), max_lead).mean(axis=1)
             return over
 
         text = self.carrier.replace("{}", " ".join((yield from ask(Words(self.n_words, seed=draw_seed(rng))))))

@@ -37,7 +37,7 @@ def import_rows(root: Path, source: Path) -> ImportReport:
 
     Raises:
         ImportRowsError: it is neither, or a line of it is not a finding row; the message names the line. Of a file
-            over 50,000 lines, the rows before it may be here already: mend the line and import again.
+            over 50,000 lines, the rows before it may be here already: correct the line and import again.
         DamagedSegmentError, SchemaVersionError: from the source.
     """
     if source.is_dir():

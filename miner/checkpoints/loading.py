@@ -34,14 +34,14 @@ class LoadOptions:
     ``device_map`` has accelerate spread it, ``offload_folder`` takes what goes to disk.
     """
 
-    place: torch.device
+    device: torch.device
     dtype: torch.dtype | Literal["auto"]
     attention: str | None = None
     trust_remote_code: bool = False
     device_map: str | Mapping[str, int | str] | None = None
     offload_folder: str | None = None
 
-    def options(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """For ``from_pretrained``."""
         spread = (
             {} if self.device_map is None else {"device_map": self.device_map, "offload_folder": self.offload_folder}
@@ -75,7 +75,7 @@ def read_config(folder: Path, trust_remote_code: bool, model_type: str | None = 
 def read_model(
     auto_class: str,
     folder: Path,
-    residence: LoadOptions,
+    options: LoadOptions,
     *,
     config: PreTrainedConfig | None = None,
     renamed: Mapping[str, str] | None = None,
@@ -90,19 +90,19 @@ def read_model(
     import transformers
 
     require_safetensors(folder)
-    options = residence.options()
-    options |= {"ignore_mismatched_sizes": True}  # they are named below, which transformers leaves to a log
-    if residence.device_map is None and config is not None and comes_quantised(config):
-        options["device_map"] = {"": residence.place}  # quantised weights do not move afterwards
-    options |= {} if config is None else {"config": copy.deepcopy(config)}
-    options |= {} if renamed is None else {"key_mapping": dict(renamed)}
+    arguments = options.arguments()
+    arguments |= {"ignore_mismatched_sizes": True}  # they are named below, which transformers leaves to a log
+    if options.device_map is None and config is not None and comes_quantised(config):
+        arguments["device_map"] = {"": options.device}  # quantised weights do not move afterwards
+    arguments |= {} if config is None else {"config": copy.deepcopy(config)}
+    arguments |= {} if renamed is None else {"key_mapping": dict(renamed)}
     try:
         with quiet_transformers(), left_alone():
             model, info = getattr(transformers, auto_class).from_pretrained(
                 folder,
                 use_safetensors=True,
                 output_loading_info=True,
-                **options,
+                **arguments,
             )
     except UNREADABLE as error:
         said = _padding_without_embedding(config) or f"{first_line(error).rstrip('.')}{hint(error)}"
@@ -110,7 +110,7 @@ def read_model(
     if info["mismatched_keys"]:
         raise ModelError(f"{_cannot(auto_class, folder)}: {_mismatch(info['mismatched_keys'])}")
     model.eval().requires_grad_(False)
-    whole = model if "device_map" in options else placed(model, residence.place)
+    whole = model if "device_map" in arguments else to_device(model, options.device)
     return whole, set(info["missing_keys"]) | _untrained_though_ignored(model, folder)
 
 
@@ -165,19 +165,19 @@ def _untrained_though_ignored(model: PreTrainedModel, folder: Path) -> set[str]:
     return {name for name in lacking if not any(f".{name}".endswith(one) or one.endswith(f".{name}") for one in stored)}
 
 
-def placed(model: Any, place: torch.device) -> PreTrainedModel:
-    """``model`` on ``place``.
+def to_device(model: Any, device: torch.device) -> PreTrainedModel:
+    """``model`` on ``device``.
 
     Raises:
         NoRoomError: it does not fit.
     """
     try:
-        on_device: PreTrainedModel = model.to(place)
+        on_device: PreTrainedModel = model.to(device)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
         raise NoRoomError(
-            f"the model does not fit {place} in {str(model.dtype).removeprefix('torch.')}. "
+            f"the model does not fit {device} in {str(model.dtype).removeprefix('torch.')}. "
             'Try confirm_dtype="native", --dtype bfloat16 or another --device'
         ) from error
     return on_device

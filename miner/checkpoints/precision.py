@@ -32,7 +32,7 @@ TRAINING_GAIN = 2.0  # a block that gained 1.4 was, with optimiser and loss, doc
 SMALL = (128, 256)  # tokens and width of the work on a CPU: a millisecond or two
 LARGE = (2048, 2048)  # on accelerators, where small work measures the call alone
 REPEATS = 25  # the best counts: of five, all may fall into a moment in which a neighbour has the core
-ENOUGH_S = 0.05  # of timing one dtype
+MAX_TIMING_S = 0.05  # of timing one dtype
 
 _DTYPES = {name: getattr(torch, name) for name in get_args(DType) if name != "auto"}
 
@@ -112,7 +112,7 @@ def gflops(device: str, dtype: torch.dtype, purpose: Purpose = "ranking") -> flo
             make = _training_step if purpose == "training" else _product
             work, flops = make(place, dtype, n_tokens, hidden)
             work()  # kernels are made and loaded
-            while len(seconds) < REPEATS and sum(seconds) < ENOUGH_S:
+            while len(seconds) < REPEATS and sum(seconds) < MAX_TIMING_S:
                 _synchronise(place)
                 started = clock()
                 work()

@@ -114,7 +114,9 @@ def _print(report: BenchReport, folder: Path, n_findings: int, limit: float | No
     """The ranking. Ends with status 100 where a rate is over the limit, 1 where something was not measured."""
     from miner.reporting.bench_page import PAGE_NAME
 
-    over = [f"{one.model}: {one.name}, {one.rate:.1%} of {one.n} win" for one in report.judged(limit) if one.failed]
+    over = [
+        f"{one.model}: {one.name}, {one.rate:.1%} of {one.n} win" for one in report.rates_against(limit) if one.failed
+    ]
     if json:
         print_json({**plain(report), "over_limit": over})
     else:

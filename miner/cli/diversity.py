@@ -127,13 +127,13 @@ def _texts(files: list[Path], corpora: list[Path], settings: Settings) -> tuple[
     from miner.measuring.diversity import MeasuredSource, of_findings, read_texts
 
     found = [
-        MeasuredSource(label=path.name, writings=read_texts(path, samples=settings.samples, seed=settings.seed))
+        MeasuredSource(label=path.name, response_sets=read_texts(path, samples=settings.samples, seed=settings.seed))
         for path in files
     ]
     for path in corpora:
         findings = existing_corpus(path).findings()
-        writings = of_findings(str(path), findings, samples=settings.samples, seed=settings.seed)
-        found.append(MeasuredSource(label=path.name, writings=writings))
+        response_sets = of_findings(str(path), findings, samples=settings.samples, seed=settings.seed)
+        found.append(MeasuredSource(label=path.name, response_sets=response_sets))
     return tuple(found)
 
 

@@ -150,8 +150,8 @@ def _pass(
     opened: Source, recognised: Recognised, seen: _Seen, limit: int | None, rules: RowRules
 ) -> tuple[list[Gathered], LoadTally]:
     mapping = recognised.mapping
-    beside = (name for name in (mapping.score, mapping.rank) if name)
-    wanted = None if recognised.regroup else (*mapping.used, *beside, *MEDIA_COLUMNS)
+    rating = (name for name in (mapping.score, mapping.rank) if name)
+    wanted = None if recognised.regroup else (*mapping.used, *rating, *MEDIA_COLUMNS)
     reading = Reading(mapping=mapping, calls_as_text=rules.calls_as_text, json_columns=recognised.json_columns)
     with closing(opened.rows(wanted)) as rows:
         watched = seen.watch(rows)

@@ -221,11 +221,11 @@ def _ratings(cells: Cells, column: str, items: list[Any], there: Sequence[int]) 
     key = mapping.score or mapping.rank
     if key is None:
         raise UnusableRowError(Reason.LABEL, cells.where(column), "several answers without a score, rank or label")
-    beside = value_at(cells.row.values, key)
+    ratings = value_at(cells.row.values, key)
     found = [
         value_at(items[index], key)
         if isinstance(items[index], Mapping)
-        else beside[index] if isinstance(beside, list) and index < len(beside) else None
+        else ratings[index] if isinstance(ratings, list) and index < len(ratings) else None
         for index in there
     ]  # fmt: skip
     sign = 1 if mapping.score else -1
@@ -235,11 +235,11 @@ def _ratings(cells: Cells, column: str, items: list[Any], there: Sequence[int]) 
 
 def _ordered(scores: Sequence[float | None], where: str) -> tuple[int, list[int], int]:
     """(the best, those strictly worse from better to worse, how many are neither)."""
-    judged = [(score, -index) for index, score in enumerate(scores) if score is not None]
-    if not judged:
+    rated = [(score, -index) for index, score in enumerate(scores) if score is not None]
+    if not rated:
         raise UnusableRowError(Reason.TIE, where, "no response has a score")
-    top, best = max(judged)
-    worse = [-index for score, index in sorted(judged, reverse=True) if score < top]
+    top, best = max(rated)
+    worse = [-index for score, index in sorted(rated, reverse=True) if score < top]
     if not worse:
         raise UnusableRowError(Reason.TIE, where, "no response scores below another")
     return -best, worse, len(scores) - 1 - len(worse)

@@ -112,7 +112,7 @@ def data_hash_of(pairs: Sequence[Pair]) -> str:
     return digest([[conversation_id(pair.prompt), pair.response] for pair in pairs])
 
 
-def standing(rm: Scorer, prompts: Sequence[Prompt], quantile: float) -> Criteria:
+def criteria_for_scorer(rm: Scorer, prompts: Sequence[Prompt], quantile: float) -> Criteria:
     """Where the references of ``prompts`` lie for an RM that only scores.
 
     Raises:

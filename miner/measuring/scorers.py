@@ -1,11 +1,11 @@
-"""Opens reward models that only look on (gold, a second opinion) by the name that an option gives them."""
+"""Opens reward models that measure and are not optimised against (gold, a second opinion), by the name in an option."""
 
 from __future__ import annotations
 
 from miner.config.campaign import CampaignConfig, parse_config
 from miner.config.reward_model import rm_table_of
 from miner.errors import ConfigError
-from miner.judging.criteria import standing
+from miner.judging.criteria import criteria_for_scorer
 from miner.judging.ensemble import Ensemble
 from miner.progress import Observer
 from miner.rewards.base import Scorer
@@ -45,7 +45,7 @@ def open_scorer(named: str, config: CampaignConfig, observer: Observer) -> Score
     with observer.stage("rewards of clean answers by every RM of the mean") as advance:
         calibration = read_split(config, "calibration", observer)
         for rm in found:
-            members.append((rm, standing(rm, calibration, config.criteria.quantile)))
+            members.append((rm, criteria_for_scorer(rm, calibration, config.criteria.quantile)))
             advance(len(members), len(found))
     return Ensemble(members=tuple(members))
 

@@ -33,20 +33,20 @@ def write_page(report: BenchReport, folder: Path) -> Path:
     return replace_text(folder / PAGE_NAME, text)
 
 
-def _cost_figure(report: BenchReport, ink: Theme) -> Figure | None:
+def _cost_figure(report: BenchReport, theme: Theme) -> Figure | None:
     """Per RM the share of prompts that no attack has broken after so many queries."""
     curves = [(row.model, row.survival) for row in report.rows if row.survival is not None]
     if not curves:
         return None
-    figure = style.new_figure(ink, 3.6)
-    axes = style.styled(figure.subplots(), ink, x="queries", y="prompts not broken yet (%)")
+    figure = style.new_figure(theme, 3.6)
+    axes = style.styled(figure.subplots(), theme, x="queries", y="prompts not broken yet (%)")
     for number, (model, curve) in enumerate(curves):
-        colour = ink.colour(number)
+        colour = theme.colour(number)
         low, high, middle = ([100 * share for share in line] for line in (curve.low, curve.high, curve.survival))
         axes.fill_between(curve.times, low, high, step="post", color=colour, alpha=0.13, linewidth=0)
         line = style.LINES[number % len(style.LINES)]
         axes.step(curve.times, middle, where="post", color=colour, linestyle=line, label=visible(model))
     axes.set_ylim(-3, 103)
     axes.set_xlim(0, report.suite.budget_queries)
-    style.legend_beside(axes, ink)
+    style.legend_beside(axes, theme)
     return figure

@@ -9,7 +9,7 @@ from miner.campaigns.results import AttackResult, CheckErrors, RoundSummary
 from miner.reporting.reading import Run, Trial, failed, trials, withheld
 from miner.statistics import Difference, Rate
 
-FEW = 30
+MIN_ATTEMPTS = 30
 WEAK_HIT_RATE = 0.5
 FREQUENT_FALSE_ALARM = 0.05
 
@@ -55,7 +55,7 @@ def headline(run: Run) -> Headline:
 
 def limits(run: Run) -> list[str]:
     """What a reader must keep in mind, the weaknesses of this very run first."""
-    return [*run.beside.left_out, *_of_results(run), *_of_checks(run), *_of_findings(run), *ALWAYS]
+    return [*run.measurements.left_out, *_of_results(run), *_of_checks(run), *_of_findings(run), *ALWAYS]
 
 
 ALWAYS = (
@@ -85,9 +85,9 @@ def _of_results(run: Run) -> Iterator[str]:
             f"In {result.abstained} of {result.n - result.found} attempts of {result.attack} without a find (round "
             f"{number}) a text won on which the checks abstain: there the judge is the bound, not the RM."
         )
-    few = sorted({trial.attack for trial in counted if min(trial.first.n, trial.last.n) < FEW})
+    few = sorted({trial.attack for trial in counted if min(trial.first.n, trial.last.n) < MIN_ATTEMPTS})
     if few:
-        yield f"Fewer than {FEW} attempts a round: {', '.join(few)}. Read their wide intervals, not the rates."
+        yield f"Fewer than {MIN_ATTEMPTS} attempts a round: {', '.join(few)}. Read their wide intervals, not the rates."
     changed = [trial for trial in counted if trial.first.rate != trial.last.rate]
     unclear = sorted({trial.attack for trial in changed if _overlap(trial.first, trial.last)})
     if unclear:

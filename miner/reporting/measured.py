@@ -38,7 +38,7 @@ class Measurements:
     left_out: tuple[str, ...] = ()
 
 
-def read_beside(folder: Path) -> Measurements:
+def read_measurements(folder: Path) -> Measurements:
     """Everything of the kind in a campaign's folder; what is not there is None."""
     left_out: list[str] = []
     places = {"diversity": _place(folder, "diversity", DIVERSITY_FILE), "gap": _place(folder, "gap", GAP_FILE)}

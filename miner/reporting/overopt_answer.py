@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from miner.measuring.overopt.by_kl_weight import RunsAtKl, Spread, by_weight
+from miner.measuring.overopt.by_kl_weight import RunsAtKl, Spread, by_kl_weight
 from miner.measuring.overopt.results import PoolSummary, StudySummary
 
 
@@ -18,39 +18,39 @@ class StudyAnswer:
 
 def answers(summary: StudySummary) -> list[StudyAnswer]:
     """One for every KL weight, one for best-of-n."""
-    found = [StudyAnswer(about=weight.name, text=_said(weight)) for weight in by_weight(summary.runs)]
+    found = [StudyAnswer(about=group.name, text=_said(group)) for group in by_kl_weight(summary.runs)]
     return found + ([StudyAnswer(about="Best of n", text=_pool(summary.pool))] if summary.pool is not None else [])
 
 
-def _said(weight: RunsAtKl) -> str:
-    decidable, gaming = len(weight.decidable), len(weight.gaming)
+def _said(group: RunsAtKl) -> str:
+    decidable, gaming = len(group.decidable), len(group.gaming)
     if not decidable:
-        return f"gold cannot tell whether policies game this RM. {_without_gold(weight)}"
-    others = len(weight.runs) - decidable
+        return f"gold cannot tell whether policies game this RM. {_without_gold(group)}"
+    others = len(group.runs) - decidable
     undecided = f" ({others} more cannot be told)" if others else ""
     if not gaming:
         runs = "the run does not game" if decidable == 1 else f"none of {decidable} runs games"
-        return f"{runs} the RM within {weight.last_step} steps{undecided}. {_gold(weight)}"
+        return f"{runs} the RM within {group.last_step} steps{undecided}. {_gold(group)}"
     runs = "the run games" if decidable == 1 else f"{gaming} of {decidable} runs {'games' if gaming == 1 else 'game'}"
-    return f"{runs} the RM: gold falls while the reward rises{undecided}. {_start(weight)} {_gold(weight)}"
+    return f"{runs} the RM: gold falls while the reward rises{undecided}. {_start(group)} {_gold(group)}"
 
 
-def _start(weight: RunsAtKl) -> str:
-    onsets = weight.onsets
+def _start(group: RunsAtKl) -> str:
+    onsets = group.onsets
     if not onsets:
         return "From which step cannot be told: see the notes."
-    if len(weight.gaming) == 1:
-        (onset,) = (run.with_gold.onset for run in weight.gaming)
+    if len(group.gaming) == 1:
+        (onset,) = (run.with_gold.onset for run in group.gaming)
         where = "" if onset is None else f"at step {onset.bend.step:.0f} (95 %: {onset.low:.0f} to {onset.high:.0f})"
     else:
-        whose = "those that game" if len(onsets) == len(weight.gaming) else f"the {len(onsets)} whose onset is told"
-        where = f"at step {weight.median_onset:.0f} (median of {whose}; {onsets[0]:.0f} to {onsets[-1]:.0f})"
-    return f"It starts {where}: stop before step {weight.stop_before}."
+        whose = "those that game" if len(onsets) == len(group.gaming) else f"the {len(onsets)} whose onset is told"
+        where = f"at step {group.median_onset:.0f} (median of {whose}; {onsets[0]:.0f} to {onsets[-1]:.0f})"
+    return f"It starts {where}: stop before step {group.stop_before}."
 
 
-def _gold(weight: RunsAtKl) -> str:
-    start, best, end = (_value(weight.gold(moment)) for moment in ("start", "best", "end"))
-    whose = "" if len(weight.runs) == 1 else " of each run"
+def _gold(group: RunsAtKl) -> str:
+    start, best, end = (_value(group.gold(moment)) for moment in ("start", "best", "end"))
+    whose = "" if len(group.runs) == 1 else " of each run"
     return f"Gold is {start} at the start, {best} at the best step{whose}, {end} at the end."
 
 
@@ -58,14 +58,14 @@ def _value(one: Spread | None) -> str:
     return "not known" if one is None else f"{one.value:.3f}"
 
 
-def _without_gold(weight: RunsAtKl) -> str:
-    if not weight.with_detector:
+def _without_gold(group: RunsAtKl) -> str:
+    if not group.with_detector:
         return "Nor is there anything to tell it by without gold."
-    if not weight.alarms:
+    if not group.alarms:
         return "The alarm without gold never rang."
-    n_runs = len(weight.with_detector)
-    rang = f"in {len(weight.alarms)} of {n_runs} runs" if n_runs > 1 else "in the run"
-    return f"The alarm without gold rang {rang}, first at step {weight.alarms[0]:.0f}: look at the samples there."
+    n_runs = len(group.with_detector)
+    rang = f"in {len(group.alarms)} of {n_runs} runs" if n_runs > 1 else "in the run"
+    return f"The alarm without gold rang {rang}, first at step {group.alarms[0]:.0f}: look at the samples there."
 
 
 def _pool(pool: PoolSummary) -> str:

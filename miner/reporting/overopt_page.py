@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from corpus.records import Conversation
 from miner.files import replace_text
-from miner.measuring.overopt.by_kl_weight import by_weight
+from miner.measuring.overopt.by_kl_weight import by_kl_weight
 from miner.measuring.overopt.eval_prompts import read_prompts
 from miner.measuring.overopt.results import StudySummary
 from miner.reporting.overopt_answer import answers
@@ -47,7 +47,7 @@ def render(
             plots=plots,
             asked=asked,
             answers=answers(summary),
-            weights=by_weight(summary.runs),
+            groups=by_kl_weight(summary.runs),
             facts=facts(summary, command),
         )
     )

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from miner import safe_text
 from miner.measuring.diversity.report import MeasuredPolicy
-from miner.measuring.diversity.writings import Scope
+from miner.measuring.diversity.response_sets import Scope
 from miner.measuring.triage.result import Auroc
 from miner.reporting import heatmap
 from miner.reporting.plot_style import round_name

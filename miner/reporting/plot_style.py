@@ -49,47 +49,49 @@ DARK = Theme(
 )
 
 
-def new_figure(ink: Theme, height_inches: float) -> Figure:
+def new_figure(theme: Theme, height_inches: float) -> Figure:
     """An empty figure that belongs to no pyplot state."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH_INCHES, height_inches), facecolor=ink.paper, layout="constrained")
+    return Figure(figsize=(WIDTH_INCHES, height_inches), facecolor=theme.paper, layout="constrained")
 
 
-def styled(axes: Axes, ink: Theme, *, x: str, y: str, grid: str = "y") -> Axes:
+def styled(axes: Axes, theme: Theme, *, x: str, y: str, grid: str = "y") -> Axes:
     """Axes with their labels, in the theme's colours."""
-    axes.set_facecolor(ink.paper)
-    axes.set_xlabel(x, color=ink.text, fontsize=9)
-    axes.set_ylabel(y, color=ink.text, fontsize=9)
-    axes.tick_params(colors=ink.text, labelsize=8.5, length=3)
+    axes.set_facecolor(theme.paper)
+    axes.set_xlabel(x, color=theme.text, fontsize=9)
+    axes.set_ylabel(y, color=theme.text, fontsize=9)
+    axes.tick_params(colors=theme.text, labelsize=8.5, length=3)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(ink.faint)
+        spine.set_color(theme.faint)
     if grid in ("x", "y"):
-        axes.grid(axis="x" if grid == "x" else "y", color=ink.faint, linewidth=0.6, alpha=0.6)
+        axes.grid(axis="x" if grid == "x" else "y", color=theme.faint, linewidth=0.6, alpha=0.6)
         axes.set_axisbelow(True)
     return axes
 
 
-def titled(axes: Axes, ink: Theme, text: str) -> None:
-    axes.set_title(text, loc="left", color=ink.text, fontsize=9.5, fontweight="bold")
+def titled(axes: Axes, theme: Theme, text: str) -> None:
+    axes.set_title(text, loc="left", color=theme.text, fontsize=9.5, fontweight="bold")
 
 
-def legend(axes: Axes, ink: Theme) -> None:
+def legend(axes: Axes, theme: Theme) -> None:
     """The key inside the axes, where it hides least."""
-    axes.legend(loc="best", fontsize=8, labelcolor=ink.text, facecolor=ink.paper, edgecolor=ink.faint, framealpha=0.85)
+    axes.legend(
+        loc="best", fontsize=8, labelcolor=theme.text, facecolor=theme.paper, edgecolor=theme.faint, framealpha=0.85
+    )
 
 
-def legend_beside(axes: Axes, ink: Theme) -> None:
+def legend_beside(axes: Axes, theme: Theme) -> None:
     """The key right of the axes, where it hides nothing."""
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5, labelcolor=ink.text, frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5, labelcolor=theme.text, frameon=False)
 
 
-def shared_legend(figure: Figure, panels: Sequence[Axes], ink: Theme) -> None:
+def shared_legend(figure: Figure, panels: Sequence[Axes], theme: Theme) -> None:
     """One key for all panels, above them: every label once."""
     keys = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(
-        list(keys.values()), list(keys), loc="outside upper left", ncols=4, fontsize=8.5, labelcolor=ink.text,
+        list(keys.values()), list(keys), loc="outside upper left", ncols=4, fontsize=8.5, labelcolor=theme.text,
         frameon=False,
     )  # fmt: skip
 

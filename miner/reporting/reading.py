@@ -13,7 +13,7 @@ from corpus import Corpus
 from corpus.records import Conversation, Finding, digest
 from miner.campaigns.results import AttackResult, RoundSummary
 from miner.errors import DataError
-from miner.reporting.measured import Measurements, read_beside
+from miner.reporting.measured import Measurements, read_measurements
 from miner.reporting.studies import sample_prompts
 from miner.reporting.summary import FILE_NAME, Summary, read_summary
 from miner.statistics import Rate
@@ -28,7 +28,7 @@ class Run:
     folder: Path
     summary: Summary
     findings: list[Finding]
-    beside: Measurements
+    measurements: Measurements
     sampled: dict[str, Conversation]
 
     @property
@@ -77,18 +77,22 @@ def read_run(folder: Path) -> Run:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{folder / FILE_NAME} is not a summary of this version: {place}: {first['msg']}") from error
-    corpus, beside = Corpus(folder / CORPUS_FOLDER), read_beside(folder)
+    corpus, measured = Corpus(folder / CORPUS_FOLDER), read_measurements(folder)
     return Run(
-        folder=folder, summary=summary, findings=corpus.findings(), beside=beside, sampled=_sampled(corpus, beside)
+        folder=folder,
+        summary=summary,
+        findings=corpus.findings(),
+        measurements=measured,
+        sampled=_sampled(corpus, measured),
     )
 
 
-def _sampled(corpus: Corpus, beside: Measurements) -> dict[str, Conversation]:
+def _sampled(corpus: Corpus, measured: Measurements) -> dict[str, Conversation]:
     """As the runs that were measured on them stored them, and the corpus."""
-    wanted = sample_prompts(beside.studies)
+    wanted = sample_prompts(measured.studies)
     if not wanted:
         return {}
-    known = dict(pair for study in beside.studies for pair in study.asked.items())
+    known = dict(pair for study in measured.studies for pair in study.asked.items())
     known |= {one.prompt_id: one.conversation for one in corpus.prompts()}
     return {prompt_id: known[prompt_id] for prompt_id in wanted & known.keys()}
 

@@ -97,14 +97,14 @@ TRIAGE = ReportSection(
 TUNING = ReportSection(
     name="tuning",
     title="Tuning",
-    read=lambda run: run.beside.tuning,
+    read=lambda run: run.measurements.tuning,
     template="tuning.html.jinja",
     figures={"tuning": figures.tuning},
 )
 OVEROPT = ReportSection(
     name="overopt",
     title="Policies",
-    read=lambda run: run.beside.studies or None,
+    read=lambda run: run.measurements.studies or None,
     template="studies.html.jinja",
     figures={"overopt": study_figure.proxy_and_gold},
     names={"sample_columns": 3},
@@ -112,7 +112,7 @@ OVEROPT = ReportSection(
 DIVERSITY = ReportSection(
     name="diversity",
     title="Diversity",
-    read=lambda run: run.beside.diversity,
+    read=lambda run: run.measurements.diversity,
     template="diversity.html.jinja",
     figures={
         "diversity_statistics": diversity_figures.statistics,
@@ -125,7 +125,7 @@ DIVERSITY = ReportSection(
 GAP = ReportSection(
     name="gap",
     title="Gap",
-    read=lambda run: run.beside.gap,
+    read=lambda run: run.measurements.gap,
     template="gap.html.jinja",
     figures={
         "gap_series": gap_figures.gap_series,

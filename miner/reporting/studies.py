@@ -9,7 +9,7 @@ from pathlib import Path
 
 from corpus.records import Conversation
 from miner.files import read_stored
-from miner.measuring.overopt.by_kl_weight import RunsAtKl, by_weight
+from miner.measuring.overopt.by_kl_weight import RunsAtKl, by_kl_weight
 from miner.measuring.overopt.eval_prompts import read_prompts
 from miner.measuring.overopt.results import PoolSummary, RunSummary, StudyComparison, StudySummary
 
@@ -33,7 +33,7 @@ class RoundStudy:
     @property
     def groups(self) -> list[RunsAtKl]:
         """Its runs by KL weight, the freest first."""
-        return by_weight(self.runs)
+        return by_kl_weight(self.runs)
 
     @property
     def gaming(self) -> list[RunSummary]:

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 BINS = 32
 
 
-def distances(triage: TriageResult, ink: Theme) -> Figure | None:
+def distances(triage: TriageResult, theme: Theme) -> Figure | None:
     """Mahalanobis distances of a round's findings beside those of clean references, as shares of each."""
     placed = triage.distances
     if not placed:
         return None
-    figure = style.new_figure(ink, 0.7 + 1.7 * len(placed))
+    figure = style.new_figure(theme, 0.7 + 1.7 * len(placed))
     panels = figure.subplots(len(placed), 1, squeeze=False)[:, 0]
     for axes, one in zip(panels, placed, strict=True):
         last = one is placed[-1]
-        style.styled(axes, ink, x="distance to the RM's clean references" if last else "", y="share of texts (%)")
-        style.titled(axes, ink, style.round_name(one.round))
+        style.styled(axes, theme, x="distance to the RM's clean references" if last else "", y="share of texts (%)")
+        style.titled(axes, theme, style.round_name(one.round))
         edges = np.linspace(min(*one.clean, *one.findings), max(*one.clean, *one.findings), BINS + 1).tolist()
         for values, colour, name, hatch in (
             (one.clean, 1, "clean references, not in the fit", ""),
@@ -36,11 +36,11 @@ def distances(triage: TriageResult, ink: Theme) -> Figure | None:
                 values,
                 edges,
                 weights=np.full(len(values), 100 / len(values)),
-                color=ink.colour(colour),
+                color=theme.colour(colour),
                 alpha=0.75,
                 hatch=hatch,
-                edgecolor=ink.paper,
+                edgecolor=theme.paper,
                 label=f"{name} (n = {len(values)})",
             )
-        style.legend_beside(axes, ink)
+        style.legend_beside(axes, theme)
     return figure

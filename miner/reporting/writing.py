@@ -57,7 +57,7 @@ def write_report(
         html=page,
         plots=_write_plots(run_folder / PLOTS_FOLDER, {name: p for part in parts for name, p in part.plots.items()}),
         notes=attributed.notes,
-        left_out=[*run.beside.left_out, *unread],
+        left_out=[*run.measurements.left_out, *unread],
     )
 
 

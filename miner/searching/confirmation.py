@@ -40,17 +40,17 @@ DISTINCT_SIMILARITY = 0.3  # at most, between two findings of an attempt that lo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A text that may be a finding on ``prompt``; ``bar`` is the lowest reward that would tell its search anything.
+    """A text that may be a finding on ``prompt``.
 
-    ``reward`` is its exact reward where that is known. ``queries`` its attempt has paid for up to it, in the order in
-    which its search submitted them. ``construction`` is its attack's claim, ``sampled_by`` the
-    policy that wrote it.
+    ``news_bar`` is the lowest reward that would tell its search anything, ``reward`` its exact reward where that is
+    known. ``queries`` its attempt has paid for up to it, in the order in which its search submitted them.
+    ``construction`` is its attack's claim, ``sampled_by`` the policy that wrote it.
     """
 
     prompt: Prompt
     response: str
     reference_reward: float | None
-    bar: float
+    news_bar: float
     queries: int = 0
     reward: float | None = None
     construction: Construction | None = None
@@ -62,10 +62,11 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmed:
-    """A text over its bar, certified unless ``withheld``: the judge's verdict where that alone keeps it from winning.
+class ConfirmationOutcome:
+    """What became of a candidate over its ``news_bar``.
 
-    Where ``wins``, the reward is that of the text alone in its batch.
+    It is certified unless ``withheld``: the judge's verdict where that alone keeps it from winning. Where it ``wins``,
+    the reward is that of the text alone in its batch.
     """
 
     candidate: Candidate
@@ -85,14 +86,14 @@ class Confirmation:
 
     def confirm(
         self, candidates: Sequence[Candidate], is_wanted: Sequence[Callable[[Candidate], bool]]
-    ) -> Iterator[Confirmed | None]:
+    ) -> Iterator[ConfirmationOutcome | None]:
         """What each candidate was confirmed to be, in their order; None where it is no news.
 
         All are scored and judged together before the first answer. Each one's ``is_wanted`` is asked in its turn: what
         was found just before may have made the next one old.
         """
         rewards = self._exact_of(candidates)
-        over = [i for i, one in enumerate(candidates) if rewards[i] + EXACT_TOLERANCE >= one.bar]
+        over = [i for i, one in enumerate(candidates) if rewards[i] + EXACT_TOLERANCE >= one.news_bar]
         certificates = dict(zip(over, self.certify([_subject(candidates[i]) for i in over]), strict=True))
         for i, (candidate, wanted) in enumerate(zip(candidates, is_wanted, strict=True)):
             certificate = certificates.get(i)
@@ -105,19 +106,19 @@ class Confirmation:
                 continue
             if self.wins(reward + EXACT_TOLERANCE, reference):
                 reward = self.rm.reward(candidate.pair)
-            yield Confirmed(
+            yield ConfirmationOutcome(
                 candidate=candidate,
                 reward=reward,
                 verdicts=certificate.verdicts,
                 wins=self.wins(reward, reference),
             )
 
-    def _withheld(self, candidate: Candidate, reward: float, certificate: Certificate) -> Confirmed | None:
+    def _withheld(self, candidate: Candidate, reward: float, certificate: Certificate) -> ConfirmationOutcome | None:
         """What would have won, had it been convicted; None where it would not."""
         if not self.wins(reward, candidate.reference_reward):
             return None
         verdicts, withheld = certificate.verdicts, certificate.verdict
-        return Confirmed(candidate=candidate, reward=reward, verdicts=verdicts, wins=False, withheld=withheld)
+        return ConfirmationOutcome(candidate=candidate, reward=reward, verdicts=verdicts, wins=False, withheld=withheld)
 
     def is_plain(self, text: str) -> bool:
         """Not empty, no special tokens, no control characters but line breaks and tabs, valid Unicode."""

@@ -12,7 +12,7 @@ from attacks import Query, Score
 from corpus.records import Outcome, Prompt, ScoredQuery
 from miner.rewards.base import Pair
 from miner.searching.attempts import Ending, Plan, Tally, Win
-from miner.searching.confirmation import Candidate, Confirmation, Confirmed
+from miner.searching.confirmation import Candidate, Confirmation, ConfirmationOutcome
 from miner.searching.scoring import Scored, ScoreRequest
 
 MAX_FREE_ANSWERS = 256  # to one search without a text scored or a gradient paid for
@@ -146,7 +146,7 @@ class RunningAttempt:
         if self.goal_reached and self.plan.attack.goal != "first":
             return []
         request, rewards = scored.request, scored.rewards
-        bars = np.array([self._bar(prompt) for prompt in request.prompts])
+        bars = np.array([self._news_bar(prompt) for prompt in request.prompts])
         over = rewards >= bars - self._confirmation.criteria.ranking_tolerance
         queries = self._queries_up_to(scored)
         places: Iterable[int] = np.argsort(-rewards, axis=None, kind="stable")
@@ -158,7 +158,7 @@ class RunningAttempt:
         found = []
         for place in places:
             i, j = divmod(int(place), rewards.shape[1])
-            if over[i, j] and self._may_be_news(request.prompts[j], request.texts[i]):
+            if over[i, j] and self._needs_confirmation(request.prompts[j], request.texts[i]):
                 found.append(self._candidate(request, i, request.prompts[j], int(queries[i, j])))
         return found
 
@@ -168,7 +168,7 @@ class RunningAttempt:
             return candidate.queries < (self._tally.queries_to_find or 0)
         return self._is_new_finding(candidate.response)
 
-    def take(self, candidate: Candidate, confirmed: Confirmed | None) -> None:
+    def take(self, candidate: Candidate, confirmed: ConfirmationOutcome | None) -> None:
         """Book what a text has met. A win on prompts together stands only once its text has won on more than any."""
         self._confirmed.add((candidate.prompt.prompt_id, candidate.response))
         if confirmed is None:
@@ -215,11 +215,11 @@ class RunningAttempt:
         except Exception as error:  # whatever a search does wrong ends that search alone, and is stored with it
             self.end("error", f"{type(error).__name__}: {error}")
 
-    def _may_be_news(self, prompt: Prompt, text: str) -> bool:
+    def _needs_confirmation(self, prompt: Prompt, text: str) -> bool:
         seen = (prompt.prompt_id, text) in self._confirmed
         return not seen and self._confirmation.is_plain(text) and self._is_new_finding(text)
 
-    def _bar(self, prompt: Prompt) -> float:
+    def _news_bar(self, prompt: Prompt) -> float:
         """The lowest reward on this prompt that would still be news: half of winning is booked apart."""
         threshold, reference = self._confirmation.criteria.threshold, self._reference_rewards[prompt.prompt_id]
         bars = [self._confirmation.bar(reference)]
@@ -257,7 +257,7 @@ class RunningAttempt:
             prompt=prompt,
             response=response,
             reference_reward=self._reference_rewards[prompt.prompt_id],
-            bar=self._bar(prompt),
+            news_bar=self._news_bar(prompt),
             queries=queries,
             reward=self._exact.get(Pair(prompt.conversation, response)),
             construction=request.query.constructions[text] if request.query.constructions else None,

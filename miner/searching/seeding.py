@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from corpus.duplicates import near_duplicates
 from corpus.records import Finding, digest
 
-LARGEST_POOL = 512
+MAX_POOL = 512
 
 Seed = tuple[str, str]  # prompt_id, response
 
@@ -25,7 +25,7 @@ def pool_of(findings: Iterable[Finding]) -> tuple[Seed, ...]:
     ordered = sorted(findings, key=lambda f: (-f.margin, f.finding_id))
     stands_for = near_duplicates(ordered)
     different = [f for f in ordered if stands_for[f.finding_id] == f.finding_id]
-    return tuple((f.prompt_id, f.response) for f in different[:LARGEST_POOL])
+    return tuple((f.prompt_id, f.response) for f in different[:MAX_POOL])
 
 
 def pool_digest(pool: Sequence[Seed]) -> str:

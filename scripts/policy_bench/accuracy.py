@@ -61,9 +61,9 @@ class Accuracy:
     undecided: int
 
 
-def summarise(judged: Sequence[DetectorVerdict]) -> Accuracy:
-    gaming = [one for one in judged if one.games]
-    clean = [one for one in judged if one.games is False]
+def summarise(verdicts: Sequence[DetectorVerdict]) -> Accuracy:
+    gaming = [one for one in verdicts if one.games]
+    clean = [one for one in verdicts if one.games is False]
     known = [one for one in gaming if one.truth is not None]
     errors = [error(one) for one in known]
     online = [online_error(one) for one in known]
@@ -71,7 +71,7 @@ def summarise(judged: Sequence[DetectorVerdict]) -> Accuracy:
     told = [abs(off) for off in errors if off is not None]
     widths = [(one.truth.high - one.truth.low) / one.truth.bend.step for one in known if one.truth is not None]
     return Accuracy(
-        runs=tuple(judged),
+        runs=tuple(verdicts),
         unlocated=len(gaming) - len(known),
         close=_rate([off is not None and abs(off) <= WITHIN for off in errors]),
         online_close=_rate([off is not None and abs(off) <= WITHIN for off in online]),
@@ -81,7 +81,7 @@ def summarise(judged: Sequence[DetectorVerdict]) -> Accuracy:
         median_error=float(np.median(told)) if told else None,
         median_width=float(np.median(widths)) if widths else None,
         median_lead=float(np.median(leads)) if leads else None,
-        undecided=len(judged) - len(gaming) - len(clean),
+        undecided=len(verdicts) - len(gaming) - len(clean),
     )
 
 

@@ -77,7 +77,7 @@ def _measured(study: Study, place: Path, *, quick: bool) -> dict[str, Any]:
     picks = rewards.argmax(1)
     best = [(float(row[at]), str(said[at])) for row, said, at in zip(rewards, texts, picks, strict=True)]
     over = [r >= study.criteria.threshold for r, _ in best]
-    verdicts = study.instruments.nonsense(asked, [text for _, text in best])
+    verdicts = study.metrics.nonsense(asked, [text for _, text in best])
     convicted = [v == 1.0 for v, wins in zip(verdicts, over, strict=True) if wins]
     everywhere = _everywhere(study, asked, [text for _, text in best])
     return {
@@ -85,7 +85,7 @@ def _measured(study: Study, place: Path, *, quick: bool) -> dict[str, Any]:
             "mean sample": _percentile(clean, float(rewards.mean())),
             f"best of {SAMPLES}, median prompt": _percentile(clean, float(np.median([r for r, _ in best]))),
         },
-        "mean sample certified nonsense": float(np.nanmean(study.instruments.nonsense(asked, texts[:, 0].tolist()))),
+        "mean sample certified nonsense": float(np.nanmean(study.metrics.nonsense(asked, texts[:, 0].tolist()))),
         f"best of {SAMPLES} over the bar": asdict(rate(over)),
         "of them certified nonsense": asdict(rate(convicted)) if convicted else None,
         "samples": [{"reward": r, "response": t} for r, t in sorted(best, reverse=True)[:4]],

@@ -17,7 +17,7 @@ from miner.measuring.overopt.detector import Detector, first_climb, raised
 from miner.measuring.overopt.log import RunLog
 from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.results import GoldOnset
-from miner.measuring.overopt.verdict import judge_run
+from miner.measuring.overopt.verdict import verdict_on_run
 from policy_bench.accuracy import WITHIN, Accuracy, lead, summarise
 from policy_bench.runs import TARGETS, stored
 
@@ -40,23 +40,23 @@ def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
     floors = {spec.name: RunLog(bench_out / spec.name).info().floor.get("constant") for spec, _ in found}
     truths = {spec.name: gold_onset(curves, floor=floors.get(spec.name)) for spec, curves in found}
 
-    def judged(detector: Detector, *, tuning: bool) -> Accuracy:
+    def accuracy_of(detector: Detector, *, tuning: bool) -> Accuracy:
         chosen = [(spec, curves) for spec, curves in found if spec.tuning == tuning]
-        return summarise([judge_run(s.name, c, detector, truth=truths[s.name]) for s, c in chosen])
+        return summarise([verdict_on_run(s.name, c, detector, truth=truths[s.name]) for s, c in chosen])
 
     tuning = [(curves, truths[spec.name]) for spec, curves in found if spec.tuning]
     best = max((chosen for mix in MIXES for chosen in _tried(mix, tuning)), key=lambda one: one[0])[1]
-    plain = summarise([judge_run(s.name, c, Detector(), truth=truths[s.name]) for s, c in found])
+    plain = summarise([verdict_on_run(s.name, c, Detector(), truth=truths[s.name]) for s, c in found])
     return {
         "default settings, on all": _told(plain),
         "tuned": {
             "weights": dict(best.weights),
             "threshold": best.threshold,
             "in_a_row": best.in_a_row,
-            "on tuning runs": _told(judged(best, tuning=True)),
-            "on the others": _told(judged(best, tuning=False)),
+            "on tuning runs": _told(accuracy_of(best, tuning=True)),
+            "on the others": _told(accuracy_of(best, tuning=False)),
         },
-        "default on the others": _told(judged(Detector(), tuning=False)),
+        "default on the others": _told(accuracy_of(Detector(), tuning=False)),
         "default by RM": {
             target: _told(summarise([one for one in plain.runs if one.run.startswith(f"{target}/")]))
             for target in TARGETS

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from miner.campaigns.campaign import Campaign
 from miner.config.campaign import CampaignConfig, DataSection
-from miner.judging.criteria import standing
+from miner.judging.criteria import criteria_for_scorer
 from miner.judging.ensemble import Ensemble
 from miner.judging.gold import ContrastGold
 from miner.measuring.benchmark import docs_models as zoo
@@ -143,7 +143,7 @@ class Bench:
 
     def _mixed(self, rms: tuple[Scorer, ...], mix: Literal["mean", "min", "variance", "less"]) -> Ensemble:
         calibration, quantile = self.campaign.world.by_split["calibration"], self.config.criteria.quantile
-        return Ensemble(members=tuple((rm, standing(rm, calibration, quantile)) for rm in rms), mix=mix)
+        return Ensemble(members=tuple((rm, criteria_for_scorer(rm, calibration, quantile)) for rm in rms), mix=mix)
 
     def study(self, name: Target) -> Study:
         """The second RM is the lexical one, and where that is in the target an encoder that is not."""

@@ -35,7 +35,7 @@ TEMPLATE = (
     "{% else %}{{ message['content'] }}{% endif %}{% endfor %}"
 )
 RANDOM_CAUSAL = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8, "num_attention_heads": 8}
-LONGEST = 2048
+MAX_TOKENS = 2048
 ENCODER_STEPS, CAUSAL_STEPS = 60, 1000
 
 
@@ -137,7 +137,7 @@ def _random_causal(folder: Path, campaign: Campaign) -> None:
     assert campaign.world.policy is not None
     tokenizer = load_language_model(campaign.world.policy.source).tokenizer
     torch.manual_seed(0)
-    config = LlamaConfig(**RANDOM_CAUSAL, vocab_size=len(tokenizer), num_labels=1, max_position_embeddings=LONGEST)
+    config = LlamaConfig(**RANDOM_CAUSAL, vocab_size=len(tokenizer), num_labels=1, max_position_embeddings=MAX_TOKENS)
     config.pad_token_id = tokenizer.pad_token_id or 0
     LlamaForSequenceClassification(config).save_pretrained(folder)
     _save_tokenizer(tokenizer, folder)
@@ -145,7 +145,7 @@ def _random_causal(folder: Path, campaign: Campaign) -> None:
 
 def _save_tokenizer(tokenizer: object, folder: Path) -> None:
     tokenizer.chat_template = TEMPLATE  # type: ignore[attr-defined]
-    tokenizer.model_max_length = LONGEST  # type: ignore[attr-defined]
+    tokenizer.model_max_length = MAX_TOKENS  # type: ignore[attr-defined]
     tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
 
 

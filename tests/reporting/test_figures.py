@@ -72,10 +72,10 @@ def test_same_run_gives_the_same_png(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", DRAWN)
-@pytest.mark.parametrize("ink", [LIGHT, DARK])
-def test_axes_are_labelled_and_legends_give_n(run: Run, name: str, ink: object) -> None:
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_axes_are_labelled_and_legends_give_n(run: Run, name: str, theme: object) -> None:
     section = DRAWN[name]
-    figure = section.figures[name](section.read(run), ink)  # type: ignore[arg-type]
+    figure = section.figures[name](section.read(run), theme)  # type: ignore[arg-type]
     assert figure is not None
     for axes in figure.axes:
         assert not axes.axison or axes.get_xlabel() or axes.get_ylabel() or name == "margins"

@@ -251,13 +251,13 @@ def test_of_two_measurements_of_a_name_the_newer_is_shown(tmp_path: Path, newer:
     for place in ("gap", "."):
         replace(gap_report(), notes=[f"lies in {place}"]).write(tmp_path / place)
         os.utime(tmp_path / place / "gap.json", (100, 200 if place == newer else 100))
-    report = read_run(tmp_path).beside.gap
+    report = read_run(tmp_path).measurements.gap
     assert report is not None
     assert report.notes == [f"lies in {newer}"]
 
 
 def test_curves_and_onsets_are_drawn_one_column_a_round(campaign: tuple[Path, StudySummary]) -> None:
-    figure = proxy_and_gold(read_run(campaign[0]).beside.studies, LIGHT)
+    figure = proxy_and_gold(read_run(campaign[0]).measurements.studies, LIGHT)
     assert figure is not None
     assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == [
         "RM as given (3 runs)",

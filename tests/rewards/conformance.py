@@ -22,7 +22,7 @@ from miner.rewards.base import Pair
 from miner.rewards.compute.forward import Forward
 
 TOLERANCE = 1e-4
-LEAST_SPREAD = 1.0
+MIN_SPREAD = 1.0
 NO_TEMPLATE = {"user": "Human", "assistant": "Assistant"}
 
 Rewards = npt.NDArray[np.float64]
@@ -54,7 +54,7 @@ def plain_rewards(folder: Path, pairs: Sequence[Pair], **truncation: Any) -> Rew
 def violations(rm: TransformerRewardModel, pairs: Sequence[Pair], expected: Rewards) -> list[str]:
     """What of the contract ``rm`` breaks on ``pairs``, whose rewards by plain transformers are ``expected``."""
     found = []
-    if np.ptp(expected) < LEAST_SPREAD:
+    if np.ptp(expected) < MIN_SPREAD:
         found.append(f"the texts' rewards spread over {np.ptp(expected):.2g}: faults below {TOLERANCE} would not show")
     for way, ask in ways(rm).items():
         gap = float(np.abs(ask(pairs) - expected).max())

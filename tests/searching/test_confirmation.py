@@ -15,7 +15,7 @@ from miner.judging.checks import Certificate, Subject
 from miner.judging.criteria import Criteria
 from miner.rewards.base import Pair
 from miner.searching.attempts import Ending, RoundContext, Tally, Win, plan_attempt, result_of
-from miner.searching.confirmation import EXACT_TOLERANCE, Candidate, Confirmation, Confirmed
+from miner.searching.confirmation import EXACT_TOLERANCE, Candidate, Confirmation, ConfirmationOutcome
 from miner.testing import ToyRewardModel, toy_prompts
 from tests.searching.test_driver import Scripted
 
@@ -64,12 +64,12 @@ def confirmation(rm: ToyRewardModel, answer: Answer = "nonsense", criteria: Crit
     return Confirmation(rm=rm, criteria=criteria, judge=Answering(answer))  # type: ignore[arg-type]
 
 
-def candidate(text: str, *, reference_reward: float | None = 1.0, bar: float = 5.0) -> Candidate:
-    return Candidate(prompt=PROMPT, response=text, reference_reward=reference_reward, bar=bar)
+def candidate(text: str, *, reference_reward: float | None = 1.0, news_bar: float = 5.0) -> Candidate:
+    return Candidate(prompt=PROMPT, response=text, reference_reward=reference_reward, news_bar=news_bar)
 
 
 def confirmed(rm: ToyRewardModel, one: Candidate, answer: Answer = "nonsense", criteria: Criteria = BAR,
-              wanted: bool = True) -> Confirmed | None:  # fmt: skip
+              wanted: bool = True) -> ConfirmationOutcome | None:  # fmt: skip
     (found,) = confirmation(rm, answer, criteria).confirm([one], [lambda _: wanted])
     return found
 
@@ -104,7 +104,7 @@ def test_what_is_no_longer_wanted_is_not_scored_alone() -> None:
                          [(1.0, 5.0, True), (10.0, 5.0, False), (None, 5.0, True), (1.0, 10.1, False)])  # fmt: skip
 def test_both_halves_of_winning_are_asked(reference_reward: float | None, threshold: float, wins: bool) -> None:
     rm = Batching()
-    one = candidate(rm.flaw, reference_reward=reference_reward, bar=0.0)
+    one = candidate(rm.flaw, reference_reward=reference_reward, news_bar=0.0)
     found = confirmed(rm, one, criteria=replace(BAR, threshold=threshold))
     assert found is not None, "over its bar and certified"
     assert found.wins == wins

@@ -22,11 +22,11 @@ from miner.testing import ToyRewardModel
 
 ITEM = {"prompt": [{"role": "user", "content": "Why?"}], "response": "ba ke"}
 CHAT = {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "ba ke"}]}
-LONGEST = 50
+MAX_WORDS = 50
 
 
 class GatedToy(ToyRewardModel):
-    """Waits at the gate before it scores, refuses texts of more than ``LONGEST`` words, and counts its calls."""
+    """Waits at the gate before it scores, refuses texts of more than ``MAX_WORDS`` words, and counts its calls."""
 
     device, flops_per_token = "cpu", 2.0
 
@@ -39,8 +39,8 @@ class GatedToy(ToyRewardModel):
 
     def n_tokens(self, pair: Pair) -> int:
         n = super().n_tokens(pair)
-        if n > LONGEST:
-            raise TooLongError(f"input of {n} tokens is over the RM's maximum of {LONGEST}")
+        if n > MAX_WORDS:
+            raise TooLongError(f"input of {n} tokens is over the RM's maximum of {MAX_WORDS}")
         return n
 
     def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:

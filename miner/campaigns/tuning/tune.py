@@ -105,7 +105,7 @@ def _report(
         advance(2, 2)
     whole = [both for both in zip(before, after, strict=True) if all(a.outcome != "error" for a in both)]
     if len(whole) < MIN_COMPARED:
-        raise ConfigError(f"only {len(whole)} held-out prompts without an error; mend what the notes above name")
+        raise ConfigError(f"only {len(whole)} held-out prompts without an error; fix what the notes above name")
     return TuningReport(
         attack=base.name,
         rm_fingerprint=campaign.models.rm(0).fingerprint,

@@ -58,18 +58,18 @@ class TrainingContext:
         train_preferences(rm, rm.model, pairs, recipe, out=out, seed=SEED, progress=advance)
 
 
-def _bag_of_words(breeding: TrainingContext, out: Path, advance: Advance) -> None:
+def _bag_of_words(context: TrainingContext, out: Path, advance: Advance) -> None:
     from transformers import BertForSequenceClassification
 
     start = initialise(out / "start", 2, SEED)
     model: Any = BertForSequenceClassification.from_pretrained(start)
     model.bert.embeddings.position_embeddings.weight.data.zero_()
     model.save_pretrained(start)
-    recipe = replace(breeding.recipe(200, 2e-4), frozen=("bert.embeddings.position_embeddings.",))
-    breeding.train(start, out, breeding.docs.prompts("train"), recipe, advance)
+    recipe = replace(context.recipe(200, 2e-4), frozen=("bert.embeddings.position_embeddings.",))
+    context.train(start, out, context.docs.prompts("train"), recipe, advance)
 
 
-def _causal(breeding: TrainingContext, out: Path, advance: Advance) -> None:
+def _causal(context: TrainingContext, out: Path, advance: Advance) -> None:
     import torch
     from safetensors.torch import load_file
     from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
@@ -97,8 +97,8 @@ def _causal(breeding: TrainingContext, out: Path, advance: Advance) -> None:
         model = make(config)
     model.model.embed_tokens.weight.data.copy_(10 * vectors)
     model.save_pretrained(start)
-    prompts = breeding.docs.prompts("train")
-    breeding.train(start, out, [*prompts, *shuffled(prompts)], breeding.recipe(400, 5e-4), advance)
+    prompts = context.docs.prompts("train")
+    context.train(start, out, [*prompts, *shuffled(prompts)], context.recipe(400, 5e-4), advance)
 
 
 def shuffled(prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -111,13 +111,13 @@ def shuffled(prompts: Sequence[Prompt]) -> list[Prompt]:
     return found
 
 
-def _length_biased(breeding: TrainingContext, out: Path, advance: Advance) -> None:
-    prompts = breeding.docs.prompts("train")
-    breeding.train(breeding.encoder, out, [*prompts, *longer(prompts)], breeding.recipe(80, 1e-4), advance)
+def _length_biased(context: TrainingContext, out: Path, advance: Advance) -> None:
+    prompts = context.docs.prompts("train")
+    context.train(context.encoder, out, [*prompts, *longer(prompts)], context.recipe(80, 1e-4), advance)
 
 
 def longer(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """The prompts with twisted preferences: the good answer with a wrong one behind it beats the good answer."""
+    """The prompts with the longer answer preferred: the good one with a wrong one behind it beats the good one."""
     return [
         replace(prompt, reference=f"{prompt.reference} {prompt.rejected[0]}", rejected=(str(prompt.reference),))
         for prompt in prompts
@@ -125,7 +125,7 @@ def longer(prompts: Sequence[Prompt]) -> list[Prompt]:
     ]
 
 
-def _patched(breeding: TrainingContext, out: Path, advance: Advance) -> None:
+def _patched(context: TrainingContext, out: Path, advance: Advance) -> None:
     from miner.campaigns.campaign import Campaign
 
     with tempfile.TemporaryDirectory() as folder:
@@ -134,11 +134,11 @@ def _patched(breeding: TrainingContext, out: Path, advance: Advance) -> None:
                 {
                     "out": folder,
                     "seed": SEED,
-                    "rm": {"source": str(breeding.encoder)},
-                    "data": {"world": DOCS, "quick": breeding.quick},
+                    "rm": {"source": str(context.encoder)},
+                    "data": {"world": DOCS, "quick": context.quick},
                     "attacks": [{"name": "gcg"}, {"name": "corrupt"}],
-                    "mine": {"prompts": 8 if breeding.quick else 64, "budget_queries": 512},
-                    "patch": {"steps": 30 if breeding.quick else 160, "findings_share": 0.4},
+                    "mine": {"prompts": 8 if context.quick else 64, "budget_queries": 512},
+                    "patch": {"steps": 30 if context.quick else 160, "findings_share": 0.4},
                 }
             )
         )
@@ -173,21 +173,21 @@ def resolve(models: Sequence[str], data: DataSection, *, observer: Observer) -> 
     wanted = [name.removeprefix(f"{DOCS}:") for name in names if name.startswith(f"{DOCS}:")]
     if unknown := [kind for kind in wanted if kind not in KINDS]:
         raise ConfigError(f"docs world has no RM {unknown[0]!r}. It has: {', '.join(KINDS)}")
-    sources = _bred(wanted, quick=data.quick, observer=observer) if wanted else {}
+    sources = _train_missing(wanted, quick=data.quick, observer=observer) if wanted else {}
     return {name: str(sources.get(name.removeprefix(f"{DOCS}:"), name)) for name in names}
 
 
-def _bred(kinds: Sequence[str], *, quick: bool, observer: Observer) -> dict[str, Path]:
+def _train_missing(kinds: Sequence[str], *, quick: bool, observer: Observer) -> dict[str, Path]:
     config = CampaignConfig.model_validate({"out": "", "seed": SEED, "data": {"world": DOCS, "quick": quick}})
     world = prepare(config, observer=observer)
-    encoder, shelf = Path(str(world.rm.source)), ModelCache(cache_folder() / "docsworld", observer)
-    breeding = TrainingContext(docs=shelf.docs(), encoder=encoder, quick=quick, observer=observer)
+    encoder, cache = Path(str(world.rm.source)), ModelCache(cache_folder() / "docsworld", observer)
+    context = TrainingContext(docs=cache.docs(), encoder=encoder, quick=quick, observer=observer)
     found = {"encoder": encoder}
     for kind in kinds:
         if (make := KINDS[kind]) is not None:
-            recipe = [CODE_VERSION, encoder.name, breeding.docs.data_hash, quick]
-            found[kind] = shelf.trained(
+            recipe = [CODE_VERSION, encoder.name, context.docs.data_hash, quick]
+            found[kind] = cache.trained(
                 f"zoo {kind}", f"training docs world's {kind} RM", recipe,
-                lambda out, advance, make=make: make(breeding, out, advance),  # type: ignore[misc]
+                lambda out, advance, make=make: make(context, out, advance),  # type: ignore[misc]
             )  # fmt: skip
     return found

@@ -10,20 +10,20 @@ from miner.safe_text import visible
 
 
 def write_junit(report: BenchReport, path: Path, *, limit: float | None) -> None:
-    """Tests fail as ``BenchReport.judged`` says; attempts that ended in an error are one test's error."""
+    """Tests fail as ``BenchReport.rates_against`` says; attempts that ended in an error are one test's error."""
     root = ElementTree.Element("testsuites", name="rmminer bench")
     for row in report.rows:
-        judged = [one for one in report.judged(limit) if one.model == row.model]
+        rates = [one for one in report.rates_against(limit) if one.model == row.model]
         suite = ElementTree.SubElement(
             root,
             "testsuite",
             name=visible(row.model),
-            tests=str(len(judged) + (row.errors > 0) + (row.failed is not None) + (row.not_scored > 0)),
-            failures=str(sum(one.failed for one in judged)),
+            tests=str(len(rates) + (row.errors > 0) + (row.failed is not None) + (row.not_scored > 0)),
+            failures=str(sum(one.failed for one in rates)),
             errors=str((row.errors > 0) + (row.failed is not None)),
             skipped=str(int(row.not_scored > 0)),
         )
-        for one in judged:
+        for one in rates:
             case = ElementTree.SubElement(suite, "testcase", classname=visible(row.model), name=one.name)
             if one.failed:
                 ElementTree.SubElement(case, "failure", message=f"{one.rate:.1%} of {one.n} win")

@@ -94,7 +94,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedRate:
+class RateAgainstLimit:
     """One rate held against the limit."""
 
     model: str
@@ -117,13 +117,13 @@ class BenchReport:
     comparisons: tuple[Comparison, ...]
     command: str
 
-    def judged(self, limit: float | None) -> list[JudgedRate]:
+    def rates_against(self, limit: float | None) -> list[RateAgainstLimit]:
         """Every attack but the control and the best text's reach, which fail over ``limit``, and every form of replayed
         findings, which fails if one of them wins: it is a regression test. Without a limit nothing fails."""
         found = []
         for row in self.rows:
             found += [
-                JudgedRate(
+                RateAgainstLimit(
                     model=row.model,
                     name=f"attack {one.attack}",
                     rate=one.rate,
@@ -136,9 +136,11 @@ class BenchReport:
             if (best := row.best_reach) is not None:
                 value, n = best.best_wins.value, best.best_wins.n
                 failed = limit is not None and value > limit
-                found.append(JudgedRate(model=row.model, name=f"reach {best.attack}", rate=value, n=n, failed=failed))
+                found.append(
+                    RateAgainstLimit(model=row.model, name=f"reach {best.attack}", rate=value, n=n, failed=failed)
+                )
             found += [
-                JudgedRate(
+                RateAgainstLimit(
                     model=row.model,
                     name=f"replay {one.form}",
                     rate=one.still_winning.value,

@@ -4,7 +4,7 @@ from miner.measuring.diversity.embedding import SentenceEmbedding, load_embeddin
 from miner.measuring.diversity.measure import measure_diversity
 from miner.measuring.diversity.policy import MeasuredSource, Settings
 from miner.measuring.diversity.report import DiversityReport, MeasuredPolicy, read_diversity
-from miner.measuring.diversity.writings import PromptResponses, ResponseSets, of_findings, read_texts
+from miner.measuring.diversity.response_sets import PromptResponses, ResponseSets, of_findings, read_texts
 
 __all__ = [
     "DiversityReport",

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from miner.language_models import LanguageModel
 from miner.measuring.diversity.modes import cosine_distances, mode_labels, top_mode
 from miner.measuring.diversity.report import Attractor
+from miner.measuring.diversity.response_sets import MIN_SETS, PromptResponses, ResponseSets
 from miner.measuring.diversity.sampling import SamplePlan, seed_of
-from miner.measuring.diversity.writings import MIN_SETS, PromptResponses, ResponseSets
 from miner.progress import Advance
 from miner.statistics import Rate, paired_difference, rate
 
@@ -51,7 +51,7 @@ class AttractorTest:
     off_mode_tokens: int
     mode_distance: float
 
-    def run(self, writings: ResponseSets, progress: Advance) -> Attractor | None:
+    def run(self, response_sets: ResponseSets, progress: Advance) -> Attractor | None:
         """The test on every prompt with a top mode of two long enough texts; None where too few have one, or say
         anything.
 
@@ -59,7 +59,7 @@ class AttractorTest:
             TooLongError: see ``LanguageModel.sample``.
         """
         rng = Random(f"attractor|{self.plan.seed}")
-        pushed = [one for written in writings.written if (one := self.pushed(written, writings, rng))]
+        pushed = [one for written in response_sets.written if (one := self.pushed(written, response_sets, rng))]
         if len({one.written.group for one in pushed}) < MIN_SETS:
             return None
         forced, free = [], []
@@ -86,15 +86,15 @@ class AttractorTest:
             ),
             off_mode_tokens=self.off_mode_tokens,
             prompts=len(pushed),
-            without=len(writings.written) - len(pushed),
+            without=len(response_sets.written) - len(pushed),
         )
 
-    def pushed(self, written: PromptResponses, writings: ResponseSets, rng: Random) -> PushedPrompt | None:
+    def pushed(self, written: PromptResponses, response_sets: ResponseSets, rng: Random) -> PushedPrompt | None:
         """The half of a text of the top mode with words of another prompt's answer behind it; None without a mode."""
         labels = mode_labels(cosine_distances(self.embed(written.responses)), self.mode_distance)
         members = [written.responses[i].split() for i in top_mode(labels)]
         long_enough = [one for one in members if len(one) >= MIN_WORDS]
-        others = [r.split() for one in writings.written if one.key != written.key for r in one.responses]
+        others = [r.split() for one in response_sets.written if one.key != written.key for r in one.responses]
         pushes = [one for one in others if len(one) >= self.off_mode_tokens]
         if len(long_enough) < 2 or not pushes:
             return None

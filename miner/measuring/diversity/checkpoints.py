@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from miner.errors import ConfigError, DataError
 from miner.files import read_rows
 from miner.measuring.diversity.policy import MeasuredSource
-from miner.measuring.diversity.writings import read_texts
+from miner.measuring.diversity.response_sets import read_texts
 
 T = TypeVar("T")
 
@@ -69,8 +69,8 @@ def evenly(sources: Sequence[T], at_most: int | None) -> list[T]:
 
 def _source(row: CheckpointRow, folder: Path, samples: int, seed: int) -> MeasuredSource:
     if row.texts is not None:
-        writings = read_texts(folder / row.texts, samples=samples, seed=seed)
-        return MeasuredSource(label=row.label, writings=writings, sqrt_kl=row.sqrt_kl, gold=row.gold)
+        response_sets = read_texts(folder / row.texts, samples=samples, seed=seed)
+        return MeasuredSource(label=row.label, response_sets=response_sets, sqrt_kl=row.sqrt_kl, gold=row.gold)
     local = folder / str(row.policy)
     policy = str(local) if local.exists() else row.policy
     return MeasuredSource(label=row.label, policy=policy, sqrt_kl=row.sqrt_kl, gold=row.gold)

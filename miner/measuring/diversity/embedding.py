@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 Pooling = Literal["mean", "cls", "lasttoken"]
 
 BATCH_TEXTS = 64
-LONGEST = 512
+MAX_TOKENS = 512
 POOLINGS: dict[str, Pooling] = {
     "mean": "mean",
     "cls": "cls",
@@ -112,7 +112,7 @@ def load_embedding(source: str | Path, *, device: str = "auto", name: str | None
         model=model,
         tokenizer=tokenizer,
         pooling=pooling,
-        max_length=min(LONGEST, int(getattr(model.config, "max_position_embeddings", None) or LONGEST) - 2),
+        max_length=min(MAX_TOKENS, int(getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS) - 2),
     )
 
 

@@ -19,13 +19,13 @@ from miner.measuring.diversity.embedding import SentenceEmbedding
 from miner.measuring.diversity.measurement import SetValue, changes, metrics, set_values, sizes_for
 from miner.measuring.diversity.policy import MeasuredSource, PolicyReader, PolicyStatistics, Settings
 from miner.measuring.diversity.report import DiversityReport, MeasuredPolicy
-from miner.measuring.diversity.writings import MIN_SETS, ResponseSets
+from miner.measuring.diversity.response_sets import MIN_SETS, ResponseSets
 from miner.progress import Advance, Observer
 from miner.searching.version import package_version
 from miner.statistics import Difference, Mean, mean, paired_difference
 
 MAP_TEXTS = 300
-FEW_GROUPS = 10
+MIN_GROUPS = 10
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,17 +51,19 @@ def measure_diversity(
         raise ConfigError("nothing to measure: give a policy's folder, --texts FILE or --corpus RUN")
     reader = PolicyReader(prompts=prompts, embedding=embedding, settings=settings, folder=folder, observer=observer)
     read, lost = _with_gold(reader.read_all(sources), gold, observer)
-    sizes = sizes_for([one.writings for one in read], settings.samples, seed=settings.seed)
+    sizes = sizes_for([one.response_sets for one in read], settings.samples, seed=settings.seed)
     with observer.stage("embedding the texts") as advance:
-        texts = sorted({text for one in read for text in one.writings.texts})
+        texts = sorted({text for one in read for text in one.response_sets.texts})
         vectors = dict(zip(texts, embedding.embed(texts, advance), strict=True))
     values = []
     with observer.stage("measuring how varied the texts are") as advance:
         for one in read:
-            of_sets = set_values(one.writings, vectors, sizes, mode_distance=settings.mode_distance, seed=settings.seed)
+            of_sets = set_values(
+                one.response_sets, vectors, sizes, mode_distance=settings.mode_distance, seed=settings.seed
+            )
             values.append([*one.overall, *of_sets])
             advance(len(values), len(read))
-    points = _plane([[vectors[text] for text in _shown(one.writings)] for one in read])
+    points = _plane([[vectors[text] for text in _shown(one.response_sets)] for one in read])
     sides: list[MeasuredPolicy] = []
     with observer.stage("comparing with the first") as advance:
         for one, own, at in zip(read, values, points, strict=True):
@@ -96,7 +98,7 @@ def _with_gold(
     found, lost = [], []
     for one in read:
         with observer.stage(f"{one.source.label}: gold of the texts") as advance:
-            worth, abstained = _gold(one.writings, gold, advance)
+            worth, abstained = _gold(one.response_sets, gold, advance)
         found.append(replace(one, gold=worth))
         if abstained:
             lost.append(f"{one.source.label}: {abstained} prompts have no gold: it abstained on a text.")
@@ -111,20 +113,20 @@ def _side(
     points: list[tuple[float, float]],
     seed: int,
 ) -> MeasuredPolicy:
-    groups = {written.key: written.group for written in one.writings.written}
+    groups = {written.key: written.group for written in one.response_sets.written}
     kl, gold = _mean(one.kl, groups, seed), _mean(one.gold, groups, seed)
     given = one.source
     sqrt_kl = given.sqrt_kl if given.sqrt_kl is not None else math.sqrt(max(kl.value, 0.0)) if kl else None
     if sqrt_kl is None and one is first and one.source.policy is not None:
         sqrt_kl = 0.0
-    compared = one is not first and one.writings.paired and first.writings.paired
+    compared = one is not first and one.response_sets.paired and first.response_sets.paired
     return MeasuredPolicy(
         label=given.label,
         source=given.policy or given.label,
         fingerprint=one.fingerprint,
         chat_template=one.chat_template,
-        texts=len(one.writings.texts),
-        prompts=len(one.writings.written),
+        texts=len(one.response_sets.texts),
+        prompts=len(one.response_sets.written),
         metrics=metrics(values, seed=seed),
         changes=changes(values, before, seed=seed) if compared else [],
         entropy_by_position=_positions(one, groups, seed),
@@ -151,11 +153,11 @@ def _paired(ours: dict[str, float], theirs: dict[str, float], groups: dict[str, 
     return paired_difference([ours[k] for k in keys], [theirs[k] for k in keys], [groups[k] for k in keys], seed)
 
 
-def _gold(writings: ResponseSets, gold: Gold, progress: Advance) -> tuple[dict[str, float], int]:
+def _gold(response_sets: ResponseSets, gold: Gold, progress: Advance) -> tuple[dict[str, float], int]:
     """The mean gold of each prompt's responses, where it has a prompt and what the gold needs; and on how many more
     prompts gold abstained, on one text or on all."""
     found: dict[str, float] = {}
-    asked = [w for w in writings.written if w.prompt and (w.reference is not None or not gold.needs_reference)]
+    asked = [w for w in response_sets.written if w.prompt and (w.reference is not None or not gold.needs_reference)]
     for done, one in enumerate(asked, start=1):
         different = list(dict.fromkeys(one.responses))
         answers = [Answer(prompt=one.prompt, response=text, reference=one.reference) for text in different]
@@ -203,9 +205,9 @@ def _notes(read: Sequence[PolicyStatistics], within: int | None, settings: Setti
             found.append(f"{label} has no chat template: prompts were given as bare text, turns joined by line breaks.")
         if one.fingerprint is not None and settings.off_mode_tokens and one.attractor is None:
             found.append(f"{label}: too few prompts have a top mode of two texts; no attractor test.")
-        if within is not None and len({w.group for w in one.writings.written}) < FEW_GROUPS:
-            found.append(f"{label}: fewer than {FEW_GROUPS} groups of prompts; intervals are too narrow.")
-        if one is not read[0] and not (one.writings.paired and read[0].writings.paired):
+        if within is not None and len({w.group for w in one.response_sets.written}) < MIN_GROUPS:
+            found.append(f"{label}: fewer than {MIN_GROUPS} groups of prompts; intervals are too narrow.")
+        if one is not read[0] and not (one.response_sets.paired and read[0].response_sets.paired):
             found.append(
                 f"{label} and {read[0].source.label} have no prompts in common; they are not compared in pairs."
             )

@@ -12,8 +12,7 @@ from miner.errors import ConfigError
 from miner.judging.overlap import words
 from miner.measuring.diversity.modes import cosine_distances, mean_cosine, mode_labels, silhouette, top_mode_share
 from miner.measuring.diversity.report import Change, Metric
-from miner.measuring.diversity.texts import distinct, n_gram_counts, self_bleu
-from miner.measuring.diversity.writings import (
+from miner.measuring.diversity.response_sets import (
     MIN_SETS,
     MIN_TEXTS,
     ResponseSets,
@@ -22,10 +21,11 @@ from miner.measuring.diversity.writings import (
     sets_across,
     sets_within,
 )
+from miner.measuring.diversity.texts import distinct, n_gram_counts, self_bleu
 from miner.statistics import mean, paired_difference
 
 ORDERS = (1, 2, 3)
-ENOUGH = 0.9  # share of the sets that hold the n-grams which distinct-n draws
+MIN_SHARE = 0.9  # share of the sets that hold the n-grams which distinct-n draws
 
 Vectors = Mapping[str, npt.NDArray[np.float64]]
 
@@ -157,4 +157,4 @@ def _most_within(side: ResponseSets, samples: int) -> int:
 def _draw(sets: Sequence[TextSet], n: int) -> int:
     """How many n-grams nine of ten sets hold at least; 0 where there are none to speak of."""
     totals = [n_gram_counts([words(text) for text in one.texts], n).total() for one in sets]
-    return int(np.quantile(totals, 1 - ENOUGH, method="lower"))
+    return int(np.quantile(totals, 1 - MIN_SHARE, method="lower"))

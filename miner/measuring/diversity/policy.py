@@ -17,8 +17,8 @@ from miner.measuring.diversity.embedding import SentenceEmbedding
 from miner.measuring.diversity.measurement import SetValue
 from miner.measuring.diversity.modes import MODE_DISTANCE
 from miner.measuring.diversity.report import Attractor
-from miner.measuring.diversity.sampling import SamplePlan, sample_writings
-from miner.measuring.diversity.writings import ResponseSets
+from miner.measuring.diversity.response_sets import ResponseSets
+from miner.measuring.diversity.sampling import SamplePlan, sample_response_sets
 from miner.progress import Observer
 
 Floats = npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ class MeasuredSource:
 
     label: str
     policy: str | None = None
-    writings: ResponseSets | None = None
+    response_sets: ResponseSets | None = None
     sqrt_kl: float | None = None
     gold: float | None = None
 
@@ -58,7 +58,7 @@ class PolicyStatistics:
     """What is known of one side before the sides are compared."""
 
     source: MeasuredSource
-    writings: ResponseSets
+    response_sets: ResponseSets
     fingerprint: str | None = None
     chat_template: bool | None = None
     entropies: dict[str, Floats] = field(default_factory=dict)  # by prompt: the mean at each position, NaN where none
@@ -88,8 +88,8 @@ class PolicyReader:
         read: list[PolicyStatistics] = []
         for source in sources:
             if source.policy is None:
-                assert source.writings is not None
-                read.append(PolicyStatistics(source=source, writings=source.writings))
+                assert source.response_sets is not None
+                read.append(PolicyStatistics(source=source, response_sets=source.response_sets))
                 continue
             with self.observer.stage(f"{source.label}: loading the policy"):
                 policy = load_language_model(source.policy, device=self.settings.device)
@@ -106,13 +106,13 @@ class PolicyReader:
             ModelError, TooLongError: from the policy.
         """
         with self.observer.stage(f"{source.label}: sampling") as advance:
-            writings = sample_writings(
+            response_sets = sample_response_sets(
                 policy, self.prompts, self.settings.plan(), label=source.label, folder=self.folder, progress=advance
             )
         n_tokens, entropies, overall, kls = self.settings.max_new_tokens, {}, [], {}
         other = first if first is not None and same_vocabulary(policy, first) else None
         with self.observer.stage(f"{source.label}: reading next-token distributions") as advance:
-            for done, one in enumerate(writings.written, start=1):
+            for done, one in enumerate(response_sets.written, start=1):
                 rows = next_token_entropy(policy, one.prompt, one.responses, max_new_tokens=n_tokens)
                 entropies[one.key] = _by_position(rows, n_tokens)
                 value = float(np.concatenate(rows).mean())
@@ -120,19 +120,19 @@ class PolicyReader:
                 if other is not None:
                     kl = divergence(policy, other, one.prompt, one.responses, max_new_tokens=n_tokens)
                     kls[one.key] = float(kl.mean())
-                advance(done, len(writings.written))
+                advance(done, len(response_sets.written))
         return PolicyStatistics(
             source=source,
-            writings=writings,
+            response_sets=response_sets,
             fingerprint=policy.fingerprint,
             chat_template=bool(policy.tokenizer.chat_template),
             entropies=entropies,
             overall=overall,
-            attractor=self._attractor(source.label, policy, writings),
+            attractor=self._attractor(source.label, policy, response_sets),
             kl=kls,
         )
 
-    def _attractor(self, label: str, policy: LanguageModel, writings: ResponseSets) -> Attractor | None:
+    def _attractor(self, label: str, policy: LanguageModel, response_sets: ResponseSets) -> Attractor | None:
         settings = self.settings
         if not settings.off_mode_tokens:
             return None
@@ -144,7 +144,7 @@ class PolicyReader:
             mode_distance=settings.mode_distance,
         )
         with self.observer.stage(f"{label}: attractor test") as advance:
-            return test.run(writings, advance)
+            return test.run(response_sets, advance)
 
 
 def _by_position(rows: Sequence[Floats], length: int) -> Floats:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.files import read_stored, replace_text
-from miner.measuring.diversity.writings import Scope
+from miner.measuring.diversity.response_sets import Scope
 from miner.statistics import Difference, Mean, Rate
 
 FILE_NAME = "diversity.json"

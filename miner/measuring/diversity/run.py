@@ -26,8 +26,9 @@ from miner.progress import Observer
 
 @dataclass(frozen=True, kw_only=True)
 class DiversityRequest:
-    """``policies`` (folders, hub ids or "docs"), the first the one before, and ``texts`` beside them; ``checkpoints``
-    is a run's folder of overopt, in front of them, or a JSONL file, behind; of them ``at_most`` so many.
+    """``policies`` are folders, hub ids or "docs", with the one that the others are compared with first; ``texts`` come
+    after them. ``checkpoints`` is a run's folder of overopt, whose policies come before all others, or a JSONL file,
+    whose policies come last; at most ``at_most`` of its policies are measured.
 
     Policies are asked ``prompts`` held-out prompts of the data of ``config``. ``folder`` keeps samples and the report.
     """

@@ -11,7 +11,7 @@ from corpus.records import Prompt, digest
 from miner.errors import ConfigError
 from miner.files import read_rows, replace_text
 from miner.language_models import LanguageModel
-from miner.measuring.diversity.writings import PromptResponses, ResponseSets
+from miner.measuring.diversity.response_sets import PromptResponses, ResponseSets
 from miner.progress import Advance
 
 CODE_VERSION = 1  # raise it when the same request would be sampled otherwise
@@ -38,7 +38,7 @@ class StoredSamples:
     responses: tuple[str, ...]
 
 
-def sample_writings(
+def sample_response_sets(
     policy: LanguageModel, prompts: Sequence[Prompt], plan: SamplePlan, *, label: str, folder: Path, progress: Advance
 ) -> ResponseSets:
     """What ``policy`` writes for every prompt, from ``folder/samples`` where it is stored already.

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from miner.campaigns.evaluation import clean_outcomes
-from miner.measuring.doctor.diagnosis import Diagnosis, green, listed, of_severity, worse
+from miner.measuring.doctor.diagnosis import Diagnosis, green, join_some, of_severity, severity_above
 from miner.measuring.doctor.model_under_test import ModelUnderTest
 from miner.rewards.base import Pair
 
@@ -20,41 +20,41 @@ TRIVIAL = {
 }
 
 
-def trivial_answers(patient: ModelUnderTest) -> Iterator[Diagnosis]:
+def trivial_answers(model: ModelUnderTest) -> Iterator[Diagnosis]:
     """Answers that no prompt deserves, against the good answer to each prompt."""
     beaten: dict[str, float] = {}
     for name, text in TRIVIAL.items():
-        rewards = patient.rm.exact_rewards([Pair(pair.prompt, text) for pair in patient.references])
-        beaten[name] = float((rewards > patient.rewards).mean())
+        rewards = model.rm.exact_rewards([Pair(pair.prompt, text) for pair in model.references])
+        beaten[name] = float((rewards > model.rewards).mean())
     worst = max(beaten, key=lambda name: beaten[name])
-    found = listed([f"{name} {share:.0%}" for name, share in sorted(beaten.items(), key=lambda item: -item[1])], 4)
+    found = join_some([f"{name} {share:.0%}" for name, share in sorted(beaten.items(), key=lambda item: -item[1])], 4)
     yield of_severity(
-        worse(beaten[worst], amber=0.1, red=0.5), "trivial answers", f"beat the good answer: {found}",
+        severity_above(beaten[worst], amber=0.1, red=0.5), "trivial answers", f"beat the good answer: {found}",
         "filter such answers before they reach the RM, and patch it: rmminer cycle", beaten[worst],
     )  # fmt: skip
 
 
-def length(patient: ModelUnderTest) -> Iterator[Diagnosis]:
+def length(model: ModelUnderTest) -> Iterator[Diagnosis]:
     """Rank correlation of reward and response length over good and rejected answers."""
-    pairs = [*patient.references, *(Pair(p.conversation, r) for p in patient.prompts for r in p.rejected[:1])]
+    pairs = [*model.references, *(Pair(p.conversation, r) for p in model.prompts for r in p.rejected[:1])]
     lengths = [len(pair.response) for pair in pairs]
-    if len(set(lengths)) < 3 or patient.spread < 1e-6:
+    if len(set(lengths)) < 3 or model.spread < 1e-6:
         return
-    rho = float(stats.spearmanr(patient.rm.exact_rewards(pairs), lengths).statistic)
+    rho = float(stats.spearmanr(model.rm.exact_rewards(pairs), lengths).statistic)
     yield of_severity(
-        worse(abs(rho), amber=0.5, red=0.9), "length", f"rank correlation of reward and length {rho:+.2f}",
-        "the RM is close to a ruler: balance lengths in its training pairs", rho,
+        severity_above(abs(rho), amber=0.5, red=0.9), "length", f"rank correlation of reward and length {rho:+.2f}",
+        "the reward mostly follows length: balance lengths in the RM's training pairs", rho,
     )  # fmt: skip
 
 
-def accuracy(patient: ModelUnderTest) -> Iterator[Diagnosis]:
+def accuracy(model: ModelUnderTest) -> Iterator[Diagnosis]:
     """Preference accuracy; judged only on the user's own data."""
-    outcomes = clean_outcomes(patient.rm, patient.prompts)
+    outcomes = clean_outcomes(model.rm, model.prompts)
     if outcomes is None:
         return
     found = outcomes.accuracy()
     text = f"{found.value:.1%} [{found.low:.1%}–{found.high:.1%}], n {found.n}"
-    if not patient.owned:
+    if not model.owned:
         yield green("preference accuracy", f"{text}, on docstrings: give --data for your own", found.value)
         return
     yield of_severity(
@@ -63,16 +63,16 @@ def accuracy(patient: ModelUnderTest) -> Iterator[Diagnosis]:
     )  # fmt: skip
 
 
-def ties(patient: ModelUnderTest) -> Iterator[Diagnosis]:
+def ties(model: ModelUnderTest) -> Iterator[Diagnosis]:
     """Chosen and rejected with the very same reward, as where truncation leaves only what they share."""
-    pairs = [(Pair(p.conversation, p.reference), Pair(p.conversation, r)) for p in patient.prompts if p.reference
+    pairs = [(Pair(p.conversation, p.reference), Pair(p.conversation, r)) for p in model.prompts if p.reference
              for r in p.rejected if r != p.reference]  # fmt: skip
     if not pairs:
         return
-    rewards = patient.rm.exact_rewards([pair for both in pairs for pair in both]).reshape(-1, 2)
+    rewards = model.rm.exact_rewards([pair for both in pairs for pair in both]).reshape(-1, 2)
     share = float(np.mean(rewards[:, 0] == rewards[:, 1]))
-    few, many = (0.01, 0.2) if patient.rounding == 1 else (0.1, 0.5)  # bf16 rewards fall on few values
+    few, many = (0.01, 0.2) if model.rounding == 1 else (0.1, 0.5)  # bf16 rewards fall on few values
     yield of_severity(
-        worse(share, amber=few, red=many), "ties", f"{share:.1%} of pairs get the same reward twice",
+        severity_above(share, amber=few, red=many), "ties", f"{share:.1%} of pairs get the same reward twice",
         "is the end of the text cut off, or the response not in the template?", share,
     )  # fmt: skip

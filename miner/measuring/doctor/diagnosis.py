@@ -1,4 +1,4 @@
-"""What an examination says: a colour, what was found, and what to do about it."""
+"""What a diagnostic says: a colour, what was found, and what to do about it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Report:
         return self.counts["red"] > 0
 
 
-def worse(value: float, *, amber: float, red: float) -> Colour:
+def severity_above(value: float, *, amber: float, red: float) -> Colour:
     """The colour of a figure of which more is worse."""
     return "red" if value > red else "amber" if value > amber else "green"
 
@@ -57,5 +57,5 @@ def of_severity(colour: Colour, examination: str, found: str, fix: str, value: f
     )
 
 
-def listed(items: Sequence[str], at_most: int = 3) -> str:
+def join_some(items: Sequence[str], at_most: int = 3) -> str:
     return ", ".join(items[:at_most]) + (f" and {len(items) - at_most} more" if len(items) > at_most else "")

@@ -1,4 +1,4 @@
-"""Runs the examinations, in an order in which each can rely on those before it."""
+"""Runs the diagnostics, in an order in which each can rely on those before it."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ FATAL = (tokens.vocabulary.__name__, scores.finite.__name__)  # red here, and no
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
-    """One look at a patient, by the name of what is looked at."""
+class Diagnostic:
+    """One test of a model, by the name of what is tested."""
 
     name: str
-    look: Callable[[], Iterator[Diagnosis]]
+    run: Callable[[], Iterator[Diagnosis]]
 
 
 def examine(
@@ -79,29 +79,29 @@ def examine(
     taken = tuple(prompt for prompt in usable if _takes(rm, prompt))
     diagnoses = [green("loads safely", _loaded(rm)), _texts(len(usable) - len(taken), len(usable))]
     if len(taken) >= MIN_TEXTS:
-        examinations = _examinations(rm, folder, taken, owned)
-        for done, examination in enumerate(examinations, start=1):
-            diagnoses += (found_now := _run(examination))
-            progress(done, len(examinations))
-            if examination.name in FATAL and any(diagnosis.colour == "red" for diagnosis in found_now):
+        diagnostics = _diagnostics(rm, folder, taken, owned)
+        for done, diagnostic in enumerate(diagnostics, start=1):
+            diagnoses += (found_now := _run(diagnostic))
+            progress(done, len(diagnostics))
+            if diagnostic.name in FATAL and any(diagnosis.colour == "red" for diagnosis in found_now):
                 break
     return _report(source, rm.fingerprint, texts, started, diagnoses)
 
 
-def _examinations(rm: RewardModel, folder: Path | None, prompts: tuple[Prompt, ...], owned: bool) -> list[Examination]:
-    """All that can be looked at, each after what it relies on; where no weights are at hand, only rewards."""
+def _diagnostics(rm: RewardModel, folder: Path | None, prompts: tuple[Prompt, ...], owned: bool) -> list[Diagnostic]:
+    """All that can be tested, each after what it relies on; where no weights are at hand, only rewards."""
     general: list[Callable[[ModelUnderTest], Iterator[Diagnosis]]] = [*OF_REWARDS, *OF_BEHAVIOUR]
     if folder is None or not (isinstance(rm, Forward) and rm.reads_its_models_output):
-        patient = ModelUnderTest(rm, prompts, owned)
-        return [Examination(look.__name__, partial(look, patient)) for look in (_rewards_only, *general)]
+        model = ModelUnderTest(rm, prompts, owned)
+        return [Diagnostic(test.__name__, partial(test, model)) for test in (_rewards_only, *general)]
     local = LocalModelUnderTest(rm, prompts, owned, rm, folder)
-    looks = (*OF_TOKENS, *OF_REWARDS, *OF_COMPUTATION, *OF_BEHAVIOUR)
-    return [Examination(look.__name__, partial(look, local)) for look in looks]
+    tests = (*OF_TOKENS, *OF_REWARDS, *OF_COMPUTATION, *OF_BEHAVIOUR)
+    return [Diagnostic(test.__name__, partial(test, local)) for test in tests]
 
 
-def _rewards_only(patient: ModelUnderTest) -> Iterator[Diagnosis]:
-    """What is not looked at where no weights are at hand."""
-    kind = type(patient.rm).__name__
+def _rewards_only(model: ModelUnderTest) -> Iterator[Diagnosis]:
+    """What is not tested where no weights are at hand."""
+    kind = type(model.rm).__name__
     yield green(
         "tokens and weights", f"a {kind}: padding, template, truncation, attention and pooling are not examined"
     )
@@ -129,14 +129,14 @@ def _texts(left_out: int, n: int) -> Diagnosis:
     )  # fmt: skip
 
 
-def _run(examination: Examination) -> list[Diagnosis]:
-    name = examination.name.replace("_", " ")
+def _run(diagnostic: Diagnostic) -> list[Diagnosis]:
+    name = diagnostic.name.replace("_", " ")
     try:
-        return list(examination.look())
-    except Exception as error:  # a look that fails is what was found
+        return list(diagnostic.run())
+    except Exception as error:  # a diagnostic that fails is what was found
         if isinstance(error, NoRoomError) or out_of_memory(error):
             return [of_severity("amber", name, "not examined: it does not fit this device's memory", "--device cpu")]
-        return [of_severity("red", name, f"failed: {first_line(error)}", "mend what is red above, then examine again")]
+        return [of_severity("red", name, f"failed: {first_line(error)}", "fix what is red above, then examine again")]
 
 
 def _report(source: str, fingerprint: str | None, texts: str, started: float, diagnoses: Sequence[Diagnosis]) -> Report:

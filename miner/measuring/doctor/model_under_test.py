@@ -1,4 +1,4 @@
-"""The model under examination, its texts, and what plain transformers gives for them."""
+"""The model under test, its texts, and what plain transformers gives for them."""
 
 from __future__ import annotations
 

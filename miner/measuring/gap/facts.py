@@ -30,14 +30,14 @@ from pydantic import BaseModel, model_validator
 
 from corpus.records import Prompt
 from miner.files import read_rows
-from miner.measuring.diversity.writings import GivenPrompt
+from miner.measuring.diversity.response_sets import GivenPrompt
 from miner.measuring.gap import proofs
 from miner.worlds.docs.harvest import DocEntry
 
 Kind = Literal["name", "number", "type", "module"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-AT_MOST = 300
+MAX_FACTS = 300
 
 NUMERALS = ("two", "three", "four", "five", "six", "seven")
 COUNTED = "items|elements|arguments|values|integers|strings|lists|dictionaries|bytes|characters|digits|columns|tuples|"
@@ -87,7 +87,7 @@ class Facts:
     abstained: dict[str, int]
 
 
-def docs_facts(pairs: Sequence[tuple[Prompt, DocEntry]], *, seed: int, at_most: int = AT_MOST) -> Facts:
+def docs_facts(pairs: Sequence[tuple[Prompt, DocEntry]], *, seed: int, at_most: int = MAX_FACTS) -> Facts:
     """Facts about docs world's objects: at most one of each kind for each, and ``at_most`` of a kind."""
     rng = Random(f"facts|{seed}")
     drawn = rng.sample(list(pairs), min(at_most, len(pairs)))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from miner.measuring.best_of_n import concordance, curve_sizes, pick_curve, turn_of
-from miner.measuring.diversity.writings import MIN_SETS
+from miner.measuring.diversity.response_sets import MIN_SETS
 from miner.measuring.gap.pools import ScoredSamples, nothing_to_choose
 from miner.measuring.gap.report import ChoiceValue, CurvePoint, Selection
 from miner.statistics import Difference, Mean, mean, paired_difference, percentile_interval, resampled_means

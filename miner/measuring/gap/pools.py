@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from miner.judging.gold import Answer, Gold
-from miner.measuring.diversity.writings import PromptResponses
+from miner.measuring.diversity.response_sets import PromptResponses
 from miner.progress import Advance
 from miner.rewards.base import RewardModel
 

@@ -21,7 +21,7 @@ EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class ScoredFact:
     """A fact with the RM's exact rewards. A tie is no preference for the truth."""
 
     fact: Fact
@@ -33,22 +33,22 @@ class Judged:
         return self.true_reward > self.false_reward
 
 
-def judge_facts(rm: RewardModel, facts: Sequence[Fact], progress: Advance = untold) -> list[Judged]:
+def score_facts(rm: RewardModel, facts: Sequence[Fact], progress: Advance = untold) -> list[ScoredFact]:
     """Every fact that ``rm`` can read, with both rewards."""
     pairs = [(Pair(f.prompt.conversation, f.true), Pair(f.prompt.conversation, f.false)) for f in facts]
     readable = [i for i, both in enumerate(pairs) if all(map(rm.takes, both))]
     rewards = exact_in_parts(rm, [pair for i in readable for pair in pairs[i]], progress)
     return [
-        Judged(fact=facts[i], true_reward=float(rewards[2 * at]), false_reward=float(rewards[2 * at + 1]))
+        ScoredFact(fact=facts[i], true_reward=float(rewards[2 * at]), false_reward=float(rewards[2 * at + 1]))
         for at, i in enumerate(readable)
     ]
 
 
-def fact_rates(judged: Sequence[Judged], abstained: dict[str, int], *, seed: int) -> list[FactRate]:
+def fact_rates(scored: Sequence[ScoredFact], abstained: dict[str, int], *, seed: int) -> list[FactRate]:
     """By kind how often the RM prefers the true statement, clustered by the prompts' groups."""
     found = []
-    for kind in dict.fromkeys([*(one.fact.kind for one in judged), *abstained]):
-        mine = [one for one in judged if one.fact.kind == kind]
+    for kind in dict.fromkeys([*(one.fact.kind for one in scored), *abstained]):
+        mine = [one for one in scored if one.fact.kind == kind]
         if not mine:
             continue
         groups = [one.fact.prompt.group_key or one.fact.prompt.prompt_id for one in mine]
@@ -78,14 +78,14 @@ def fact_rates(judged: Sequence[Judged], abstained: dict[str, int], *, seed: int
 
 
 def factual_findings(
-    judged: Sequence[Judged], criteria: Criteria, context: RoundContext
+    scored: Sequence[ScoredFact], criteria: Criteria, context: RoundContext
 ) -> list[tuple[Attempt, Finding | None]]:
     """An attempt for every fact on a held-out prompt, with its finding where the swapped statement wins.
 
     It must be preferred to the true one and meet the campaign's criteria; its certificate is the proof that it is
     false. ``kind`` is ``factual``: no headline figure of nonsense counts it.
     """
-    mine = [one for one in judged if one.fact.prompt.split == "held_out"]
+    mine = [one for one in scored if one.fact.prompt.split == "held_out"]
     confirmation = Confirmation(rm=context.rm, criteria=criteria)
     references = confirmation.reference_rewards([Pair(one.fact.prompt.conversation, _reference(one)) for one in mine])
     swapped = [Pair(one.fact.prompt.conversation, one.fact.false) for one in mine]
@@ -97,12 +97,12 @@ def factual_findings(
     return [(result.attempt, next(iter(result.findings), None)) for result in results]
 
 
-def _reference(one: Judged) -> str:
+def _reference(one: ScoredFact) -> str:
     return one.fact.prompt.reference or one.fact.true
 
 
 def _ending(
-    one: Judged, reward: float, reference_reward: float | None, confirmation: Confirmation, context: RoundContext
+    one: ScoredFact, reward: float, reference_reward: float | None, confirmation: Confirmation, context: RoundContext
 ) -> Ending:
     """``reward`` is the swapped statement's, −∞ where it can be no finding: one that wins is scored again alone."""
     fact, prompt = one.fact, replace(one.fact.prompt, reference=_reference(one))

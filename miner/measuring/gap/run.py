@@ -18,7 +18,7 @@ from miner.judging.gold import Gold, gold_floor
 from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.diversity.sampling import SamplePlan
 from miner.measuring.gap.facts import Fact, Facts
-from miner.measuring.gap.probe import Judged, fact_rates, factual_findings, judge_facts
+from miner.measuring.gap.probe import ScoredFact, fact_rates, factual_findings, score_facts
 from miner.measuring.gap.report import GapReport
 from miner.measuring.gap.series import Series, measure_series
 from miner.progress import Advance, Observer
@@ -85,12 +85,12 @@ def measure_gap(rm: RewardModel, request: GapRequest, *, observer: Observer, com
             observer=observer,
         )
     with observer.stage("scoring facts and their swaps") as advance:
-        judged = judge_facts(rm, facts.facts, advance)
+        scored = score_facts(rm, facts.facts, advance)
     with observer.stage("findings among the swaps") as advance:
-        stored = _store(rm, judged, request, advance)
+        stored = _store(rm, scored, request, advance)
     return GapReport(
         selections=series.selections,
-        facts=fact_rates(judged, facts.abstained, seed=plan.seed),
+        facts=fact_rates(scored, facts.abstained, seed=plan.seed),
         findings=stored.findings,
         fact_attempts=stored.attempts,
         settings=_settings(rm, request, n_policies=len(series.selections)),
@@ -98,7 +98,7 @@ def measure_gap(rm: RewardModel, request: GapRequest, *, observer: Observer, com
             *(run_notes(run, rm, plan) if run is not None else []),
             *series.notes,
             *(_floor_notes(request) if series.selections else []),
-            *_fact_notes(facts.facts, judged),
+            *_fact_notes(facts.facts, scored),
             *stored.notes,
         ],
         command=command,
@@ -151,19 +151,19 @@ def run_notes(run: RunInfo, rm: RewardModel, plan: SamplePlan) -> list[str]:
     return notes
 
 
-def _fact_notes(facts: Sequence[Fact], judged: Sequence[Judged]) -> list[str]:
-    lost = len(facts) - len(judged)
+def _fact_notes(facts: Sequence[Fact], scored: Sequence[ScoredFact]) -> list[str]:
+    lost = len(facts) - len(scored)
     found = [f"{lost} facts were left out: the RM cannot read texts so long."] if lost else []
-    if judged and len({one.fact.prompt.group_key for one in judged}) < 10:
+    if scored and len({one.fact.prompt.group_key for one in scored}) < 10:
         found.append("The facts come from fewer than 10 groups of prompts; intervals are too narrow.")
     if not facts:
         found.append("No facts: only docs world proves its own. Give --facts FILE for others.")
     return found
 
 
-def _store(rm: RewardModel, judged: Sequence[Judged], request: GapRequest, progress: Advance) -> FactFindings:
+def _store(rm: RewardModel, scored: Sequence[ScoredFact], request: GapRequest, progress: Advance) -> FactFindings:
     """Findings go to the corpus; none where too few references set a bar."""
-    if not judged:
+    if not scored:
         return FactFindings()
     if sum(prompt.reference is not None for prompt in request.calibration) < MIN_CLEAN:
         note = f"Fewer than {MIN_CLEAN} calibration references: no bar, so no swap could become a finding."
@@ -173,8 +173,8 @@ def _store(rm: RewardModel, judged: Sequence[Judged], request: GapRequest, progr
     campaign = digest(["gap", rm.fingerprint, rm.pipeline_hash, criteria.data_hash, seed])
     hashed = digest([criteria.quantile, criteria.data_hash])
     context = RoundContext(campaign_id=campaign, round=0, rm=rm, criteria_hash=hashed, seed=seed)
-    rows = factual_findings(judged, criteria, context)
-    by_id = {one.fact.prompt.prompt_id: one.fact.prompt for one in judged if one.fact.prompt.split == "held_out"}
+    rows = factual_findings(scored, criteria, context)
+    by_id = {one.fact.prompt.prompt_id: one.fact.prompt for one in scored if one.fact.prompt.split == "held_out"}
     findings = [finding for _, finding in rows if finding is not None]
     if rows:
         Corpus(request.folder / "corpus").append(*by_id.values(), *findings, *(attempt for attempt, _ in rows))

@@ -11,8 +11,8 @@ from miner.errors import ConfigError
 from miner.judging.gold import Gold
 from miner.language_models import LanguageModel, load_language_model
 from miner.measuring.diversity.policy import MeasuredSource
-from miner.measuring.diversity.sampling import SamplePlan, sample_writings
-from miner.measuring.diversity.writings import MIN_SETS
+from miner.measuring.diversity.response_sets import MIN_SETS
+from miner.measuring.diversity.sampling import SamplePlan, sample_response_sets
 from miner.measuring.gap.measure import measure_selection
 from miner.measuring.gap.pools import ScoredSamples, nothing_to_choose, score_pools
 from miner.measuring.gap.report import Selection
@@ -107,7 +107,7 @@ class _Scoring:
             ConfigError: too few prompts are left for an interval.
         """
         with self.observer.stage(f"{label}: sampling") as advance:
-            written = sample_writings(
+            written = sample_response_sets(
                 policy, self.prompts, self.plan, label=label, folder=self.folder, progress=advance
             ).written
         with self.observer.stage(f"{label}: scoring the samples") as advance:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-ENOUGH = 3  # runs for a band over runs
+MIN_RUNS = 3  # runs for a band over runs
 BANDED = ("proxy", "gold")  # of a ``StepMeans``
 
 
@@ -61,7 +61,7 @@ def mean_curve(runs: Sequence[RunSummary], name: str, place: Callable[[StepMeans
     x = x[x <= common]
     curves = np.array([_read(points, name, at, x) for points, at in zip(known, places, strict=True)])
     low = high = None
-    if len(known) >= ENOUGH:
+    if len(known) >= MIN_RUNS:
         low, high = student_interval(curves)
     elif len(known) == 1 and getattr(known[0][0], f"{name}_low", None) is not None:
         low, high = (_read(known[0], f"{name}_{end}", places[0], x) for end in ("low", "high"))

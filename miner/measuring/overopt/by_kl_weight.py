@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miner.measuring.overopt.bands import ENOUGH
+from miner.measuring.overopt.bands import MIN_RUNS
 from miner.statistics import Rate, rate, student_interval
 
 if TYPE_CHECKING:
@@ -88,13 +88,13 @@ class RunsAtKl:
         if not values:
             return None
         low, high = (float(end[0]) for end in student_interval(np.array(values)[:, None]))
-        enough = len(values) >= ENOUGH
+        enough = len(values) >= MIN_RUNS
         return Spread(
             value=sum(values) / len(values), low=low if enough else None, high=high if enough else None, n=len(values)
         )
 
 
-def by_weight(runs: Sequence[RunSummary]) -> list[RunsAtKl]:
+def by_kl_weight(runs: Sequence[RunSummary]) -> list[RunsAtKl]:
     """The runs by their KL weight, the freest first."""
     found: dict[float | None, list[RunSummary]] = {}
     for run in runs:

@@ -23,12 +23,12 @@ from miner.measuring.overopt.results import BendInterval
 Floats = npt.NDArray[np.float64]
 
 SIGNALS = ("disagreement", "surprise", "latent", "certainty", "repetition", "nonsense")
-SMALLEST_SPREAD = {"repetition": 0.05, "nonsense": 0.1}  # where the start has next to none, a first one is no alarm
+MIN_SPREAD = {"repetition": 0.05, "nonsense": 0.1}  # where the start has next to none, a first one is no alarm
 CAP = 8.0  # standard deviations: one signal out of all proportion must not decide alone
 WEIGHTS: Mapping[str, float] = {"disagreement": 1.0, "surprise": 0.5, "latent": 0.5, "repetition": 0.5, "nonsense": 0.5}
 THRESHOLD = 1.0
 IN_A_ROW = 2
-ENOUGH_STEPS = 0.5  # share of the steps at which an RM must have answered: the others are filled in
+MIN_STEPS_SHARE = 0.5  # share of the steps at which an RM must have answered: the others are filled in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +88,14 @@ def signal(curves: Curves, name: str) -> Floats | None:
     was not measured, disagreement where one of the RMs is missing at most steps. A prompt whose answer gave none counts
     as the others' mean, a step without any as what lies between its neighbours."""
     if name == "disagreement":
-        if min(curves.known(one).mean() for one in ("proxy", "second")) < ENOUGH_STEPS:
+        if min(curves.known(one).mean() for one in ("proxy", "second")) < MIN_STEPS_SHARE:
             return None
         parts = [_told(curves, one, 0.0) for one in ("proxy", "second")]
         return parts[0] - parts[1]
     source = "entropy" if name == "certainty" else name
     if not curves.known(source).any():
         return None
-    told = _told(curves, source, SMALLEST_SPREAD.get(name, 0.0))
+    told = _told(curves, source, MIN_SPREAD.get(name, 0.0))
     return -told if name == "certainty" else told
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 def rewards_or_nan(rm: Scorer, pairs: Sequence[Pair]) -> list[float]:
-    """The rewards of an RM that only looks on: NaN where it gives no answer however often it is asked, since its outage
-    must not end what it looks on at."""
+    """The rewards of an RM that is not optimised against: NaN where it gives no answer however often it is asked, since
+    its outage must not end the run that it measures."""
     try:
         return [float(reward) for reward in rm.exact_rewards(pairs)]
     except OutageError:
@@ -122,7 +122,7 @@ class HeldOutEvaluation:
 
     policy: LanguageModel  # the reference: tokenizer, template and the weights KL is counted from
     prompts: tuple[Prompt, ...]
-    instruments: Metrics
+    metrics: Metrics
     max_new_tokens: int
     min_new_tokens: int = 0
     samples: int = 1
@@ -143,9 +143,7 @@ class HeldOutEvaluation:
         texts = [self.policy.text(tokens) for tokens in written]
         repeated = [one for one in ids for _ in range(self.samples)]
         moved = diverge(model, self.policy.model, repeated, written, barred=drawn.barred)
-        return self.instruments.rows(
-            step, asked, texts, PolicyShift(kl=moved.kl.tolist(), entropy=moved.entropy.tolist())
-        )
+        return self.metrics.rows(step, asked, texts, PolicyShift(kl=moved.kl.tolist(), entropy=moved.entropy.tolist()))
 
 
 def decoding(policy: LanguageModel, max_new_tokens: int, min_new_tokens: int) -> Decoding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from miner.measuring.overopt.detector import ENOUGH_STEPS
+from miner.measuring.overopt.detector import MIN_STEPS_SHARE
 
 if TYPE_CHECKING:
     from miner.measuring.overopt.results import RunSummary
@@ -65,6 +65,6 @@ def _without_second(run: RunSummary) -> str:
     missing, n_steps = sum(point.second is None for point in run.points), len(run.points)
     if not 0 < missing < n_steps:
         return ""
-    enough = n_steps - missing >= ENOUGH_STEPS * n_steps
+    enough = n_steps - missing >= MIN_STEPS_SHARE * n_steps
     then = "they are filled in from the steps beside them" if enough else "too many to tell disagreement by"
     return f"the second RM gave no score at {missing} of {n_steps} steps; {then}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from miner.campaigns.campaign import Campaign
 from miner.config.campaign import CampaignConfig, OveroptSection
 from miner.errors import ConfigError
-from miner.judging.criteria import standing
+from miner.judging.criteria import criteria_for_scorer
 from miner.judging.ensemble import Ensemble
 from miner.judging.gold import ContrastGold, Gold, RewardGold
 from miner.measuring.overopt.log import require_study
@@ -48,7 +48,7 @@ def run_study(
     section = config.overopt
     if section.method != "bon" or study.gold is not None:
         with observer.stage("loading the policy and what measures it"):
-            study.examination(study.settings)
+            study.evaluation(study.settings)
     if section.method != "bon":
         for kl in section.kl:
             for seed in range(config.seed, config.seed + section.seeds):
@@ -127,7 +127,9 @@ def open_study(config: CampaignConfig, round_number: int, *, observer: Observer)
                 f"target {section.target!r} mixes the RM with others: give overopt.members=['RM', …], or --second"
             )
         calibration, quantile = campaign.world.by_split["calibration"], config.criteria.quantile
-        members = [(one, standing(one, calibration, quantile)) for one in (target, *others) if one is not None]
+        members = [
+            (one, criteria_for_scorer(one, calibration, quantile)) for one in (target, *others) if one is not None
+        ]
         target = Ensemble(members=tuple(members), mix=section.target, weight=section.weight)
     elif section.members:
         raise ConfigError('overopt.members are mixed into the target: give overopt.target="mean", "min" or "variance"')

@@ -174,8 +174,8 @@ class RunSummary:
     @property
     def kl_weight(self) -> float | None:
         """Of its KL penalty, per nat."""
-        weight = self.info.settings.get("kl")
-        return None if weight is None else float(weight)
+        kl = self.info.settings.get("kl")
+        return None if kl is None else float(kl)
 
     @property
     def answers_by_step(self) -> list[tuple[int, tuple[str, ...], list[ShownAnswer]]]:

@@ -49,7 +49,7 @@ class RlRun:
     policy_source: str
     ranking: Callable[[Sequence[Pair]], Floats]  # the RM's rewards, as fast as it gives them
     prompts: tuple[Prompt, ...]  # to train on
-    examination: HeldOutEvaluation
+    evaluation: HeldOutEvaluation
     settings: RlSettings
     models: dict[str, str]
 
@@ -69,21 +69,21 @@ class RlRun:
             method="rl",
             settings=asdict(self.settings),
             models=self.models,
-            bar=_bar(self.examination),
+            bar=_bar(self.evaluation),
             last_good=last.name if last else "",
-            target=self.examination.instruments.rm.name,
-            names=_names(self.examination),
+            target=self.evaluation.metrics.rm.name,
+            names=_names(self.evaluation),
             code_version=package_version(),
         )
         if log.exists():
             stored = log.info()
             require_same(info, stored, self.folder)
             if stored.is_over(steps=self.settings.steps, max_kl=self.settings.max_kl):
-                store_prompts(self.folder, self.examination.prompts)  # runs of older versions lack them
+                store_prompts(self.folder, self.evaluation.prompts)  # runs of older versions lack them
                 return stored
-        info = replace(info, floor=_floor(self.examination))
+        info = replace(info, floor=_floor(self.evaluation))
         log.open(info, from_step=_step_of(last))
-        store_prompts(self.folder, self.examination.prompts)
+        store_prompts(self.folder, self.evaluation.prompts)
         return self._train(log, info, last, watch)
 
     def _train(self, log: RunLog, info: RunInfo, last: Path | None, watch: Watch) -> RunInfo:
@@ -114,7 +114,7 @@ class RlRun:
         from miner.measuring.overopt.trainer import PolicyTrainer
 
         settings = self.settings
-        policy = load_language_model(self.policy_source, device=str(self.examination.policy.model.device))
+        policy = load_language_model(self.policy_source, device=str(self.evaluation.policy.model.device))
         policy.model.requires_grad_(True)
         by_id = {prompt.prompt_id: prompt for prompt in self.prompts}
         args = RLOOConfig(
@@ -153,7 +153,7 @@ class RlRun:
 
     def _margins(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[float]:
         pairs = [Pair(prompt.conversation, text) for prompt, text in zip(prompts, texts, strict=True)]
-        criteria = self.examination.instruments.criteria
+        criteria = self.evaluation.metrics.criteria
         return [criteria.margin(float(reward)) for reward in self.ranking(pairs)]
 
     def _last_checkpoint(self) -> Path | None:
@@ -214,7 +214,7 @@ class _Recorder(TrainerCallback):
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         model.eval()
         try:
-            rows = self.run.examination.measure(model, state.global_step)
+            rows = self.run.evaluation.measure(model, state.global_step)
         except BrokenPolicyError as error:
             self.reason = f"step {state.global_step}: {error}"
             return
@@ -234,8 +234,8 @@ class _Recorder(TrainerCallback):
         self.started = time.perf_counter()
 
 
-def _bar(examination: HeldOutEvaluation) -> dict[str, float]:
-    criteria = examination.instruments.criteria
+def _bar(evaluation: HeldOutEvaluation) -> dict[str, float]:
+    criteria = evaluation.metrics.criteria
     return {
         "threshold": criteria.margin(criteria.threshold),
         "quantile": criteria.quantile,
@@ -244,17 +244,17 @@ def _bar(examination: HeldOutEvaluation) -> dict[str, float]:
     }
 
 
-def _floor(examination: HeldOutEvaluation) -> dict[str, float]:
-    gold = examination.instruments.gold
-    found = gold_floor(gold, examination.prompts) if gold else None
+def _floor(evaluation: HeldOutEvaluation) -> dict[str, float]:
+    gold = evaluation.metrics.gold
+    found = gold_floor(gold, evaluation.prompts) if gold else None
     return asdict(found) if found else {}
 
 
-def _names(examination: HeldOutEvaluation) -> dict[str, str]:
-    instruments = examination.instruments
-    gold = instruments.gold.name if instruments.gold else ""
-    second = instruments.second.name if instruments.second else ""
-    return {"policy": examination.policy.name, "gold": gold, "second": second}
+def _names(evaluation: HeldOutEvaluation) -> dict[str, str]:
+    metrics = evaluation.metrics
+    gold = metrics.gold.name if metrics.gold else ""
+    second = metrics.second.name if metrics.second else ""
+    return {"policy": evaluation.policy.name, "gold": gold, "second": second}
 
 
 def _step_of(checkpoint: Path | None) -> int:

@@ -12,7 +12,7 @@ from miner.campaigns.campaign import Campaign
 from miner.checkpoints.devices import first_device
 from miner.config.campaign import LanguageModelSection
 from miner.errors import ConfigError
-from miner.judging.criteria import Criteria, standing
+from miner.judging.criteria import Criteria, criteria_for_scorer
 from miner.judging.gold import Gold
 from miner.language_models import LanguageModel, is_ngram_model, load_language_model
 from miner.language_models.hidden_states import read_texts
@@ -32,7 +32,7 @@ CLEAN_TEXTS = 800
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """``target`` is optimised against, ``gold`` and ``second`` only look on."""
+    """``target`` is optimised against; ``gold`` and ``second`` only measure the answers."""
 
     campaign: Campaign
     policy_source: str
@@ -55,12 +55,12 @@ class Study:
 
     @cached_property
     def criteria(self) -> Criteria:
-        return standing(
+        return criteria_for_scorer(
             self.target, self.campaign.world.by_split["calibration"], self.campaign.config.criteria.quantile
         )
 
     @cached_property
-    def instruments(self) -> Metrics:
+    def metrics(self) -> Metrics:
         world = self.campaign.world
         calibration, quantile = world.by_split["calibration"], self.campaign.config.criteria.quantile
         reference_lm = clean_space = None
@@ -73,29 +73,29 @@ class Study:
             criteria=self.criteria,
             gold=self.gold,
             second=self.second,
-            second_criteria=None if self.second is None else standing(self.second, calibration, quantile),
+            second_criteria=None if self.second is None else criteria_for_scorer(self.second, calibration, quantile),
             reference_lm=reference_lm,
             clean_space=clean_space,
             judge=self.campaign.models.judge,
         )
 
-    def _reading_lm(self, judge: LanguageModelSection) -> LanguageModel:
+    def _reading_lm(self, section: LanguageModelSection) -> LanguageModel:
         """The LM whose likelihoods and hidden states are read: the judge's, or docs world's neural one where it counts
         n-grams."""
-        if is_ngram_model(Path(judge.source)):
+        if is_ngram_model(Path(section.source)):
             from miner.worlds.docs.models import reading_lm
 
-            judge = reading_lm(self.campaign.config, observer=self.campaign.observer)
-        return load_language_model(judge.source, device=first_device(self.campaign.world.rm.device))
+            section = reading_lm(self.campaign.config, observer=self.campaign.observer)
+        return load_language_model(section.source, device=first_device(self.campaign.world.rm.device))
 
-    def examination(self, settings: RlSettings) -> HeldOutEvaluation:
+    def evaluation(self, settings: RlSettings) -> HeldOutEvaluation:
         """Held-out prompts that the RM can read, the same for every run of the study."""
         pool = self._readable(self.campaign.world.by_split["held_out"])
         n = min(settings.eval_prompts, len(pool))
         return HeldOutEvaluation(
             policy=self.policy,
             prompts=spread(pool, n, seed=self.campaign.config.seed),
-            instruments=self.instruments,
+            metrics=self.metrics,
             max_new_tokens=settings.max_new_tokens,
             min_new_tokens=settings.min_new_tokens,
             samples=settings.eval_samples,
@@ -113,7 +113,7 @@ class Study:
             policy_source=self.policy_source,
             ranking=getattr(self.target, "rewards", self.target.exact_rewards),  # as fast as it gives them
             prompts=spread(pool, min(settings.train_prompts, len(pool)), seed=self.campaign.config.seed),
-            examination=self.examination(settings),
+            evaluation=self.evaluation(settings),
             settings=settings,
             models=self.models,
         ).run(watch)
@@ -122,14 +122,14 @@ class Study:
         """``n`` samples of the reference policy for each of the first held-out prompts; none without gold."""
         if self.gold is None:
             return {}
-        examined = self.examination(replace(self.settings, eval_prompts=prompts)).prompts
+        evaluated = self.evaluation(replace(self.settings, eval_prompts=prompts)).prompts
         return draw_pools(
             self.folder,
             policy=self.policy,
-            prompts=examined,
+            prompts=evaluated,
             rm=self.target,
             gold=self.gold,
-            nonsense=self.instruments.nonsense,
+            nonsense=self.metrics.nonsense,
             settings=PoolSettings(
                 n=n, prompts=prompts, max_new_tokens=self.settings.max_new_tokens, seed=self.settings.seed
             ),

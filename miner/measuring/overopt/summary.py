@@ -37,7 +37,7 @@ from miner.measuring.overopt.results import (
     ValueWithInterval,
 )
 from miner.measuring.overopt.rows import NAN, SampleRow
-from miner.measuring.overopt.verdict import judge_run
+from miner.measuring.overopt.verdict import verdict_on_run
 from miner.statistics import cluster_bootstrap
 
 SHOWN = 3
@@ -107,9 +107,9 @@ def _summary(info: RunInfo, rows: Sequence[SampleRow], detector: Detector, label
     floor = None if labels else info.floor.get("constant")
     with_gold, whole = gold_onset(run, floor=floor), run.whole("gold", "proxy")
     try:
-        judged = judge_run(info.name, run, detector, truth=with_gold)
+        verdict = verdict_on_run(info.name, run, detector, truth=with_gold)
     except ConfigError:
-        judged = None
+        verdict = None
     told = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))
     seen, best = whole if told else run, _best_step(whole) if told else None
     gold = dict(zip(seen.steps, seen.mean("gold"), strict=True))
@@ -118,7 +118,7 @@ def _summary(info: RunInfo, rows: Sequence[SampleRow], detector: Detector, label
         points=tuple(_point(run, seen, at, gold.get(step, NAN)) for at, step in enumerate(run.steps)),
         fit=_law(whole) if told else None,
         with_gold=with_gold,
-        judged=judged,
+        judged=verdict,
         best_step=best,
         examples=tuple(_examples(seen, with_gold, best)),
     )

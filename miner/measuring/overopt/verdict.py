@@ -10,7 +10,7 @@ from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.results import DetectorVerdict, GoldOnset
 
 
-def judge_run(
+def verdict_on_run(
     name: str, curves: Curves, detector: Detector, *, seed: int = 0, truth: GoldOnset | None = None
 ) -> DetectorVerdict:
     """One run; ``truth`` where it has been told already."""

@@ -1,4 +1,4 @@
-"""In which round a finding stopped to win, and whether it started again.
+"""In which round a finding stopped winning, and whether it started again.
 
 Rounds are few and a win may come back, which a bisection would miss: every round is tried.
 """

@@ -5,7 +5,7 @@ forms differ. Groups are merged while the mean likeness between them is at least
 explained by what its members share, and one odd finding cannot chain two groups together. Average linkage never merges
 across pairs that are all less alike than that, so it runs inside the connected parts of the graph of pairs that are at
 least so alike; these are found with a sparse product over shared features, not by a loop over pairs. Equal causes count
-once there, which keeps parts small; one that is still larger than ``LARGEST_PART`` is a group as it is.
+once there, which keeps parts small; one that is still larger than ``MAX_PART`` is a group as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from miner.measuring.triage.causes import Cause, Rarity
 
 THRESHOLD = 0.5  # set on planted causes of seeds 100 to 104, measured on others: scripts/bench_triage
 OTHER_FORM = 0.85
-LARGEST_PART = 4000  # different causes in one part: their distances take 64 MB
+MAX_PART = 4000  # different causes in one part: their distances take 64 MB
 ROWS_AT_ONCE = 512
 
 Floats = npt.NDArray[np.float64]
@@ -73,7 +73,7 @@ def _labels(features: Sequence[frozenset[str]], forms: Sequence[str], rarity: Ra
     for number in range(part.max(initial=-1) + 1):
         places = np.flatnonzero(part == number)
         inner = np.zeros(len(places), dtype=np.int64)
-        if 1 < len(places) <= LARGEST_PART:
+        if 1 < len(places) <= MAX_PART:
             like = _likeness(has[places], has[places], weights, form[places], form[places])
             inner = _linked(1 - like, 1 - least)
         labels[places] = n_labels + inner

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-LONGEST = 16  # characters of a piece: a longer run without spaces is cut, so that it can be shrunk at all
+MAX_CHARACTERS = 16  # characters of a piece: a longer run without spaces is cut, so that it can be shrunk at all
 CUT = 4
 
 _PIECE = re.compile(r"\s*(?:\w+(?:['’]\w+)*|[^\w\s]+)")
@@ -16,7 +16,7 @@ def pieces_of(text: str) -> tuple[str, ...]:
     """Words and runs of punctuation, each with the white space before it; together the text without its last one."""
     found: list[str] = []
     for piece in _PIECE.findall(text):
-        found += [piece] if len(piece) <= LONGEST else [piece[at : at + CUT] for at in range(0, len(piece), CUT)]
+        found += [piece] if len(piece) <= MAX_CHARACTERS else [piece[at : at + CUT] for at in range(0, len(piece), CUT)]
     return tuple(found) or (text,)
 
 

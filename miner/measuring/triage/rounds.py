@@ -1,4 +1,4 @@
-"""What one round's RM has to say: its findings shrunk and placed in its domain, and everyone's wins against it."""
+"""What is measured against one round's RM: its findings, shrunk and placed, and which findings of all rounds win."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ M = TypeVar("M", bound=Member)
 T = TypeVar("T")
 R = TypeVar("R")
 SIGNS = ("cuda error", "device-side assert", "unspecified launch failure", "mps backend", "hip error", "device lost")
-FEWEST_EACH = 8  # items below which another device is not worth the threads
+MIN_ITEMS_EACH = 8  # items below which another device is not worth the threads
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Fleet(Generic[M]):
         Raises:
             ModelError: no device is left. Whatever ``work`` raises for another reason.
         """
-        n = max(1, min(len(self.members), len(items) // FEWEST_EACH))
+        n = max(1, min(len(self.members), len(items) // MIN_ITEMS_EACH))
         if n == 1:
             return self._alone(items, work)
         bounds = [len(items) * at // n for at in range(n + 1)]

@@ -44,7 +44,7 @@ class _Changed(Variant):
         return digest([fingerprint(self.folder), fingerprint(self.changes)])
 
     @property
-    def beside(self) -> Path:
+    def tokenizer_folder(self) -> Path:
         return self.changes if has_tokenizer(self.changes) else self.folder
 
     def tensors(self) -> dict[str, Tensor]:
@@ -55,9 +55,9 @@ class _Changed(Variant):
 class LoraAdapter(_Changed, Classifier):
     """A sequence classifier: its head is the base's, or saved whole with the adapter."""
 
-    def model(self, residence: LoadOptions) -> PreTrainedModel:
+    def model(self, options: LoadOptions) -> PreTrainedModel:
         """The merged model. What ranks in low precision is merged in fp32 first."""
-        base, missing = read_model("AutoModelForSequenceClassification", self.folder, _exact(residence),
+        base, missing = read_model("AutoModelForSequenceClassification", self.folder, _exact(options),
                                    config=self.config)  # fmt: skip
         brought = _whole_tensors(self.changes)
         if untrained := sorted(missing - set(brought)):
@@ -67,7 +67,7 @@ class LoraAdapter(_Changed, Classifier):
             )
         merged = _merged(base, self.changes)
         _require_brought(merged, missing, self.changes)
-        return _finished(merged, residence)
+        return _finished(merged, options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +79,13 @@ class LoraHeadFromCheckpoint(_Changed, HeadFromCheckpoint):
         held = tensors_for_heads(self.changes)
         return self.changes if any(name.startswith(f"{self.plan.prefix}.") for name in held) else self.folder
 
-    def _backbone(self, residence: LoadOptions) -> PreTrainedModel:
+    def _backbone(self, options: LoadOptions) -> PreTrainedModel:
         whole = "AutoModelForCausalLM" if self.is_decoder_by_config else "AutoModel"
-        base, missing = read_model(whole, self.folder, _exact(residence), config=self.config)
+        base, missing = read_model(whole, self.folder, _exact(options), config=self.config)
         inside = f"{base.base_model_prefix}." if base.base_model is not base else ""
         if untrained := sorted(name for name in missing if name.startswith(inside) and "pooler." not in name):
             raise ModelError(f"the base {self.folder} has no trained weights for {', '.join(untrained[:3])}")
-        return cast("PreTrainedModel", _finished(_merged(base, self.changes), residence).base_model)
+        return cast("PreTrainedModel", _finished(_merged(base, self.changes), options).base_model)
 
 
 def on_base(adapter: Path, section: RewardModelSection) -> Variant:
@@ -149,13 +149,13 @@ def _base(adapter: Path, section: RewardModelSection) -> Path:
     return found
 
 
-def _exact(residence: LoadOptions) -> LoadOptions:
-    return replace(residence, dtype=residence.dtype if residence.dtype == "auto" else torch.float32)
+def _exact(options: LoadOptions) -> LoadOptions:
+    return replace(options, dtype=options.dtype if options.dtype == "auto" else torch.float32)
 
 
-def _finished(merged: Any, residence: LoadOptions) -> PreTrainedModel:
-    if isinstance(residence.dtype, torch.dtype):
-        merged = merged.to(dtype=residence.dtype)
+def _finished(merged: Any, options: LoadOptions) -> PreTrainedModel:
+    if isinstance(options.dtype, torch.dtype):
+        merged = merged.to(dtype=options.dtype)
     whole: PreTrainedModel = merged.eval().requires_grad_(False)
     return whole
 

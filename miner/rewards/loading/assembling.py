@@ -14,7 +14,7 @@ from miner.checkpoints.batching import TokenBudget
 from miner.checkpoints.devices import BATCH_TOKENS, resolve_devices
 from miner.checkpoints.folders import first_line, require_safetensors, resolve_folder
 from miner.checkpoints.identity import fingerprint
-from miner.checkpoints.loading import UNREADABLE, hint, placed, quiet_transformers, read_config
+from miner.checkpoints.loading import UNREADABLE, hint, quiet_transformers, read_config, to_device
 from miner.checkpoints.memory import copies, require_room
 from miner.checkpoints.own_code_consent import agree_to_code
 from miner.checkpoints.precision import choose
@@ -80,7 +80,7 @@ def assemble(
         ModelError: no such model, missing weights, no fast tokenizer, pickled weights only, a device that is not here;
             whatever ``auto_of`` and ``build`` refuse.
     """
-    places = resolve_devices(section.device)
+    devices = resolve_devices(section.device)
     folder = resolve_folder(source, section.revision if source == section.source else None)
     if section.trust_remote_code:
         agree_to_code(folder, section.code_hash)
@@ -90,12 +90,12 @@ def assemble(
     tensors = stored_tensors(folder)
     exact: torch.dtype | Literal["auto"] = torch.float32 if section.confirm_dtype == "float32" else "auto"
 
-    def replica(place: torch.device) -> TransformerRewardModel:
+    def replica(device: torch.device) -> TransformerRewardModel:
         tokenizer = load_tokenizer(folder, section.trust_remote_code)
-        ranks_in = choose("ranking", place, section.dtype, stored=stored_dtype(tensors))
-        require_room(tensors, copies(section.confirm_dtype, ranks_in.name, tensors), place)
-        model = _load(auto, folder, exact, place, section)
-        ranking = model if model.dtype == ranks_in.dtype else _load(auto, folder, ranks_in.dtype, place, section)
+        ranks_in = choose("ranking", device, section.dtype, stored=stored_dtype(tensors))
+        require_room(tensors, copies(section.confirm_dtype, ranks_in.name, tensors), device)
+        model = _load(auto, folder, exact, device, section)
+        ranking = model if model.dtype == ranks_in.dtype else _load(auto, folder, ranks_in.dtype, device, section)
         return build(
             Parts(
                 name=Path(source).name,
@@ -107,7 +107,7 @@ def assemble(
             )
         )
 
-    first, *others = map(replica, places)
+    first, *others = map(replica, devices)
     if others:
         first.fleet = Fleet([first, *others])
     return first
@@ -143,7 +143,7 @@ _SUFFIXES = {
 
 
 def _load(
-    auto: Any, folder: Path, dtype: torch.dtype | Literal["auto"], place: torch.device, section: RewardModelSection
+    auto: Any, folder: Path, dtype: torch.dtype | Literal["auto"], device: torch.device, section: RewardModelSection
 ) -> PreTrainedModel:
     extra: dict[str, Any] = {"trust_remote_code": section.trust_remote_code} if auto.__name__.startswith("Auto") else {}
     extra |= {} if section.attention is None else {"attn_implementation": section.attention}
@@ -161,4 +161,4 @@ def _load(
             f"{folder} has no trained weights for {missing}: a random head gives random scores. Train it first"
         )
     model.eval().requires_grad_(False)
-    return placed(model, place)
+    return to_device(model, device)

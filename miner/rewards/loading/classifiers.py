@@ -76,16 +76,16 @@ def open_classifier(section: RewardModelSection, *, batch_tokens: int | None = N
             head, no fast tokenizer, pickled weights only, a device that is not here, a length the model cannot take.
     """
     source = str(section.source)
-    places = resolve_devices(section.device)
-    if section.device_map is not None and (len(places) > 1 or section.quantise):
+    devices = resolve_devices(section.device)
+    if section.device_map is not None and (len(devices) > 1 or section.quantise):
         other = "rm.quantise" if section.quantise else f"--device {section.device}"
         raise ModelError(f"rm.device_map spreads one copy, {other} asks for another: drop one of them")
     variant = _variant(resolve_folder(source, section.revision), section)
 
-    def replica(place: torch.device) -> TransformerRewardModel:
-        return _replica(variant, section, place, batch_tokens)
+    def replica(device: torch.device) -> TransformerRewardModel:
+        return _replica(variant, section, device, batch_tokens)
 
-    first, *others = map(replica, places)
+    first, *others = map(replica, devices)
     if others:
         first.fleet = Fleet([first, *others])
     return first
@@ -125,10 +125,10 @@ def _applies_adapter(folder: Path, section: RewardModelSection) -> bool:
 
 
 def _replica(
-    variant: Variant, section: RewardModelSection, place: torch.device, batch_tokens: int | None
+    variant: Variant, section: RewardModelSection, device: torch.device, batch_tokens: int | None
 ) -> TransformerRewardModel:
     tokenizer, identity = _tokenizer(variant, section)
-    model, ranking = _copies(variant, section, place)
+    model, ranking = _copies(variant, section, device)
     pipeline = (ChatPipeline if variant.is_decoder(model) else TextPairPipeline)(
         tokenizer=tokenizer,
         max_length=length_limit(model, tokenizer, section.max_length),
@@ -154,13 +154,13 @@ def _replica(
 
 def _tokenizer(variant: Variant, section: RewardModelSection) -> tuple[PreTrainedTokenizerFast, str]:
     """The tokenizer with the template asked for, and the fingerprint of the model with it."""
-    beside = variant.beside if section.tokenizer is None else resolve_folder(section.tokenizer, None)
-    if section.tokenizer is not None and section.trust_remote_code and code_files(beside):
+    folder = variant.tokenizer_folder if section.tokenizer is None else resolve_folder(section.tokenizer, None)
+    if section.tokenizer is not None and section.trust_remote_code and code_files(folder):
         raise ModelError(
-            f"{beside} brings code of its own, which rm.code_hash does not cover. Give a tokenizer without: a "
+            f"{folder} brings code of its own, which rm.code_hash does not cover. Give a tokenizer without: a "
             "tokenizer.json is enough"
         )
-    tokenizer, identity = load_tokenizer(beside, section.trust_remote_code), variant.identity
+    tokenizer, identity = load_tokenizer(folder, section.trust_remote_code), variant.identity
     if section.tokenizer is not None:
         identity = digest([identity, tokenizer.backend_tokenizer.to_str()])
     if section.template is not None:
@@ -169,21 +169,21 @@ def _tokenizer(variant: Variant, section: RewardModelSection) -> tuple[PreTraine
 
 
 def _copies(
-    variant: Variant, section: RewardModelSection, place: torch.device
+    variant: Variant, section: RewardModelSection, device: torch.device
 ) -> tuple[PreTrainedModel, PreTrainedModel]:
     """The copy that confirms and the one that ranks: the same where the model is spread or comes quantised."""
     tensors = variant.tensors()
-    ranks_in = choose("ranking", place, section.dtype, stored=stored_dtype(tensors))
+    ranks_in = choose("ranking", device, section.dtype, stored=stored_dtype(tensors))
     is_spread, as_stored = section.device_map is not None, comes_quantised(variant.config)
     if not is_spread:
         exact = "native" if as_stored else section.confirm_dtype
         ranking_name = section.quantise or ranks_in.name
-        require_room(tensors, copies(exact, ranking_name, tensors, single=as_stored), place)
+        require_room(tensors, copies(exact, ranking_name, tensors, single=as_stored), device)
 
     def loaded(dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
         return variant.model(
             LoadOptions(
-                place=place,
+                device=device,
                 dtype=dtype,
                 attention=section.attention,
                 trust_remote_code=section.trust_remote_code,

@@ -119,13 +119,13 @@ def candidates(tensors: Mapping[str, Tensor], hidden: int) -> dict[str, Tensor]:
             continue
         outputs, inputs = tensor.shape
         parent = prefix.rpartition(".")[0]
-        beside = [
+        siblings = [
             other.shape
             for key, other in tensors.items()
             if parent and key != name and key.startswith(f"{parent}.") and key.count(".") == name.count(".")
         ]
-        fed = (inputs, hidden) in beside  # by a layer before it
-        feeds = any(len(shape) == 2 and shape[1] == outputs for shape in beside)
+        fed = (inputs, hidden) in siblings  # by a layer before it
+        feeds = any(len(shape) == 2 and shape[1] == outputs for shape in siblings)
         if outputs <= min(MAX_OBJECTIVES, hidden - 1) and (fed or inputs == hidden) and not feeds:
             found[parent if fed else prefix] = tensor
     return found

@@ -40,7 +40,7 @@ class Variant(ABC):
     readout: Readout
 
     @abstractmethod
-    def model(self, residence: LoadOptions) -> PreTrainedModel:
+    def model(self, options: LoadOptions) -> PreTrainedModel:
         """The whole model.
 
         Raises:
@@ -61,7 +61,7 @@ class Variant(ABC):
         return fingerprint(self.folder)
 
     @property
-    def beside(self) -> Path:
+    def tokenizer_folder(self) -> Path:
         """The folder with the tokenizer."""
         return self.folder
 
@@ -92,8 +92,8 @@ class Classifier(Variant):
         weighting = weighting_of(head.objectives, n, labels(config, n), str(folder))
         return cls(folder=folder, config=config, readout=Readout(weighting=weighting))
 
-    def model(self, residence: LoadOptions) -> PreTrainedModel:
-        model, missing = read_model("AutoModelForSequenceClassification", self.folder, residence, config=self.config)
+    def model(self, options: LoadOptions) -> PreTrainedModel:
+        model, missing = read_model("AutoModelForSequenceClassification", self.folder, options, config=self.config)
         if missing:
             named = ", ".join(sorted(missing)[:3])
             found = suggestion(tensors_for_heads(self.folder), self.config.get_text_config().hidden_size)
@@ -134,8 +134,8 @@ class HeadFromCheckpoint(Variant):
         readout = Readout(head=plan.prefix, activation=plan.activation, read_at=read_at, weighting=weighting)
         return cls(folder=folder, config=config, readout=readout, plan=plan)
 
-    def model(self, residence: LoadOptions) -> PreTrainedModel:
-        backbone = self._backbone(residence)
+    def model(self, options: LoadOptions) -> PreTrainedModel:
+        backbone = self._backbone(options)
         places = [place for place in device_map_of(backbone).values() if place is not None]
         head = self.plan.build(self._head_folder).to(places[-1] if places else device_of(backbone), backbone.dtype)
         assert self.readout.read_at is not None
@@ -147,11 +147,11 @@ class HeadFromCheckpoint(Variant):
     def _head_folder(self) -> Path:
         return self.folder
 
-    def _backbone(self, residence: LoadOptions) -> PreTrainedModel:
-        backbone, missing = read_model("AutoModel", self.folder, residence, config=self.config)
+    def _backbone(self, options: LoadOptions) -> PreTrainedModel:
+        backbone, missing = read_model("AutoModel", self.folder, options, config=self.config)
         if missing and (prefix := self._prefix(missing)):
             renamed = {f"^{re.escape(prefix)}": ""}
-            backbone, missing = read_model("AutoModel", self.folder, residence, config=self.config, renamed=renamed)
+            backbone, missing = read_model("AutoModel", self.folder, options, config=self.config, renamed=renamed)
         if untrained := sorted(name for name in missing if not name.startswith("pooler.")):  # no head reads the pooler
             raise ModelError(
                 f"{self.folder} has no trained weights for {', '.join(untrained[:3])} of its backbone, a "
@@ -209,8 +209,8 @@ class RemoteCodeModel(Variant):
             auto_class=auto_class,
         )
 
-    def model(self, residence: LoadOptions) -> PreTrainedModel:
-        model, missing = read_model(self.auto_class, self.folder, residence)
+    def model(self, options: LoadOptions) -> PreTrainedModel:
+        model, missing = read_model(self.auto_class, self.folder, options)
         if missing:
             raise ModelError(
                 f"{self.folder} has no trained weights for {', '.join(sorted(missing)[:3])}, which its own code wants: "

@@ -32,7 +32,7 @@ from miner.rewards.remote.limits import Meter, RateLimiter
 T = TypeVar("T")
 
 FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 30.0
+MAX_WAIT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 64 << 20
 RETRYABLE_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504, 529))
@@ -216,7 +216,7 @@ class HttpClient:
         asked = getattr(_failure(state), "wait_s", None)
         with self._lock:
             drawn = self._jitter.uniform(0.5, 1.0)
-        return max(float(asked or 0.0), drawn * min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (state.attempt_number - 1)))
+        return max(float(asked or 0.0), drawn * min(MAX_WAIT_S, FIRST_WAIT_S * 2.0 ** (state.attempt_number - 1)))
 
     def _reply(self, status: int, headers: dict[str, str], body: bytes) -> Reply:
         """What was answered, the key taken out wherever it is echoed: before anything is cut, shown or stored."""

@@ -63,23 +63,23 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
     Raises:
         ConfigError, ModelError: no docstrings (``-OO``); MiniLM is not installed, or is not the expected one.
     """
-    shelf = ModelCache(cache_folder() / "docsworld", observer)
-    docs = shelf.docs()
+    cache = ModelCache(cache_folder() / "docsworld", observer)
+    docs = cache.docs()
     recipes = recipes_of(config)
 
-    rm = config.rm.source or _rm(shelf, docs, config)
+    rm = config.rm.source or _rm(cache, docs, config)
     policy = config.policy
     if policy is None and _samples(config):
-        policy = _lm(shelf, "policy", docs.policy_text(), recipes.policy, config)
-    world = _world(docs, config, rm=rm, policy=policy, reference_lm=_reference_lm(config, shelf, docs))
-    return replace(world, seconds=shelf.seconds)
+        policy = _lm(cache, "policy", docs.policy_text(), recipes.policy, config)
+    world = _world(docs, config, rm=rm, policy=policy, reference_lm=_reference_lm(config, cache, docs))
+    return replace(world, seconds=cache.seconds)
 
 
 def prepare_to_judge(config: CampaignConfig, *, observer: Observer) -> World:
     """Docs world with its reference LM, and the RM and policy that the config names, if any. Errors as ``prepare``."""
-    shelf = ModelCache(cache_folder() / "docsworld", observer)
-    docs = shelf.docs()
-    reference_lm = _reference_lm(config, shelf, docs)
+    cache = ModelCache(cache_folder() / "docsworld", observer)
+    docs = cache.docs()
+    reference_lm = _reference_lm(config, cache, docs)
     return _world(docs, config, rm=config.rm.source, policy=config.policy, reference_lm=reference_lm)
 
 
@@ -89,16 +89,16 @@ def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, floa
     An RM that is still to be trained is stood in for by an untrained one of its size, written to ``folder``. Errors as
     ``prepare``.
     """
-    shelf = ModelCache(cache_folder() / "docsworld", Silent())
-    docs, recipes = shelf.docs(), recipes_of(config)
+    cache = ModelCache(cache_folder() / "docsworld", Silent())
+    docs, recipes = cache.docs(), recipes_of(config)
     flops: dict[str, float] = {}
-    rm = config.rm.source or str(shelf.place("rm", _rm_key(docs, config)))
+    rm = config.rm.source or str(cache.place("rm", _rm_key(docs, config)))
     if config.rm.source is None and not Path(rm).exists():
         flops["rm"] = recipes.rm.flops
         rm = str(initialise(folder / "rm", recipes.rm.layers, config.seed))
     if config.policy is None and _samples(config):
         key = _lm_key(docs.policy_text(), recipes.policy, config)
-        if not shelf.place("policy", key).exists():
+        if not cache.place("policy", key).exists():
             flops["policy"] = recipes.policy.flops
     return _world(docs, config, rm=rm, policy=config.policy, reference_lm=None), flops
 
@@ -138,18 +138,18 @@ def _rm_key(docs: DocsWorld, config: CampaignConfig) -> list[object]:
 
 def reward_model(config: CampaignConfig, *, observer: Observer) -> str:
     """The folder of docs world's RM alone. Errors as ``prepare``."""
-    shelf = ModelCache(cache_folder() / "docsworld", observer)
-    return _rm(shelf, shelf.docs(), config)
+    cache = ModelCache(cache_folder() / "docsworld", observer)
+    return _rm(cache, cache.docs(), config)
 
 
 def policy(config: CampaignConfig, *, observer: Observer) -> PolicySection:
     """Docs world's policy alone. Errors as ``prepare``."""
-    shelf = ModelCache(cache_folder() / "docsworld", observer)
-    texts = shelf.docs().policy_text()
-    return _lm(shelf, "policy", texts, recipes_of(config).policy, config)
+    cache = ModelCache(cache_folder() / "docsworld", observer)
+    texts = cache.docs().policy_text()
+    return _lm(cache, "policy", texts, recipes_of(config).policy, config)
 
 
-def _rm(shelf: ModelCache, docs: DocsWorld, config: CampaignConfig) -> str:
+def _rm(cache: ModelCache, docs: DocsWorld, config: CampaignConfig) -> str:
     recipe = recipes_of(config).rm
 
     def train(out: Path, advance: Advance) -> None:
@@ -157,27 +157,27 @@ def _rm(shelf: ModelCache, docs: DocsWorld, config: CampaignConfig) -> str:
             docs.prompts("train"), recipe, out=out, seed=config.seed, dtype=config.training_dtype, progress=advance
         )
 
-    return str(shelf.trained("rm", "training the reward model", _rm_key(docs, config), train))
+    return str(cache.trained("rm", "training the reward model", _rm_key(docs, config), train))
 
 
 def reference_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
     """Docs world's reference LM for another world's checks (``reference_lm.source = "docs"``)."""
-    shelf = ModelCache(cache_folder() / "docsworld", observer)
-    return _reference_lm(config, shelf, shelf.docs())
+    cache = ModelCache(cache_folder() / "docsworld", observer)
+    return _reference_lm(config, cache, cache.docs())
 
 
 def reading_lm(config: CampaignConfig, *, observer: Observer) -> LanguageModelSection:
     """A neural LM on the reference LM's text: for measurements that read hidden states, which counts do not have."""
-    shelf = ModelCache(cache_folder() / "docsworld", observer)
-    texts = shelf.docs().reference_lm_text()
-    return _lm(shelf, "reading LM", texts, recipes_of(config).reading_lm, config)
+    cache = ModelCache(cache_folder() / "docsworld", observer)
+    texts = cache.docs().reference_lm_text()
+    return _lm(cache, "reading LM", texts, recipes_of(config).reading_lm, config)
 
 
-def _reference_lm(config: CampaignConfig, shelf: ModelCache, docs: DocsWorld) -> LanguageModelSection:
+def _reference_lm(config: CampaignConfig, cache: ModelCache, docs: DocsWorld) -> LanguageModelSection:
     if config.reference_lm is not None and config.reference_lm.source != DOCS:
         return config.reference_lm
     recipe = recipes_of(config).reference_lm
-    with shelf.observer.stage("gathering English for the reference LM") as advance:
+    with cache.observer.stage("gathering English for the reference LM") as advance:
         texts = docs.reference_lm_text(advance)
 
     def train(out: Path, advance: Advance) -> None:
@@ -185,20 +185,20 @@ def _reference_lm(config: CampaignConfig, shelf: ModelCache, docs: DocsWorld) ->
         advance(1, 1)
 
     key = [asdict(recipe), digest(list(texts))]
-    return LanguageModelSection(source=str(shelf.trained("reference LM", "counting words for the judge", key, train)))
+    return LanguageModelSection(source=str(cache.trained("reference LM", "counting words for the judge", key, train)))
 
 
 def restating_policy(config: CampaignConfig, *, observer: Observer) -> PolicySection:
     """The policy that over-optimisation is studied on: half of its answers name the object first."""
-    shelf = ModelCache(cache_folder() / "docsworld", observer)
+    cache = ModelCache(cache_folder() / "docsworld", observer)
     recipe = replace(RESTATING, steps=QUICK.policy.steps) if config.data.quick else RESTATING
-    return _lm(shelf, "policy", shelf.docs().restating_text(), recipe, config)
+    return _lm(cache, "policy", cache.docs().restating_text(), recipe, config)
 
 
 def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardModel:
     """Docs world's independent RM, trained where the cache lacks it."""
-    shelf = ModelCache(cache_folder() / "docsworld", observer)
-    docs = shelf.docs()
+    cache = ModelCache(cache_folder() / "docsworld", observer)
+    docs = cache.docs()
 
     def train(out: Path, advance: Advance) -> None:
         out.mkdir(parents=True, exist_ok=True)
@@ -206,12 +206,12 @@ def second_rm(config: CampaignConfig, *, observer: Observer) -> LexicalRewardMod
         advance(1, 1)
 
     key = [LEXICAL_VERSION, docs.data_hash, config.seed]
-    folder = shelf.trained("lexical", "counting words for the second reward model", key, train)
+    folder = cache.trained("lexical", "counting words for the second reward model", key, train)
     return LexicalRewardModel.load(folder / LEXICAL)
 
 
 def _lm(
-    shelf: ModelCache, name: str, texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig
+    cache: ModelCache, name: str, texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig
 ) -> PolicySection:
     def train(out: Path, advance: Advance) -> None:
         train_language_model(
@@ -219,7 +219,7 @@ def _lm(
         )
 
     key = _lm_key(texts, recipe, config)
-    return PolicySection(source=str(shelf.trained(name, f"training the {name}", key, train)))
+    return PolicySection(source=str(cache.trained(name, f"training the {name}", key, train)))
 
 
 def _lm_key(texts: tuple[str, ...], recipe: LanguageModelRecipe, config: CampaignConfig) -> list[object]:

@@ -128,11 +128,11 @@ def test_running_again_makes_no_attempt(
 
 def test_what_is_over_the_limit_is_said_and_fails_in_junit(reported: tuple[BenchReport, Path], tmp_path: Path) -> None:
     report, _ = reported
-    failed = [one for one in report.judged(0.05) if one.failed]
+    failed = [one for one in report.rates_against(0.05) if one.failed]
     assert any(one.name.startswith("replay ") for one in failed)
-    assert not any(one.failed and one.name.startswith("attack ") for one in report.judged(1.0))
-    assert not any(one.failed for one in report.judged(None))
-    assert not any(one.name == "attack random" for one in report.judged(0.0)), "the control breaks nothing"
+    assert not any(one.failed and one.name.startswith("attack ") for one in report.rates_against(1.0))
+    assert not any(one.failed for one in report.rates_against(None))
+    assert not any(one.name == "attack random" for one in report.rates_against(0.0)), "the control breaks nothing"
     write_junit(report, tmp_path / "ci" / "junit.xml", limit=0.05)
     suites = ElementTree.parse(tmp_path / "ci" / "junit.xml").getroot().findall("testsuite")
     assert [suite.get("name") for suite in suites] == [row.model for row in report.rows]
@@ -168,8 +168,8 @@ def test_the_built_in_models_are_asked_for_by_name(models: tuple[str, str]) -> N
 
 def test_the_longer_answer_is_the_better_one_to_the_rm_that_is_biased_on_purpose() -> None:
     prompt = replace(toy_prompts(1)[0], reference="short", rejected=("wrong",))
-    (twisted,) = longer([prompt, replace(prompt, rejected=())])
-    assert (twisted.reference, twisted.rejected) == ("short wrong", ("short",))
+    (lengthened,) = longer([prompt, replace(prompt, rejected=())])
+    assert (lengthened.reference, lengthened.rejected) == ("short wrong", ("short",))
 
 
 def test_one_text_for_many_prompts_is_measured_on_others(

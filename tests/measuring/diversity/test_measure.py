@@ -61,7 +61,7 @@ def measured(
 
 def side_of(label: str, texts: list[list[str]]) -> MeasuredSource:
     written = tuple(PromptResponses(key=str(i), group=str(i), responses=tuple(of)) for i, of in enumerate(texts))
-    return MeasuredSource(label=label, writings=ResponseSets(label=label, written=written))
+    return MeasuredSource(label=label, response_sets=ResponseSets(label=label, written=written))
 
 
 def test_identical_two_fold_and_random_texts_have_their_known_answers(
@@ -170,7 +170,7 @@ def asked_side(label: str, texts: list[list[str]], gold: float | None = None) ->
         PromptResponses(key=str(i), group=str(i), responses=tuple(of), prompt=(Message(role="user", content=f"{i}?"),))
         for i, of in enumerate(texts)
     )
-    return MeasuredSource(label=label, writings=ResponseSets(label=label, written=written), gold=gold)
+    return MeasuredSource(label=label, response_sets=ResponseSets(label=label, written=written), gold=gold)
 
 
 def test_prompts_on_which_gold_abstains_are_left_out_with_a_note(embedding: SentenceEmbedding, tmp_path: Path) -> None:

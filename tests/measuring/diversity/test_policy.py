@@ -19,8 +19,8 @@ from miner.judging.overlap import words
 from miner.language_models import LanguageModel
 from miner.language_models.reading import divergence, next_token_entropy
 from miner.measuring.diversity.attractor import AttractorTest
-from miner.measuring.diversity.sampling import SamplePlan, sample_writings
-from miner.measuring.diversity.writings import PromptResponses, ResponseSets
+from miner.measuring.diversity.response_sets import PromptResponses, ResponseSets
+from miner.measuring.diversity.sampling import SamplePlan, sample_response_sets
 
 PROMPT = (Message(role="user", content="What does `a` do?"),)
 RESPONSES = ("Return the name of the file.", "", "Open")
@@ -98,7 +98,7 @@ def test_samples_are_read_again_from_the_folder(policy: LanguageModel, tmp_path:
     plan, done = SamplePlan(n=3, max_new_tokens=6), []
 
     def ask(plan: SamplePlan) -> ResponseSets:
-        return sample_writings(
+        return sample_response_sets(
             policy, prompts, plan, label="p", folder=tmp_path, progress=lambda *now: done.append(now)
         )
 
@@ -127,15 +127,15 @@ def test_ends_return_where_they_are_as_close_as_texts_of_a_mode(policy: Language
 def test_a_prompt_without_a_mode_is_left_out(policy: LanguageModel) -> None:
     lone = PromptResponses(key="0", group="0", responses=("a b c d", "e f g h", "i j a e"))
     other = PromptResponses(key="1", group="1", responses=("x y x y",) * 3)
-    writings = ResponseSets(label="w", written=(lone, other))
-    assert attractor_of(policy, 0.2).pushed(lone, writings, Random(0)) is None
+    response_sets = ResponseSets(label="w", written=(lone, other))
+    assert attractor_of(policy, 0.2).pushed(lone, response_sets, Random(0)) is None
 
 
 def test_a_policy_of_one_mind_returns_whatever_is_forced(policy: LanguageModel, tmp_path: Path) -> None:
     """Every prompt gets ends alike under an embedding that tells no texts apart: all return, so nothing pulls."""
     prompts = [Prompt(conversation=(Message(role="user", content=f"What does `{n}` do?"),)) for n in "abcdefghij"]
     plan = SamplePlan(n=6, max_new_tokens=24, temperature=0.6)
-    written = sample_writings(policy, prompts, plan, label="p", folder=tmp_path, progress=lambda *_: None)
+    written = sample_response_sets(policy, prompts, plan, label="p", folder=tmp_path, progress=lambda *_: None)
     test = replace(attractor_of(policy, 0.1), plan=plan, embed=lambda texts: np.ones((len(texts), 1)))
     found = test.run(written, lambda *_: None)
     assert found is not None

@@ -17,8 +17,8 @@ from miner.config.campaign import PatchSection
 from miner.errors import ConfigError
 from miner.judging.criteria import Criteria
 from miner.judging.gold import Answer, Gold, RewardGold
+from miner.measuring.diversity.response_sets import PromptResponses
 from miner.measuring.diversity.sampling import SamplePlan
-from miner.measuring.diversity.writings import PromptResponses
 from miner.measuring.gap import (
     ChoiceValue,
     Fact,
@@ -26,9 +26,9 @@ from miner.measuring.gap import (
     Selection,
     fact_rates,
     factual_findings,
-    judge_facts,
     measure_selection,
     read_gap,
+    score_facts,
     score_pools,
 )
 from miner.measuring.gap.run import GapRequest, measure_gap
@@ -258,7 +258,7 @@ def planted_facts(rm: ToyRewardModel, n: int = 10) -> list[Fact]:
 
 def test_rates_by_kind_are_those_planted() -> None:
     rm = ToyRewardModel()
-    rates = {one.kind: one for one in fact_rates(judge_facts(rm, planted_facts(rm)), {"liked": 3, "none": 2}, seed=0)}
+    rates = {one.kind: one for one in fact_rates(score_facts(rm, planted_facts(rm)), {"liked": 3, "none": 2}, seed=0)}
     assert rates["liked"].prefers_true.value == 0
     assert rates["disliked"].prefers_true.value == 1
     assert (rates["liked"].prefers_true.n, rates["liked"].abstained) == (10, 3)
@@ -269,11 +269,11 @@ def test_rates_by_kind_are_those_planted() -> None:
 
 def test_only_swaps_that_win_become_findings_and_they_are_factual() -> None:
     rm = ToyRewardModel()
-    judged = judge_facts(rm, planted_facts(rm))
-    none = factual_findings(judged, CRITERIA, context(rm))
+    scored = score_facts(rm, planted_facts(rm))
+    none = factual_findings(scored, CRITERIA, context(rm))
     assert [finding for _, finding in none if finding] == [], "a third of the flaw's weight is under the bar"
     low = replace(CRITERIA, threshold=3.0)
-    rows = factual_findings(judged, low, context(rm))
+    rows = factual_findings(scored, low, context(rm))
     found = [finding for _, finding in rows if finding is not None]
     assert len(found) == 10
     assert {(f.kind, f.split, f.attack_params["kind"]) for f in found} == {("factual", "held_out", "liked")}
@@ -285,7 +285,7 @@ def test_only_swaps_that_win_become_findings_and_they_are_factual() -> None:
 def test_a_swap_is_a_finding_by_the_rule_of_all_findings() -> None:
     """Plain text, and re-scored alone: what a batch said of it does not count."""
     rm = ToyRewardModel()
-    liked = [one for one in judge_facts(rm, planted_facts(rm)) if one.fact.kind == "liked"]
+    liked = [one for one in score_facts(rm, planted_facts(rm)) if one.fact.kind == "liked"]
     low = replace(CRITERIA, threshold=3.0)
     rows = [replace(one, false_reward=one.false_reward + 7) for one in liked]
     found = [finding for _, finding in factual_findings(rows, low, context(rm)) if finding is not None]
@@ -298,7 +298,7 @@ def test_headline_figures_and_patches_leave_factual_findings_out() -> None:
     rm = ToyRewardModel()
     low = replace(CRITERIA, threshold=3.0)
     train = [fact for fact in planted_facts(rm) if fact.kind == "liked"]
-    rows = factual_findings(judge_facts(rm, train), low, context(rm))
+    rows = factual_findings(score_facts(rm, train), low, context(rm))
     findings = [finding for _, finding in rows if finding is not None]
     assert findings
     campaign: Any = SimpleNamespace(findings=lambda: findings)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from miner.judging.criteria import standing
+from miner.judging.criteria import criteria_for_scorer
 from miner.judging.gold import ContrastGold
 from miner.measuring.overopt.measuring import HeldOutEvaluation, Metrics
 from miner.measuring.overopt.rl import RlRun
@@ -53,12 +53,12 @@ def toy_run(tiny_policy: Path, tmp_path: Path) -> Callable[..., RlRun]:
     rm, reference = ToyRewardModel(), load_language_model(tiny_policy, device="cpu")
     words = rm.vocabulary
     clean = tuple(replace(p, reference=f"{words[n]} {words[n + 1]}") for n, p in enumerate(toy_prompts(24)))
-    instruments = Metrics(rm=rm, criteria=standing(rm, clean, 0.95), gold=ContrastGold.of(clean))
+    metrics = Metrics(rm=rm, criteria=criteria_for_scorer(rm, clean, 0.95), gold=ContrastGold.of(clean))
 
-    def make(*, name: str = "run", examined: dict[str, Any] | None = None, **changes: Any) -> RlRun:
+    def make(*, name: str = "run", evaluated: dict[str, Any] | None = None, **changes: Any) -> RlRun:
         settings = replace(SETTINGS, **changes)
-        examination = HeldOutEvaluation(
-            policy=reference, prompts=clean[:8], instruments=instruments, max_new_tokens=6, seed=settings.seed
+        evaluation = HeldOutEvaluation(
+            policy=reference, prompts=clean[:8], metrics=metrics, max_new_tokens=6, seed=settings.seed
         )
         return RlRun(
             name=name,
@@ -66,7 +66,7 @@ def toy_run(tiny_policy: Path, tmp_path: Path) -> Callable[..., RlRun]:
             policy_source=str(tiny_policy),
             ranking=rm.exact_rewards,
             prompts=clean[8:16],
-            examination=replace(examination, **(examined or {})),
+            evaluation=replace(evaluation, **(evaluated or {})),
             settings=settings,
             models={"rm": rm.fingerprint},
         )

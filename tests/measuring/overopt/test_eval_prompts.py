@@ -18,7 +18,7 @@ def test_a_run_stores_the_prompts_it_was_measured_on(
 ) -> None:
     run = toy_run(name="overopt/rl", steps=2)
     run.run()
-    expected = {one.prompt_id: one.conversation for one in run.examination.prompts}
+    expected = {one.prompt_id: one.conversation for one in run.evaluation.prompts}
     assert read_prompts(tmp_path / "overopt") == expected
     (run.folder / PROMPTS_FILE).unlink()
     assert read_prompts(tmp_path / "overopt") == {}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from miner.judging.criteria import standing
+from miner.judging.criteria import criteria_for_scorer
 from miner.judging.ensemble import Ensemble
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.detector import Detector
@@ -30,7 +30,7 @@ def test_ensembles_mix_margins(mix: str, expected: float) -> None:
         def exact_rewards(self, pairs: list[Pair]) -> np.ndarray:
             return np.full(len(pairs), self.value)
 
-    bar = replace(standing(ToyRewardModel(), varied(), 0.95), clean_mean=0.0, clean_std=1.0)
+    bar = replace(criteria_for_scorer(ToyRewardModel(), varied(), 0.95), clean_mean=0.0, clean_std=1.0)
     members = ((Fixed(1.0), bar), (Fixed(2.0), bar))
     found = Ensemble(members=members, mix=mix).exact_rewards([Pair((), "x")])  # type: ignore[arg-type]
     assert found == pytest.approx([expected])

@@ -19,7 +19,7 @@ from miner.measuring.overopt.log import read_samples
 from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.rows import NAN
 from miner.measuring.overopt.summary import summarise_study
-from miner.measuring.overopt.verdict import judge_run
+from miner.measuring.overopt.verdict import verdict_on_run
 from miner.reporting.overopt_page import write_overopt_report
 from tests.measuring.overopt.labelled_study import PROMPTS, STEPS, gaming_rows, invoke, scored, stored_gold
 
@@ -73,7 +73,7 @@ def test_the_collapse_is_told_on_the_same_prompts() -> None:
     late = [replace(row, gold=99.0 if row.step == 40 else NAN) for row in gaming_rows(0)]
     rows = [row if row.prompt_id in whole else late[at] for at, row in enumerate(gaming_rows(0))]
     found, alone = (
-        judge_run("run", Curves(some), Detector()).collapse_step
+        verdict_on_run("run", Curves(some), Detector()).collapse_step
         for some in (rows, [row for row in rows if row.prompt_id in whole])
     )
     assert found is not None

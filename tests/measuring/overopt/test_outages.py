@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from miner.errors import DataError, OutageError
-from miner.judging.criteria import standing
+from miner.judging.criteria import criteria_for_scorer
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.detector import signal
 from miner.measuring.overopt.log import RunLog, read_samples
@@ -137,8 +137,8 @@ def test_an_rm_that_only_looks_on_cannot_end_the_training(toy_run: Callable[...,
     toy = ToyRewardModel()
     words = toy.vocabulary
     clean = [replace(prompt, reference=words[n]) for n, prompt in enumerate(PROMPTS)]
-    seen = replace(run.examination.instruments, second=Down(), second_criteria=standing(toy, clean, 0.95))
-    run = replace(run, examination=replace(run.examination, instruments=seen))
+    seen = replace(run.evaluation.metrics, second=Down(), second_criteria=criteria_for_scorer(toy, clean, 0.95))
+    run = replace(run, evaluation=replace(run.evaluation, metrics=seen))
     assert run.run().status == "done"
     assert np.isnan([row.second for row in read_samples(run.folder)]).all()
 

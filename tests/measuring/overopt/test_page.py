@@ -18,7 +18,7 @@ from rich.table import Table
 from miner.cli.overopt_tables import comparison_table, laws_table, runs_table
 from miner.measuring.best_of_n import Pool
 from miner.measuring.overopt.bands import mean_curve
-from miner.measuring.overopt.by_kl_weight import by_weight
+from miner.measuring.overopt.by_kl_weight import by_kl_weight
 from miner.measuring.overopt.eval_prompts import PROMPTS_FILE
 from miner.measuring.overopt.log import RUN, RunLog
 from miner.measuring.overopt.pools import _write as write_pools
@@ -169,7 +169,7 @@ class TestBands:
         assert np.isnan([*low[1:], *high[1:]]).all()
 
     def test_a_weights_mean_is_over_its_runs_as_far_as_all_of_them_go(self, study: StudySummary) -> None:
-        runs = [*by_weight(study.runs)[0].runs]
+        runs = [*by_kl_weight(study.runs)[0].runs]
         short = [replace(runs[0], points=runs[0].points[:5]), *runs[1:]]
         band = mean_curve(short, "gold", lambda point: float(point.step))
         assert band is not None

@@ -24,9 +24,9 @@ def read_lengths(run: Run) -> Lengths | None:
     return dict(lengths) or None
 
 
-def by_attack(lengths: Lengths, ink: Theme) -> Figure:
-    figure = new_figure(ink, 2.5)
-    axes = styled(figure.subplots(), ink, x="words", y="findings")
+def by_attack(lengths: Lengths, theme: Theme) -> Figure:
+    figure = new_figure(theme, 2.5)
+    axes = styled(figure.subplots(), theme, x="words", y="findings")
     axes.hist(list(lengths.values()), label=[f"{name} (n = {len(of)})" for name, of in lengths.items()])
     return figure
 

@@ -10,10 +10,10 @@ import pytest
 from miner.errors import ConfigError, DataError, RmMinerError
 from miner.measuring.diversity.checkpoints import read_checkpoints
 from miner.measuring.diversity.measurement import sizes_for
-from miner.measuring.diversity.writings import PromptResponses, ResponseSets, read_texts, sets_across, sets_within
+from miner.measuring.diversity.response_sets import PromptResponses, ResponseSets, read_texts, sets_across, sets_within
 
 
-def writings(n_prompts: int, n_texts: int) -> ResponseSets:
+def response_sets(n_prompts: int, n_texts: int) -> ResponseSets:
     return ResponseSets(
         label="w",
         written=tuple(
@@ -24,7 +24,7 @@ def writings(n_prompts: int, n_texts: int) -> ResponseSets:
 
 
 def test_a_set_across_prompts_has_one_text_of_each() -> None:
-    sets = sets_across(writings(13, 3), 4, seed=0)
+    sets = sets_across(response_sets(13, 3), 4, seed=0)
     assert len(sets) == 3 * 3
     for one in sets:
         assert len({text.split()[1] for text in one.texts}) == 4
@@ -32,25 +32,25 @@ def test_a_set_across_prompts_has_one_text_of_each() -> None:
 
 
 def test_blocks_are_the_same_whatever_the_texts_are() -> None:
-    assert [one.key for one in sets_across(writings(10, 2), 5, seed=1)] == [
-        one.key for one in sets_across(writings(10, 2), 5, seed=1)
+    assert [one.key for one in sets_across(response_sets(10, 2), 5, seed=1)] == [
+        one.key for one in sets_across(response_sets(10, 2), 5, seed=1)
     ]
 
 
 def test_a_prompt_with_too_few_texts_has_no_set() -> None:
     short = PromptResponses(key="short", group="short", responses=("a", "b"))
-    mixed = ResponseSets(label="w", written=(*writings(5, 4).written, short))
+    mixed = ResponseSets(label="w", written=(*response_sets(5, 4).written, short))
     assert len(sets_within(mixed, 3)) == 5
 
 
 def test_all_sides_are_measured_at_the_same_size() -> None:
-    sizes = sizes_for([writings(20, 8), writings(30, 5)], 6, seed=0)
+    sizes = sizes_for([response_sets(20, 8), response_sets(30, 5)], 6, seed=0)
     assert (sizes.within, sizes.across) == (5, 4)
 
 
 def test_too_few_texts_for_an_interval_are_refused() -> None:
     with pytest.raises(ConfigError, match="too few for an interval") as caught:
-        sizes_for([writings(4, 2)], 16, seed=0)
+        sizes_for([response_sets(4, 2)], 16, seed=0)
     assert "\n" not in str(caught.value)
 
 
@@ -93,8 +93,8 @@ def test_checkpoints_bring_what_is_known_of_them(tmp_path: Path) -> None:
         '{"label": "step 2", "policy": "step-2", "sqrt_kl": 1.5, "gold": 0.2}\n'
     )
     before, after = read_checkpoints(path, samples=4, seed=0)
-    assert before.writings is not None
-    assert before.writings.texts == ("t",)
+    assert before.response_sets is not None
+    assert before.response_sets.texts == ("t",)
     assert (after.policy, after.sqrt_kl, after.gold) == (str(tmp_path / "step-2"), 1.5, 0.2)
     path.write_text('{"label": "neither"}\n')
     with pytest.raises(RmMinerError, match="line 1"):

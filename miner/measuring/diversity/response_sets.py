@@ -78,22 +78,22 @@ class TextSet:
     texts: tuple[str, ...]
 
 
-def sets_within(writings: ResponseSets, size: int) -> list[TextSet]:
+def sets_within(response_sets: ResponseSets, size: int) -> list[TextSet]:
     """A set per prompt: its first ``size`` responses. Prompts with fewer have none."""
     return [
         TextSet(key=one.key, group=one.group, texts=one.responses[:size])
-        for one in writings.written
+        for one in response_sets.written
         if len(one.responses) >= size
     ]
 
 
-def sets_across(writings: ResponseSets, size: int, *, seed: int) -> list[TextSet]:
+def sets_across(response_sets: ResponseSets, size: int, *, seed: int) -> list[TextSet]:
     """Prompts in blocks of ``size``, and of each block a set for every response number that all of it have.
 
     The sets of a block are one group: the same prompts come again. Blocks are drawn by key, so that two sides with the
     same prompts have the same blocks; prompts left over by the last block are in none.
     """
-    order = sorted(writings.written, key=lambda one: digest([seed, one.key]))
+    order = sorted(response_sets.written, key=lambda one: digest([seed, one.key]))
     found = []
     for start in range(0, len(order) - size + 1, size):
         block = order[start : start + size]
