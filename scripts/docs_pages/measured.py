@@ -107,7 +107,6 @@ def certificate() -> str:
             _rate(one["evidence"]),
             *(_rate(one["hits"][plant]) for plant in plants),
             f"{one['seconds_a_text']:.2g}",
-            _saved(one["stopping"]),
         )
         for domain, by_lm in results.items()
         if domain not in ("machine", "ran")
@@ -116,10 +115,17 @@ def certificate() -> str:
     return table(titles, rows)
 
 
-def _saved(stopping: Json | None) -> str:
-    if stopping is None:
-        return ""
-    return f"{_percent(stopping['tokens_of_all'])}; {_rate(stopping['differs'])} of {stopping['differs']['n']}"
+def stopping() -> str:
+    """LM tokens of the order check where it stops early, of those of all shuffles, and how often its answer changes."""
+    rows = [
+        (domain, *map(_percent, one["stopping"]["tokens_of_all"].values()), f"{_rate(differs)}, n {differs['n']:,}")
+        for domain, by_lm in _read("certificate.json").items()
+        if domain in ("docs", "instructions")
+        for one in by_lm.values()
+        if one["stopping"]
+        for differs in [one["stopping"]["differs"]]
+    ]
+    return table(("text", "clean", "random", "shuffled", "repeated", "middle", "answer changed"), rows)
 
 
 def held_out_in_turn() -> str:

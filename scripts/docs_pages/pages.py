@@ -27,6 +27,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "held out in turn": measured.held_out_in_turn,
     "machines": measured.machines,
     "certificate": measured.certificate,
+    "stopping": measured.stopping,
     "faults": measured.faults,
     "last runs": measured.last_runs,
 }
