@@ -29,7 +29,7 @@ from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.searching.attempts import Plan, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
-from search_bench.models import BenchModel, NeutralScorer
+from scripts.search_bench.models import BenchModel, NeutralScorer
 
 RUNNERS = Path(__file__).resolve().parents[1] / "peers"
 UNLIMITED = 10**9

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,13 @@ TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\nAnswer:\n"
     "{% else %}{{ message['content'] }}{% endif %}{% endfor %}"
 )
-RANDOM_CAUSAL = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8, "num_attention_heads": 8}
+RANDOM_CAUSAL: dict[str, Any] = {
+    "hidden_size": 512,
+    "intermediate_size": 1408,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_labels": 1,
+}
 LONGEST = 2048
 ENCODER_STEPS, CAUSAL_STEPS = 60, 1000
 
@@ -137,7 +144,7 @@ def _random_causal(folder: Path, campaign: Campaign) -> None:
     assert campaign.world.policy is not None
     tokenizer = load_language_model(campaign.world.policy.source).tokenizer
     torch.manual_seed(0)
-    config = LlamaConfig(**RANDOM_CAUSAL, vocab_size=len(tokenizer), num_labels=1, max_position_embeddings=LONGEST)
+    config = LlamaConfig(**RANDOM_CAUSAL, vocab_size=len(tokenizer), max_position_embeddings=LONGEST)
     config.pad_token_id = tokenizer.pad_token_id or 0
     LlamaForSequenceClassification(config).save_pretrained(folder)
     _save_tokenizer(tokenizer, folder)

@@ -30,8 +30,8 @@ from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.searching.version import search_digest
 from miner.statistics import median_cost, paired_difference, rate
-from search_bench.contest import EverythingIsNonsense, Job, Trace, ours, ours_pooled, peer, time_to_win
-from search_bench.models import (
+from scripts.search_bench.contest import EverythingIsNonsense, Job, Trace, ours, ours_pooled, peer, time_to_win
+from scripts.search_bench.models import (
     BenchModel,
     NeutralScorer,
     bench_models,
@@ -39,7 +39,7 @@ from search_bench.models import (
     docs_campaign,
     questions_of_length,
 )
-from search_bench.variants import PLAIN, Variant, momentum
+from scripts.search_bench.variants import PLAIN, Variant, momentum
 
 NEVER = float("inf")
 TRIED_WIDTHS = (12, 24, 64, 512)
@@ -257,7 +257,9 @@ def universal(options: argparse.Namespace) -> dict[str, Any]:
         for one in reaches(campaign.models.rm(0), campaign.models.criteria(0), result.findings, measured):
             row |= {
                 "response": one.response,
-                "beats_reference": asdict(rate(one.beats_reference, groups=one.groups)),
+                "beats_reference": asdict(
+                    rate([beats for beats in one.beats_reference if beats is not None], groups=one.groups)
+                ),
                 "wins": asdict(rate(one.wins, groups=one.groups)),
             }
         rows.append(row)
@@ -269,7 +271,7 @@ def schedule(options: argparse.Namespace) -> dict[str, Any]:
     """Queries and FLOPs per distinct certified finding at one budget: Thompson, uniform, and each attack alone."""
     total = 8_000 if options.quick else 16_000
     names = ("gcg", "random", "corrupt", "transfer", "attribution")
-    runs = {"thompson": ("thompson", names), "uniform": ("uniform", names)}
+    runs: dict[str, tuple[str, tuple[str, ...]]] = {"thompson": ("thompson", names), "uniform": ("uniform", names)}
     runs |= {
         f"{name} alone": ("uniform", (name,)) for name in names if name != "transfer"
     }  # it has nothing to start from
@@ -290,7 +292,7 @@ def schedule(options: argparse.Namespace) -> dict[str, Any]:
 def limit(options: argparse.Namespace) -> dict[str, Any]:
     """FLOPs that an ideal longest-prefix cache would need for the unique texts, per second, against the best matrix
     product of the same run."""
-    from bench_oracle import measure_oracle
+    from scripts.bench_oracle import measure_oracle
 
     campaign, models = open_bench(options)
     found = {}
