@@ -150,10 +150,10 @@ def _random_causal(folder: Path, campaign: Campaign) -> None:
     _save_tokenizer(tokenizer, folder)
 
 
-def _save_tokenizer(tokenizer: object, folder: Path) -> None:
-    tokenizer.chat_template = TEMPLATE  # type: ignore[attr-defined]
-    tokenizer.model_max_length = LONGEST  # type: ignore[attr-defined]
-    tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.model_max_length = LONGEST
+    tokenizer.save_pretrained(folder)
 
 
 def _train(start: Path, out: Path, prompts: Sequence[Prompt], steps: int, learning_rate: float) -> None:
@@ -175,11 +175,11 @@ def questions_of_length(model: BenchModel, campaign: Campaign, n_tokens: int, n:
     return prompts
 
 
-def _cut(model: BenchModel, tokenizer: object, words: Sequence[str], n_tokens: int) -> Prompt:
+def _cut(model: BenchModel, tokenizer: Any, words: Sequence[str], n_tokens: int) -> Prompt:
     kept = list(words)
     while True:
         question = " ".join(kept)
-        length = len(tokenizer(model.frame(question)[0], add_special_tokens=False)["input_ids"])  # type: ignore[operator]
+        length = len(tokenizer(model.frame(question)[0], add_special_tokens=False)["input_ids"])
         if length <= n_tokens or len(kept) == 1:
             return Prompt(conversation=(Message(role="user", content=question),), reference=None, group_key=question)
         kept = kept[: max(1, min(len(kept) - 1, len(kept) * n_tokens // length))]
