@@ -60,7 +60,7 @@ class MedianCost:
     low: float | None
     high: float | None
     n: int
-    budget: int
+    budget: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ def student_interval(values: Floats) -> tuple[Floats, Floats]:
     return mean - half, mean + half
 
 
-def median_cost(costs: Sequence[float], budget: int) -> MedianCost:
+def median_cost(costs: Sequence[float], budget: float) -> MedianCost:
     """The median of ``costs``, those without a find given as infinite; the interval is that of order statistics.
 
     With five or fewer costs no two of them enclose 95 %: the interval is then from 0 to over the budget.

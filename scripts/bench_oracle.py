@@ -73,10 +73,11 @@ def _candidates(
 def _ideal_flops(rm: TransformerRewardModel, rows: Sequence[tuple[int, ...]]) -> float:
     """What the rows need: each prefix once where the model is causal, every token of every row where it is not."""
     config = rm.model.config.get_text_config()
-    linear, attention = 2.0 * _block_weights(rm), 4.0 * config.num_hidden_layers * config.hidden_size
+    linear, attention = 2.0 * _block_weights(rm), float(4 * config.num_hidden_layers * config.hidden_size)
     if not isinstance(rm, CausalRewardModel):
         return sum(linear * len(row) + attention * len(row) ** 2 for row in rows)
-    flops, before = 0.0, ()
+    flops = 0.0
+    before: tuple[int, ...] = ()
     for row in sorted(rows):  # neighbours in this order share the longest prefixes
         shared = common_prefix([before, row], len(row))
         flops += sum(linear + attention * (at + 1) for at in range(shared, len(row)))

@@ -103,7 +103,7 @@ def tiny_rm_folder(docs_world: Any, tmp_path_factory: pytest.TempPathFactory) ->
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = BertForSequenceClassification(
-            BertConfig(
+            BertConfig(  # type: ignore[call-arg]
                 vocab_size=backend.get_vocab_size(),
                 hidden_size=32,
                 num_hidden_layers=2,

@@ -91,8 +91,9 @@ def _holds_of_nothing(test: ast.expr, sure: set[str], bound: dict[str, ast.expr]
 def _chosen_from_nothing(found: ast.expr, sure: set[str], bound: dict[str, ast.expr]) -> bool:
     if isinstance(found, ast.Name) and found.id in bound:
         return _chosen_from_nothing(bound[found.id], sure, _without(bound, found.id))
-    chosen = isinstance(found, ast.ListComp | ast.SetComp | ast.DictComp)
-    return chosen and not all(_is_sure(one.iter, sure, bound) for one in found.generators)
+    if not isinstance(found, ast.ListComp | ast.SetComp | ast.DictComp):
+        return False
+    return not all(_is_sure(one.iter, sure, bound) for one in found.generators)
 
 
 def _is_sure(node: ast.expr, sure: set[str], bound: dict[str, ast.expr]) -> bool:

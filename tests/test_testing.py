@@ -92,7 +92,7 @@ class TokensTwice(ToyRewardModel):
 
 
 class SaysItHasNone(ToyRewardModel):
-    has_gradients = False  # type: ignore[assignment]
+    has_gradients = False
 
 
 class DoesNotAddUp(ToyRewardModel):

@@ -75,6 +75,6 @@ def _write_out(source: Path, folder: Path) -> None:
             del config.quantization_config
         model: Any = LlamaForCausalLM(config)
         model.load_state_dict(read.state_dict())
-        model.generation_config = GenerationConfig(eos_token_id=config.eos_token_id)  # type: ignore[no-untyped-call]
+        model.generation_config = GenerationConfig(eos_token_id=config.eos_token_id)
         model.half().save_pretrained(folder)
         tokenizer.save_pretrained(folder)

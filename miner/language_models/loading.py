@@ -57,7 +57,7 @@ def load_language_model(
         )
     end_tokens = _end_tokens(model)
     # A model may bring its own top-k, penalties or length; what is sampled here is what the caller asked for.
-    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig()
     return LanguageModel(
         name=Path(str(source)).name,
         fingerprint=fingerprint(folder),

@@ -209,7 +209,7 @@ class LanguageModel:
         from transformers import GenerationConfig
 
         prompt = torch.tensor([ids], device=self.model.device).expand(n, -1)
-        config = GenerationConfig(  # type: ignore[no-untyped-call]
+        config = GenerationConfig(
             do_sample=True,
             temperature=temperature,
             top_p=top_p,

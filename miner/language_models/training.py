@@ -63,7 +63,7 @@ def train_language_model(
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     backend = train_tokenizer(texts, recipe.vocabulary)
-    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token="<s>",
         eos_token="</s>",
@@ -142,7 +142,7 @@ def _train(
             hidden = model.model(input_ids=ids).last_hidden_state
             logits = model.lm_head(torch.nn.functional.dropout(hidden, recipe.dropout))
         loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()

@@ -184,11 +184,11 @@ def train_preferences(
         callbacks=[_Report(progress)],
     )
     trainer.remove_callback(PrinterCallback)
-    resume = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
+    resume = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     with quiet_transformers():
         trainer.train(resume_from_checkpoint=resume)
     trained: PreTrainedModel = trainee.merge_and_unload() if recipe.lora_rank else trainee
-    trained.eval().requires_grad_(False).to(stored_in)  # type: ignore[no-untyped-call]
+    trained.eval().requires_grad_(False).to(stored_in)
     with quiet_transformers():
         trained.save_pretrained(out)
     rm.pipeline.tokenizer.save_pretrained(out)

@@ -26,7 +26,7 @@ from attacks import Construction
 from corpus.duplicates import similarity
 from corpus.records import Answer, Finding, Prompt, Verdict
 from miner.errors import ModelError, TooLongError
-from miner.judging.checks import Certificate, Judge, Subject
+from miner.judging.checks import Certificate, Certifier, Subject
 from miner.judging.criteria import Criteria
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
@@ -82,7 +82,7 @@ class Confirmation:
 
     rm: RewardModel
     criteria: Criteria
-    judge: Judge | None = None
+    judge: Certifier | None = None
 
     def confirm(
         self, candidates: Sequence[Candidate], is_wanted: Sequence[Callable[[Candidate], bool]]

@@ -17,7 +17,7 @@ import numpy as np
 
 from attacks import QUERIES_PER_GRADIENT, GradientQuery, PolicyQuery, Query, Score
 from miner.errors import RmMinerError
-from miner.judging.checks import Judge
+from miner.judging.checks import Certifier
 from miner.judging.criteria import Criteria
 from miner.rewards.base import Pair
 from miner.searching.attempts import Plan, Result, result_of
@@ -35,7 +35,7 @@ class Driver:
 
     oracle: Oracle
     criteria: Criteria
-    judge: Judge
+    judge: Certifier
     in_flight: int = 24
     keep_queries: bool = False
 

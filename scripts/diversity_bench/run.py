@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from diversity_bench.rejection import rejection_rounds
 from miner.checkpoints.identity import cache_folder
 from miner.cli.watcher import Watcher
 from miner.config.campaign import CampaignConfig, DataSection
@@ -24,6 +23,7 @@ from miner.rewards import load_reward_model
 from miner.worlds.docs.world import DocsWorld
 from miner.worlds.opening import docs_pairs
 from miner.worlds.world import spread
+from scripts.diversity_bench.rejection import rejection_rounds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import torch
 from nanogcg.gcg import GCG, GCGConfig
@@ -93,11 +93,15 @@ class RememberedEmbedding:
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         self.ids = ids
-        return self.layer(ids)
+        embedded: torch.Tensor = self.layer(ids)
+        return embedded
 
 
-class RewardGCG(GCG):
+class RewardGCG(GCG):  # type: ignore[misc]
     """nanoGCG's search with minus the reward as its loss."""
+
+    embedding_layer: Any
+    model: Any
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, config: GCGConfig, journal: Journal
@@ -128,11 +132,13 @@ class RewardGCG(GCG):
         """Rewards of (n, positions, hidden) embeddings, behind the cached prefix where there is one."""
         self.journal.forward_tokens += embeds.shape[0] * embeds.shape[1]
         if not hasattr(self.model, "score"):
-            return self.model(inputs_embeds=embeds).logits[:, 0]
+            logits: torch.Tensor = self.model(inputs_embeds=embeds).logits
+            return logits[:, 0]
         n = len(embeds)
         cache = self.prefix_cache and [[part.expand(n, -1, -1, -1) for part in layer] for layer in self.prefix_cache]
         hidden = self.model.base_model(inputs_embeds=embeds, past_key_values=cache, use_cache=bool(cache))[0]
-        return self.model.score(hidden[:, -1])[:, 0]
+        scores: torch.Tensor = self.model.score(hidden[:, -1])
+        return scores[:, 0]
 
 
 def load(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, tuple[str, str]]:
@@ -156,10 +162,12 @@ def main(job_file: str, out_file: str) -> None:
     torch.set_num_threads(job.threads)
     started = time.perf_counter()
     model, tokenizer, (head, tail) = load(job)
-    about = {"peer": "nanogcg", "version": version("nanogcg"), "recipe": job.recipe, "notes": NOTES}
-    about |= {"load_seconds": time.perf_counter() - started}
+    about: dict[str, object] = {"peer": "nanogcg", "version": version("nanogcg"), "recipe": job.recipe, "notes": NOTES}
+    about["load_seconds"] = time.perf_counter() - started
     allowed = json.loads(Path(job.allowed_tokens).read_text())
-    forbidden = torch.ones(model.get_input_embeddings().num_embeddings, dtype=torch.bool)
+    embedding = model.get_input_embeddings()
+    assert isinstance(embedding, torch.nn.Embedding)
+    forbidden = torch.ones(embedding.num_embeddings, dtype=torch.bool)
     forbidden[allowed] = False
     with Path(out_file).open("w") as out:
         print(json.dumps(about), file=out, flush=True)

@@ -12,7 +12,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,7 +31,7 @@ def _tolerant_dataclass(cls: type | None = None, /, **options: Any) -> Any:
         return lambda cls: _tolerant_dataclass(cls, **options)
     for name, default in list(vars(cls).items()):
         if isinstance(default, slice):
-            setattr(cls, name, field(default_factory=lambda default=default: default))
+            setattr(cls, name, field(default_factory=partial(copy, default)))
     return dataclass(cls, **options)
 
 
@@ -75,7 +77,7 @@ class Job:
 
 
 @dataclass(kw_only=True, eq=False)
-class MinusReward(BaseLoss):
+class MinusReward(BaseLoss):  # type: ignore[misc]
     """Minus the only logit; writes a line for each scoring of candidates in one prompt's search, none for gradients."""
 
     out: TextIO = field(repr=False)
@@ -131,7 +133,7 @@ def start_within(constraints: TokenConstraints, allowed: set[int]) -> Callable[.
 
     def start(trigger_len: int, **options: Any) -> Tensor:
         for _ in range(1000):
-            ids = get_printable_random_trigger(trigger_len, token_constraints=constraints, **options)
+            ids: Tensor = get_printable_random_trigger(trigger_len, token_constraints=constraints, **options)
             if len(ids) == trigger_len and allowed.issuperset(ids.tolist()):
                 return ids
         raise RuntimeError("1000 random starts, and none that the vocabulary filter allows")
@@ -157,8 +159,8 @@ def main(job_file: str, out_file: str) -> None:
     torch.set_num_threads(job.threads)
     started = time.perf_counter()
     model = load(job)
-    about = {"peer": "tropt", "version": version("tropt"), "recipe": job.recipe, "notes": NOTES}
-    about |= {"load_seconds": time.perf_counter() - started}
+    about: dict[str, object] = {"peer": "tropt", "version": version("tropt"), "recipe": job.recipe, "notes": NOTES}
+    about["load_seconds"] = time.perf_counter() - started
     allowed = set(json.loads(Path(job.allowed_tokens).read_text()))
     off = dict.fromkeys(("disallow_non_ascii", "disallow_special_tokens", "disallow_unused_tokens"), False)
     constraints = TokenConstraints(**off, disallow_custom_token_ids=sorted(set(range(model.vocab_size)) - allowed))

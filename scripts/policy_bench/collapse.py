@@ -21,7 +21,7 @@ from miner.measuring.overopt.study import Study
 from miner.rewards.base import Pair
 from miner.statistics import rate
 from miner.worlds.world import spread
-from policy_bench.runs import MIXES, WEAK, Bench, stored
+from scripts.policy_bench.runs import MIXES, WEAK, Bench, stored
 
 SAMPLES = 64
 SHOWN = 4  # checkpoints of each run

@@ -9,7 +9,7 @@ from pathlib import Path
 from miner.files import replace_table
 from miner.measuring.overopt.log import RUN, SAMPLES, read_samples, samples_table
 from miner.measuring.overopt.study import run_name
-from policy_bench.runs import specs
+from scripts.policy_bench.runs import specs
 
 ANSWERS_KEPT = 3  # of each measured step; the text of the others is left out, their measures stay
 

@@ -18,8 +18,8 @@ from miner.measuring.overopt.log import RunLog
 from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.results import GoldOnset
 from miner.measuring.overopt.verdict import verdict_on_run
-from policy_bench.accuracy import WITHIN, Accuracy, lead, summarise
-from policy_bench.runs import TARGETS, stored
+from scripts.policy_bench.accuracy import WITHIN, Accuracy, lead, summarise
+from scripts.policy_bench.runs import TARGETS, stored
 
 Floats = npt.NDArray[np.float64]
 

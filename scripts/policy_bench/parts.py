@@ -21,12 +21,12 @@ from miner.measuring.overopt.summary import summarise_run, summarise_study
 from miner.rewards.base import Pair
 from miner.statistics import rate
 from miner.worlds.world import spread
-from policy_bench.collapse import collapse, reached
-from policy_bench.floors import floor
-from policy_bench.onsets import onset
-from policy_bench.planted import planted
-from policy_bench.runs import CHECKPOINTED, MIXES, Bench, specs, stored
-from policy_bench.speed import speed
+from scripts.policy_bench.collapse import collapse, reached
+from scripts.policy_bench.floors import floor
+from scripts.policy_bench.onsets import onset
+from scripts.policy_bench.planted import planted
+from scripts.policy_bench.runs import CHECKPOINTED, MIXES, Bench, specs, stored
+from scripts.policy_bench.speed import speed
 
 __all__ = [
     "best_of_n",

@@ -16,7 +16,7 @@ from miner.language_models import LanguageModel, load_language_model
 from miner.language_models.sampling import sample_ids
 from miner.measuring.overopt.measuring import decoding
 from miner.worlds.world import spread
-from policy_bench.runs import Bench
+from scripts.policy_bench.runs import Bench
 
 REPEATS = 5
 
@@ -61,7 +61,8 @@ def _generate(policy: LanguageModel, ids: Sequence[Sequence[int]], per_prompt: i
     config = GenerationConfig(
         do_sample=True, top_k=0, max_new_tokens=n, eos_token_id=list(policy.end_tokens), pad_token_id=pad
     )
-    output = policy.model.generate(padded, attention_mask=mask, generation_config=config)
+    generate: Any = policy.model.generate
+    output = generate(padded, attention_mask=mask, generation_config=config)
     return int((output[:, longest:] != pad).sum())
 
 

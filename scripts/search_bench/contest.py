@@ -29,7 +29,7 @@ from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.searching.attempts import Plan, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
-from search_bench.models import BenchModel, NeutralScorer
+from scripts.search_bench.models import BenchModel, NeutralScorer
 
 RUNNERS = Path(__file__).resolve().parents[1] / "peers"
 UNLIMITED = 10**9
@@ -97,7 +97,7 @@ def ours(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack: GCG) 
 def ours_pooled(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack: GCG) -> list[Trace]:
     """Our searches on all prompts at once; each one's time is the wall time of all until it ended."""
     oracle = TimedOracle(rm=rm, deadline=time.perf_counter() + job.seconds * len(job.prompts))
-    driver = Driver(oracle=oracle, criteria=criteria, judge=EverythingIsNonsense(), in_flight=len(job.prompts))  # type: ignore[arg-type]
+    driver = Driver(oracle=oracle, criteria=criteria, judge=EverythingIsNonsense(), in_flight=len(job.prompts))
     plans = [_plan(rm, attack, prompt, job.seed + number) for number, prompt in enumerate(job.prompts)]
     started = time.perf_counter()
     traces = []
@@ -113,7 +113,7 @@ def ours_pooled(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack
 
 def _one(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack: GCG, prompt: Prompt, number: int) -> Trace:
     oracle = TimedOracle(rm=rm, deadline=time.perf_counter() + job.seconds)
-    driver = Driver(oracle=oracle, criteria=criteria, judge=EverythingIsNonsense())  # type: ignore[arg-type]
+    driver = Driver(oracle=oracle, criteria=criteria, judge=EverythingIsNonsense())
     started = time.perf_counter()
     texts: tuple[tuple[float, str], ...] = ()
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ Results = dict[str, Any]
 
 def headline(results: Results) -> list[str]:
     """One line a figure; what was not measured is not listed."""
-    lines = {
+    lines: dict[str, Callable[[Results], Iterator[str]]] = {
         "rates": _rates,
         "finds causal": partial(_finds, name="docs causal"),
         "finds encoder": partial(_finds, name="docs encoder"),

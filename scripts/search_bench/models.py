@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,13 @@ TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\nAnswer:\n"
     "{% else %}{{ message['content'] }}{% endif %}{% endfor %}"
 )
-RANDOM_CAUSAL = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8, "num_attention_heads": 8}
+RANDOM_CAUSAL: dict[str, Any] = {
+    "hidden_size": 512,
+    "intermediate_size": 1408,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_labels": 1,
+}
 MAX_TOKENS = 2048
 ENCODER_STEPS, CAUSAL_STEPS = 60, 1000
 
@@ -137,16 +144,16 @@ def _random_causal(folder: Path, campaign: Campaign) -> None:
     assert campaign.world.policy is not None
     tokenizer = load_language_model(campaign.world.policy.source).tokenizer
     torch.manual_seed(0)
-    config = LlamaConfig(**RANDOM_CAUSAL, vocab_size=len(tokenizer), num_labels=1, max_position_embeddings=MAX_TOKENS)
+    config = LlamaConfig(**RANDOM_CAUSAL, vocab_size=len(tokenizer), max_position_embeddings=MAX_TOKENS)
     config.pad_token_id = tokenizer.pad_token_id or 0
     LlamaForSequenceClassification(config).save_pretrained(folder)
     _save_tokenizer(tokenizer, folder)
 
 
-def _save_tokenizer(tokenizer: object, folder: Path) -> None:
-    tokenizer.chat_template = TEMPLATE  # type: ignore[attr-defined]
-    tokenizer.model_max_length = MAX_TOKENS  # type: ignore[attr-defined]
-    tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.model_max_length = MAX_TOKENS
+    tokenizer.save_pretrained(folder)
 
 
 def _train(start: Path, out: Path, prompts: Sequence[Prompt], steps: int, learning_rate: float) -> None:
@@ -168,11 +175,11 @@ def questions_of_length(model: BenchModel, campaign: Campaign, n_tokens: int, n:
     return prompts
 
 
-def _cut(model: BenchModel, tokenizer: object, words: Sequence[str], n_tokens: int) -> Prompt:
+def _cut(model: BenchModel, tokenizer: Any, words: Sequence[str], n_tokens: int) -> Prompt:
     kept = list(words)
     while True:
         question = " ".join(kept)
-        length = len(tokenizer(model.frame(question)[0], add_special_tokens=False)["input_ids"])  # type: ignore[operator]
+        length = len(tokenizer(model.frame(question)[0], add_special_tokens=False)["input_ids"])
         if length <= n_tokens or len(kept) == 1:
             return Prompt(conversation=(Message(role="user", content=question),), reference=None, group_key=question)
         kept = kept[: max(1, min(len(kept) - 1, len(kept) * n_tokens // length))]

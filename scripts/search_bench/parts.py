@@ -22,6 +22,7 @@ from miner.campaigns.attacking import driver_of
 from miner.campaigns.campaign import Campaign
 from miner.campaigns.reach import reaches
 from miner.config.campaign import CampaignConfig
+from miner.config.reward_model import DType
 from miner.judging.criteria import Criteria, clean_criteria
 from miner.rewards import load_reward_model
 from miner.rewards.adapters.transformer import TransformerRewardModel
@@ -30,8 +31,8 @@ from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.searching.version import search_digest
 from miner.statistics import median_cost, paired_difference, rate
-from search_bench.contest import EverythingIsNonsense, Job, Trace, ours, ours_pooled, peer, time_to_win
-from search_bench.models import (
+from scripts.search_bench.contest import EverythingIsNonsense, Job, Trace, ours, ours_pooled, peer, time_to_win
+from scripts.search_bench.models import (
     BenchModel,
     NeutralScorer,
     bench_models,
@@ -39,7 +40,7 @@ from search_bench.models import (
     docs_campaign,
     questions_of_length,
 )
-from search_bench.variants import PLAIN, Variant, momentum
+from scripts.search_bench.variants import PLAIN, Variant, momentum
 
 NEVER = float("inf")
 TRIED_WIDTHS = (12, 24, 64, 512)
@@ -65,7 +66,7 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
     """Different candidates scored per second of wall time, whole steps, one prompt; ours and peers interleaved."""
     campaign, models = open_bench(options)
     repeats, seconds = (3, 6.0) if options.quick else (5, 8.0)
-    both: tuple[str, ...] = ("float32", "bfloat16")
+    both: tuple[DType, ...] = ("float32", "bfloat16")
     settings = [
         ("causal, 64-token prompt", models["random causal"], 64, ("nanogcg", "gcg"), both),
         ("causal, 256-token prompt", models["random causal"], 256, ("nanogcg", "gcg"), both[:1]),
@@ -76,7 +77,7 @@ def rates(options: argparse.Namespace) -> dict[str, Any]:
         kept = _cache(options, "rates", f"{title}-{repeats}-{seconds:g}").with_suffix(".json")
         rows: dict[str, list[float]] = json.loads(kept.read_text()) if kept.exists() else {}
         prompts = questions_of_length(model, campaign, n_tokens, repeats)
-        rms = {dtype: load_reward_model(model.folder, dtype=dtype) for dtype in both}  # type: ignore[arg-type]
+        rms = {dtype: load_reward_model(model.folder, dtype=dtype) for dtype in both}
         for at in range(min(map(len, rows.values()), default=0), repeats):
             prompt = prompts[at]
             start = " ".join(rms["float32"].words(RESPONSE_TOKENS, np.random.default_rng(at)))
@@ -120,10 +121,9 @@ def _finds(options: argparse.Namespace, name: str) -> dict[str, Any]:
     campaign, models = open_bench(options)
     model = models[name]
     n, seconds = (8, 15.0) if options.quick else (24, 30.0)
-    dtype = (
-        "float32" if model.kind == "causal" else "auto"
-    )  # the faster one on train prompts: bf16 is slow on tiny matrices
-    scorer, rm = NeutralScorer(model), load_reward_model(model.folder, dtype=dtype)  # type: ignore[arg-type]
+    # the faster one on train prompts: bf16 is slow on tiny matrices
+    dtype: DType = "float32" if model.kind == "causal" else "auto"
+    scorer, rm = NeutralScorer(model), load_reward_model(model.folder, dtype=dtype)
     criteria = clean_criteria(rm, campaign.world.by_split["calibration"], quantile=0.95)
     prompts = campaign.world.sample("held_out", n, seed=1)
     bars = {p.prompt_id: max(criteria.threshold, _reference(model, scorer, p)) for p in prompts}
@@ -167,7 +167,7 @@ def ablations(options: argparse.Namespace) -> dict[str, Any]:
     prompts = campaign.world.sample("held_out", n, seed=2)
     rows: dict[str, Attack] = {
         "gcg": GCG(),
-        "plain GCG (published defaults)": Variant(**PLAIN),  # type: ignore[arg-type]
+        "plain GCG (published defaults)": Variant(**PLAIN),
         "without merging": Variant(merge="no"),
         "every merge": Variant(merge="all"),
         "uniform draws": Variant(draw="uniform"),
@@ -198,7 +198,7 @@ def tuned_alike(options: argparse.Namespace) -> dict[str, Any]:
     campaign, _ = open_bench(options)
     n, budget, seeds = (6, 640, (0,)) if options.quick else (24, 2560, (0, 1, 2))
     tried = {
-        f"width {width}{', walking' if walk else ''}": Variant(**PLAIN | {"width": width, "walk": walk})  # type: ignore[arg-type]
+        f"width {width}{', walking' if walk else ''}": Variant(**PLAIN | {"width": width, "walk": walk})
         for width in TRIED_WIDTHS
         for walk in (True, False)
     }
@@ -257,7 +257,9 @@ def universal(options: argparse.Namespace) -> dict[str, Any]:
         for one in reaches(campaign.models.rm(0), campaign.models.criteria(0), result.findings, measured):
             row |= {
                 "response": one.response,
-                "beats_reference": asdict(rate(one.beats_reference, groups=one.groups)),
+                "beats_reference": asdict(
+                    rate([beats for beats in one.beats_reference if beats is not None], groups=one.groups)
+                ),
                 "wins": asdict(rate(one.wins, groups=one.groups)),
             }
         rows.append(row)
@@ -269,7 +271,7 @@ def schedule(options: argparse.Namespace) -> dict[str, Any]:
     """Queries and FLOPs per distinct certified finding at one budget: Thompson, uniform, and each attack alone."""
     total = 8_000 if options.quick else 16_000
     names = ("gcg", "random", "corrupt", "transfer", "attribution")
-    runs = {"thompson": ("thompson", names), "uniform": ("uniform", names)}
+    runs: dict[str, tuple[str, tuple[str, ...]]] = {"thompson": ("thompson", names), "uniform": ("uniform", names)}
     runs |= {
         f"{name} alone": ("uniform", (name,)) for name in names if name != "transfer"
     }  # it has nothing to start from
@@ -290,7 +292,7 @@ def schedule(options: argparse.Namespace) -> dict[str, Any]:
 def limit(options: argparse.Namespace) -> dict[str, Any]:
     """FLOPs that an ideal longest-prefix cache would need for the unique texts, per second, against the best matrix
     product of the same run."""
-    from bench_oracle import measure_oracle
+    from scripts.bench_oracle import measure_oracle
 
     campaign, models = open_bench(options)
     found = {}
@@ -334,7 +336,7 @@ def _step_cost(rm: TransformerRewardModel, prompts: Sequence[Prompt], n_words: i
     steps = 6
     attack = GCG(n_words=n_words, width=64, k=max(8, 96 // n_words))
     budget = 1 + steps * (64 + 3 + 2)
-    driver = Driver(oracle=Oracle(rm=rm), criteria=no_criteria(), judge=EverythingIsNonsense(), in_flight=len(prompts))  # type: ignore[arg-type]
+    driver = Driver(oracle=Oracle(rm=rm), criteria=no_criteria(), judge=EverythingIsNonsense(), in_flight=len(prompts))
     plans = [_plan(driver, attack, [prompt], at, budget) for at, prompt in enumerate(prompts)]
     list(driver.run(plans[:1]))  # warm
     if PROC.exists():

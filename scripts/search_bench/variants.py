@@ -20,7 +20,7 @@ from attacks.queries import Query, RandomSwaps, Relax, Score, Search, Swap, Swap
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.text.pipeline import Encoded
 
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "start": "x", "n_words": 20, "width": 512, "k": 256, "draw": "uniform", "merge": "no", "walk": True,
 }  # fmt: skip
 

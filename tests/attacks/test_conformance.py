@@ -36,6 +36,8 @@ from attacks import (
     Words,
     known_attacks,
 )
+from attacks.archive import Archive
+from attacks.guided import Guided
 from attacks.registry import BUILT_IN
 from corpus.records import Message, digest
 from miner.rewards.base import Pair, RelaxRequest, SwapRequest
@@ -96,7 +98,7 @@ def policy_answer(rm: ToyRewardModel, query: PolicyQuery[Any]) -> Any:
 def transcript(attack: Attack, seed: int, n_queries: int = 60) -> list[Query[Any]]:
     rm = ToyRewardModel()
     search: Generator[Query[Any], Any, None] = attack.search(seed)
-    asked = []
+    asked: list[Query[Any]] = []
     try:
         query = next(search)
         while len(asked) < n_queries:
@@ -222,11 +224,11 @@ def test_a_search_of_which_no_edit_survives_says_so_instead_of_ending(name: str)
 
 
 def test_guided_ends_when_a_pass_brings_no_new_text() -> None:
-    scores = [q for q in transcript(known_attacks()["guided"](k=2, max_tokens=3), 0, 3000) if isinstance(q, Score)]
+    scores = [q for q in transcript(Guided(k=2, max_tokens=3), 0, 3000) if isinstance(q, Score)]
     assert 0 < sum(len(q.texts) for q in scores) < 200
 
 
 def test_a_campaign_files_list_of_cells_makes_the_same_archive() -> None:
-    archive = known_attacks()["archive"]
-    assert archive(cells=[6, 4, 4]) == archive()
-    assert {archive(cells=[6, 4, 4])} == {archive()}
+    read: Any = [6, 4, 4]
+    assert Archive(cells=read) == Archive()
+    assert {Archive(cells=read)} == {Archive()}

@@ -21,6 +21,7 @@ from miner.config.campaign import CampaignConfig, read_config
 from miner.errors import ConfigError, ResumeError
 from miner.patching.findings import training_findings
 from miner.patching.patch import patch
+from miner.patching.trainable import trainable
 from miner.reporting.summarise import summarise
 from miner.reporting.summary import read_summary
 from miner.rewards import Pair, RewardModel
@@ -137,8 +138,8 @@ def test_a_patch_refuses_findings_of_held_out_prompts(cycled: Campaign, tmp_path
     leaked = [finding for finding in cycled.findings() if finding.split == "held_out"]
     with pytest.raises(ConfigError, match="not of the train split"):
         patch(
-            cycled.models.rm(0), cycled.world.by_split["train"], leaked, cycled.config.patch, out=tmp_path, seed=0,
-            progress=lambda *_: None,
+            trainable(cycled.models.rm(0)), cycled.world.by_split["train"], leaked, cycled.config.patch,
+            out=tmp_path, seed=0, progress=lambda *_: None,
         )  # fmt: skip
 
 
@@ -209,8 +210,8 @@ def test_a_killed_patch_goes_on_from_its_checkpoint(cycled: Campaign, tmp_path: 
 
     def train() -> None:
         patch(
-            cycled.models.rm(0), cycled.world.by_split["train"], findings, cycled.config.patch, out=tmp_path, seed=0,
-            progress=until_eight,
+            trainable(cycled.models.rm(0)), cycled.world.by_split["train"], findings, cycled.config.patch,
+            out=tmp_path, seed=0, progress=until_eight,
         )  # fmt: skip
 
     with pytest.raises(Killed):

@@ -18,7 +18,7 @@ TEMPLATE = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{
 
 
 def config(hidden: int = 32) -> LlamaConfig:
-    return LlamaConfig(
+    return LlamaConfig(  # type: ignore[call-arg]
         vocab_size=520, hidden_size=hidden, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=2, max_position_embeddings=128, num_labels=1, pad_token_id=1, bos_token_id=0,
         eos_token_id=1, initializer_range=0.1,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from attacks.universal import Universal
 from corpus.records import Prompt
 from miner.campaigns.attacking import criteria_hash, driver_of, pool_for
 from miner.campaigns.campaign import Campaign
@@ -111,7 +112,7 @@ def test_a_seeded_search_does_not_feed_on_its_own_stage(cycled: Campaign) -> Non
 
 
 def test_another_pool_is_another_attempt(cycled: Campaign) -> None:
-    pools = ([], [("p", "some text")], [("p", "other text")])
+    pools: list[list[tuple[str, str]]] = [[], [("p", "some text")], [("p", "other text")]]
     assert len({criteria_hash(driver_of(cycled, 0, pool), ascii_only=False) for pool in pools}) == 3
 
 
@@ -187,9 +188,7 @@ def test_too_few_prompts_for_a_universal_attack_leave_it_out_with_the_reason(
     ("n", "size", "expected"), [(12, 4, [4, 4, 4]), (14, 4, [4, 4, 6]), (3, 4, [3]), (5, 1, [1] * 5)]
 )
 def test_prompt_sets_share_all_prompts_out(n: int, size: int, expected: list[int]) -> None:
-    from attacks import known_attacks
-
-    attack = known_attacks()["universal"](prompts=size)
+    attack = Universal(prompts=size)
     prompts: tuple[Prompt, ...] = toy_prompts(n)
     sets = prompt_sets(attack, prompts)
     assert [len(one) for one in sets] == expected

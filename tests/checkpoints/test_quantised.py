@@ -49,7 +49,7 @@ def test_a_head_of_its_own_is_not_quantised(tmp_path: Path) -> None:
     pytest.importorskip("torchao")
     rm = open_classifier(section(Built().save(tmp_path / "rm"), head={"weights": "v_head"}, quantise="int8"))
     assert type(rm.ranking_model.get_submodule("v_head").weight.data).__name__ == "Tensor"
-    assert type(rm.ranking_model.base_model.layers[0].mlp.up_proj.weight.data).__name__ == "Int8Tensor"
+    assert type(rm.ranking_model.base_model.get_submodule("layers.0.mlp.up_proj").weight.data).__name__ == "Int8Tensor"
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def test_findings_are_published_before_their_attempt(tmp_path: Path, monkeypatch
 
     def spy(folder: Path, table: object) -> Path:
         published.append(folder.name)
-        return publish_segment(folder, table)  # type: ignore[arg-type]
+        return publish_segment(folder, table)
 
     monkeypatch.setattr(sys.modules["corpus.writer"], "publish_segment", spy)
     Corpus(tmp_path).append(samples.attempt(), samples.scored_query(), samples.finding(), samples.prompt())

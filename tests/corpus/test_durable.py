@@ -165,7 +165,7 @@ def test_what_another_process_has_open_on_windows_is_replaced_a_moment_later(
 ) -> None:
     real, left = os.replace, [refusing(errno.EACCES, winerror=winerror)] * 3
 
-    def replace(*arguments: Any) -> None:
+    def replace(*arguments: Any) -> object:
         return left.pop()() if left else real(*arguments)
 
     monkeypatch.setattr(os, "replace", replace)

@@ -38,7 +38,8 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _loaded(folder: Path, cache: Path, split: str = "train") -> list[dict[str, object]]:
-    return datasets.load_dataset(str(folder), split=split, cache_dir=str(cache)).to_list()
+    rows: list[dict[str, object]] = datasets.load_dataset(str(folder), split=split, cache_dir=str(cache)).to_list()
+    return rows
 
 
 def test_pairs_load_with_the_reference_chosen_and_the_finding_rejected(corpus: Corpus, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import Corpus, CorpusReadError, DamagedSegmentError, SchemaVersionError, scan, segments
+from corpus.durable import publish_bytes
 from corpus.records import SCHEMA_VERSION
 from corpus.schema import TABLES, VERSION_KEY
 from tests.corpus import samples
@@ -39,9 +40,7 @@ def _publish_raw(folder: Path, table: pa.Table, version: int = SCHEMA_VERSION) -
     """A segment as another rmminer would have written it."""
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata({VERSION_KEY: str(version)}), sink)
-    segments.publish_bytes(
-        folder, f"{1:020d}-{segments._digest(sink.getvalue().to_pybytes())}.parquet", sink.getvalue()
-    )
+    publish_bytes(folder, f"{1:020d}-{segments._digest(sink.getvalue().to_pybytes())}.parquet", sink.getvalue())
 
 
 def test_compaction_merges_and_changes_nothing_else(tmp_path: Path) -> None:
@@ -118,7 +117,7 @@ def test_two_compactors_with_the_same_sources_lose_nothing(tmp_path: Path, monke
 def test_a_reader_starts_over_when_a_segment_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = _corpus(tmp_path)
     before = corpus.findings()
-    read = scan.read_segment
+    read = segments.read_segment
     reads: list[Path] = []
 
     def read_while_another_compacts(path: Path, *arguments: Any) -> pa.Table:

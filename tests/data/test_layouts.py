@@ -209,7 +209,7 @@ def test_every_container_reads_as_the_same_prompts(
 
 
 def test_prompts_alone_have_no_reference(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"prompt": "why?"},
         {"prompt": as_turns(Message(role="system", content="s"), Message(role="user", content="u"))},
     ]

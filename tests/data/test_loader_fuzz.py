@@ -13,6 +13,7 @@ import json
 import lzma
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def encoded(rows: list[Any], kind: str) -> bytes | None:
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     objects = [row for row in rows if isinstance(row, dict)]
     names = list(dict.fromkeys(name for row in objects for name in row))
-    packed = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    packed: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
     if kind in packed:
         return packed[kind](lines.encode())
     if kind == "zip":

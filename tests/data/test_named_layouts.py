@@ -25,7 +25,7 @@ TREE = {
         "replies": [{"text": BAD, "role": "assistant", "rank": 1}, {"text": GOOD, "role": "assistant", "rank": 0}],
     },
 }
-MESSAGE_ROWS = [
+MESSAGE_ROWS: list[dict[str, Any]] = [
     {"message_id": "b", "parent_id": "a", "text": BAD, "role": "assistant", "rank": 1.0, "message_tree_id": "a"},
     {"message_id": "c", "parent_id": "a", "text": GOOD, "role": "assistant", "rank": 0.0, "message_tree_id": "a"},
     {"message_id": "a", "parent_id": None, "text": Q, "role": "prompter", "rank": None, "message_tree_id": "a"},

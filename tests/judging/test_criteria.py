@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from miner.errors import ConfigError, TooLongError
@@ -15,7 +18,7 @@ from miner.testing import ToyRewardModel, toy_prompts
 class ShortToy(ToyRewardModel):
     """Takes six words."""
 
-    def rewards(self, pairs):  # type: ignore[no-untyped-def]
+    def rewards(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         self.lengths(pairs)
         return super().rewards(pairs)
 

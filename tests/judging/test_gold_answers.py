@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,7 @@ GOLD = ContrastGold(references=(GOOD, *NEIGHBOURS))
 
 def test_near_gold_knows_order_the_prompt_and_nonsense() -> None:
     said = answers(GOOD, "directory working current the Return", "", NEIGHBOURS[0])
-    good, shuffled, nothing, others = GOLD.scores(said)
+    good, shuffled, nothing, others = (one for one in GOLD.scores(said) if one is not None)
     assert good == pytest.approx(1 - sum(rouge_l(GOOD, one) for one in NEIGHBOURS) / 3)
     assert good > 0.7 > 0.2 > shuffled > nothing == 0.0 > others, "another prompt's answer is worse than none"
     assert GOLD.scores([replace(said[0], nonsense=True)]) == [0.0]
@@ -175,7 +176,7 @@ def test_measurements_of_policies_have_the_judge_of_a_campaign(preference_file: 
     prompts = read_split(config, "held_out", Silent())
     gold = gold_of(None, prompts, config, Silent())
     assert gold is not None
-    asked = {"prompt": prompts[0].conversation, "reference": prompts[0].reference}
+    asked: dict[str, Any] = {"prompt": prompts[0].conversation, "reference": prompts[0].reference}
     good, collapsed = gold.scores([Answer(response=text, **asked) for text in (str(prompts[0].reference), COLLAPSED)])
     assert good is not None
     assert good > 0.7

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_a_text_over_the_maximum_length_is_read_in_windows(lm: LanguageModel) ->
     assert len(nll) == n_tokens
     room = MAX_LENGTH - 1
     head = lm.tokenizer.decode(lm.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][:room])
-    np.testing.assert_allclose(nll[:room], lm.token_nll([head])[0], atol=1e-4)
+    np.testing.assert_allclose(nll[:room], lm.token_nll([str(head)])[0], atol=1e-4)
 
 
 def test_no_texts_no_likelihoods(lm: LanguageModel) -> None:
@@ -158,7 +159,7 @@ def test_the_models_own_sampling_habits_are_left_out(folder: Path, lm: LanguageM
     habits = {"top_k": 1, "temperature": 0.01, "repetition_penalty": 5.0, "eos_token_id": 1, "do_sample": True}
     (copied / "generation_config.json").write_text(json.dumps(habits), encoding="utf-8")
     other = load_language_model(copied, device="cpu")
-    asked = {"seed": 0, "max_new_tokens": 10}
+    asked: dict[str, Any] = {"seed": 0, "max_new_tokens": 10}
     assert other.sample(PROMPT, 6, **asked) == lm.sample(PROMPT, 6, **asked)
 
 
@@ -176,7 +177,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_training_again_gives_the_same_model(tmp_path: Path) -> None:
     recipe = LanguageModelRecipe(vocabulary=280, hidden=16, layers=1, heads=1, steps=4, batch_rows=2, row_tokens=16)
     texts = ["one two three four", "five six seven eight"] * 10
-    prints = []
+    prints: list[str] = []
     for seed in (0, 0, 1):
         out = tmp_path / str(len(prints))
         torch.rand(3)  # the seed decides, not where the global generator stands
@@ -194,7 +195,7 @@ def test_next_tokens_are_the_models_own_best(lm: LanguageModel) -> None:
             log_p = lm.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
         best = [
             (
-                lm.tokenizer.decode([*ids[len(head) :], int(token)], skip_special_tokens=True).strip(),
+                str(lm.tokenizer.decode([*ids[len(head) :], int(token)], skip_special_tokens=True)).strip(),
                 float(log_p[token]),
             )
             for token in log_p.argsort(descending=True)

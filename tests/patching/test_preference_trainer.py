@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -134,7 +134,7 @@ def test_where_the_trainer_sees_two_gpus_it_trains_on_the_rms_device_alone(
 ) -> None:
     from transformers import TrainingArguments
 
-    looked_about = TrainingArguments.__post_init__
+    looked_about: Callable[[TrainingArguments], None] = TrainingArguments.__post_init__
 
     def sees_two(self: TrainingArguments) -> None:
         looked_about(self)

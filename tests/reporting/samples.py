@@ -143,6 +143,7 @@ def _round(number: int, references: bool, n: int) -> RoundSummary:
     rng = np.random.default_rng([number, 3])
     right = rng.random(600) < ACCURACY[number % len(ACCURACY)]
     before = np.random.default_rng([0, 3]).random(600) < ACCURACY[0]
+    coins = np.random.default_rng(number).integers(0, 2, (2, n)).astype(float)
     return RoundSummary(
         round=number,
         model=f"models/round-{number}",
@@ -159,7 +160,7 @@ def _round(number: int, references: bool, n: int) -> RoundSummary:
             Contrast(
                 attack="gcg",
                 control="best_of_n",
-                difference=paired_difference(*np.random.default_rng(number).integers(0, 2, (2, n)).astype(float), None),
+                difference=paired_difference(coins[0], coins[1], None),
             )
         ],
         patch=PatchSummary(

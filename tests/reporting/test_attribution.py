@@ -44,7 +44,7 @@ def masked_reward(rm: TransformerRewardModel, pair: Pair) -> float:
     """The reward after the response's rows of the embedding output are replaced: nothing of captum in it."""
     encoded = rm.pipeline.encode(pair)
     module = rm.model.get_input_embeddings()
-    blank = module.weight[baseline_token(rm)]
+    blank = module.get_parameter("weight")[baseline_token(rm)]
 
     def replaced(_module: object, _inputs: object, output: torch.Tensor) -> torch.Tensor:
         changed = output.clone()
@@ -82,7 +82,7 @@ def test_completeness_error_is_measured_not_assumed(rm: TransformerRewardModel) 
 
 
 def test_token_that_equals_the_mask_is_credited_nothing(bert: TransformerRewardModel) -> None:
-    weights = bert.model.get_input_embeddings().weight
+    weights = bert.model.get_input_embeddings().get_parameter("weight")
     word = bert.pipeline.tokenizer.convert_tokens_to_ids("file")
     kept = weights[word].clone()
     with torch.no_grad():

@@ -79,7 +79,7 @@ def test_axes_are_labelled_and_legends_give_n(run: Run, name: str, theme: object
     assert figure is not None
     for axes in figure.axes:
         assert not axes.axison or axes.get_xlabel() or axes.get_ylabel() or name == "margins"
-    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    legends = [legend for axes in figure.axes if (legend := axes.get_legend())]
     for legend in legends:
         assert any("n = " in text.get_text() for text in legend.get_texts())
     assert legends or name in ("transfer", "checks", "survival")
@@ -99,7 +99,7 @@ def test_survival_curves_are_drawn_with_their_intervals(run: Run) -> None:
         line = axes.get_lines()[0]
         np.testing.assert_array_equal(line.get_xdata(), result.survival.times)
         np.testing.assert_array_equal(line.get_ydata(), result.survival.survival)
-        band = axes.collections[0].get_paths()[0].vertices[:, 1]
+        band = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1]
         assert {*result.survival.low, *result.survival.high} <= set(band)
 
 
@@ -117,11 +117,12 @@ def test_margins_of_references_are_in_the_units_of_the_findings(run: Run) -> Non
     assert figure is not None
     for axes, one in zip(figure.axes, run.rounds, strict=True):
         mine = [found for found in run.findings if found.round == one.round]
-        beaten = [(found.reference_reward - one.clean_mean) / one.clean_std for found in mine]
+        rewards = [found.reference_reward for found in mine if found.reference_reward is not None]
+        beaten = [(reward - one.clean_mean) / one.clean_std for reward in rewards]
         drawn = [
             bar.get_center()[0] for bars in axes.containers for bar in bars for _ in range(round(bar.get_height()))
         ]  # one bin's middle a text: references first, then findings
         width = axes.containers[0][0].get_width()
         np.testing.assert_allclose(drawn, sorted(beaten) + sorted(found.margin for found in mine), atol=width)
-        threshold = axes.get_lines()[0].get_xdata()
+        threshold = np.asarray(axes.get_lines()[0].get_xdata())
         np.testing.assert_allclose(threshold, (one.threshold - one.clean_mean) / one.clean_std)

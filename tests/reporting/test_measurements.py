@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.reporting.samples import write_run
 
 HOSTILE = " ".join(HOSTILE_TEXTS)
 MEAN, RATE, CHANGE = Mean(0.5, 20, 0.4, 0.6), Rate(0.5, 20, 0.3, 0.7), Difference(-0.2, 20, -0.3, -0.1)
-FACTS = {"command": "rmminer", "code_version": "0", "created_at": "now"}
+FACTS: dict[str, Any] = {"command": "rmminer", "code_version": "0", "created_at": "now"}
 
 
 def side(label: str, *, first: bool) -> MeasuredPolicy:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.reporting.html import Node, parse
 from tests.reporting.samples import HOSTILE, finding, summarise, write_run
 
 
-def page_of(folder: Path, **settings: int) -> str:
+def page_of(folder: Path, **settings: Any) -> str:
     return write_report(folder, attribution=None, **settings).html.read_text(encoding="utf-8")
 
 
@@ -225,7 +226,7 @@ def test_an_attack_that_came_up_against_the_judge_is_named_as_a_limit(
         ({"findings": 5, "rounds": 2, "references": False}, "No reference: the threshold alone decided."),
     ],
 )
-def test_partial_runs_render(tmp_path: Path, settings: dict[str, int], sentence: str) -> None:
+def test_partial_runs_render(tmp_path: Path, settings: dict[str, Any], sentence: str) -> None:
     write_run(tmp_path, **settings)
     page = parse(page_of(tmp_path))
     assert sentence in " ".join(page.text.split())

@@ -10,7 +10,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 from corpus import Corpus
 from corpus.records import Prompt
@@ -263,10 +265,11 @@ def test_curves_and_onsets_are_drawn_one_column_a_round(campaign: tuple[Path, St
         "RM as given (3 runs)",
         "RM after patch 1 (2 runs)",
     ]
-    proxy = {tuple(line.get_ydata()) for line in figure.axes[0].get_lines()}
+    proxy = {tuple(np.asarray(line.get_ydata())) for line in figure.axes[0].get_lines()}
     assert all(tuple(point.proxy for point in run.points) in proxy for run in campaign[1].runs)
     onsets = [run.with_gold.onset.bend.step for run in campaign[1].runs if run.with_gold.onset]
-    assert [bars.lines[0].get_xdata()[0] for bars in figure.axes[2].containers] == onsets
+    bars = [one for one in figure.axes[2].containers if isinstance(one, ErrorbarContainer)]
+    assert [np.asarray(one.lines[0].get_xdata())[0] for one in bars] == onsets
     assert all(abs(step - TURN) <= 4 for step in onsets)
     keys = [text.get_text() for text in figure.legends[0].get_texts()]
     assert keys == ["games", "does not game", "what a win has to reach", "onset, 95 % interval"]

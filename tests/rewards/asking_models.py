@@ -27,7 +27,7 @@ REFERENCES = {pair.prompt: f"The answer to {n} is good." for n, pair in enumerat
 TEMPLATE = "POST: {prompt}\n\nRESPONSE A: {a}\n\nRESPONSE B: {b}\n\nWhich response is better? RESPONSE"
 JUDGE_TEMPLATE = "Question: {prompt}\nAnswer: {response}\nHow good is it, from 1 to 5?"
 TAG = "<step>"
-_SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.3}
+_SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.3}
 _DECODER = {**_SIZES, "intermediate_size": 48, "num_key_value_heads": 2, "max_position_embeddings": 512}
 _ENCODER = {**_SIZES, "intermediate_size": 48, "max_position_embeddings": 512}
 _ENDS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -81,7 +81,7 @@ def _with_pieces(tokenizer: Tokenizer, *pieces: str) -> Tokenizer:
 def t5() -> tuple[Any, Any]:
     tokens = framed(_with_pieces(unigram(["<pad>", "</s>", "[UNK]"]), "▁A", "▁B"), "$A </s>", "$A </s> $B </s>")
     tokenizer = fast(tokens, pad_token="<pad>", eos_token="</s>", unk_token="[UNK]")
-    config = hf.T5Config(
+    config = hf.T5Config(  # type: ignore[call-arg]
         vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, decoder_start_token_id=0,
         pad_token_id=0, eos_token_id=1, initializer_factor=2.0,
     )  # fmt: skip
@@ -91,7 +91,7 @@ def t5() -> tuple[Any, Any]:
 def _bert(num_labels: int) -> tuple[Any, Any]:
     tokens = framed(wordpiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]"]), "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
     tokenizer = fast(tokens, types=True, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
-    config = hf.BertConfig(**_ENCODER, vocab_size=tokens.get_vocab_size(), num_labels=num_labels)
+    config = hf.BertConfig(**_ENCODER | {"num_labels": num_labels}, vocab_size=tokens.get_vocab_size())
     return hf.BertForSequenceClassification(config), tokenizer
 
 
@@ -127,8 +127,8 @@ def pairrm() -> tuple[Any, Any]:
     tokenizer = fast(tokens, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]")
     marks = ["<|source|>", "<|candidate1|>", "<|candidate2|>"]
     tokenizer.add_special_tokens({"additional_special_tokens": marks})
-    source, first, second = tokenizer.convert_tokens_to_ids(marks)
-    config = hf.DebertaV2Config(
+    source, first, second = (tokenizer.convert_tokens_to_ids(mark) for mark in marks)
+    config = hf.DebertaV2Config(  # type: ignore[call-arg]
         **_ENCODER, vocab_size=len(tokenizer), relative_attention=True, position_biased_input=False,
         pos_att_type=["p2c", "c2p"], position_buckets=16, norm_rel_ebd="layer_norm", share_att_key=True,
         type_vocab_size=0, source_prefix_id=source, cand1_prefix_id=first, cand2_prefix_id=second, n_tasks=1,

@@ -83,7 +83,7 @@ class Built:
         if template is not None:
             tokenizer.chat_template = template
         tensors = load_file(folder / "model.safetensors")
-        kind = type(ARCHITECTURES[self.architecture]()[0].base_model)
+        kind: Any = type(ARCHITECTURES[self.architecture]()[0].base_model)
         backbone: Any = kind(kind.config_class.from_pretrained(folder)).float().eval()
         mine = {name: value for name, value in tensors.items() if name.startswith(self.prefix)}
         own = set(backbone.state_dict())

@@ -42,7 +42,13 @@ PAIRS = [
     Pair(conversation("Thank"), "the video blogs and the end of the user's assistant words"),
 ]
 
-_SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.3}
+_SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "initializer_range": 0.3,
+    "num_labels": 1,
+}
 _DECODER = {**_SIZES, "intermediate_size": 48, "num_key_value_heads": 2, "max_position_embeddings": 256}
 _ENCODER = {**_SIZES, "intermediate_size": 48, "max_position_embeddings": 258}
 HEADERS = "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}{{ eos_token }}\n{% endfor %}"
@@ -67,7 +73,7 @@ def _bos(tokenizer: Any, bos: str = "<s>") -> Any:
 def llama() -> Built:
     """No padding token anywhere; the template writes the BOS that the tokenizer would add once more."""
     tokenizer = fast(_bos(byte_level(["<s>", "</s>"])), template=HEADERS, bos_token="<s>", eos_token="</s>")
-    config = hf.LlamaConfig(**_DECODER, vocab_size=len(tokenizer), num_labels=1, pad_token_id=None)
+    config = hf.LlamaConfig(**_DECODER, vocab_size=len(tokenizer), pad_token_id=None)
     return hf.LlamaForSequenceClassification(config), tokenizer
 
 
@@ -76,7 +82,7 @@ def qwen2() -> Built:
     tokens = byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
     tokenizer = fast(tokens, template=CHATML, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     config = hf.Qwen2Config(
-        **_DECODER, vocab_size=len(tokenizer), num_labels=1, pad_token_id=0, use_sliding_window=True,
+        **_DECODER, vocab_size=len(tokenizer), pad_token_id=0, use_sliding_window=True,
         sliding_window=WINDOW, max_window_layers=1,
     )  # fmt: skip
     return hf.Qwen2ForSequenceClassification(config), tokenizer
@@ -86,9 +92,7 @@ def qwen3() -> Built:
     """Padding is EOS, and EOS ends every text: transformers reads the reward one token earlier."""
     tokens = byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
     tokenizer = fast(tokens, template=CHATML, eos_token="<|im_end|>", pad_token="<|im_end|>")
-    config = hf.Qwen3Config(
-        **_DECODER, head_dim=8, vocab_size=len(tokenizer), num_labels=1, eos_token_id=2, pad_token_id=2
-    )
+    config = hf.Qwen3Config(**_DECODER, head_dim=8, vocab_size=len(tokenizer), eos_token_id=2, pad_token_id=2)
     return hf.Qwen3ForSequenceClassification(config), tokenizer
 
 
@@ -102,7 +106,7 @@ def gemma2() -> Built:
         padding_side="left",
     )  # fmt: skip
     config = hf.Gemma2Config(
-        **_DECODER, head_dim=8, vocab_size=len(tokenizer), num_labels=1, pad_token_id=0, sliding_window=WINDOW,
+        **_DECODER, head_dim=8, vocab_size=len(tokenizer), pad_token_id=0, sliding_window=WINDOW,
         query_pre_attn_scalar=8,
     )  # fmt: skip
     return hf.Gemma2ForSequenceClassification(config), tokenizer
@@ -113,9 +117,7 @@ def mistral() -> Built:
     tokens = _bos(metaspace(["<unk>", "<s>", "</s>", "[INST]", "[/INST]"], prepend=True))
     tokenizer = fast(tokens, template=INSTRUCT, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     sizes = {**_DECODER, "num_hidden_layers": 3}
-    config = hf.MistralConfig(
-        **sizes, vocab_size=len(tokenizer), num_labels=1, pad_token_id=None, sliding_window=WINDOW
-    )
+    config = hf.MistralConfig(**sizes, vocab_size=len(tokenizer), pad_token_id=None, sliding_window=WINDOW)
     return hf.MistralForSequenceClassification(config), tokenizer
 
 
@@ -125,14 +127,14 @@ def gpt_neox() -> Built:
     end = "<|endoftext|>"
     tokenizer = fast(tokens, template=HEADERS, bos_token=end, eos_token=end, pad_token=end)
     sizes = {k: v for k, v in _DECODER.items() if k != "num_key_value_heads"}
-    config = hf.GPTNeoXConfig(**sizes, vocab_size=len(tokenizer), num_labels=1, pad_token_id=0, rotary_pct=0.5)
+    config = hf.GPTNeoXConfig(**sizes | {"rotary_pct": 0.5}, vocab_size=len(tokenizer), pad_token_id=0)
     return hf.GPTNeoXForSequenceClassification(config), tokenizer
 
 
 def gpt2() -> Built:
     """Learned absolute positions, where even a constant shift shows; no chat template."""
     tokenizer = fast(byte_level(["<|endoftext|>"]), eos_token="<|endoftext|>")
-    config = hf.GPT2Config(
+    config = hf.GPT2Config(  # type: ignore[call-arg]
         n_embd=32, n_layer=2, n_head=4, n_positions=256, initializer_range=0.3, vocab_size=len(tokenizer),
         num_labels=1, pad_token_id=None,
     )  # fmt: skip
@@ -143,7 +145,7 @@ def bert() -> Built:
     """WordPiece, token types, absolute positions; ``padding_side`` left must change nothing."""
     tokens = framed(wordpiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]"]), "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
     tokenizer = fast(tokens, types=True, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", padding_side="left")
-    config = hf.BertConfig(**_ENCODER, vocab_size=tokens.get_vocab_size(), num_labels=1)
+    config = hf.BertConfig(**_ENCODER, vocab_size=tokens.get_vocab_size())
     return hf.BertForSequenceClassification(config), tokenizer
 
 
@@ -151,7 +153,7 @@ def roberta() -> Built:
     """Positions count from behind the padding id; one token type."""
     tokens = framed(byte_level(["<s>", "<pad>", "</s>"]), "<s> $A </s>", "<s> $A </s> </s> $B </s>")
     tokenizer = fast(tokens, pad_token="<pad>", cls_token="<s>", sep_token="</s>", bos_token="<s>", eos_token="</s>")
-    config = hf.RobertaConfig(**_ENCODER, vocab_size=len(tokenizer), num_labels=1, type_vocab_size=1)
+    config = hf.RobertaConfig(**_ENCODER, vocab_size=len(tokenizer), type_vocab_size=1)
     return hf.RobertaForSequenceClassification(config), tokenizer
 
 
@@ -159,8 +161,8 @@ def deberta_v2() -> Built:
     """Relative positions only, as OpenAssistant's: it takes no notice of position ids."""
     tokens = framed(unigram(["[PAD]", "[CLS]", "[SEP]", "[UNK]"]), "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
     tokenizer = fast(tokens, types=True, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]")
-    config = hf.DebertaV2Config(
-        **_ENCODER, vocab_size=len(tokenizer), num_labels=1, relative_attention=True, position_biased_input=False,
+    config = hf.DebertaV2Config(  # type: ignore[call-arg]
+        **_ENCODER, vocab_size=len(tokenizer), relative_attention=True, position_biased_input=False,
         pos_att_type=["p2c", "c2p"], position_buckets=16, norm_rel_ebd="layer_norm", share_att_key=True,
         type_vocab_size=0, pooler_hidden_size=32,
     )  # fmt: skip
@@ -172,8 +174,8 @@ def modernbert() -> Built:
     tokens = framed(byte_level(["[PAD]", "[CLS]", "[SEP]"]), "[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]")
     tokenizer = fast(tokens, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
     sizes = {**_ENCODER, "num_hidden_layers": 3}
-    config = hf.ModernBertConfig(
-        **sizes, vocab_size=len(tokenizer), num_labels=1, pad_token_id=0, cls_token_id=1, sep_token_id=2,
+    config = hf.ModernBertConfig(  # type: ignore[call-arg]
+        **sizes, vocab_size=len(tokenizer), pad_token_id=0, cls_token_id=1, sep_token_id=2,
         bos_token_id=1, eos_token_id=2, local_attention=2 * WINDOW, global_attn_every_n_layers=2,
     )  # fmt: skip
     return hf.ModernBertForSequenceClassification(config), tokenizer

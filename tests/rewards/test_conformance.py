@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from corpus.records import Message
 from miner.rewards import load_reward_model
+from miner.rewards.adapters.causal import CausalRewardModel
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.base import Pair
+from miner.rewards.text.pipeline import ChatPipeline
 from tests.rewards import faults
 from tests.rewards.conformance import TOLERANCE, Rewards, plain_rewards, violations
 from tests.rewards.models import ARCHITECTURES, BOS_WRITING, CAUSAL, ENCODERS, PAIRS, WINDOW, WINDOWED, conversation
@@ -134,14 +136,16 @@ def test_native_confirmation_keeps_exact_rewards_exact(folder_of: Callable[[str]
 
 def test_padding_token_of_the_tokenizer_is_of_no_account(rm_of: RmOf, expected_of: ExpectedOf) -> None:
     """Padding is masked, so which id stands there changes nothing: here one that also occurs in the texts."""
-    rm: Any = replace(rm_of("llama"), share_prefixes=False)
+    llama = rm_of("llama")
+    assert isinstance(llama, CausalRewardModel)
+    rm: Any = replace(llama, share_prefixes=False)
     rm.pad_id = rm.pipeline.ids(PAIRS)[0][0][5]
     np.testing.assert_allclose(rm.rewards(PAIRS), expected_of("llama"), atol=TOLERANCE)
 
 
 def test_a_ranking_model_reads_its_reward_off_in_fp32(tiny_rm_folder: Path) -> None:
     rm = load_reward_model(tiny_rm_folder, device="cpu", dtype="bfloat16")
-    assert rm.ranking_model.classifier.weight.dtype is torch.float32
+    assert rm.ranking_model.get_parameter("classifier.weight").dtype is torch.float32
     prompt = (Message(role="user", content="a"),)
     rewards = rm.rewards([Pair(prompt, f"the file {'x' * n}") for n in range(1, 60)])
     as_bf16 = torch.tensor(rewards).to(torch.bfloat16).double().numpy()
@@ -155,6 +159,7 @@ def test_a_ranking_model_reads_its_reward_off_in_fp32(tiny_rm_folder: Path) -> N
 )
 def test_a_response_in_its_frame_is_what_the_template_renders(name: str, response: str, rm_of: RmOf) -> None:
     pipeline = rm_of(name).pipeline
+    assert isinstance(pipeline, ChatPipeline)
     for prompt in {pair.prompt for pair in PAIRS}:
         assert pipeline._framed(Pair(prompt, response)) == pipeline.render(Pair(prompt, response))
 
@@ -187,6 +192,7 @@ def test_a_template_that_rewrites_responses_is_run_for_each(template: str, rm_of
     import copy
 
     pipeline = rm_of("llama").pipeline
+    assert isinstance(pipeline, ChatPipeline)
     tokenizer = copy.deepcopy(pipeline.tokenizer)
     tokenizer.chat_template = template
     rewriting = replace(pipeline, tokenizer=tokenizer)

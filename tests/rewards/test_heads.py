@@ -280,7 +280,7 @@ def test_a_head_in_a_file_of_its_own_is_read_beside_an_index(tmp_path: Path) -> 
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     head = {name: tensor for name, tensor in tensors.items() if name.startswith("v_head")}
-    shards = [{}, {}]
+    shards: list[dict[str, torch.Tensor]] = [{}, {}]
     for n, (name, tensor) in enumerate(sorted(tensors.items())):
         if name not in head:
             shards[n % 2][name] = tensor

@@ -202,7 +202,7 @@ def test_a_padding_token_without_embedding_is_not_used(copy: Callable[[str], Pat
     tokenizer.add_special_tokens({"pad_token": "[PAD]"})
     tokenizer.save_pretrained(folder)
     rm = load_reward_model(folder, device="cpu", dtype="float32")
-    assert tokenizer.pad_token_id == len(rm.model.get_input_embeddings().weight)
+    assert tokenizer.pad_token_id == len(rm.model.get_input_embeddings().get_parameter("weight"))
     torch.testing.assert_close(torch.tensor(rm.rewards(PAIRS)), torch.tensor(before))
 
 

@@ -32,7 +32,7 @@ ASKED: Mapping[str, tuple[str, dict[str, Any]]] = {
     "LM, chat": ("stepping_lm", {"tag": TAG, "answers": ["+", "-"]}),
     "LM, template": ("stepping_lm", {"tag": f" {TAG}\n", "step_token": TAG, "template": TEMPLATE}),
 }
-REDUCED = {
+REDUCED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "last": lambda scores: scores[-1],
     "min": lambda scores: scores.min(),
     "product": lambda scores: torch.log(torch.sigmoid(scores)).sum(),
@@ -54,12 +54,13 @@ def plain_scores(folder: Path, asked: Mapping[str, Any], pair: Pair) -> torch.Te
         )
     at = (inputs["input_ids"][0] == tokenizer.convert_tokens_to_ids(TAG)).nonzero()[:, 0]
     assert len(at) == len(steps)
+    logits: torch.Tensor
     if "Token" in str(hf.AutoConfig.from_pretrained(folder).architectures):
         logits = hf.AutoModelForTokenClassification.from_pretrained(folder).eval()(**inputs).logits[0, at]
         good = asked.get("good_label", 1)
         return logits[:, good] - logits[:, 1 - good]
     logits = hf.AutoModelForCausalLM.from_pretrained(folder).eval()(**inputs).logits[0, at]
-    plus, minus = tokenizer.convert_tokens_to_ids(["+", "-"])
+    plus, minus = (tokenizer.convert_tokens_to_ids(sign) for sign in "+-")
     return logits[:, plus] - logits[:, minus]
 
 

@@ -25,7 +25,9 @@ def test_logits_for_training_are_the_rewards_and_reach_the_head(
     logits = rm.logits_for_training(trainee, rm.pipeline.ids(PAIRS))
     np.testing.assert_allclose(logits.detach().numpy(), expected_of(name), atol=TOLERANCE)
     logits.sum().backward()
-    assert head_of(trainee).weight.grad.abs().max() > 0
+    gradient = head_of(trainee).weight.grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
     assert trainee.get_input_embeddings().weight.grad.abs().max() > 0
     assert all(parameter.grad is None for parameter in rm.model.parameters())
 

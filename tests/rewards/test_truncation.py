@@ -30,14 +30,15 @@ def ask_swaps(rm: Any, pair: Pair) -> Any:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_over_long_input_is_an_error_whatever_is_asked(name: str, rm_of: RmOf) -> None:
     rm = rm_of(name)
-    for ask in (
+    asks: list[Callable[[], object]] = [
         lambda: rm.reward(LONG),
         lambda: rm.rewards([*PAIRS, LONG]),
         lambda: rm.exact_rewards([LONG]),
         lambda: rm.n_tokens(LONG),
         lambda: rm.random_swaps(LONG, 3, np.random.default_rng(0)),
         lambda: ask_swaps(rm, LONG),
-    ):
+    ]
+    for ask in asks:
         with pytest.raises(TooLongError, match=r"input of \d+ tokens is over the RM's maximum of 256\. Shorten it"):
             ask()
 

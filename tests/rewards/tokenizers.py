@@ -20,7 +20,7 @@ SENTENCES = [
 ALPHABET = sorted(set("".join(SENTENCES)) | set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))
 
 
-def byte_level(specials: list[str], *, post: object = None) -> Tokenizer:
+def byte_level(specials: list[str], *, post: processors.PostProcessor | None = None) -> Tokenizer:
     """GPT-2's and Llama-3's kind: bytes, the space carried by the token behind it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

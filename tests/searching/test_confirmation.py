@@ -61,7 +61,7 @@ class Batching(ToyRewardModel):
 
 
 def confirmation(rm: ToyRewardModel, answer: Answer = "nonsense", criteria: Criteria = BAR) -> Confirmation:
-    return Confirmation(rm=rm, criteria=criteria, judge=Answering(answer))  # type: ignore[arg-type]
+    return Confirmation(rm=rm, criteria=criteria, judge=Answering(answer))
 
 
 def candidate(text: str, *, reference_reward: float | None = 1.0, news_bar: float = 5.0) -> Candidate:

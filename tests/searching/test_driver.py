@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from attacks import QUERIES_PER_GRADIENT, Attack, Goal, Score, Search, Swaps, Term, Words, known_attacks
+from attacks.gcg import GCG
+from attacks.random_search import RandomSearch
 from corpus.records import Answer, Message, Prompt, Verdict
 from miner.errors import CapabilityError, ModelError, TooLongError
 from miner.judging.checks import Certificate, Subject
@@ -99,11 +101,10 @@ def test_gradient_beats_random_at_equal_budget() -> None:
     rm = ToyRewardModel(seed=3)
     budget = 900
     best = {}
-    for name in ("gcg", "random"):
-        attack = known_attacks()[name](n_words=12, width=16)
+    for attack in (GCG(n_words=12, width=16), RandomSearch(n_words=12, width=16)):
         never = WordJudge(sense=rm.vocabulary)
         results = run(attack, budget=budget, n=8, rm=ToyRewardModel(seed=3), judge=never)
-        best[name] = np.array([result.attempt.best_reward for result in results])
+        best[attack.name] = np.array([result.attempt.best_reward for result in results])
     assert (best["gcg"] > best["random"]).all()
     assert best["gcg"].mean() > 0.9 * rm.FLAW_WEIGHT, "the planted optimum is all but reached"
 
@@ -198,7 +199,7 @@ def test_without_a_reference_the_quantile_alone_decides() -> None:
 
 
 def test_pooled_searches_give_what_they_give_alone() -> None:
-    attack = known_attacks()["random"](n_words=6, width=8)
+    attack = RandomSearch(n_words=6, width=8)
     together = {r.attempt.attempt_id: r.attempt.best_reward for r in run(attack, budget=60, n=5, in_flight=5)}
     alone = {r.attempt.attempt_id: r.attempt.best_reward for r in run(attack, budget=60, n=5, in_flight=1)}
     assert together == alone
@@ -423,7 +424,7 @@ def test_a_win_is_scored_once_more_alone_and_that_decides() -> None:
     attack = Scripted(texts=((text,),))
     bar = rm.reward(Pair(prompt.conversation, text)) + 0.5e-4
     tight = replace(criteria(ToyRewardModel()), threshold=bar, ranking_tolerance=1e-3)
-    close = Driver(oracle=Oracle(rm=rm), criteria=tight, judge=WordJudge())  # type: ignore[arg-type]
+    close = Driver(oracle=Oracle(rm=rm), criteria=tight, judge=WordJudge())
     (result,) = close.run([plan(attack, [prompt], rm, budget=5)])
     assert result.attempt.outcome == "exhausted"
     assert not result.findings

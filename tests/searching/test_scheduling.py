@@ -24,7 +24,7 @@ RATES = {"good": 1 / 100, "middling": 1 / 600, "bad": 1 / 20_000}  # findings a 
 
 def scheduler(policy: str, total: int = 40_000, seed: int = 0, **options: Any) -> Scheduler:
     return Scheduler(
-        section=ScheduleSection(total_queries=total, policy=policy, **options),  # type: ignore[arg-type]
+        section=ScheduleSection(total_queries=total, policy=policy, **options),
         attacks=[AttackSection(name=name) for name in RATES],
         prompts=PROMPTS,
         group_of={prompt.prompt_id: at % 3 for at, prompt in enumerate(PROMPTS)},
@@ -271,8 +271,7 @@ def test_a_choice_among_many_prompts_hashes_none_of_them_again(monkeypatch: pyte
     )
     first = one.choose()
     hashed: list[object] = []
-    real = scheduling.digest
-    monkeypatch.setattr(scheduling, "digest", lambda value: hashed.append(value) or real(value))
+    monkeypatch.setattr(scheduling, "digest", lambda value: hashed.append(value) or digest(value))
     many = [one.choose() for _ in range(20)]
     chosen = [(choice.arm.attack, choice.prompt.prompt_id, choice.number) for part in (first, *many) for choice in part]
     assert len(set(chosen)) == len(chosen) == 21 * 8, "no prompt twice before every other was tried"

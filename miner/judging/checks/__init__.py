@@ -5,13 +5,14 @@ from miner.judging.checks.calibration import calibrate
 from miner.judging.checks.measurement import ErrorRates, measure
 from miner.judging.checks.plants import plant
 from miner.judging.checks.registry import CHECKS, build_checks, known_checks
-from miner.judging.checks.verdict import DEFAULT_QUORUM, CalibratedCheck, Certificate, Judge
+from miner.judging.checks.verdict import DEFAULT_QUORUM, CalibratedCheck, Certificate, Certifier, Judge
 
 __all__ = [
     "CHECKS",
     "DEFAULT_QUORUM",
     "CalibratedCheck",
     "Certificate",
+    "Certifier",
     "Check",
     "ErrorRates",
     "Judge",

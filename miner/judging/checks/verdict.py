@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from corpus.records import Answer, Verdict, digest
 from miner.errors import ConfigError
@@ -49,6 +50,15 @@ class Certificate:
 
     verdict: Answer
     verdicts: tuple[Verdict, ...]
+
+
+class Certifier(Protocol):
+    """Whoever says which texts are nonsense; ours is the ``Judge``."""
+
+    @property
+    def identity(self) -> str: ...
+
+    def certify(self, subjects: Sequence[Subject]) -> list[Certificate]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

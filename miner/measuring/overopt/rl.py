@@ -158,7 +158,7 @@ class RlRun:
 
     def _last_checkpoint(self) -> Path | None:
         folder = self.folder / CHECKPOINTS
-        found = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
+        found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
         return Path(found) if found else None
 
     def policies(self) -> dict[int, Path]:

@@ -57,7 +57,7 @@ class WritingJudge(TransformerRewardModel):
         whole: Any = model
         ids, mask, _ = padded([ids for ids, _ in rows], pad=self.pad_id, left=True, device=model.device)
         ends = whole.generation_config.eos_token_id
-        plan = GenerationConfig(  # type: ignore[no-untyped-call]
+        plan = GenerationConfig(
             max_new_tokens=self.max_new_tokens, do_sample=False, pad_token_id=self.pad_id, eos_token_id=ends
         )
         out = whole.generate(input_ids=ids, attention_mask=mask, generation_config=plan)

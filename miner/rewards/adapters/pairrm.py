@@ -26,7 +26,7 @@ MARKERS = ("source_prefix_id", "cand1_prefix_id", "cand2_prefix_id")
 PROBES = ("What is it?", " two\nlines ", "a. B")
 
 
-class PairRanker(DebertaV2PreTrainedModel):  # type: ignore[no-untyped-call]
+class PairRanker(DebertaV2PreTrainedModel):
     """The published module names, so that its weights load as they are."""
 
     base_model_prefix = "pretrained_model"

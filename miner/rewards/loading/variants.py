@@ -140,7 +140,7 @@ class HeadFromCheckpoint(Variant):
         head = self.plan.build(self._head_folder).to(places[-1] if places else device_of(backbone), backbone.dtype)
         assert self.readout.read_at is not None
         model = headed(backbone, head, name=self.plan.prefix, read_at=self.readout.read_at)
-        model.eval().requires_grad_(False)  # type: ignore[no-untyped-call]
+        model.eval().requires_grad_(False)
         return model
 
     @property

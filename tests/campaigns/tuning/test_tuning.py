@@ -15,7 +15,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from attacks import Search, known_attacks
+from attacks import Attack, Search, known_attacks
 from attacks.registry import BUILT_IN
 from corpus import Corpus
 from miner.campaigns.campaign import Campaign
@@ -179,7 +179,7 @@ def test_some_attacks_have_a_space() -> None:
 
 
 @pytest.mark.parametrize("kind", BUILT_IN, ids=lambda kind: kind.name)
-def test_every_spaces_names_are_hyper_parameters_and_hold_the_defaults(kind: type) -> None:
+def test_every_spaces_names_are_hyper_parameters_and_hold_the_defaults(kind: type[Attack]) -> None:
     params = kind().params
     assert set(kind.space) <= set(params)
     for name, span in kind.space.items():

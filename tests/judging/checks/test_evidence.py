@@ -28,6 +28,12 @@ def build(name: str, materials: Materials | None = None) -> Check:
     return build_checks(materials or Materials(), [name])[0]
 
 
+def order_alone(materials: Materials) -> Order:
+    order = build("order", materials)
+    assert isinstance(order, Order)
+    return replace(order, fluency_weight=0.0)
+
+
 def value(check: Check, response: str, **known: str | None) -> float:
     base = subjects(1, 5)[0]
     return float(check.values([replace(base, response=response, **known)])[0])  # type: ignore[arg-type]
@@ -40,8 +46,7 @@ def test_order_tells_sense_from_its_own_shuffle(materials: Materials) -> None:
 
 
 def test_one_word_over_and_over_gains_nothing_by_its_order(materials: Materials) -> None:
-    order_alone = replace(build("order", materials), fluency_weight=0.0)
-    assert value(order_alone, "file " * 20) == pytest.approx(0.0, abs=1e-5)
+    assert value(order_alone(materials), "file " * 20) == pytest.approx(0.0, abs=1e-5)
 
 
 def test_a_missing_capital_or_stop_is_no_evidence_against_order(materials: Materials) -> None:
@@ -104,7 +109,7 @@ def test_a_shuffle_has_the_words_and_the_sentences_of_its_text(materials: Materi
 
 
 def test_a_stop_in_the_middle_gives_a_shuffle_away_but_not_a_second_sentence(materials: Materials) -> None:
-    order = replace(build("order", materials), fluency_weight=0.0)
+    order = order_alone(materials)
     first, second = sentence(Random(1)), sentence(Random(2))
     words = f"{first} {second}".split()
     inner_stop = " ".join(Random(3).sample(words, len(words)))

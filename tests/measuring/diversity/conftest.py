@@ -38,7 +38,7 @@ def uniform_folder(policy_folder: Path, tmp_path_factory: pytest.TempPathFactory
     """The same architecture with an embedding of zeros, tied to the head: every next token is as likely as any."""
     out = Path(tmp_path_factory.mktemp("uniform"))
     lm = load_language_model(policy_folder, device="cpu")
-    torch.nn.init.zeros_(lm.model.get_input_embeddings().weight)
+    torch.nn.init.zeros_(lm.model.get_input_embeddings().get_parameter("weight"))
     lm.model.save_pretrained(out)
     lm.tokenizer.save_pretrained(out)
     return out

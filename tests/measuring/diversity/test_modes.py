@@ -19,7 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 
 def unit(vectors: Floats) -> Floats:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return rows
 
 
 def planted(sizes: tuple[int, ...], *, noise: float, seed: int = 0) -> Floats:

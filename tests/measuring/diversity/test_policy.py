@@ -31,7 +31,8 @@ VOCABULARY = [*"abcdefghij", "x", "y"]
 def bag_of_words(texts: Sequence[str]) -> npt.NDArray[np.float64]:
     """Unit vectors of word counts over ``VOCABULARY``; the empty text is nowhere."""
     rows = np.array([[Counter(words(text))[word] for word in VOCABULARY] for text in texts], dtype=np.float64)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    return rows
 
 
 def test_a_uniform_policy_has_the_entropy_of_its_vocabulary_at_every_position(uniform: LanguageModel) -> None:

@@ -43,7 +43,7 @@ def test_distinct_is_the_mean_over_every_draw(sizes: list[int], data: st.DataObj
     draw = data.draw(st.integers(1, len(tokens)))
     draws = list(itertools.combinations(range(len(tokens)), draw))
     expected = sum(len({tokens[i] for i in one}) for one in draws) / len(draws) / draw
-    counts = Counter({(str(kind),): size for kind, size in enumerate(sizes)})
+    counts: Counter[tuple[str, ...]] = Counter({(str(kind),): size for kind, size in enumerate(sizes)})
     assert distinct(counts, draw) == pytest.approx(expected)
 
 

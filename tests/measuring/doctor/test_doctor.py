@@ -91,7 +91,7 @@ def edit_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
 
 
-def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     path = folder / "model.safetensors"
     weights = load_file(path)
     change(weights)
@@ -139,7 +139,10 @@ def without_template(folder: Path) -> None:
 
 
 def template(text: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / "chat_template.jinja").write_text(text, encoding="utf-8") and None
+    def change(folder: Path) -> None:
+        (folder / "chat_template.jinja").write_text(text, encoding="utf-8")
+
+    return change
 
 
 NO_SYSTEM = (
@@ -290,7 +293,8 @@ def test_unknown_words_are_noticed(folder_of: Callable[[str], Path]) -> None:
 
 def test_preferences_the_wrong_way_round_are_red_and_the_right_way_green(folder_of: Callable[[str], Path]) -> None:
     rm = load_reward_model(folder_of("bert"), device="cpu", dtype="float32")
-    right, wrong = [], []
+    right: list[Prompt] = []
+    wrong: list[Prompt] = []
     for prompt in texts():
         both = sorted((str(prompt.reference), *prompt.rejected), key=lambda t: rm.reward(Pair(prompt.conversation, t)))
         for kept, (good, bad) in ((right, both[::-1]), (wrong, both)):
@@ -308,7 +312,7 @@ def test_preferences_the_wrong_way_round_are_red_and_the_right_way_green(folder_
 def test_a_ruler_is_recognised(direction: float, tmp_path: Path) -> None:
     """No layers, position embeddings on a ramp: the reward is the number of tokens."""
     tokenizer = fast(byte_level(["<|endoftext|>", "<pad>"]), eos_token="<|endoftext|>", pad_token="<pad>")
-    config = hf.GPT2Config(
+    config = hf.GPT2Config(  # type: ignore[call-arg]
         n_embd=8, n_layer=1, n_head=1, n_positions=256, vocab_size=len(tokenizer), num_labels=1, pad_token_id=1
     )
     model = hf.GPT2ForSequenceClassification(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def stored(
             noise = 0.02 * rng.normal()
             gold = max(0.0, 0.3 + gain * min(step, onset) / LAST - 0.3 * gamed) + noise
             known = {"proxy": 0.02 * step + 3 * gamed + noise, "gold": gold, "kl": speed * step, "nonsense": NAN}
-            row = {f.name: NAN for f in fields(SampleRow)} | known
+            row: dict[str, Any] = {f.name: NAN for f in fields(SampleRow)} | known
             rows.append(SampleRow(**row | {"step": step, "prompt_id": f"{prompt:02d}", "response": "an answer"}))
     log = RunLog(folder)
     log.samples = rows
@@ -52,7 +53,7 @@ def stored(
     )
 
 
-def two_studies(tmp_path: Path, *, after: int, **changes: float) -> tuple[Path, Path]:
+def two_studies(tmp_path: Path, *, after: int, **changes: Any) -> tuple[Path, Path]:
     first, second = tmp_path / "overopt", tmp_path / "overopt-round1"
     for seed in range(3):
         stored(first / f"rl-kl0.01-seed{seed}", onset=24)

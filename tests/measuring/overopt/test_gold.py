@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from corpus.records import Prompt
 from miner.judging.criteria import criteria_for_scorer
 from miner.judging.ensemble import Ensemble
 from miner.measuring.overopt.curves import Curves
@@ -17,6 +19,7 @@ from miner.rewards.base import Pair
 from miner.testing import ToyRewardModel, toy_prompts
 
 STEPS = range(0, 100, 5)
+Course = Callable[[int, np.random.Generator], float]
 
 
 @pytest.mark.parametrize(("mix", "expected"), [("mean", 1.5), ("min", 1.0), ("variance", 1.375), ("less", 0.0)])
@@ -36,7 +39,7 @@ def test_ensembles_mix_margins(mix: str, expected: float) -> None:
     assert found == pytest.approx([expected])
 
 
-def varied() -> list:
+def varied() -> list[Prompt]:
     words = ToyRewardModel().vocabulary
     return [replace(p, reference=words[n]) for n, p in enumerate(toy_prompts(20))]
 
@@ -45,7 +48,7 @@ def climb(step: int) -> float:
     return 0.06 * max(0, step - 40)
 
 
-def rows(gold_of: object, second_of: object, *, seed: int = 0, n: int = 32) -> list[SampleRow]:
+def rows(gold_of: Course, second_of: Course, *, seed: int = 0, n: int = 32) -> list[SampleRow]:
     """A run whose proxy climbs from step 40 on."""
     rng = np.random.default_rng(seed)
     return [
@@ -91,7 +94,7 @@ def test_gold_that_never_rose_above_what_a_constant_earns_has_nothing_to_lose() 
 @pytest.mark.parametrize(
     ("gold", "reason"), [(lambda *_: 0.5, "gold is constant"), (lambda *_: float("nan"), "gold abstained")]
 )
-def test_a_gold_that_says_nothing_is_named_and_decides_nothing(gold: object, reason: str) -> None:
+def test_a_gold_that_says_nothing_is_named_and_decides_nothing(gold: Course, reason: str) -> None:
     found = gold_onset(Curves(rows(gold, rises)))
     assert found.games is None
     assert reason in found.reason

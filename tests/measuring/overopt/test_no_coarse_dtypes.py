@@ -21,7 +21,9 @@ COARSE = (torch.bfloat16, torch.float16)
 class RefusesCoarseDtypes(TorchDispatchMode):
     """A machine on which every operation in bf16 or fp16 is an error, not just slow."""
 
-    n_operations = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.n_operations = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

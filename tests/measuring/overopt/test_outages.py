@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +31,9 @@ def lacking(
     measure: str, steps: Sequence[int], ids: Sequence[str] = IDS, rows: Sequence[SampleRow] | None = None
 ) -> list[SampleRow]:
     """``rows``, or a gaming run, without a measure at some steps on some prompts."""
+    nothing: dict[str, Any] = {measure: NAN}
     return [
-        replace(row, **{measure: NAN}) if row.step in steps and row.prompt_id in ids else row
-        for row in rows or gaming_rows(0)
+        replace(row, **nothing) if row.step in steps and row.prompt_id in ids else row for row in rows or gaming_rows(0)
     ]
 
 
@@ -162,7 +163,7 @@ def test_prompts_left_out_are_told_beside_an_onset_that_cannot_be_placed(tmp_pat
         ({"status": "running"}, "it is not finished"),
     ],
 )
-def test_a_run_without_measurements_is_left_out_by_name(study: Path, ended: dict[str, str], why: str) -> None:
+def test_a_run_without_measurements_is_left_out_by_name(study: Path, ended: dict[str, Any], why: str) -> None:
     store(study / "broken", [])
     log = RunLog(study / "broken")
     log.write_info(replace(log.info(), **ended))

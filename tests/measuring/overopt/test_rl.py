@@ -168,5 +168,6 @@ def test_what_is_trained_is_the_policy_that_is_sampled(toy_run: Callable[..., Rl
     logits[:, :3, ends] = float("-inf")
     expected = torch.distributions.Categorical(logits=logits.clamp(min=-1e9))
     assert torch.allclose(logps, expected.log_prob(ids[:, 2:]), atol=1e-5)
+    assert entropies is not None
     assert torch.allclose(entropies, expected.entropy(), atol=1e-5)
     assert logps.requires_grad

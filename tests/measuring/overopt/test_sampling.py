@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from miner.language_models import load_language_model
+from miner.language_models import LanguageModel, load_language_model
 from miner.language_models.reading import diverge
 from miner.language_models.sampling import BrokenPolicyError, sample_ids
 from miner.measuring.overopt.measuring import decoding, repetition
@@ -18,33 +18,34 @@ PROMPTS = ["Question 1?", "Question 12? and then", "Q"]
 
 
 @pytest.fixture(scope="module")
-def lm(tiny_policy: Path):  # type: ignore[no-untyped-def]
+def lm(tiny_policy: Path) -> LanguageModel:
     return load_language_model(tiny_policy, device="cpu")
 
 
-def encoded(lm) -> list[list[int]]:  # type: ignore[no-untyped-def]
+def encoded(lm: LanguageModel) -> list[list[int]]:
     return [lm.tokenizer(text)["input_ids"] for text in PROMPTS]
 
 
-def test_cold_samples_are_what_generate_writes_greedily(lm) -> None:  # type: ignore[no-untyped-def]
+def test_cold_samples_are_what_generate_writes_greedily(lm: LanguageModel) -> None:
     cold = replace(decoding(lm, 10, 0), temperature=1e-4)
     ours = sample_ids(lm.model, encoded(lm), cold, per_prompt=2)
     assert len(ours) == 2 * len(encoded(lm)) > 0
     for at, ids in enumerate(encoded(lm)):
-        output = lm.model.generate(
+        generate: Any = lm.model.generate
+        output = generate(
             torch.tensor([ids]), max_new_tokens=10, do_sample=False, eos_token_id=list(lm.end_tokens), pad_token_id=2
         )
         assert ours[2 * at] == ours[2 * at + 1] == output[0, len(ids) :].tolist()
 
 
-def test_rows_that_end_leave_the_others_as_they_are(lm) -> None:  # type: ignore[no-untyped-def]
+def test_rows_that_end_leave_the_others_as_they_are(lm: LanguageModel) -> None:
     """Ended rows leave the batch: what is left must go on with its own cache."""
     ends = replace(decoding(lm, 12, 0), end_tokens=tuple(range(3, 200)), temperature=1e-4)
     alone = [sample_ids(lm.model, [ids], ends)[0] for ids in encoded(lm)]
     assert sample_ids(lm.model, encoded(lm), ends) == alone
 
 
-def test_no_answer_ends_before_its_time(lm) -> None:  # type: ignore[no-untyped-def]
+def test_no_answer_ends_before_its_time(lm: LanguageModel) -> None:
     always = tuple(range(lm.model.config.vocab_size // 2))
     early = replace(decoding(lm, 6, 0), end_tokens=always)
     late = replace(early, min_new_tokens=6)
@@ -53,7 +54,7 @@ def test_no_answer_ends_before_its_time(lm) -> None:  # type: ignore[no-untyped-
     assert {len(row) for row in sample_ids(lm.model, encoded(lm), late, per_prompt=8)} == {6}
 
 
-def test_a_generator_decides_and_leaves_the_global_one_alone(lm) -> None:  # type: ignore[no-untyped-def]
+def test_a_generator_decides_and_leaves_the_global_one_alone(lm: LanguageModel) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first, second = (
@@ -64,7 +65,7 @@ def test_a_generator_decides_and_leaves_the_global_one_alone(lm) -> None:  # typ
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_broken_weights_are_named(lm, tiny_policy: Path) -> None:  # type: ignore[no-untyped-def]
+def test_broken_weights_are_named(lm: LanguageModel, tiny_policy: Path) -> None:
     broken = load_language_model(tiny_policy, device="cpu").model
     next(iter(broken.parameters())).data.fill_(float("nan"))
     with pytest.raises(BrokenPolicyError, match="not finite"):
@@ -72,9 +73,7 @@ def test_broken_weights_are_named(lm, tiny_policy: Path) -> None:  # type: ignor
 
 
 @pytest.mark.parametrize("min_new_tokens", [0, 3])
-def test_divergence_is_the_mean_log_ratio_of_samples(  # type: ignore[no-untyped-def]
-    lm, tiny_policy: Path, min_new_tokens: int
-) -> None:
+def test_divergence_is_the_mean_log_ratio_of_samples(lm: LanguageModel, tiny_policy: Path, min_new_tokens: int) -> None:
     """Of the policies sampled from: an end that is never drawn is no part of either."""
     moved = load_language_model(tiny_policy, device="cpu").model
     torch.manual_seed(0)

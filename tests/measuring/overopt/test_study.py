@@ -20,12 +20,13 @@ from miner.measuring.overopt.rl import RlRun
 from miner.measuring.overopt.study import run_name
 from miner.measuring.overopt.summary import summarise_study
 from miner.reporting.overopt_page import write_overopt_report
+from miner.worlds.docs.world import DocsWorld
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
 @pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory, docs_world: object) -> Path:
+def policy(tmp_path_factory: pytest.TempPathFactory, docs_world: DocsWorld) -> Path:
     """Byte-level BPE, where the RM reads word pieces; no chat template."""
     from miner.language_models.training import LanguageModelRecipe, train_language_model
 
@@ -33,7 +34,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory, docs_world: object) -> Path
         vocabulary=320, hidden=16, layers=1, heads=2, steps=2, batch_rows=4, row_tokens=32, max_length=128
     )
     folder = tmp_path_factory.mktemp("policy")
-    texts = docs_world.policy_text()[:50]  # type: ignore[attr-defined]
+    texts = docs_world.policy_text()[:50]
     train_language_model(texts, recipe, out=folder, seed=0, progress=lambda *_: None)
     return folder
 

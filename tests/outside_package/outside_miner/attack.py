@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from attacks import Attack, Score, Search, Words, ask
+from attacks import Attack, Construction, Score, Search, Words, ask
+
+REPEATED: Construction = "repeated_token"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,5 +24,5 @@ class Echo(Attack):
         while True:
             words = yield from ask(Words(self.width, seed=seed))
             texts = tuple(dict.fromkeys(" ".join([word] * self.times) for word in words))
-            yield from ask(Score(texts, constructions=("repeated_token",) * len(texts)))
+            yield from ask(Score(texts, constructions=(REPEATED,) * len(texts)))
             seed += 1

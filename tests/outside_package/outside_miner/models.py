@@ -45,8 +45,8 @@ class Lexicon(RewardModel):
         for word in pair.response.split(" "):
             places.append((at, at + len(word)))
             at += len(word) + 1
-        picks = rng.integers(len(places), size=n)
-        drawn = [Swap(*places[i], word) for i, word in zip(picks, self.words(n, rng), strict=True)]
+        picks = [places[i] for i in rng.integers(len(places), size=n)]
+        drawn = [Swap(start, end, word) for (start, end), word in zip(picks, self.words(n, rng), strict=True)]
         return tuple(swap for swap in drawn if swap.apply(pair.response) != pair.response)
 
     def words(self, n: int, rng: np.random.Generator) -> tuple[str, ...]:

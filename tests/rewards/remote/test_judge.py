@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.records import Message
+from corpus.records import Conversation, Message
 from miner.config.reward_model import RemoteJudgeSection, RemoteSection, RewardModelSection
 from miner.errors import ConfigError, OutageError, TooLongError
 from miner.rewards import Pair
@@ -19,7 +19,7 @@ from miner.rewards.remote.http import HttpClient
 from tests.rewards.remote import faults
 from tests.rewards.remote.faults import Faulty, faulty_server
 
-PROMPT = (Message(role="user", content="What is 2 + 2?"),)
+PROMPT: Conversation = (Message(role="user", content="What is 2 + 2?"),)
 REFERENCES = {PROMPT: " ".join(f"{a}{b}" for a in "bcdfg" for b in ("at", "en", "il", "og", "un", "ay", "er"))}
 
 
@@ -159,7 +159,7 @@ def test_as_an_rm_what_it_abstains_on_has_no_reward() -> None:
 
 def test_its_identity_is_of_the_name_and_of_how_it_is_asked() -> None:
     with judge_server("7") as server:
-        ways = [
+        ways: list[dict[str, Any]] = [
             {"model": "a"},
             {"model": "b"},
             {"model": "a", "judge": {"high": 5}},

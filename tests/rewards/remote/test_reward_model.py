@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from attacks import known_attacks
-from corpus.records import Message, Prompt
+from corpus.records import Conversation, Message, Prompt
 from miner.config.campaign import parse_config
 from miner.config.reward_model import RewardModelSection
 from miner.errors import CapabilityError, ConfigError, ModelError, OutageError, RemoteError, TooLongError
@@ -25,7 +25,7 @@ from tests.rewards.remote import faults
 from tests.rewards.remote.faults import faulty_server
 
 TOLERANCE = 1e-4
-PROMPT = (Message(role="user", content="What does this function do with a file?"),)
+PROMPT: Conversation = (Message(role="user", content="What does this function do with a file?"),)
 TALK = (*PROMPT, Message(role="assistant", content="Which one?"), Message(role="user", content="The second."))
 PAIRS = [
     Pair(PROMPT, "It opens the file."),
