@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = {
-    path
-    for path in (ROOT / "scripts").iterdir()
-    if path.is_file() and not path.suffix and "python" in path.read_text(encoding="utf-8").partition("\n")[0]
-}
+from tests.test_layering import ROOT, sources_of
+
+PROGRAMS = {path for path in sources_of(ROOT / "scripts") if not path.suffix}
 
 
 @pytest.mark.parametrize(("tool", "listed"), [("ruff", "extend-include"), ("mypy", "files")])

@@ -49,7 +49,7 @@ def test_quotes_that_the_shell_took_are_told_of(setting: str, run: Run) -> None:
 
 def test_a_misspelt_split_is_told_the_nearest(run: Run, tmp_path: Path) -> None:
     from corpus import Corpus
-    from tests.corpus import samples
+    from scripts.drills import samples
 
     Corpus(tmp_path / "corpus").append(samples.finding())
     status, _, said = run("corpus", "export", tmp_path, tmp_path / "x", "--split", "held-out")
@@ -59,7 +59,7 @@ def test_a_misspelt_split_is_told_the_nearest(run: Run, tmp_path: Path) -> None:
 
 def test_columns_of_one_name_are_told_apart(run: Run, tmp_path: Path) -> None:
     from corpus import Corpus
-    from tests.corpus import samples
+    from scripts.drills import samples
 
     Corpus(tmp_path / "corpus").append(samples.finding(), samples.attempt())
     sql = "select f.round, a.round, a.round as round_2 from findings f, attempts a"

@@ -10,7 +10,7 @@ from typing import Any
 from corpus import Corpus
 from corpus.records import SCHEMA_VERSION
 from corpus.schema import TABLES
-from tests.corpus import samples
+from scripts.drills import samples
 
 
 def main() -> None:

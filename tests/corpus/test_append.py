@@ -17,7 +17,7 @@ from corpus import Corpus, CorpusReadError, CorpusWriteError, InvalidRecordError
 from corpus.records import Finding, Message, Verdict
 from corpus.schema import TABLES
 from corpus.segments import publish_segment
-from tests.corpus import samples
+from scripts.drills import samples
 
 pytestmark = pytest.mark.ranges
 

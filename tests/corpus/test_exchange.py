@@ -10,7 +10,7 @@ import datasets
 import pytest
 
 from corpus import Corpus, CorpusError, ExportError, ImportRowsError, QueryError, SchemaVersionError, near_duplicates
-from tests.corpus import samples
+from scripts.drills import samples
 
 REFERENCE = "Return the number of items in a container."
 PROMPT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What does `len` do?"}]

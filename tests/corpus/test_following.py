@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from corpus import Corpus, DamagedSegmentError
 from corpus.records import Attempt, Finding
-from tests.corpus import samples
+from scripts.drills import samples
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from corpus import Corpus, CorpusReadError, DamagedSegmentError, SchemaVersionEr
 from corpus.durable import publish_bytes
 from corpus.records import SCHEMA_VERSION
 from corpus.schema import TABLES, VERSION_KEY
-from tests.corpus import samples
+from scripts.drills import samples
 
 GOLDEN = sorted((Path(__file__).parent / "golden").iterdir())
 

@@ -27,7 +27,7 @@ from miner.patching.preference_trainer import (
     train_preferences,
 )
 from miner.rewards import load_reward_model
-from tests.corpus.samples import finding
+from scripts.drills.samples import finding
 
 
 def test_rows_of_like_lengths_run_together_and_their_rewards_come_back_in_order(tiny_rm_folder: Path) -> None:

@@ -14,8 +14,8 @@ from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.searching.attempts import Result, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
+from scripts.drills.mining import CoarseToy, EverythingIsNonsense
 from tests.rewards.models import build
-from tests.searching.mining_drill import CoarseToy, EverythingIsNonsense
 
 N = 4
 

@@ -8,7 +8,7 @@ import pytest
 from corpus import Corpus
 from miner.progress import Silent
 from miner.searching.mining import run_plans
-from tests.searching import mining_drill as drill
+from scripts.drills import mining as drill
 
 
 def test_running_again_makes_nothing_twice(tmp_path: Path) -> None:

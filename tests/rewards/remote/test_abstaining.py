@@ -21,7 +21,7 @@ from miner.searching.attempts import Result, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.testing import ToyRewardModel, toy_prompts
-from tests.searching.mining_drill import EverythingIsNonsense
+from scripts.drills.mining import EverythingIsNonsense
 
 
 class Abstaining(ToyRewardModel):

@@ -1,7 +1,7 @@
 """Reliability drills: each does damage on purpose and counts what the corpus lost or got wrong.
 
 The tests run them small, ``scripts/bench_corpus`` in full. Run as a program, this file is the process that a drill
-starts: ``corpus_drills.py ROLE FOLDER ARGUMENTS``.
+starts: ``durability.py ROLE FOLDER ARGUMENTS``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import corpus as corpus_package
 from corpus import Corpus, CorpusWriteError, DamagedSegmentError
 from corpus.durable import TEMPORARY_PREFIX
 from corpus.records import Finding
-from tests.corpus.samples import HOSTILE, attempt, finding
+from scripts.drills.samples import HOSTILE, attempt, finding
 
 ME = Path(__file__).resolve()
 

@@ -1,7 +1,7 @@
 """Kills real mining at random moments and counts what was lost. The RM is the toy one, as coarse as
 bf16; all else is the product.
 
-Run as a program, this file is the miner that the drill kills: ``mining_drill.py FOLDER``.
+Run as a program, this file is the miner that the drill kills: ``mining.py FOLDER``.
 """
 
 from __future__ import annotations
