@@ -1,11 +1,14 @@
-"""Programs without ``.py`` are checked only where a list of pyproject.toml names them."""
+"""Programs without ``.py`` are checked where a list of pyproject.toml names them; parts of a benchmark are merged."""
 
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from scripts.parts import chosen, merge, stored
 from tests.test_layering import ROOT, sources_of
 
 PROGRAMS = {path for path in sources_of(ROOT / "scripts") if not path.suffix}
@@ -16,3 +19,19 @@ def test_every_program_is_linted_and_type_checked(tool: str, listed: str) -> Non
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][tool][listed]
     assert len(PROGRAMS) > 10
     assert {path for pattern in patterns for path in ROOT.glob(pattern)} >= PROGRAMS
+
+
+def test_parts_that_are_stored_are_left_out_unless_they_are_named_or_always_wanted() -> None:
+    results: dict[str, Any] = {"b": {}, "c": {}}
+    assert list(chosen("abc", None, results)) == ["a"]
+    assert list(chosen("abc", [], results, again="c")) == ["a", "c"]
+    assert list(chosen("abc", ["b"], results, again="c")) == ["b"]
+
+
+def test_a_part_is_merged_into_what_is_stored(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "one.json"
+    assert stored(path) == {}
+    for name in ("a", "b"):
+        merge(stored(path) | {name: name}, name, path)
+    assert (stored(path)["a"], stored(path)["b"]) == ("a", "b")
+    assert stored(path)["ran"].keys() == {"a", "b"}
