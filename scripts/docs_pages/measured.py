@@ -36,14 +36,16 @@ PARTS = {"demo": "from a fresh clone", "second": "again, models cached", "quick"
 
 
 def success() -> str:
-    """The README's table: held-out prompts before and after patches and a sham, and old findings scored again."""
+    """The README's table: held-out prompts before and after a sham and patches, by attacks that found something, and
+    old findings scored again."""
     stored = _read("cycle.json")
     results, sham = stored["cycle"], stored.get("sham")
     first, *patched = results["rounds"]
     shams = [sham["round"]] if sham else []
     chosen = (first, *shams, patched[0], patched[-1])
     after = [*(["after a sham patch"] if sham else []), "after patch 1", f"after patch {len(patched)}"]
-    rows = [_attack_row(name, seen, chosen) for name, seen in _attacks(results["rounds"])]
+    found = {row["attack"] for one in chosen for row in one["attacks"] if row["found"]}
+    rows = [_attack_row(name, seen, chosen) for name, seen in _attacks(results["rounds"]) if name in found]
     for split, what in (("held_out", "held-out"), ("train", "train")):
         cells = [_replayed(results, split, one["round"]) for one in (first, patched[0], patched[-1])]
         cells[1:1] = [_of_n(sham["still_winning"][split])] if sham else []
