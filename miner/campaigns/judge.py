@@ -224,7 +224,8 @@ def measured_judge(judge: Judge, world: World, run: RunFolder, *, progress: Adva
     clean = world.clean["held_out"]
     if not clean:
         return MeasuredJudge(checks={}, seconds_a_text=None)
-    code = [code_digest(module.__module__) for module in (measure, plant, Judge)]
+    modules = [measure.__module__, plant.__module__, Judge.__module__]
+    code = [code_digest(name) for name in (*modules, *sorted(type(one.check).__module__ for one in judge.checks))]
     made_from = [judge.identity, code, identity_of(clean), PLANTS_PER_KIND]
     return run.once("errors", made_from, MeasuredJudge, lambda: _measured(judge, world, progress))
 
