@@ -127,8 +127,9 @@ def test_a_second_patch_starts_from_the_first_or_from_the_rm_as_given(
 
     folder = tmp_path / "copy"
     shutil.copytree(cycled.folder, folder)
-    section = cycled.config.patch.model_copy(update={"starts": starts})
-    campaign = Campaign(cycled.config.model_copy(update={"out": str(folder), "patch": section}))
+    campaign = Campaign(cycled.config.model_copy(update={"out": str(folder)}))
+    section = campaign.config.patch.model_copy(update={"starts": starts})
+    campaign.config = campaign.config.model_copy(update={"patch": section})  # a run that began so
     monkeypatch.setattr("miner.patching.patch.patch", asked)
     with pytest.raises(Asked, match=cycled.models.rm(start).fingerprint):
         campaign.patch(1)

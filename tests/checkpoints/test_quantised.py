@@ -93,7 +93,7 @@ def test_a_backend_that_is_not_here_is_named(folder_of: FolderOf, tmp_path: Path
 def test_without_torchao_it_is_said_how_to_get_it(folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchao", None)
     monkeypatch.setitem(sys.modules, "torchao.quantization", None)
-    with pytest.raises(ModelError, match=r"pip install 'rmminer\[quantise\]'"):
+    with pytest.raises(ModelError, match="pip install torchao"):
         open_classifier(section(folder_of("llama"), quantise="int8"))
 
 
