@@ -6,9 +6,9 @@ one folder, two models, one fingerprint. Here an adapter is applied where that w
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from miner.checkpoints.tensors import INDEX, WHOLE
@@ -49,8 +49,7 @@ def require_no_adapter(folder: Path) -> None:
 @contextmanager
 def left_alone() -> Iterator[None]:
     """Within it transformers finds no adapter beside the weights that it loads, whatever is installed."""
-
-    looking = [module for name in _LOOKING if hasattr(module := sys.modules.get(name), _LOOKS_FOR_ONE)]
+    looking = [module for module in map(import_module, _LOOKING) if hasattr(module, _LOOKS_FOR_ONE)]
     before = [getattr(module, _LOOKS_FOR_ONE) for module in looking]
     for module in looking:
         setattr(module, _LOOKS_FOR_ONE, _none)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
@@ -124,7 +125,7 @@ def _csv_batches(stream: IO[bytes], head: bytes, lacking: Any) -> Iterator[Any]:
     decoded_as = "utf-8-sig" if encoding == "utf-8" else encoding  # pyarrow would not decode UTF-8 into UTF-8
     # decoded before it is parsed: a row that is no text would be dropped without a word
     source = pa.transcoding_input_stream(pa.PythonFile(stream, mode="r"), decoded_as, "utf-8")
-    header = head.decode(encoding, errors="ignore").removeprefix("\ufeff").partition("\n")[0]
+    header = re.split(r"\r\n?|\n", head.decode(encoding, errors="ignore").removeprefix("\ufeff"), maxsplit=1)[0]
     names = csv_header(header)
     return iter(
         csv.open_csv(

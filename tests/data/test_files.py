@@ -165,6 +165,12 @@ def test_shards_without_a_split_in_their_names_are_all_read(tmp_path: Path) -> N
     assert len(read_preferences(tmp_path).prompts) == 60
 
 
+def test_a_csv_file_may_end_its_lines_as_old_macs_did(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(b"prompt,chosen,rejected\rWhat?,This.,That.\rWhy?,Because.,No.\r")
+    assert [prompt.reference for prompt in read_preferences(path).prompts] == ["This.", "Because."]
+
+
 def test_rows_of_a_csv_file_with_too_many_cells_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"prompt,chosen,rejected\n" + b"".join(b"q%d,a,b\n" % n for n in range(40)) + b"q,a,b,c\n")
