@@ -17,7 +17,7 @@ from miner.checkpoints.precision import choose, measured_gflops
 from miner.config.campaign import CampaignConfig, StageSection
 from miner.errors import ConfigError
 from miner.files import require_writable
-from miner.judging.checks.order import Order
+from miner.judging.checks import Materials, build_checks
 from miner.progress import Observer, Silent
 from miner.rewards.base import Pair
 from miner.rewards.compute.parts import short_enough
@@ -28,7 +28,8 @@ from miner.worlds.world import World
 
 N_TIMED = 256
 N_METERED = 8  # of an RM that may cost money
-N_READ = 8  # by the reference LM
+N_JUDGED = 4  # by checks that may ask a large LM
+CLEAR = 1e9  # a threshold that no value is near
 FP32_BYTES = 4
 RUNTIME_MB = 700  # torch, transformers and pyarrow, loaded; where the platform does not say
 
@@ -43,11 +44,11 @@ class StageEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgingEstimate:
-    """What one verdict takes: two readings by the reference LM where it is clear, all where not; and on how many clean
-    texts, all of them read to the end, the judge is calibrated."""
+    """What the checks take, in seconds a text: ``clear`` where the first look settles it, ``calibrating`` where they
+    read on to the end, as they do on ``n_calibration`` clean texts once a run."""
 
-    least_seconds: float
-    most_seconds: float
+    clear: float
+    calibrating: float
     n_calibration: int
 
 
@@ -113,22 +114,27 @@ def estimate(config: CampaignConfig, stages: Sequence[str], observer: Observer |
         gflops=measured_gflops(device),
         memory_mb=(peak_memory_mb() or RUNTIME_MB)
         + (4 * FP32_BYTES * rm.n_parameters / 2**20 if "patch" in stages else 0),
-        judging=_judging(world),
+        judging=_judging(config, world),
     )
 
 
-def _judging(world: World) -> JudgingEstimate | None:
-    texts = [one.response for one in world.clean["calibration"]]
-    lm = open_reference_lm(world) if texts else None
-    if lm is None:
+def _judging(config: CampaignConfig, world: World) -> JudgingEstimate | None:
+    clean, lm = world.clean["calibration"], open_reference_lm(world)
+    if lm is None or not clean:
         return None
-    order, read = Order(reference_lm=lm), texts[:N_READ]
-    lm.token_nll(read[:1])  # warm-up
+    materials = Materials(clean_texts=tuple(one.response for one in clean), reference_lm=lm)
+    checks, judged = build_checks(materials, config.checks.names), clean[:N_JUDGED]
+    for check in checks:
+        check.values_about(judged[:1], CLEAR, 0.0)  # warm-up
     started = time.perf_counter()
-    lm.token_nll(read)
-    reading = (time.perf_counter() - started) / len(read)
+    for check in checks:
+        check.values_about(judged, CLEAR, 0.0)
+    clear = time.perf_counter()
+    for check in checks:
+        check.values(judged)
+    ended = time.perf_counter()
     return JudgingEstimate(
-        least_seconds=2 * reading, most_seconds=(1 + order.shuffles) * reading, n_calibration=len(texts)
+        clear=(clear - started) / len(judged), calibrating=(ended - clear) / len(judged), n_calibration=len(clean)
     )
 
 

@@ -142,8 +142,11 @@ def require_sight(judge: Judge, config: CampaignConfig, world: World, run: RunFo
             more than ``checks.max_alarms``, by more than chance, of the good answers to train prompts, on which no
             threshold was set.
     """
-    if any(one.check.speaks_of == "order" for one in judge.checks):
+    if not any(one.check.speaks_of == "order" for one in judge.checks):
+        return
+    if config.checks.min_power > 0:
         _require_power(judge, config, world, run)
+    if config.checks.max_alarms < 1:
         _require_domain(judge, config, world, run)
 
 

@@ -199,8 +199,8 @@ def points(change: Difference) -> str:
 
 
 def _judging(judging: JudgingEstimate) -> str:
-    low, high = (f"{1000 * seconds:.3g}" for seconds in (judging.least_seconds, judging.most_seconds))
-    minutes = judging.n_calibration * judging.most_seconds / 60
+    low, high = (f"{1000 * seconds:.3g}" for seconds in (judging.clear, judging.calibrating))
+    minutes = judging.n_calibration * judging.calibrating / 60
     return (
         f"a verdict takes {low} to {high} ms with this reference LM; calibrating it on {judging.n_calibration:,} clean "
         f"texts about {minutes:.1f} minutes, once a run"

@@ -193,14 +193,18 @@ def _counted(keys: _Keys, before: Ints, n: int, *, is_highest: bool) -> _Order:
 
 
 def _discounts(counts: Ints) -> Floats:
-    """What is taken from n-grams seen 0, 1, 2 and more times; half of what was seen where too few were to tell."""
+    """What is taken from n-grams seen 0, 1, 2 and more times; a half where that cannot be told.
+
+    Something is taken from all: a context that gave nothing away would make every other token behind it impossible.
+    """
     seen = np.bincount(np.minimum(counts, N_DISCOUNTS + 2), minlength=N_DISCOUNTS + 3)[1 : N_DISCOUNTS + 2]
-    if not seen.all():
-        return 0.5 * np.minimum(np.arange(N_DISCOUNTS + 1), 1)
-    share = seen[0] / (seen[0] + 2 * seen[1])
     steps = np.arange(1, N_DISCOUNTS + 1)
-    found = steps - (steps + 1) * share * seen[1:] / seen[:-1]
-    return np.concatenate([[0.0], np.clip(found, 0.0, steps)])
+    if seen.all():
+        share = seen[0] / (seen[0] + 2 * seen[1])
+        found = steps - (steps + 1) * share * seen[1:] / seen[:-1]
+        if (found > 0).all():
+            return np.concatenate([[0.0], found])
+    return 0.5 * np.minimum(np.arange(N_DISCOUNTS + 1), 1)
 
 
 def _stream(rows: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:

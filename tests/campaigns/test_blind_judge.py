@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from random import Random
 
 import pytest
+from rich.console import Console
 
 from miner.campaigns.campaign import Campaign
+from miner.campaigns.estimate import Estimate, estimate
+from miner.campaigns.judge import measured_judge
+from miner.cli.tables import dry_run_table
 from miner.errors import ConfigError
 from miner.language_models.ngram import train_ngram_model
 from miner.language_models.training import train_tokenizer
+from miner.progress import untold
 from tests.campaigns.test_campaign import config_for
 
 ATTACKS = [{"name": "random", "params": {"width": 8}}]
@@ -99,3 +105,47 @@ def test_a_judge_that_sees_is_measured_once_a_run(
     monkeypatch.setattr(judge, "certify", lambda self, subjects: asked.append(len(subjects)) or certify(self, subjects))
     assert again.mine(0).skipped == 2
     assert asked == []
+
+
+def test_who_asks_for_neither_measure_pays_for_neither(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, seeing: str
+) -> None:
+    assert campaign(tiny_rm_folder, preference_file, tmp_path, seeing, min_power=0, max_alarms=1).mine(0).made == 2
+    assert not [*tmp_path.glob("calibration/power-*"), *tmp_path.glob("calibration/alarms-*")]
+
+
+def test_a_judges_errors_are_measured_once_a_run_with_what_a_verdict_takes(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, seeing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = campaign(tiny_rm_folder, preference_file, tmp_path, seeing)
+    found = measured_judge(run.models.judge, run.world, run.run, progress=untold)
+    assert found.checks["verdict"].hit_rate["random_words"].n == 300
+    assert found.seconds_a_text is not None
+    assert found.seconds_a_text > 0
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(type(run.models.judge), "certify", refuse)
+    again = campaign(tiny_rm_folder, preference_file, tmp_path, seeing)
+    assert measured_judge(again.models.judge, again.world, again.run, progress=untold) == found
+
+
+def test_a_dry_run_says_what_judging_takes_where_an_lm_judges(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, seeing: str
+) -> None:
+    config = campaign(tiny_rm_folder, preference_file, tmp_path / "run", seeing).config
+    found = estimate(config, ("mine",))
+    assert found.judging is not None
+    assert found.judging.n_calibration > 20
+    assert min(found.judging.clear, found.judging.calibrating) > 0
+    assert f"{found.judging.n_calibration} clean texts" in shown(found)
+    without = estimate(config.model_copy(update={"reference_lm": None}), ("mine",))
+    assert without.judging is None
+    assert "a verdict takes" not in shown(without)
+
+
+def shown(found: Estimate) -> str:
+    written = StringIO()
+    Console(file=written, width=200).print(dry_run_table(found))
+    return written.getvalue()

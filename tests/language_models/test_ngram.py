@@ -64,8 +64,8 @@ class ByHand:
         if 0 in seen:
             return 0.5
         share = seen[0] / (seen[0] + 2 * seen[1])
-        k = min(count, 3)
-        return min(max(k - (k + 1) * share * seen[k] / seen[k - 1], 0.0), k)
+        found = [k - (k + 1) * share * seen[k] / seen[k - 1] for k in (1, 2, 3)]
+        return found[min(count, 3) - 1] if min(found) > 0 else 0.5
 
     def probability(self, token: int, context: tuple[int, ...]) -> float:
         n = len(context) + 1
@@ -94,6 +94,15 @@ def test_the_likelihoods_of_all_next_tokens_sum_to_one(model: NGramModel, before
     head = model.tokenizer.encode(before).ids
     nll = model.ids_nll([[*head, token] for token in range(model.tokenizer.get_vocab_size())])
     assert np.exp(-np.array([one[-1] for one in nll])).sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_nothing_is_impossible_however_even_the_counts_are(tmp_path: Path) -> None:
+    """Where most pairs are seen four times and few three, what is left for other pairs comes out negative."""
+    often = [f"{first} {second}" for first, second in zip("abcdefghijklm", "nopqrstuvwxyz", strict=True)]
+    texts = [*often * 4, *["0 1"] * 3, *["2 3"] * 2, "4 5", "6 7"]
+    train_ngram_model(texts, train_tokenizer(texts, 300), order=2, out=tmp_path)
+    model = NGramModel.load(tmp_path)
+    assert all(np.isfinite(nll).all() for nll in model.token_nll(["a o", "b n", "c 1"]))
 
 
 def test_neither_order_nor_company_changes_a_bit_of_a_value(model: NGramModel) -> None:

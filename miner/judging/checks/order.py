@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
@@ -89,51 +89,53 @@ class Order(Check):
         return read.values, math.sqrt(np.mean(strays)) if strays else 0.0
 
     def values_about(self, subjects: Sequence[Subject], threshold: float, spread: float) -> Floats:
-        return self._read(subjects, lambda value, *of: abs(value - threshold) > self._doubt(spread, *of)).values
+        return self._read(subjects, about=(threshold, spread)).values
 
-    def _read(
-        self, subjects: Sequence[Subject], is_clear: Callable[[float, Sequence[float], int], bool] | None = None
-    ) -> _Read:
-        """All shuffles of every text; or 1, 2, 4, … of them until the value, given its shuffles and words, is clear."""
-        orders = [self._orders(subject) for subject in subjects]
+    def _read(self, subjects: Sequence[Subject], *, about: tuple[float, float] | None = None) -> _Read:
+        """All shuffles of every text; about a threshold, with its spread, 1, 2, 4, … of them until a text is clear."""
         read = _Read(
             values=np.full(len(subjects), np.nan),
             surprise=[[] for _ in subjects],
             lengths=[len(units_of(subject.response)) for subject in subjects],
         )
+        orders = [self._orders(subject) for subject in subjects]
         oddness: dict[int, float] = {}
-        unclear, shuffles = [i for i, texts in enumerate(orders) if texts], 0
+        unclear, shuffles = list(range(len(subjects))), 0
         while unclear and shuffles < self.shuffles:
-            shuffles = self.shuffles if is_clear is None else min(max(1, 2 * shuffles), self.shuffles)
-            fresh = [(i, text) for i in unclear for text in orders[i][len(read.surprise[i]) : 1 + shuffles]]
+            shuffles = self.shuffles if about is None else min(max(1, 2 * shuffles), self.shuffles)
+            fresh = [(i, text) for i in unclear for text in islice(orders[i], 1 + shuffles - len(read.surprise[i]))]
             for (i, _), nll in zip(fresh, self.reference_lm.token_nll([text for _, text in fresh]), strict=True):
                 oddness.setdefault(i, float(nll.mean()))
                 read.surprise[i].append(float(nll.sum()))
+            unclear = [i for i in unclear if read.surprise[i]]
             for i in unclear:
                 own, *shuffled = read.surprise[i]
                 read.values[i] = (own - np.mean(shuffled)) / read.lengths[i] + self.fluency_weight * oddness[i]
-            if is_clear is not None:
-                unclear = [i for i in unclear if not is_clear(read.values[i], read.surprise[i][1:], read.lengths[i])]
+            if about is not None:
+                threshold, spread = about
+                unclear = [i for i in unclear if abs(read.values[i] - threshold) <= self._doubt(read, i, spread)]
         return read
 
-    def _doubt(self, spread: float, shuffled: Sequence[float], n_words: int) -> float:
-        """How far the shuffles that are left may still carry the value, in nats per word."""
-        n, strays = len(shuffled), spread / math.sqrt(n_words)
-        if n > 1:
+    def _doubt(self, read: _Read, i: int, spread: float) -> float:
+        """How far the shuffles that are left may still carry the ``i``-th value, in nats per word."""
+        shuffled, n_words = read.surprise[i][1:], read.lengths[i]
+        strays = spread / math.sqrt(n_words)
+        if len(shuffled) > 1:
             strays = max(strays, float(np.std(shuffled, ddof=1)) / n_words)
-        return self.certainty * strays * math.sqrt(1 / n - 1 / self.shuffles)
+        return self.certainty * strays * math.sqrt(1 / len(shuffled) - 1 / self.shuffles)
 
-    def _orders(self, subject: Subject) -> list[str]:
-        """The text as it is and its shuffles; nothing where there is no evidence to be had."""
+    def _orders(self, subject: Subject) -> Iterator[str]:
+        """The text as it is, then its shuffles, made as they are asked for; nothing where there is no evidence."""
         text = " ".join(subject.response.split())
         sentences = [_plain_words(sentence) for sentence in _BETWEEN_SENTENCES.split(text)]
         words = [word for sentence in sentences for word in sentence]
         if len(words) < self.min_words or subject.sampled_by == self.reference_lm.fingerprint:
-            return []
+            return
+        yield _with_ends(text)
         lengths = [len(sentence) for sentence in sentences]
         rng = Random(f"{self.seed}|{' '.join(words)}")
-        shuffles = (rng.sample(words, len(words)) for _ in range(self.shuffles))
-        return [_with_ends(text), *(_in_sentences(shuffled, lengths) for shuffled in shuffles)]
+        for _ in range(self.shuffles):
+            yield _in_sentences(rng.sample(words, len(words)), lengths)
 
 
 def _plain_words(sentence: str) -> list[str]:

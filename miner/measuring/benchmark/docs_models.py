@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -188,6 +189,6 @@ def _train_missing(kinds: Sequence[str], *, quick: bool, observer: Observer) -> 
             recipe = [CODE_VERSION, encoder.name, context.docs.data_hash, quick]
             found[kind] = cache.trained(
                 f"zoo {kind}", f"training docs world's {kind} RM", recipe,
-                lambda out, advance, make=make: make(context, out, advance),  # type: ignore[misc]
+                partial(make, context),
             )  # fmt: skip
     return found

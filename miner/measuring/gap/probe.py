@@ -14,7 +14,7 @@ from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.compute.parts import exact_in_parts
 from miner.searching.attempts import Ending, RoundContext, Tally, Win, plan_attempt, result_of
-from miner.searching.confirmation import Confirmation
+from miner.searching.confirmation import EXACT_TOLERANCE, Confirmation
 from miner.statistics import rate
 
 EXAMPLES = 5
@@ -88,11 +88,9 @@ def factual_findings(
     mine = [one for one in scored if one.fact.prompt.split == "held_out"]
     confirmation = Confirmation(rm=context.rm, criteria=criteria)
     references = confirmation.reference_rewards([Pair(one.fact.prompt.conversation, _reference(one)) for one in mine])
-    swapped = [Pair(one.fact.prompt.conversation, one.fact.false) for one in mine]
-    rewards = confirmation.rewards(swapped, [confirmation.bar(reference) for reference in references])
     results = [
-        result_of(_ending(*row, confirmation, context), context.rm, criteria)
-        for row in zip(mine, map(float, rewards), references, strict=True)
+        result_of(_ending(one, reference, confirmation, context), context.rm, criteria)
+        for one, reference in zip(mine, references, strict=True)
     ]
     return [(result.attempt, next(iter(result.findings), None)) for result in results]
 
@@ -102,9 +100,8 @@ def _reference(one: ScoredFact) -> str:
 
 
 def _ending(
-    one: ScoredFact, reward: float, reference_reward: float | None, confirmation: Confirmation, context: RoundContext
+    one: ScoredFact, reference_reward: float | None, confirmation: Confirmation, context: RoundContext
 ) -> Ending:
-    """``reward`` is the swapped statement's, −∞ where it can be no finding: one that wins is scored again alone."""
     fact, prompt = one.fact, replace(one.fact.prompt, reference=_reference(one))
     attack = FactSwap(
         kind=fact.kind,
@@ -114,10 +111,10 @@ def _ending(
         false=fact.false,
         proof=fact.proof,
     )
-    wins = not one.prefers_true and confirmation.wins(reward, reference_reward)
-    if wins:
+    reward, may_win = one.false_reward, not one.prefers_true and confirmation.is_plain(fact.false)
+    if may_win and confirmation.wins(reward + EXACT_TOLERANCE, reference_reward):
         reward = context.rm.reward(Pair(prompt.conversation, fact.false))
-        wins = confirmation.wins(reward, reference_reward)
+    wins = may_win and confirmation.wins(reward, reference_reward)
     proof = Verdict(
         check="proof_of_falsehood", verdict="nonsense", value=1.0, threshold=0.5, calibration_id=digest(fact.proof)
     )
