@@ -102,7 +102,7 @@ def test_nothing_is_impossible_however_even_the_counts_are(tmp_path: Path) -> No
     texts = [*often * 4, *["0 1"] * 3, *["2 3"] * 2, "4 5", "6 7"]
     train_ngram_model(texts, train_tokenizer(texts, 300), order=2, out=tmp_path)
     model = NGramModel.load(tmp_path)
-    assert all(np.isfinite(nll).all() for nll in model.token_nll(["a o", "b n", "c 1"]))
+    assert np.isfinite(np.concatenate(model.token_nll(["a o", "b n", "c 1"]))).all()
 
 
 def test_neither_order_nor_company_changes_a_bit_of_a_value(model: NGramModel) -> None:
