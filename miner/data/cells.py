@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 TURN_KEYS = frozenset({"role", "from"})
-LOOKS_LIKE_TURNS = re.compile(r"""\s*\[?\s*\{\s*(["'])(role|from|content|value)\1\s*:""")
+LOOKS_LIKE_TURNS = re.compile(
+    r"""\s*\[?\s*\{\s*(["'])(?:(?:role|from|content|value)\1\s*:|.{,200}\1(?:role|from)\1\s*:)"""
+)
+TEXT_KEYS = (
+    "answer", "response", "text", "content", "completion", "output", "generation", "response_text", "prompt",
+    "question", "instruction", "full_text",
+)  # fmt: skip
 ABSENT = object()
 
 
@@ -34,22 +40,57 @@ def value_at(values: Mapping[str, Any], path: str | None) -> Any:
     return None if found is ABSENT else found
 
 
-def parsed_text(text: str) -> Any:
-    """What a text says that is JSON, or a Python literal as pandas writes lists into CSV; else ``ABSENT``."""
-    if text.lstrip()[:1] not in ("[", "{"):
+def json_value(text: str) -> Any:
+    """What a text says that is JSON for a list, a struct or a text, or a Python literal as pandas writes lists into
+    CSV; else ``ABSENT``."""
+    begins = text.lstrip()[:1]
+    if begins not in ("[", "{", '"'):
         return ABSENT
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
+    if begins == '"':
+        return ABSENT
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return ABSENT
 
 
+def is_json(text: str) -> bool:
+    """Whether the text is JSON for a list or a struct."""
+    return text.lstrip()[:1] in ("[", "{") and json_value(text) is not ABSENT
+
+
+def encodes_text(value: Any, text: str) -> bool:
+    """Whether ``value``, which ``text`` says as JSON, is one text in an envelope, or several: not to be scored as it
+    stands. Any other JSON may well be the answer: to a prompt that asks for some."""
+    if isinstance(value, str):
+        return value != text.strip()[1:-1]  # more than quotes to take away
+    if isinstance(value, list):
+        return bool(value) and (
+            (len(value) == 1 and isinstance(value[0], str)) or all(text_of(one) is not None for one in value)
+        )
+    return isinstance(value, Mapping) and len(value) == 1 and text_of(value) is not None
+
+
+def as_number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def is_turn(value: Any) -> bool:
     return isinstance(value, Mapping) and not TURN_KEYS.isdisjoint(value)
+
+
+def text_of(item: Any) -> Any:
+    """The text or turns in a struct that holds some under a usual name and is no message; else None."""
+    if not isinstance(item, Mapping) or is_turn(item):
+        return None
+    return next((item[key] for key in TEXT_KEYS if item.get(key) is not None), None)
 
 
 def is_turns(value: Any) -> bool:
@@ -64,11 +105,6 @@ def is_texts(value: Any) -> bool:
         and any(isinstance(item, str) for item in value)
         and all(item is None or isinstance(item, str) for item in value)
     )
-
-
-def is_json_text(value: Any) -> bool:
-    """Text that holds a list of texts: plain where a column has it now and then, an encoding where every cell has."""
-    return isinstance(value, str) and is_texts(parsed_text(value))
 
 
 def unrolled(value: Any) -> Any:

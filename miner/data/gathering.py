@@ -40,17 +40,19 @@ class Gathered:
             spare += 1
         return spare
 
-    def settle(self) -> int:
+    def settle(self) -> tuple[int, int]:
         """Where rows carry scores, the best is the reference and those strictly below it are rejected; how many are
-        neither."""
+        neither, and how many have none to be compared with: not known to be good."""
         if not self.scored:
-            return 0
+            return 0, 0
         top = max(score for score, _ in self.scored)
-        best = [text for score, text in self.scored if score == top]
-        self.reference = best[0]
+        best = list(dict.fromkeys(text for score, text in self.scored if score == top))
         below = sorted((one for one in self.scored if one[0] < top), key=lambda one: -one[0])
+        if not below:
+            return 0, len(best)
+        self.reference = best[0]
         self.rejected.update(dict.fromkeys(text for _, text in below))
-        return len(set(best)) - 1
+        return len(best) - 1, 0
 
     def prompt(self, split: Split) -> Prompt:
         return Prompt(
@@ -70,7 +72,9 @@ class LoadTally:
     rows: int = 0
     regrouped: int = 0
     spare: int = 0
+    uncompared: int = 0
     echoes: int = 0
+    json: int = 0
     left_out: dict[Reason, tuple[int, UnusableRowError]] = field(default_factory=dict)
 
     @property
@@ -114,8 +118,12 @@ def gather(
         tally.regrouped += one.group_key != group_key
         tally.spare += one.add(preference)
         tally.echoes += preference.echoes
+        tally.json += preference.is_json
         tally.rows += 1
-    tally.spare += sum(one.settle() for one in found.values())
+    for one in found.values():
+        spare, uncompared = one.settle()
+        tally.spare += spare
+        tally.uncompared += uncompared
     return list(found.values()), tally
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from miner.data.cells import is_json_text, is_texts, parsed_text, unrolled, value_at
+from miner.data.cells import is_texts, unrolled, value_at
 from miner.data.columns import ColumnMapping
 from miner.data.roles import role_named
 from miner.data.rows import Row, UnusableRowError
@@ -18,6 +18,9 @@ Rows = Iterable[Row | UnusableRowError]
 
 SYSTEM = (("system", "system"), ("system", "system_prompt"))
 ALPACA = (*SYSTEM, ("input", "input"), ("history", "history"))
+PROMPTS = ("prompt", "instruction", "question", "query", "input")
+ANSWERS = ("completion", "response", "output", "answer", "generation")
+WHOLE = ("messages", "conversations", "conversation")
 SIDES = ("model_a", "model_b")
 TIES = ("tie", "tie (bothbad)", "tie (both bad)", "bothbad", "both_bad", "both")
 
@@ -41,10 +44,7 @@ class Layout:
 
 def _first(examples: Examples, path: str) -> Any:
     found = (value_at(values, path) for values in examples)
-    value = next((one for one in found if one is not None), None)
-    if isinstance(value, str) and value.lstrip()[:1] == "[" and isinstance(parsed_text(value), list):
-        value = parsed_text(value)
-    return unrolled(value)
+    return unrolled(next((one for one in found if one is not None), None))
 
 
 def _keyed(path: str, *keys: str) -> Callable[[Examples], bool]:
@@ -73,20 +73,20 @@ def _not(fits: Callable[[Examples], bool]) -> Callable[[Examples], bool]:
     return lambda examples: not fits(examples)
 
 
-def _two_valued(path: str) -> Callable[[Examples], bool]:
-    truths = {"true", "false", "0", "1", "0.0", "1.0", "none"}
-    return lambda examples: {str(value_at(row, path)).lower() for row in examples} <= truths
-
-
 def _lists_texts(path: str) -> Callable[[Examples], bool]:
-    return lambda examples: is_texts(_first(examples, path)) or is_json_text(_first(examples, path))
+    return lambda examples: is_texts(_first(examples, path))
+
+
+def _lists_at_most(n: int, path: str) -> Callable[[Examples], bool]:
+    """A cell that is a list of texts holds no more than ``n``."""
+    return lambda examples: all(len(cell) <= n for cell in (value_at(row, path) for row in examples) if is_texts(cell))
 
 
 def _transcribed(path: str) -> Callable[[Examples], bool]:
     return lambda examples: bool(loose_turns(str(_first(examples, path))))
 
 
-def _demonstrates(path: str) -> Callable[[Examples], bool]:
+def demonstrates(path: str) -> Callable[[Examples], bool]:
     """Whole conversations that end with the assistant, and nothing beside them to compare."""
     checks = (_ends_with(path, "assistant"), _lacks("prompt"), _lacks("rejected"))
     return lambda examples: all(fits(examples) for fits in checks)
@@ -176,23 +176,12 @@ LISTED = (
     ),
 )  # fmt: skip
 
-UNPAIRED = (
-    Layout(
-        name="KTO",
-        mapping=ColumnMapping(prompt="prompt", completion="completion", label="label"),
-        optional=SYSTEM,
-        fits=_two_valued("label"),
-    ),
-    *(
-        Layout(name="KTO", mapping=ColumnMapping(completion=turns, label=label), fits=_two_valued(label))
-        for turns in ("messages", "conversations")
-        for label in ("label", "kto_tag")
-    ),
+RATED = (
     Layout(
         name="HelpSteer ratings",
         mapping=ColumnMapping(prompt="prompt", completion="response", score="helpfulness"),
     ),
-)  # fmt: skip
+)
 
 TRAINERS = (
     Layout(name="RewardBench 2", mapping=_pairs("prompt"), fits=_lists_texts("chosen")),
@@ -221,11 +210,18 @@ TRAINERS = (
         is_plain=True,
     ),
     Layout(
+        name="LLaMA-Factory ranked outputs",
+        mapping=_pairs("instruction", "output.0", "output.1"),
+        optional=ALPACA,
+        needs=("output.1",),
+        fits=_lists_at_most(2, "output"),
+    ),
+    Layout(
         name="TRL pairs, prompt within", mapping=ColumnMapping(chosen="chosen", rejected="rejected"), is_plain=True
     ),
 )  # fmt: skip
 
-ALONE = (
+TREES = (
     Layout(
         name="oasst trees",
         mapping=ColumnMapping(prompt="prompt", answers="answers", rank="rank", group="tree"),
@@ -238,22 +234,32 @@ ALONE = (
         needs=("message_id", "parent_id", "text", "role"),
         regroup=joined_messages,
     ),
-    *(
-        Layout(name="prompts with a good answer", mapping=ColumnMapping(prompt="prompt", chosen=name), optional=SYSTEM)
-        for name in ("completion", "response")
-    ),
+)
+
+ALONE = (
     Layout(
         name="Alpaca demonstrations",
         mapping=ColumnMapping(prompt="instruction", chosen="output"),
         optional=ALPACA,
+        fits=_lists_at_most(1, "output"),
     ),
     *(
         Layout(
-            name=f"{name} demonstrations",
-            mapping=ColumnMapping(chosen=column),
-            fits=_demonstrates(column),
+            name="prompts with a good answer",
+            mapping=ColumnMapping(prompt=prompt, chosen=answer),
+            optional=ALPACA if prompt == "instruction" else SYSTEM,
+            fits=_lists_at_most(1, answer),
         )
-        for column, name in (("conversations", "ShareGPT"), ("messages", "chat"))
+        for prompt in PROMPTS
+        for answer in ANSWERS
+    ),
+    *(
+        Layout(
+            name="chat demonstrations" if column == "messages" else "ShareGPT demonstrations",
+            mapping=ColumnMapping(chosen=column),
+            fits=demonstrates(column),
+        )
+        for column in WHOLE
     ),
     Layout(
         name="prompts with a good answer", mapping=ColumnMapping(prompt="prompt", chosen="chosen"), is_plain=True
@@ -271,4 +277,5 @@ ALONE = (
     ),
 )  # fmt: skip
 
-LAYOUTS = (*COMPARED, *LISTED, *UNPAIRED, *TRAINERS, *ALONE)
+PAIRED = (*COMPARED, *LISTED, *RATED, *TRAINERS, *TREES)
+"""Layouts that say which answer is better; ``ALONE`` are those of rows that have one answer, a good one, or none."""

@@ -14,7 +14,7 @@ from corpus.records import Prompt, Split
 from miner.data.columns import ColumnMapping, require_columns
 from miner.data.gathering import Gathered, LoadTally, gather
 from miner.data.preferences import MEDIA_COLUMNS
-from miner.data.recognition import Recognised, recognise, unread
+from miner.data.recognition import Recognised, decoded, recognise, unread
 from miner.data.report import LoadReport, left_out_of, refuse_losses, told
 from miner.data.responses import Reading
 from miner.data.rows import Row, Source, UnusableRowError
@@ -98,7 +98,7 @@ def read_preferences(
     _refuse(opened.name, recognised, seen, gathered, tally, rules, given=columns is not None)
     fractions = split_fractions or SplitFractions()
     prompts = tuple(one.prompt(split_of(one.group_key, fractions, split_salt)) for one in gathered)
-    return PreferenceData(prompts, _report(opened.name, recognised, seen, tally, gathered, prompts))
+    return PreferenceData(prompts, _report(opened.name, recognised, seen, tally, gathered, prompts, rules))
 
 
 @dataclass(slots=True)
@@ -152,10 +152,12 @@ def _pass(
     mapping = recognised.mapping
     rating = (name for name in (mapping.score, mapping.rank) if name)
     wanted = None if recognised.regroup else (*mapping.used, *rating, *MEDIA_COLUMNS)
-    reading = Reading(mapping=mapping, calls_as_text=rules.calls_as_text, json_columns=recognised.json_columns)
+    reading = Reading(mapping=mapping, calls_as_text=rules.calls_as_text, keep_json_text=rules.keep_json_text)
     with closing(opened.rows(wanted)) as rows:
-        watched = seen.watch(rows)
-        return gather(recognised.regroup(watched) if recognised.regroup else watched, reading, limit)
+        read = seen.watch(rows)
+        if recognised.json_columns:
+            read = decoded(read, recognised.json_columns)
+        return gather(recognised.regroup(read) if recognised.regroup else read, reading, limit)
 
 
 def _refuse_unreadable(name: str, head: list[Row | UnusableRowError]) -> None:
@@ -190,6 +192,7 @@ def _report(
     tally: LoadTally,
     gathered: list[Gathered],
     prompts: tuple[Prompt, ...],
+    rules: RowRules,
 ) -> LoadReport:
     by_split = Counter(prompt.split for prompt in prompts)
     splits: tuple[Split, ...] = ("train", "calibration", "held_out")
@@ -201,7 +204,9 @@ def _report(
         contradictions=sum(one.reference in one.rejected for one in gathered),
         regrouped=tally.regrouped,
         spare=tally.spare,
+        uncompared=tally.uncompared,
         echoes=tally.echoes,
+        json_answers=0 if rules.keep_json_text else tally.json,
         groups=len({one.group_key for one in gathered}),
         prompts_by_split={split: by_split[split] for split in splits},
         read_as=recognised.name,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from corpus.records import Conversation, Message
-from miner.data.cells import ABSENT, LOOKS_LIKE_TURNS, is_turns, parsed_text, unrolled
+from miner.data.cells import ABSENT, LOOKS_LIKE_TURNS, encodes_text, is_turns, json_value, unrolled
 from miner.data.roles import ROLES, role_named
 from miner.data.rows import Reason, UnusableRowError
 from miner.data.transcripts import is_open_transcript, is_transcript, loose_turns, transcript_turns
@@ -20,21 +20,21 @@ CALL_KEYS = ("tool_calls", "function_call")
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 
 
-def read_cell(value: Any, where: str, *, calls_as_text: bool = False) -> Cell:
-    """Plain text, or the turns of a list of messages, of one message or of a transcript.
+def read_cell(value: Any, where: str, *, calls_as_text: bool = False, keep_json_text: bool = False) -> Cell:
+    """Plain text, or the turns of a list of messages, of one message or of a transcript; turns as JSON text, too.
 
     Raises:
-        UnusableRowError: another type, an unknown role, a turn without text or text that is not valid Unicode.
+        UnusableRowError: another type, an unknown role, a turn without text, text that is not valid Unicode, or JSON
+            text of something else.
     """
     value = unrolled(value)
+    if isinstance(value, str) and not keep_json_text:
+        value = _decoded(value, where)
     if isinstance(value, str):
-        if LOOKS_LIKE_TURNS.match(value):
-            value = _parsed_turns(value, where)
-        else:
-            text = valid_text(value, where)
-            if is_transcript(text):
-                return transcript_turns(text)
-            return loose_turns(text) or text if is_open_transcript(text) else text
+        text = valid_text(value, where)
+        if is_transcript(text):
+            return transcript_turns(text)
+        return loose_turns(text) or text if is_open_transcript(text) else text
     if isinstance(value, Mapping) and value:
         value = [value]
     if isinstance(value, list) and value:
@@ -72,12 +72,17 @@ def shown(value: object) -> str:
     return f"an empty {type(value).__name__}" if value in ([], {}) else type(value).__name__
 
 
-def _parsed_turns(text: str, where: str) -> Any:
-    """The turns that a cell spells out; a text that only begins like some is no answer to be scored."""
-    found = parsed_text(text)
-    if found is ABSENT:
+def _decoded(text: str, where: str) -> Any:
+    """The turns that a cell spells out as JSON text, or the text itself where it is none."""
+    found = json_value(text)
+    if is_turns(found):
+        return found
+    if found is ABSENT and LOOKS_LIKE_TURNS.match(text):
         raise UnusableRowError(Reason.JSON_TEXT, where, f"looks like turns as JSON text and is none: {text!r:.60}")
-    return found if is_turns(found) else text
+    if encodes_text(found, text):
+        detail = f"JSON text: {text!r:.60}. Where it is meant to be text: --set data.json_text=keep"
+        raise UnusableRowError(Reason.JSON_TEXT, where, detail)
+    return text
 
 
 def _first(turn: Mapping[str, Any], names: tuple[str, ...]) -> Any:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpus.records import Conversation, Message
-from miner.data.cells import is_texts
+from miner.data.cells import is_json, is_texts
 from miner.data.messages import Cell, shown, valid_text
-from miner.data.responses import Cells, Reading, Responses, read_responses
+from miner.data.responses import Cells, Reading, Responses, plain, read_responses
 from miner.data.rows import Reason, Row, UnusableRowError
 from miner.data.transcripts import is_open_transcript, is_transcript, loose_turns
 
@@ -23,7 +23,7 @@ class Preference:
     """What one row says: ``chosen`` is better than each of ``rejected``.
 
     ``score`` is that of ``chosen`` where rows of one prompt are compared; ``n_spare`` good answers are not used;
-    ``echoes``: every response begins with the prompt's text.
+    ``echoes``: every response begins with the prompt's text; ``is_json``: a response is JSON.
     """
 
     conversation: Conversation
@@ -32,6 +32,7 @@ class Preference:
     score: float | None = None
     n_spare: int = 0
     echoes: bool = False
+    is_json: bool = False
 
 
 def read_row(row: Row, reading: Reading) -> Preference:
@@ -79,6 +80,7 @@ def _compared(row: Row, conversation: Conversation, responses: Responses, texts:
         score=responses.score,
         n_spare=responses.n_spare,
         echoes=bool(given) and all(text.strip().startswith(asked) and text.strip() != asked for text in given),
+        is_json=any(map(is_json, given)),
     )
 
 
@@ -107,7 +109,7 @@ def _prompt_cell(cells: Cells, column: str, asked: Any) -> Cell:
         if len(said) == 1:
             return said[0]
         return tuple(Message(role=roles[n % 2], content=str(text)) for n, text in enumerate(said))
-    prompt, mapping = cells.read(asked, column), cells.reading.mapping
+    prompt, mapping = cells.read(plain(asked), column), cells.reading.mapping
     below = cells.value(mapping.input) if mapping.input else None
     earlier = cells.value(mapping.history) if mapping.history else None
     if below is None and earlier is None:

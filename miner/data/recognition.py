@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from miner.data.cells import ABSENT, is_turns, lookup, parsed_text
+from miner.data.cells import ABSENT, is_turns, json_value, lookup, text_of
 from miner.data.columns import ColumnMapping, listed
-from miner.data.layouts import LAYOUTS, Layout, Rows
-from miner.data.rows import Row, UnusableRowError
+from miner.data.judged import judged_answers
+from miner.data.layouts import ALONE, PAIRED, Examples, Layout, Rows
+from miner.data.rows import Reason, Row, UnusableRowError
 from miner.errors import DataError
 
 USUAL = ("prompt", "chosen", "rejected")
@@ -39,12 +40,15 @@ def recognise(
     Raises:
         DataError: none fits, or a usual name is misspelt: the mapping has to be given.
     """
+    encoded = {} if keep_json_text else _encoded_columns(examples)
+    read = [{**values, **{name: cells[n] for name, cells in encoded.items()}} for n, values in enumerate(examples)]
     if given is not None:
-        found = _as_given(given, examples, where)
+        found = _as_given(given, read, where)
     else:
-        layout = _layout_of(examples, where)
-        found = Recognised(name=layout.name, mapping=_with_optional(layout, examples), regroup=layout.regroup)
-    return found if keep_json_text else replace(found, json_columns=_json_columns(found.mapping, examples))
+        layout = _layout_of(read, where)
+        found = Recognised(name=layout.name, mapping=_with_optional(layout, read), regroup=layout.regroup)
+    held = frozenset(encoded) if found.regroup else _read_as_json(found.mapping, encoded)
+    return replace(found, json_columns=held)
 
 
 def unread(mapping: ColumnMapping, columns: Sequence[str]) -> list[str]:
@@ -54,18 +58,24 @@ def unread(mapping: ColumnMapping, columns: Sequence[str]) -> list[str]:
 
 def _layout_of(examples: Sequence[Mapping[str, Any]], where: str) -> Layout:
     columns = list(dict.fromkeys(name for values in examples for name in values))
-    for layout in LAYOUTS:
-        if layout.regroup is None and not all(_has(examples, name) for name in layout.mapping.used):
-            continue
-        if all(_has(examples, name) for name in layout.needs) and (layout.fits is None or layout.fits(examples)):
-            if layout.is_plain:
-                _refuse_misspelt(columns, layout.mapping, where)
-            return layout
-    _refuse_misspelt(columns, None, where)
+    layout = _first_that_fits(PAIRED, examples) or judged_answers(examples, where) or _first_that_fits(ALONE, examples)
+    if layout is None or layout.is_plain:
+        _refuse_misspelt(columns, layout.mapping if layout else None, where)
+    if layout:
+        return layout
     raise DataError(
         f"{where}: expected columns of a layout that is known: prompt, chosen and rejected; chosen and rejected; "
         f"prompt; messages; or a published data set's. {listed(columns)}. Say what is in them: {HOW_TO_MAP}"
     )
+
+
+def _first_that_fits(layouts: Sequence[Layout], examples: Examples) -> Layout | None:
+    for layout in layouts:
+        if layout.regroup is None and not all(_has(examples, name) for name in layout.mapping.used):
+            continue
+        if all(_has(examples, name) for name in layout.needs) and (layout.fits is None or layout.fits(examples)):
+            return layout
+    return None
 
 
 def _has(examples: Sequence[Mapping[str, Any]], path: str) -> bool:
@@ -89,7 +99,7 @@ def _with_optional(layout: Layout, examples: Sequence[Mapping[str, Any]]) -> Col
 def _as_given(given: ColumnMapping, examples: Sequence[Mapping[str, Any]], where: str) -> Recognised:
     """The mapping given. A label that is one of a known layout's score columns decides with the others (0 in both is a
     tie); where a known layout reads more of the columns, the remark says how."""
-    for layout in LAYOUTS:
+    for layout in PAIRED:
         scores = layout.mapping.scores
         same = given.label in scores and given.responses == layout.mapping.responses
         if same and not given.signed and all(_has(examples, name) for name in scores):
@@ -110,30 +120,59 @@ def _as_given(given: ColumnMapping, examples: Sequence[Mapping[str, Any]], where
     return Recognised(name=None, mapping=given, remark=remark)
 
 
-def _json_columns(mapping: ColumnMapping, examples: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """The columns in which every cell is JSON text. Lists of plain texts count where all responses are such, so that an
-    answer that happens to be a list stays one."""
-    held = {name: _parsed(examples, name) for name in mapping.used}
-    known = {name for name, cells in held.items() if cells and all(_is_structure(cell) for cell in cells)}
-    texts = {name for name, cells in held.items() if cells and all(_is_list_of_texts(cell) for cell in cells)}
+def decoded(rows: Rows, columns: Collection[str]) -> Iterator[Row | UnusableRowError]:
+    """``rows`` with the JSON text in these columns read; a row with a cell that is none is left out."""
+    for row in rows:
+        if isinstance(row, UnusableRowError):
+            yield row
+            continue
+        read = {name: _decoded(row.values[name]) for name in columns if name in row.values}
+        torn = next((name for name, value in read.items() if value is ABSENT), None)
+        if torn is None:
+            yield Row(row.where, {**row.values, **read})
+        else:
+            detail = f"the column holds JSON text, this cell is none: {row.values[torn]!r:.60}"
+            yield UnusableRowError(Reason.JSON_TEXT, f"{row.where}, column {torn!r}", detail)
+
+
+def _decoded(cell: Any) -> Any:
+    return json_value(cell) if isinstance(cell, str) else cell
+
+
+def _encoded_columns(examples: Examples) -> dict[str, list[Any]]:
+    """What the columns say in which every cell is JSON text; a cell for each of the examples."""
+    found = {}
+    for name in dict.fromkeys(name for values in examples for name in values):
+        cells = [values.get(name) for values in examples]
+        texts = [cell for cell in cells if cell is not None]
+        if texts and all(isinstance(cell, str) for cell in texts):
+            read = [_decoded(cell) for cell in cells]
+            if not any(value is ABSENT for value in read):
+                found[name] = read
+    return found
+
+
+def _read_as_json(mapping: ColumnMapping, encoded: Mapping[str, list[Any]]) -> frozenset[str]:
+    """Those of the encoded columns that the mapping reads as what they say. Lists of plain texts count where all
+    responses are such, and what holds no text that can be told is the text itself."""
+    paths = (*mapping.used, mapping.score, mapping.rank)  # of answers: keys of structs, or columns beside them
+    used = {name for name in encoded if any(path and (path == name or path.startswith(f"{name}.")) for path in paths)}
     answers = {name for name in (mapping.chosen, mapping.rejected, *mapping.responses, mapping.completion) if name}
+    texts = {name for name in used if all(_is_list_of_texts(cell) for cell in encoded[name])}
     if texts & answers and not answers <= texts:
-        texts -= answers
-    return frozenset(known | texts)
+        used -= texts & answers
+    said = answers | {name for name in (mapping.prompt,) if name}
+    return frozenset(name for name in used if name not in said or all(map(_tells, encoded[name])))
 
 
-def _parsed(examples: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
-    """What the texts of a column say as JSON; empty where a cell is no text."""
-    cells = [
-        value for value in (lookup(values, name) for values in examples) if value is not ABSENT and value is not None
-    ]
-    return [parsed_text(cell) for cell in cells] if all(isinstance(cell, str) for cell in cells) else []
-
-
-def _is_structure(cell: Any) -> bool:
-    """A list of structs, or of turns; a lone struct may be an answer."""
-    return (isinstance(cell, list) and bool(cell) and all(isinstance(one, Mapping) for one in cell)) or is_turns(cell)
+def _tells(cell: Any) -> bool:
+    """Whether a value can be read as a prompt or an answer."""
+    if cell is None or isinstance(cell, str) or is_turns(cell) or _is_list_of_texts(cell):
+        return True
+    if isinstance(cell, list):
+        return bool(cell) and all(isinstance(one, Mapping) for one in cell)
+    return text_of(cell) is not None
 
 
 def _is_list_of_texts(cell: Any) -> bool:
-    return isinstance(cell, list) and all(one is None or isinstance(one, str) for one in cell)
+    return isinstance(cell, list) and bool(cell) and all(one is None or isinstance(one, str) for one in cell)

@@ -30,7 +30,8 @@ class LoadReport:
     ``read_as`` is the layout that was recognised (None: the mapping was given), ``columns`` the mapping, ``unread`` the
     other columns. ``contradictions`` counts rejected responses dropped because they are their prompt's reference;
     ``regrouped`` rows whose prompt an earlier row had put in another group, where it stayed; ``spare`` good answers
-    beyond their prompt's first, and unjudged ones; ``echoes`` rows whose responses begin with the prompt.
+    beyond their prompt's first, and unjudged ones; ``uncompared`` answers with a score and none beside them to compare
+    it with; ``echoes`` rows whose responses begin with the prompt; ``json_answers`` rows with a response that is JSON.
     """
 
     source: str
@@ -40,7 +41,9 @@ class LoadReport:
     contradictions: int
     regrouped: int
     spare: int
+    uncompared: int
     echoes: int
+    json_answers: int
     groups: int
     prompts_by_split: Mapping[Split, int]
     read_as: str | None
@@ -64,6 +67,8 @@ class LoadReport:
         more = {
             "rejected answers that are their prompt's reference": self.contradictions,
             "good or unjudged answers not used": self.spare,
+            "answers with a score that nothing compares with": self.uncompared,
+            "rows with an answer that is JSON": self.json_answers,
             "rows put in an earlier row's group": self.regrouped,
         }
         return {
@@ -92,6 +97,16 @@ class LoadReport:
             found.append(f"{self.contradictions} rejected answers are elsewhere their prompt's good one; dropped")
         if self.spare:
             found.append(f"{self.spare} good or unjudged answers beyond the first of their prompt are not used")
+        if self.uncompared:
+            found.append(
+                f"{self.uncompared} answers have a score, but none beside them with another: neither good nor bad, not "
+                "used. Where all are good, map their column as chosen"
+            )
+        if self.json_answers:
+            found.append(
+                f"in {self.json_answers} of {self.used} rows an answer is JSON, which is scored as it stands; "
+                "data.json_text=keep says that it is meant so"
+            )
         if self.regrouped:
             found.append(f"{self.regrouped} rows name another group than an earlier row of their prompt, which counts")
         if self.echoes > ECHOES * self.used:

@@ -9,23 +9,22 @@ from functools import lru_cache
 from typing import Any
 
 from corpus.records import Message
-from miner.data.cells import ABSENT, is_texts, is_turn, is_turns, lookup, parsed_text, unrolled, value_at
+from miner.data.cells import ABSENT, as_number, is_texts, is_turns, lookup, text_of, unrolled, value_at
 from miner.data.columns import GOOD_AND_BAD, ColumnMapping, canonical, nearest
 from miner.data.messages import Cell, read_cell, shown, valid_text
 from miner.data.rows import Reason, Row, UnusableRowError
 
-ANSWER_KEYS = ("answer", "response", "text", "content", "completion", "output", "generation", "response_text")
 MISSPELT_FROM = 0.85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How rows are read. ``json_columns`` hold JSON text; ``calls_as_text`` shows tool calls instead of refusing
-    them."""
+    """How rows are read. ``calls_as_text`` shows tool calls instead of refusing them; ``keep_json_text`` takes JSON
+    text for the text itself."""
 
     mapping: ColumnMapping
     calls_as_text: bool = False
-    json_columns: frozenset[str] = frozenset()
+    keep_json_text: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +55,10 @@ class Cells:
         return f"{self.row.where}, column {column!r}"
 
     def value(self, column: str) -> Any:
-        """The value of a mapped column, JSON text parsed; None where the row has none.
+        """The value of a mapped column; None where the row has none.
 
         Raises:
-            UnusableRowError: the row has a misspelt one instead, or JSON text that is none.
+            UnusableRowError: the row has a misspelt one instead.
         """
         value = lookup(self.row.values, column)
         if value is ABSENT:
@@ -68,16 +67,11 @@ class Cells:
                 hint = f"no column {column!r}{nearest(column, others)}"
                 raise UnusableRowError(Reason.MISSPELT, self.row.where, hint)
             return None
-        if isinstance(value, str) and column in self.reading.json_columns:
-            parsed = parsed_text(value)
-            if parsed is ABSENT:
-                detail = f"the column holds JSON text, this cell is none: {value!r:.60}"
-                raise UnusableRowError(Reason.JSON_TEXT, self.where(column), detail)
-            return parsed
         return value
 
     def read(self, value: Any, column: str) -> Cell:
-        return read_cell(value, self.where(column), calls_as_text=self.reading.calls_as_text)
+        calls, json_text = self.reading.calls_as_text, self.reading.keep_json_text
+        return read_cell(value, self.where(column), calls_as_text=calls, keep_json_text=json_text)
 
     def each(self, column: str | None) -> list[Cell]:
         """The responses in a column: none, one, or a list of them."""
@@ -86,9 +80,9 @@ class Cells:
             return []
         if isinstance(value, list) and not is_turns(value):
             items = [item for item in value if item is not None]
-            if all(isinstance(item, (str, list)) or answer_of(item) is not None for item in items):
-                return [self.read(_plain(item), column) for item in items]
-        return [self.read(_plain(value), column)]
+            if all(isinstance(item, (str, list)) or text_of(item) is not None for item in items):
+                return [self.read(plain(item), column) for item in items]
+        return [self.read(plain(value), column)]
 
     def one(self, column: str, asked: Any) -> Cell:
         """The response in a column of its own; a list of texts answers the list of texts that was ``asked``."""
@@ -99,7 +93,7 @@ class Cells:
             if is_texts(asked) and len(asked) == len(value):
                 return interleaved(asked, value, self.where(column))
             raise UnusableRowError(Reason.ORDER, self.where(column), f"{len(value)} answers to another number of turns")
-        return self.read(_plain(value), column)
+        return self.read(plain(value), column)
 
 
 def read_responses(cells: Cells, asked: Any) -> Responses:
@@ -128,15 +122,9 @@ def interleaved(asked: Sequence[str | None], answered: Sequence[str | None], whe
     return tuple(Message(role=role, content=valid_text(str(text), where)) for role, text in said)
 
 
-def answer_of(item: Any) -> Any:
-    """The text or turns in a struct that is an answer and no message."""
-    if not isinstance(item, Mapping) or is_turn(item):
-        return None
-    return next((item[key] for key in ANSWER_KEYS if item.get(key) is not None), None)
-
-
-def _plain(item: Any) -> Any:
-    found = answer_of(item)
+def plain(item: Any) -> Any:
+    """The text or turns in a struct that is no message; anything else as it is."""
+    found = text_of(item)
     return item if found is None else found
 
 
@@ -170,7 +158,7 @@ def _matched(label: Any, mapping: ColumnMapping) -> str:
 
 def _signed(cells: Cells, label: Any) -> str | None:
     mapping = cells.reading.mapping
-    strength = _number(label)
+    strength = as_number(label)
     if strength is None or mapping.signed is None:
         return None
     if strength == 0:
@@ -198,7 +186,7 @@ def _best_of(cells: Cells, column: str) -> Responses:
         return Responses(chosen=None)
     if not isinstance(value, list):
         raise UnusableRowError(Reason.CELL, cells.where(column), f"expected a list of answers; got {shown(value)}")
-    texts = [value_at(item, mapping.answer_text) if mapping.answer_text else _plain(item) for item in value]
+    texts = [value_at(item, mapping.answer_text) if mapping.answer_text else plain(item) for item in value]
     there = [index for index, text in enumerate(texts) if text is not None]
     if len(there) <= 1:
         return Responses(chosen=cells.read(texts[there[0]], column) if there else None)
@@ -214,7 +202,7 @@ def _ratings(cells: Cells, column: str, items: list[Any], there: Sequence[int]) 
     """How good each answer is, larger is better: by its own score or rank, a list beside them, or the best's index."""
     mapping = cells.reading.mapping
     if mapping.label:
-        best = _number(cells.value(mapping.label))
+        best = as_number(cells.value(mapping.label))
         if best is None or int(best) not in there:
             raise UnusableRowError(Reason.LABEL, cells.where(mapping.label), "it is not the index of an answer")
         return [float(index == int(best)) for index in there]
@@ -257,26 +245,19 @@ def _completion(cells: Cells, column: str) -> Responses:
     label = cells.value(name)
     if label is None:
         raise UnusableRowError(Reason.TIE, cells.where(name), "the response has no label")
-    good, bad = map(canonical, mapping.label_values or GOOD_AND_BAD)
-    text_of = canonical(label)
+    good, bad = (canonical(value).casefold() for value in mapping.label_values or GOOD_AND_BAD)
+    said = canonical(label).casefold()
     if {good, bad} == {"true", "false"}:
-        text_of = {"1": "true", "0": "false"}.get(text_of, text_of)
-    if text_of not in (good, bad):
+        said = {"1": "true", "0": "false"}.get(said, said)
+    if said not in (good, bad):
         raise UnusableRowError(Reason.LABEL, cells.where(name), f"expected {good} or {bad}; got {shown(label)}")
-    return Responses(chosen=text) if text_of == good else Responses(chosen=None, rejected=(text,))
+    return Responses(chosen=text) if said == good else Responses(chosen=None, rejected=(text,))
 
 
 def _score(cells: Cells, value: Any, column: str) -> float | None:
     if value is None:
         return None
-    number = _number(value)
+    number = as_number(value)
     if number is None:
         raise UnusableRowError(Reason.LABEL, cells.where(column), f"expected a number as score; got {shown(value)}")
     return None if math.isnan(number) else number
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
