@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
-from miner.data.file_kinds import HEAD_BYTES, FileKind, encoding_of
+from miner.data.file_kinds import HEAD_BYTES, OTHER_ENCODING, FileKind, encoding_of
 from miner.data.packed import DataFile, readable
 from miner.data.rows import Reason, Row, UnusableRowError
 from miner.errors import DataError
@@ -35,9 +36,9 @@ class ArrowSource:
         with readable(self.name), _seekable(self.file) as stream:
             with _arrow_errors(f"{self.name}: not a readable {self.kind}"):
                 batches = (
-                    _parquet_batches(stream, wanted)
+                    _parquet_batches(stream, wanted, self.name)
                     if self.kind is FileKind.PARQUET
-                    else _ipc_batches(stream, self.kind)
+                    else _ipc_batches(stream, self.kind, self.name)
                 )
             yield from _rows(self.name, batches, "torn or corrupt")
 
@@ -64,7 +65,7 @@ class CsvSource:
             head = stream.read(HEAD_BYTES)
         with readable(self.name), self.file.open() as stream:
             with _arrow_errors(f"{self.name}: not usable CSV"):
-                batches = _csv_batches(stream, head, lacking)
+                batches = _csv_batches(stream, head, lacking, self.name)
             for row in _rows(self.name, batches, "not usable CSV"):
                 yield from odd
                 odd.clear()
@@ -78,6 +79,8 @@ def _arrow_errors(problem: str) -> Iterator[None]:
 
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise DataError(f"{problem}: not valid UTF-8: {error.reason}. {OTHER_ENCODING}") from error
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DataError(f"{problem}: {' '.join(str(error).split())}") from error
 
@@ -86,12 +89,8 @@ def _rows(name: str, batches: Iterator[Any], problem: str) -> Iterator[Row]:
     number = 0
     while True:
         with _arrow_errors(f"{name}: {problem} after row {number}"):
-            try:
-                batch = next(batches, None)
-                rows = [] if batch is None else batch.to_pylist(maps_as_pydicts="strict")
-            except UnicodeDecodeError as error:
-                last = number + BATCH_ROWS
-                raise DataError(f"{name}: not valid UTF-8 in rows {number + 1} to {last}: {error.reason}") from error
+            batch = next(batches, None)
+            rows = [] if batch is None else batch.to_pylist(maps_as_pydicts="strict")
         if batch is None:
             return
         for values in rows:
@@ -99,25 +98,36 @@ def _rows(name: str, batches: Iterator[Any], problem: str) -> Iterator[Row]:
             yield Row(f"{name}, row {number}", values)
 
 
-def _parquet_batches(stream: IO[bytes], wanted: Sequence[str] | None) -> Iterator[Any]:
+def _parquet_batches(stream: IO[bytes], wanted: Sequence[str] | None, name: str) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(stream, page_checksum_verification=True)
     names = file.schema_arrow.names
+    _refuse_double(names, name)
     columns = names if wanted is None else [name for name in names if name in roots(wanted)]
     return iter(file.iter_batches(BATCH_ROWS, columns=columns))
 
 
-def _ipc_batches(stream: IO[bytes], kind: FileKind) -> Iterator[Any]:
+def _ipc_batches(stream: IO[bytes], kind: FileKind, name: str) -> Iterator[Any]:
     import pyarrow as pa
 
     if kind is FileKind.ARROW_STREAM:
-        return iter(pa.ipc.open_stream(stream))
+        opened = pa.ipc.open_stream(stream)
+        _refuse_double(opened.schema.names, name)
+        return iter(opened)
     file = pa.ipc.open_file(stream)
+    _refuse_double(file.schema.names, name)
     return (file.get_batch(index) for index in range(file.num_record_batches))
 
 
-def _csv_batches(stream: IO[bytes], head: bytes, lacking: Any) -> Iterator[Any]:
+def _refuse_double(names: Sequence[str], where: str) -> None:
+    """Raises: DataError: two columns are called alike: which of them is meant?"""
+    double = [name for name, n in Counter(names).items() if n > 1 and name.strip()]
+    if double:
+        raise DataError(f"{where}: {Counter(names)[double[0]]} columns are called {double[0]!r}; rename all but one")
+
+
+def _csv_batches(stream: IO[bytes], head: bytes, lacking: Any, name: str) -> Iterator[Any]:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -127,6 +137,7 @@ def _csv_batches(stream: IO[bytes], head: bytes, lacking: Any) -> Iterator[Any]:
     source = pa.transcoding_input_stream(pa.PythonFile(stream, mode="r"), decoded_as, "utf-8")
     header = re.split(r"\r\n?|\n", head.decode(encoding, errors="ignore").removeprefix("\ufeff"), maxsplit=1)[0]
     names = csv_header(header)
+    _refuse_double(names, name)
     return iter(
         csv.open_csv(
             source,

@@ -54,6 +54,7 @@ FOREIGN = {
     b"<html": ("a web page", "download the file itself, not the page that shows it"),
     b"<?xml": ("XML", "write the rows as JSON lines"),
 }
+OTHER_ENCODING = "If it is in another encoding (cp1252, say): iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
 TAR_AT, TAR_MAGIC = 257, b"ustar"
 
 

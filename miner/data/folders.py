@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,27 +41,48 @@ def open_shards(folder: Path, split: str, opener: Callable[[DataFile], Source]) 
     Raises:
         DataError: there are none, or none of that split.
     """
-    from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patterns
-
     held = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
     files = [name for name in held if is_data_file(name)]
     if not files:
         listed = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
         expected = "expected data files (JSON, Parquet, CSV, Arrow) or what datasets' save_to_disk writes"
         raise DataError(f"{folder}: no data in this folder (it holds {listed}); {expected}")
-    try:
-        found = DataFilesDict.from_patterns(get_data_patterns(str(folder)), base_path=str(folder))
-    except (EmptyDatasetError, FileNotFoundError):
-        found = {}
-    by_split = {
-        str(name): [path for path in map(str, paths) if is_data_file(str(Path(path).relative_to(folder.resolve())))]
-        for name, paths in found.items()
+    found = {
+        name: [str(Path(path).relative_to(folder.resolve())) for path in paths]
+        for name, paths in _by_split(str(folder)).items()
     }
-    by_split = {name: paths for name, paths in by_split.items() if paths}
-    if not by_split:
-        by_split = {split: [str(folder / name) for name in files]}
-    if split not in by_split:
+    names = of_split(files, found, split, str(folder))
+    return ManySource(str(folder), tuple(opener(DataFile(folder / name)) for name in names))
+
+
+def zipped_by_split(archive: Path) -> dict[str, list[str]]:
+    """The members of a zip archive by split."""
+    found = _by_split(f"zip://::{archive.resolve()}")
+    return {name: [path.removeprefix("zip://").partition("::")[0] for path in paths] for name, paths in found.items()}
+
+
+def of_split(files: Sequence[str], by_split: Mapping[str, Sequence[str]], split: str, where: str) -> list[str]:
+    """Those of the ``files`` that belong to ``split``: all, where their names tell of none.
+
+    Raises:
+        DataError: they tell of others alone.
+    """
+    told = {name: sorted(set(files) & set(paths)) for name, paths in by_split.items()}
+    told = {name: paths for name, paths in told.items() if paths}
+    if not told:
+        return sorted(files)
+    if split not in told:
         raise DataError(
-            f"{folder}: no split {split!r}; it has {', '.join(map(repr, by_split))}. Choose: --set data.hub_split=…"
+            f"{where}: no split {split!r}; it has {', '.join(map(repr, told))}. Choose: --set data.hub_split=…"
         )
-    return ManySource(str(folder), tuple(opener(DataFile(Path(path))) for path in sorted(by_split[split])))
+    return told[split]
+
+
+def _by_split(base: str) -> dict[str, list[str]]:
+    from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patterns
+
+    try:
+        found = DataFilesDict.from_patterns(get_data_patterns(base), base_path=base)
+    except (EmptyDatasetError, FileNotFoundError):
+        return {}
+    return {str(name): [str(path) for path in paths] for name, paths in found.items()}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, Any
 
-from miner.data.file_kinds import HEAD_BYTES, encoding_of
+from miner.data.file_kinds import HEAD_BYTES, OTHER_ENCODING, encoding_of
 from miner.data.json_shapes import rows_within
 from miner.data.json_text import BadJsonError, array_elements, values_in_turn
 from miner.data.packed import DataFile, readable
@@ -157,4 +157,4 @@ def _is_open(line: bytes | str) -> bool:
 
 def _not_utf8(error: UnicodeDecodeError) -> str:
     name = "UTF-8" if error.encoding.startswith("utf-8") else error.encoding.upper()
-    return f"not valid {name}: {error.reason} (byte 0x{error.object[error.start]:02x})"
+    return f"not valid {name}: {error.reason} (byte 0x{error.object[error.start]:02x}). {OTHER_ENCODING}"

@@ -10,6 +10,11 @@ from miner.data.cells import is_turns
 HOLDERS = ("data", "rows", "examples", "instances", "items", "records", "samples", "pairs", "dataset", "conversations")
 
 
+OF_ROWS = frozenset(
+    {"prompt", "chosen", "rejected", "messages", "conversations", "instruction", "question", "completion", "input"}
+)
+
+
 def rows_within(value: Mapping[str, Any], split: str) -> list[Any] | None:
     """The rows that an object holds, those of ``split`` where they lie by split; None for an object that is a row."""
     if table := _split_table(value):
@@ -17,12 +22,18 @@ def rows_within(value: Mapping[str, Any], split: str) -> list[Any] | None:
     for name in (split, *HOLDERS):
         if _is_rows(value.get(name)) and not is_turns(value[name]):
             return _unwrapped(value[name])
-    holders = [rows for rows in value.values() if _is_rows(rows) and not is_turns(rows) and "row" in rows[0]]
-    return _unwrapped(holders[0]) if len(holders) == 1 else _columns(value) or _keyed(value)
+    holders = [rows for rows in value.values() if _is_rows(rows) and not is_turns(rows) and _are_wrapped_or_usual(rows)]
+    if len(holders) == 1 and OF_ROWS.isdisjoint(value):
+        return _unwrapped(holders[0])
+    return _columns(value) or _keyed(value)
 
 
 def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _are_wrapped_or_usual(rows: list[Any]) -> bool:
+    return "row" in rows[0] or not any(OF_ROWS.isdisjoint(row) for row in rows)
 
 
 def _unwrapped(rows: list[Any]) -> list[Any]:

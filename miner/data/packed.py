@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from miner.data.file_kinds import HEAD_BYTES, packing_of
+from miner.data.file_kinds import HEAD_BYTES, OTHER_ENCODING, packing_of
 from miner.errors import DataError
 
 TORN = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
@@ -69,7 +69,7 @@ def readable(name: str, so_far: Callable[[], str] = str) -> Iterator[None]:
     except TORN as error:
         raise DataError(f"{name}: the packed data is torn or corrupt{so_far()}: {error}") from error
     except UnicodeError as error:
-        raise DataError(f"{name}: not valid text{so_far()}: {error}") from error
+        raise DataError(f"{name}: not valid text{so_far()}: {error}. {OTHER_ENCODING}") from error
     except OSError as error:
         if error.strerror is None:  # so bz2 and zstd tell of their data
             raise DataError(f"{name}: the packed data is torn or corrupt{so_far()}: {error}") from error

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from miner.data.file_kinds import FileKind, binary_kind, encoding_of, foreign
-from miner.data.folders import DATA_SUFFIXES, ManySource, is_data_file, open_shards
+from miner.data.folders import DATA_SUFFIXES, ManySource, is_data_file, of_split, open_shards, zipped_by_split
 from miner.data.packed import DataFile, packing, zip_members
 from miner.data.rows import Source
 from miner.errors import DataError
@@ -66,8 +66,10 @@ def _open_zip(path: Path, split: str) -> Source:
     files = [name for name in names if is_data_file(name) and not name.startswith("__MACOSX")]
     if not files:
         raise DataError(f"{path}: no data file in this zip archive; it holds {', '.join(names[:8]) or 'nothing'}")
-    parts = tuple(open_file(DataFile(path, name), split) for name in files)
-    return parts[0] if len(parts) == 1 else ManySource(str(path), parts)
+    if len(files) == 1:
+        return open_file(DataFile(path, files[0]), split)
+    names = of_split(files, zipped_by_split(path), split, str(path))
+    return ManySource(str(path), tuple(open_file(DataFile(path, name), split) for name in names))
 
 
 def _text_kind(name: str, head: bytes) -> FileKind:

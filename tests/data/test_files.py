@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from miner.data import load_prompts, read_preferences
+from miner.data import ColumnMapping, load_prompts, read_preferences
 from miner.errors import DataError
 
 ROWS = [{"prompt": f"ask {n},\n“{n}”", "chosen": f"yes {n}\u2028", "rejected": f"no {n}"} for n in range(60)]
@@ -57,6 +57,17 @@ def parquet() -> bytes:
     held = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(ROWS), held)
     return held.getvalue()
+
+
+def called_twice(write: Callable[[pa.Table, io.BytesIO], Any]) -> bytes:
+    held = io.BytesIO()
+    write(pa.table([["q"], ["good"], ["bad"], ["other"]], names=["prompt", "chosen", "rejected", "chosen"]), held)
+    return held.getvalue()
+
+
+def stream_of(table: pa.Table, held: io.BytesIO) -> None:
+    with pa.ipc.new_stream(held, table.schema) as writer:
+        writer.write_table(table)
 
 
 def arrow(opener: Callable[..., Any]) -> bytes:
@@ -102,6 +113,9 @@ READ: list[tuple[str, bytes]] = [
     ("index.json", json.dumps({str(n): row for n, row in enumerate(ROWS)}).encode()),
     ("table.json", json.dumps({"columns": list(COLUMNS), "index": [],
                                "data": [list(row.values()) for row in ROWS]}).encode()),
+    ("exported.json", json.dumps({"version": 3, "author": {"name": "us"}, "preferences": ROWS}).encode()),
+    ("splits.zip", zipped(("d/test.jsonl", LINES[: LINES.index(b"\n") + 1].replace(b"ask", b"keep")),
+                          ("d/train.jsonl", LINES))),
     ("stream.jsonl", "\n".join(json.dumps(row, indent=2) for row in ROWS).encode()),
 ]  # fmt: skip
 
@@ -121,6 +135,13 @@ REFUSED: list[tuple[str, bytes, str]] = [
     *((f"torn.{name}", pack(LINES)[:-20], "torn or corrupt")
       for name, pack in (("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress), ("zst", zst))),
     ("torn.arrow", arrow(pa.ipc.new_stream)[:200], "not a readable Arrow stream|torn or corrupt"),
+    ("double.csv", b"prompt,chosen,rejected,chosen\nq,good,bad,other\n", "2 columns are called 'chosen'; rename"),
+    ("double.parquet", called_twice(pq.write_table), "2 columns are called 'chosen'"),
+    ("double.arrow", called_twice(stream_of), "2 columns are called 'chosen'"),
+    ("latin.jsonl", LINES.replace("“".encode(), b"\x93"), "not valid UTF-8.*iconv -f WINDOWS-1252 -t UTF-8"),
+    ("latin.json", json.dumps(ROWS, ensure_ascii=False).encode().replace("“".encode(), b"\x93"), "iconv -f"),
+    ("latin.csv", table_text(",").replace("“".encode(), b"\x93"), "iconv -f WINDOWS-1252"),
+    ("tests.zip", zipped(("a/test.jsonl", LINES), ("a/dev.jsonl", LINES)), "no split 'train'; it has 'validation"),
     ("cut.jsonl", LINES[:-9], "line 60: not valid JSON.* last line and has no end: is the file cut short"),
 ]  # fmt: skip
 
@@ -176,6 +197,19 @@ def test_rows_of_a_csv_file_with_too_many_cells_are_counted(tmp_path: Path) -> N
     path.write_bytes(b"prompt,chosen,rejected\n" + b"".join(b"q%d,a,b\n" % n for n in range(40)) + b"q,a,b,c\n")
     read = read_preferences(path)
     assert (len(read.prompts), read.report.skipped) == (40, {"not a row at all": 1})
+
+
+def test_two_columns_without_a_name_are_nobodys_fault(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b",,prompt,chosen,rejected\n0,0,q,good,bad\n")
+    assert load_prompts(path)[0].reference == "good"
+
+
+def test_the_answers_of_one_row_are_no_rows(tmp_path: Path) -> None:
+    row = {"prompt": "q", "candidates": [{"completion": "good", "score": 2}, {"completion": "bad", "score": 1}]}
+    (tmp_path / "one.json").write_text(json.dumps(row))
+    mapping = ColumnMapping(prompt="prompt", answers="candidates", score="score")
+    assert load_prompts(tmp_path / "one.json", columns=mapping)[0].rejected == ("bad",)
 
 
 def test_maps_of_spark_are_turns(tmp_path: Path) -> None:
