@@ -90,6 +90,8 @@ def _rows(name: str, batches: Iterator[Any], problem: str) -> Iterator[Row]:
     while True:
         with _arrow_errors(f"{name}: {problem} after row {number}"):
             batch = next(batches, None)
+            if batch is not None:
+                batch.validate(full=True)  # offsets that damage has moved lead out of memory
             rows = [] if batch is None else batch.to_pylist(maps_as_pydicts="strict")
         if batch is None:
             return

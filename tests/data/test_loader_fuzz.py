@@ -7,32 +7,41 @@ from __future__ import annotations
 
 import bz2
 import copy
+import csv
 import gzip
 import io
 import json
 import lzma
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from miner.data import RowRules, read_preferences
 from miner.errors import DataError
-from tests.data.test_named_layouts import DEMONSTRATIONS, LAYOUTS
+from tests.data.test_files import zst
+from tests.data.test_judged import JUDGEMENTS
+from tests.data.test_named_layouts import BAD, DEMONSTRATIONS, GOOD, LAYOUTS, Q
 
 EXAMPLES = int(os.environ.get("RMMINER_FUZZ_EXAMPLES", "200"))
-KINDS = ("lines", "array", "pretty", "wrapped", "columns", "gz", "bz2", "xz", "utf-16", "bom", "parquet", "csv", "zip")
+LINES = ("lines", "gz", "bz2", "xz", "zst", "utf-16", "bom", "zip", "folder")
+TABLES = ("parquet", "arrow", "stream", "csv", "tsv", "columns")
+KINDS = (*LINES, *TABLES, "array", "pretty", "wrapped")
 ODD: list[Any] = [None, "", " ", [], {}, 3, -0.5, True, ["a", None], [None], {"role": "user"}, [{"role": "robot"}],
                   [{"role": "user", "content": None}], [{"role": "user", "content": [{"type": "image"}]}],
-                  "[1, 2", '["x"]', '[{"role": "user"', "\ud800", {"text": "t"}, [[["q", "a"]]],
-                  "\n\nHuman:"]  # fmt: skip
-ROWS = [rows for _, rows in LAYOUTS] + [[row] for _, row in DEMONSTRATIONS]
+                  "[1, 2", '["x"]', '[{"role": "user"', "\ud800", {"text": "t"}, [[["q", "a"]]], "\n\nHuman:",
+                  '{"text": "t"}', '"a\\nb"', '[{"weight": 1, "role": "user", "content": "c"}]', "undesirable", "-1",
+                  -1, "nan", "\x00", "1" * 5000]  # fmt: skip
+JUDGED = [[{"prompt": Q, "response": GOOD, name: good}, {"prompt": Q, "response": BAD, name: bad}]
+          for name, good, bad in JUDGEMENTS]  # fmt: skip
+ROWS = [rows for _, rows in LAYOUTS] + [[row] for _, row in DEMONSTRATIONS] + JUDGED
 
 
 @st.composite
@@ -58,41 +67,37 @@ def damaged_rows(draw: st.DrawFn) -> list[Any]:
     return rows
 
 
-def encoded(rows: list[Any], kind: str) -> bytes | None:
-    """The file; None where the kind cannot say these rows."""
+def encoded(rows: list[Any], kind: str) -> bytes:
+    """The file; another example is tried where the kind cannot say these rows."""
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     objects = [row for row in rows if isinstance(row, dict)]
     names = list(dict.fromkeys(name for row in objects for name in row))
-    packed: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    packed: dict[str, Callable[[bytes], bytes]] = {
+        "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zst
+    }  # fmt: skip
     if kind in packed:
         return packed[kind](lines.encode())
     if kind == "zip":
-        import zipfile
-
         held = io.BytesIO()
         with zipfile.ZipFile(held, "w") as archive:
             archive.writestr("data.jsonl", lines)
         return held.getvalue()
-    if kind in ("parquet", "csv", "columns") and (len(objects) < len(rows) or not names):
-        return None
-    if kind == "parquet":
-        held = io.BytesIO()
-        try:
-            pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), held)
-        except (pa.ArrowException, UnicodeEncodeError, TypeError):
-            return None
-        return held.getvalue()
-    if kind == "csv":
-        import csv
-
+    if kind == "folder":
+        assume(not any(isinstance(row, list) for row in rows))  # alone in its file, it would be an array of rows
+    if kind in TABLES:
+        assume(len(objects) == len(rows) and names)
+    if kind in ("parquet", "arrow", "stream"):
+        return as_arrow([{name: row.get(name) for name in names} for row in rows], kind)
+    if kind in ("csv", "tsv"):
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, names)
+        writer = csv.DictWriter(text, names, delimiter="," if kind == "csv" else "\t")
         writer.writeheader()
         cells = [{k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()} for row in rows]
         writer.writerows(cells)
         return text.getvalue().encode("utf-8", errors="replace")
     texts = {
         "lines": lines,
+        "folder": lines,
         "array": json.dumps(rows),
         "pretty": "\n".join(json.dumps(row, indent=1) for row in rows),
         "wrapped": json.dumps({"data": rows}),
@@ -103,21 +108,44 @@ def encoded(rows: list[Any], kind: str) -> bytes | None:
     return b"\xef\xbb\xbf" + lines.encode() if kind == "bom" else texts[kind].encode()
 
 
+def as_arrow(rows: list[dict[str, Any]], kind: str) -> bytes:
+    held = io.BytesIO()
+    try:
+        table = pa.Table.from_pylist(rows)
+        if kind == "parquet":
+            pq.write_table(table, held)
+        else:
+            with (pa.ipc.new_file if kind == "arrow" else pa.ipc.new_stream)(held, table.schema) as writer:
+                writer.write_table(table)
+    except (pa.ArrowException, UnicodeEncodeError, TypeError):
+        reject()
+    return held.getvalue()
+
+
+def stored(folder: Path, content: bytes, kind: str) -> Path:
+    """What is given to the loader: a file or, cut in two where a line ends, a folder of files."""
+    if kind != "folder":
+        path = folder / (f"data.{kind}" if kind in ("csv", "tsv") else "data")
+        path.write_bytes(content)
+        return path
+    lines = content.splitlines(keepends=True)
+    for n, part in enumerate((lines[: len(lines) // 2], lines[len(lines) // 2 :])):
+        (folder / f"part-{n}.jsonl").write_bytes(b"".join(part))
+    return folder
+
+
 @given(data=st.data(), rows=damaged_rows(), kind=st.sampled_from(KINDS), max_left_out=st.sampled_from((0.05, 1.0)))
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_only_our_errors_and_every_row_is_accounted_for(
     data: st.DataObject, rows: list[Any], kind: str, max_left_out: float
 ) -> None:
     content = encoded(rows, kind)
-    if content is None:
-        return
     is_torn = data.draw(st.booleans()) and data.draw(st.booleans())
     if is_torn:
         cut = data.draw(st.integers(0, len(content)))
         content = content[:cut] + data.draw(st.binary(max_size=4)) + content[cut + data.draw(st.integers(0, 9)) :]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / ("data.csv" if kind == "csv" else "data")
-        path.write_bytes(content)
+        path = stored(Path(folder), content, kind)
         try:
             read = read_preferences(path, rules=RowRules(max_left_out=max_left_out))
         except DataError as error:
@@ -129,6 +157,6 @@ def test_only_our_errors_and_every_row_is_accounted_for(
     assert 0 < len(read.prompts) <= report.used
     assert sum(report.prompts_by_split.values()) == len(read.prompts)
     is_grouped = (report.read_as or "").startswith("oasst")
-    one_object = kind in ("lines", "bom", "utf-16", "gz", "bz2", "xz", "zip", "pretty", "wrapped") and len(rows) == 1
+    one_object = kind in (*LINES, "pretty", "wrapped") and len(rows) <= (2 if kind == "folder" else 1)
     if not is_torn and not is_grouped and not one_object and kind != "columns":
         assert report.rows == len(rows)
