@@ -1,4 +1,4 @@
-"""A quality-diversity search: many *kinds* of failure from one attempt instead of one kind many times.
+"""A quality-diversity search: many *kinds* of failure from one attempt.
 
 MAP-Elites (Mouret & Clune 2015, arXiv:1504.04909) with pyribs' archive: one elite per cell of length × repetition ×
 fluency. Parents are drawn uniformly over the filled cells; a child is a gradient step of ``gcg``, or a change of words

@@ -31,7 +31,8 @@ class Attack(ABC):
     ``family`` is what campaigns hold out of a patch (``patch.held_out_families``): attacks of one family find by one
     principle. ``needs`` are the query types that not every campaign can answer; one that cannot is refused before it
     starts. ``space`` is what tuning may change, ``goal`` when an attempt ends. ``library`` is a module that it imports
-    and not every user has, by the name under which pip installs it.
+    and not every user has, by the name under which pip installs it. An ``adaptive`` one knows the RM before its patch,
+    and is tried on patched RMs alone.
     """
 
     name: ClassVar[str]
@@ -40,6 +41,7 @@ class Attack(ABC):
     space: ClassVar[Mapping[str, Range]] = {}
     goal: ClassVar[Goal] = "first"
     library: ClassVar[str | None] = None
+    adaptive: ClassVar[bool] = False
 
     @abstractmethod
     def search(self, seed: int) -> Search:

@@ -18,6 +18,7 @@ from attacks.queries import NothingToTryError, Query, RandomSwaps, Score, Search
 
 Rewards = npt.NDArray[np.float64]
 Proposal = Generator[Query[Any], Any, Sequence[Swap]]
+Start = Generator[Query[Any], Any, "ValuedText"]
 Objective = Callable[[Rewards], Rewards]  # rewards (n_texts, n_prompts) to one value a text
 
 
@@ -34,15 +35,28 @@ def first_prompt(rewards: Rewards) -> Rewards:
     return rewards[:, 0]
 
 
+def random_words(n: int, rng: np.random.Generator) -> Start:
+    """``n`` words drawn at random."""
+    text = " ".join((yield from ask(Words(n, seed=draw_seed(rng)))))
+    rewards = yield from ask(Score((text,), ("random_words",)))
+    return ValuedText(text, float(rewards[0, 0]))
+
+
+def best_of(texts: tuple[str, ...]) -> Start:
+    """The text that is rewarded most."""
+    rewards = yield from ask(Score(texts))
+    return max(map(ValuedText, texts, map(float, rewards[:, 0])), key=lambda scored: scored.value)
+
+
 def climb(
     rng: np.random.Generator,
     *,
-    n_words: int,
+    start: Start,
     patience: int,
     perturbations: int,
     propose: Callable[[str, np.random.Generator], Proposal],
 ) -> Search:
-    """From ``n_words`` random words, step by step, each from the edits that ``propose`` yields for the current text.
+    """From the ``start``, step by step, each from the edits that ``propose`` yields for the current text.
 
     After ``patience`` steps without a better text, or when nothing is proposed, ``perturbations`` random edits of the
     best text make the next one to climb from. Ends where no edit of the best text is to be had at all.
@@ -50,9 +64,7 @@ def climb(
     Raises:
         NothingToTryError: there was none of the start either, so that nothing was searched.
     """
-    text = " ".join((yield from ask(Words(n_words, seed=draw_seed(rng)))))
-    rewards = yield from ask(Score((text,), ("random_words",)))
-    best = current = ValuedText(text, float(rewards[0, 0]))
+    best = current = yield from start
     edited = False
     while True:
         steps_without_gain = 0

@@ -1,4 +1,4 @@
-"""Corruptions that break reward models in the field: what a patch or a filter should have caught first.
+"""Corruptions that break reward models in the field.
 
 Repeating the prompt, gibberish in the middle of a good answer and missing punctuation are the exploits that Adv-RM
 (2025, arXiv:2504.06141) found by reinforcement learning; the others are the usual sanity checks. Only what cannot be

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from attacks.base import Attack, Range
-from attacks.climb import Proposal, climb
-from attacks.queries import QUERIES_PER_GRADIENT, Search, Swap, Swaps, SwapTable, ask
+from attacks.climb import Proposal, climb, random_words
+from attacks.queries import QUERIES_PER_GRADIENT, Query, Search, Swap, Swaps, SwapTable, ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class GCG(Attack):
 
     name: ClassVar[str] = "gcg"
     family: ClassVar[str] = "gradient"
-    needs = (Swaps,)
+    needs: ClassVar[tuple[type[Query[Any]], ...]] = (Swaps,)
     space: ClassVar[Mapping[str, Range]] = {
         "n_words": Range(6, 40, log=True),
         "width": Range(6, 96, log=True),
@@ -52,7 +52,11 @@ class GCG(Attack):
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
         yield from climb(
-            rng, n_words=self.n_words, patience=self.patience, perturbations=self.perturbations, propose=self._propose
+            rng,
+            start=random_words(self.n_words, rng),
+            patience=self.patience,
+            perturbations=self.perturbations,
+            propose=self._propose,
         )
 
     def _propose(self, text: str, rng: np.random.Generator) -> Proposal:

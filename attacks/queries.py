@@ -128,6 +128,18 @@ class Swaps(GradientQuery[SwapTable]):
 
 
 @dataclass(frozen=True, slots=True)
+class SurrogateSwaps(GradientQuery[SwapTable]):
+    """As :class:`Swaps`, by the gradient of the RM as it was given, before any patch."""
+
+    text: str
+    k: int
+
+    @property
+    def n_gradients(self) -> int:
+        return 1
+
+
+@dataclass(frozen=True, slots=True)
 class Attribute(GradientQuery[tuple[Share, ...]]):
     """What each token of ``text`` adds to its reward on the attempt's first prompt, by integrated gradients with
     ``steps`` steps. Empty where the RM's pipeline does not say where the response's tokens are."""
@@ -202,6 +214,12 @@ class Seeds(Query[tuple[str, ...]]):
     """
 
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Carried(Query[tuple[str, ...]]):
+    """Texts that won against earlier rounds' RMs, on this very prompt where there are some, carried along from the old
+    RM to this one, furthest first. What carrying them took is booked as the attempt's own queries."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from attacks.base import Attack, Range
-from attacks.climb import Proposal, climb
+from attacks.climb import Proposal, climb, random_words
 from attacks.queries import RandomSwaps, Search, ask, draw_seed
 
 
@@ -42,7 +42,11 @@ class RandomSearch(Attack):
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
         yield from climb(
-            rng, n_words=self.n_words, patience=self.patience, perturbations=self.perturbations, propose=self._propose
+            rng,
+            start=random_words(self.n_words, rng),
+            patience=self.patience,
+            perturbations=self.perturbations,
+            propose=self._propose,
         )
 
     def _propose(self, text: str, rng: np.random.Generator) -> Proposal:

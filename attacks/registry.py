@@ -8,6 +8,7 @@ from attacks.archive import Archive
 from attacks.attribution import AttributionGuided
 from attacks.base import Attack
 from attacks.best_of_n import BestOfN
+from attacks.carried import CarriedAlong
 from attacks.corrupt import Corrupt
 from attacks.evolve import Evolve
 from attacks.gcg import GCG
@@ -15,6 +16,7 @@ from attacks.guided import Guided
 from attacks.random_search import RandomSearch
 from attacks.relax import Relaxation
 from attacks.single_token import SingleToken
+from attacks.surrogate import Surrogate
 from attacks.trained_policy import TrainedPolicy
 from attacks.transfer import Transfer
 from attacks.universal import Universal
@@ -35,6 +37,8 @@ BUILT_IN: tuple[type[Attack], ...] = (
     Relaxation,
     AttributionGuided,
     Archive,
+    CarriedAlong,
+    Surrogate,
 )
 
 

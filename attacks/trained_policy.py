@@ -1,4 +1,4 @@
-"""Samples of a policy that was trained against the reward model: the attacker of Adv-RM (2025, arXiv:2504.06141).
+"""Samples of a policy trained against the reward model: the attacker of Adv-RM (2025, arXiv:2504.06141).
 
 The search is best of n; the attack is in the policy's weights. ``step`` says how long it was trained, so that findings
 of different checkpoints are different attacks.

@@ -1,4 +1,4 @@
-"""Self-transfer: findings on other prompts and of older rounds, tried as they are, then bent to this prompt.
+"""Self-transfer: older findings on other prompts, tried as they are, then bent to this one.
 
 Transfer of adversarial texts across inputs is as old as universal triggers (Wallace et al. 2019, arXiv:1908.07125);
 reusing an attack's own successes as starts is the self-transfer of Andriushchenko et al. 2024 (arXiv:2404.02151). What

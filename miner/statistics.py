@@ -53,6 +53,16 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True)
+class Ratio:
+    """The mean of one side of ``n`` pairs over that of the other, with its 95 % interval."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class MedianCost:
     """A median of ``n`` break costs with its 95 % interval, in queries; None is over the ``budget``."""
 
@@ -120,6 +130,24 @@ def paired_difference(
         unseen = _wilson(0, len(counts))[1]
         low, high = value - unseen * (1 + value), value + unseen * (1 - value)
     return Difference(value, len(change), low, high)
+
+
+def paired_ratio(
+    a: Sequence[float] | Floats, b: Sequence[float] | Floats, groups: Sequence[Hashable] | None, seed: int = 0
+) -> Ratio:
+    """The mean of a over the mean of b, pairs resampled by group; of costs that end at a budget it is a bound: what was
+    cut off is counted as no more than the budget.
+
+    Raises:
+        ValueError: no pairs, unequal lengths, values that are not finite or not above 0, or one group alone.
+    """
+    values = np.column_stack([np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)])
+    if len(values) and values.min() <= 0:
+        raise ValueError("a ratio of means needs values above 0")
+    resampled = resampled_means(values, groups=groups, seed=seed)
+    low, high = percentile_interval(resampled[:, 0] / resampled[:, 1])
+    first, second = values.mean(0)
+    return Ratio(float(first / second), len(values), float(low), float(high))
 
 
 def simultaneous_differences(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from attacks import Seeds, known_attacks
+from attacks import Carried, Query, Seeds, SurrogateSwaps, known_attacks
+from attacks.carried import CarriedAlong
 from corpus.records import Prompt, Split, digest
+from miner.campaigns.carrying import carried_to, pool_of_carried
 from miner.campaigns.opening import OpenCampaign
 from miner.config.campaign import AttackSection, StageSection
 from miner.patching.findings import training_findings
+from miner.rewards.base import RewardModel
 from miner.searching.attempts import Plan, RoundContext
 from miner.searching.driver import Driver
 from miner.searching.mining import MiningReport, run_plans, stage_plans
-from miner.searching.oracle import Oracle
+from miner.searching.oracle import CarriedTexts, Oracle
 from miner.searching.seeding import Seed, SeedPool, pool_digest, pool_of
 
 
@@ -26,8 +30,17 @@ class Attacked:
 
     @property
     def is_seeded(self) -> bool:
-        """Whether it starts from findings."""
-        return Seeds in self.section.build().needs
+        """Whether it starts from findings on other prompts."""
+        return self.starts_from is Seeds
+
+    @property
+    def starts_from(self) -> type[Query[Any]] | None:
+        """What its searches are given beside the RM, that the stage has to get first."""
+        needs = self.section.build().needs
+        return next((kind for kind in STARTS if kind in needs), None)
+
+
+STARTS: tuple[type[Query[Any]], ...] = (SurrogateSwaps, Carried, Seeds)
 
 
 def attack(
@@ -44,23 +57,47 @@ def attack(
     Those that start from findings come last: the pool is what has been found by then, up to round ``seeded_from``.
     """
     reports = []
-    for seeded in (False, True):
-        part = [one for one in attacked if one.is_seeded == seeded]
-        if not part:
-            continue
-        seeds: tuple[Seed, ...] = ()
-        if seeded:
-            split = part[0].prompts[0].split
-            seeds = pool_for(campaign, round_number, split, newest=seeded_from, name=split)
-        driver = driver_of(campaign, round_number, seeds)
-        plans = [plan for one in part for plan in plans_of(campaign, stage, one, round_number, driver)]
-        with campaign.usage.timed(f"attack {round_number}"):
-            reports.append(run_plans(driver, plans, campaign.corpus, campaign.config, campaign.observer, title=title))
+    for kind in (None, *STARTS):
+        part = [one for one in attacked if one.starts_from is kind]
+        for together in [part] if kind is not Carried else [[one] for one in part]:
+            if together:
+                driver = _driver_for(campaign, stage, together, round_number, seeded_from)
+                plans = [plan for one in together for plan in plans_of(campaign, stage, one, round_number, driver)]
+                with campaign.usage.timed(f"attack {round_number}"):
+                    made = run_plans(driver, plans, campaign.corpus, campaign.config, campaign.observer, title=title)
+                reports.append(made)
     return MiningReport.total(reports)
 
 
-def driver_of(campaign: OpenCampaign, round_number: int, seeds: Sequence[Seed] = ()) -> Driver:
-    """What searches against the RM of a round run in, with the texts that some of them start from."""
+def _driver_for(
+    campaign: OpenCampaign, stage: StageSection, together: Sequence[Attacked], round_number: int, seeded_from: int
+) -> Driver:
+    """With what these attacks, which start from things of one kind, are given."""
+    first = together[0]
+    prompts, section = first.prompts, first.section
+    if first.starts_from is Seeds:
+        split = prompts[0].split
+        return driver_of(
+            campaign, round_number, seeds=pool_for(campaign, round_number, split, newest=seeded_from, name=split)
+        )
+    if first.starts_from is SurrogateSwaps:
+        return driver_of(campaign, round_number, surrogate=campaign.models.beside(0))
+    attack = section.build()
+    if isinstance(attack, CarriedAlong):
+        budget = section.budget_queries or stage.budget_queries
+        return driver_of(campaign, round_number, carried=carried_to(campaign, round_number, attack, prompts, budget))
+    return driver_of(campaign, round_number)
+
+
+def driver_of(
+    campaign: OpenCampaign,
+    round_number: int,
+    *,
+    seeds: Sequence[Seed] = (),
+    carried: Mapping[str, CarriedTexts] | None = None,
+    surrogate: RewardModel | None = None,
+) -> Driver:
+    """What searches against the RM of a round run in, with what some of them start from."""
     world, models, config = campaign.world, campaign.models, campaign.config
     splits: tuple[Split, ...] = ("train", "held_out")
     answers = {
@@ -68,7 +105,15 @@ def driver_of(campaign: OpenCampaign, round_number: int, seeds: Sequence[Seed] =
         for split in splits
     }
     length = {"max_new_tokens": world.policy.max_new_tokens} if world.policy else {}
-    oracle = Oracle(rm=models.rm(round_number), policy=models.policy, answers=answers, seeds=seeds, **length)
+    oracle = Oracle(
+        rm=models.rm(round_number),
+        policy=models.policy,
+        answers=answers,
+        seeds=seeds,
+        carried=carried or {},
+        surrogate=surrogate,
+        **length,
+    )
     return Driver(
         oracle=oracle,
         criteria=models.criteria(round_number),
@@ -87,6 +132,8 @@ def criteria_hash(driver: Driver, *, ascii_only: bool) -> str:
             [oracle.policy.fingerprint, oracle.max_new_tokens] if oracle.policy else None,
             [oracle.rm.ranking_dtype, ascii_only],
             *([pool_digest(oracle.seeds)] if oracle.seeds else []),
+            *([pool_of_carried(oracle.carried)] if oracle.carried else []),
+            *([oracle.surrogate.fingerprint] if oracle.surrogate else []),
         ]
     )
 

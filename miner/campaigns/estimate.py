@@ -173,7 +173,7 @@ def _stage(config: CampaignConfig, world: World, name: str, per_second: float) -
         attempts = max(1, queries // config.mine.budget_queries)
         return StageEstimate(name=name, attempts=attempts, queries=queries, seconds=queries / per_second)
     stage: StageSection = config.mine if name == "mine" else config.evaluate
-    sections = config.stage_attacks(stage) if name == "mine" else config.evaluated_attacks()
+    sections = config.stage_attacks(stage) if name == "mine" else config.evaluated_attacks(1)
     n_prompts = len(world.sample("train" if name == "mine" else "held_out", stage.prompts, seed=config.seed))
     made = []
     for section in sections:

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
+from attacks import known_attacks
 from corpus.records import Attempt, Finding, Form, Prompt, digest
-from miner.campaigns.results import AttackResult, Contrast, FormCount, TransferCell
-from miner.config.campaign import CONTROL
+from miner.campaigns.results import AttackResult, Contrast, CostRatio, FormCount, TransferCell
+from miner.config.campaign import CONTROL, PLAIN
 from miner.errors import ConfigError
 from miner.judging.criteria import Criteria
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.compute.parts import exact_in_parts, short_enough
 from miner.searching.confirmation import Confirmation
-from miner.statistics import Difference, Rate, SurvivalCurve, paired_difference, rate, survival
+from miner.statistics import Difference, Rate, SurvivalCurve, paired_difference, paired_ratio, rate, survival
 
 UNKNOWN = Rate(0.0, 0, 0.0, 1.0)  # of nothing: any share may be the true one
 MIN_HELD_OUT = 8  # prompts: with fewer, an interval says nothing
@@ -138,6 +139,7 @@ def _attack_result(
         survival=curve,
         abstained=sum(bool(one.won_abstained) for one in attempts if one.outcome != "found"),
         acquitted=sum(bool(one.won_acquitted) for one in attempts if one.outcome != "found"),
+        adaptive=_is_adaptive(first.attack),
     )
 
 
@@ -163,6 +165,7 @@ def _failed(first: Attempt, errors: int, seen_families: Collection[str]) -> Atta
         survival=SurvivalCurve(
             times=(0.0, float(first.budget)), survival=(1.0, 1.0), low=(0.0, 0.0), high=(1.0, 1.0), median=None
         ),
+        adaptive=_is_adaptive(first.attack),
     )
 
 
@@ -187,6 +190,52 @@ def contrasts(attempts: Sequence[Attempt]) -> list[Contrast]:
             ratio = _flops_ratio([tried[key] for key in keys], [control[key] for key in keys])
             found.append(Contrast(attack=attack, control=CONTROL, difference=difference, flops_ratio=ratio))
     return found
+
+
+def cost_ratios(
+    attempts: Sequence[Attempt], as_given: Sequence[Attempt], *, seen_families: Collection[str]
+) -> list[CostRatio]:
+    """What each attack costs on a patched RM over what it cost on the RM as given, where it had one budget on both."""
+    before = _costs(as_given)
+    found = []
+    for (attack, budget), costs in sorted(_costs(attempts).items()):
+        first, adaptive = next(iter(costs.values())), _is_adaptive(attack)
+        against = PLAIN if adaptive else attack
+        given = before.get((against, budget), {})
+        keys = [key for key in costs if key in given]
+        if len({prompt for prompt, _ in keys}) < 2:
+            continue
+        found.append(
+            CostRatio(
+                attack=attack,
+                against=against,
+                seen=first.family in seen_families,
+                adaptive=adaptive,
+                ratio=paired_ratio(
+                    [_cost(costs[key]) for key in keys], [_cost(given[key]) for key in keys], [key[0] for key in keys]
+                ),
+                unbroken=sum(costs[key].outcome != "found" for key in keys),
+            )
+        )
+    return found
+
+
+def _costs(attempts: Sequence[Attempt]) -> dict[tuple[str, int], dict[tuple[str, int], Attempt]]:
+    """By attack and budget, then by prompt and seed; of an attack with several hyper-parameters the last ones."""
+    found: dict[tuple[str, int], dict[tuple[str, int], Attempt]] = {}
+    for one in attempts:
+        if one.outcome != "error":
+            found.setdefault((one.attack, one.budget), {})[one.prompt_ids[0], one.seed] = one
+    return found
+
+
+def _cost(attempt: Attempt) -> float:
+    return float(attempt.budget if attempt.queries_to_find is None else min(attempt.queries_to_find, attempt.budget))
+
+
+def _is_adaptive(attack: str) -> bool:
+    kind = known_attacks().get(attack)
+    return kind is not None and kind.adaptive
 
 
 def _flops_ratio(attack: Sequence[Attempt], control: Sequence[Attempt]) -> float | None:

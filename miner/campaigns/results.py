@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from corpus.records import Form, Split
-from miner.statistics import Difference, Rate, SurvivalCurve
+from miner.statistics import Difference, Rate, Ratio, SurvivalCurve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class AttackResult:
     median of the break-cost curve, null where fewer than half broke within the budget. Attempts that ended in an error
     say nothing of the RM: they are counted in ``errors`` alone, not in ``n``; where all of them did, ``n`` is 0 and the
     interval all there is. ``abstained`` and ``acquitted`` are attempts without a find in which a text would have won,
-    had the checks been able to tell, or not called it sensible.
+    had the checks been able to tell, or not called it sensible. An ``adaptive`` attack knew the RM before its patch.
     """
 
     attack: str
@@ -57,6 +57,7 @@ class AttackResult:
     survival: SurvivalCurve
     abstained: int = 0
     acquitted: int = 0
+    adaptive: bool = False
     attack_params: dict[str, Any] = field(default_factory=dict)
 
 
@@ -73,6 +74,22 @@ class Contrast:
     control: str
     difference: Difference
     flops_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostRatio:
+    """Mean queries to the first find, none counted above the budget, over those of ``against`` on the RM as given: the
+    same attack or, for an adaptive one, the one that it adapts. Paired by prompt, at one budget.
+
+    A bound where attempts ended without a find: ``unbroken`` of them against this RM.
+    """
+
+    attack: str
+    against: str
+    seen: bool
+    adaptive: bool
+    ratio: Ratio
+    unbroken: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +141,7 @@ class RoundSummary:
     contrasts: list[Contrast]
     patch: PatchSummary | None
     reach: list[ReachResult] = field(default_factory=list)
+    costs: list[CostRatio] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from miner.config.reward_model import DType, RewardModelSection
 from miner.errors import ConfigError
 from miner.judging.checks import Judge
 from miner.judging.criteria import Criteria, bar_setting_pairs, criteria_of, data_hash_of
+from miner.patching.trainable import trainable
 from miner.progress import Observer
 from miner.rewards.base import RewardModel
 from miner.searching.version import package_version
@@ -69,6 +70,19 @@ class RoundModels:
     def open_rm(self, source: str) -> RewardModel:
         """The RM of this campaign's kind that lies in ``source``, beside the one that is held."""
         return self._open(self.world.rm, source)
+
+    def beside(self, round_number: int) -> RewardModel:
+        """The RM of a round, beside the one that is held: that one itself where it is of this round."""
+        return self.held[1] if self.held and self.held[0] == round_number else self._open_round(round_number)
+
+    def between(self, round_number: int, share: float) -> RewardModel:
+        """The RM that lies the ``share`` of the way from the weights before the last patch to those of
+        ``round_number``: 0 is the RM before, 1 the patched one. It stands beside the one that is held."""
+        from miner.checkpoints.blending import blend
+
+        rm, before = self._open_round(round_number), self._open_round(round_number - 1)
+        blend(trainable(rm).model, trainable(before).model, share)
+        return rm
 
     def _open(self, section: RewardModelSection, source: str) -> RewardModel:
         from miner.rewards.opening import open_reward_model

@@ -25,7 +25,7 @@ def mine_round(campaign: OpenCampaign, round_number: int) -> MiningReport:
     return attack(
         campaign,
         stage,
-        [Attacked(section=section, prompts=prompts) for section in campaign.config.stage_attacks(stage)],
+        [Attacked(section=section, prompts=prompts) for section in campaign.config.stage_attacks(stage, round_number)],
         round_number,
         seeded_from=round_number,
         title=f"round {round_number}: mining",
@@ -41,7 +41,7 @@ def evaluate_round(campaign: OpenCampaign, round_number: int, *, without: Collec
     report = attack(
         campaign,
         stage,
-        [one for one in _evaluated(campaign, prompts) if one.section.name not in without],
+        [one for one in _evaluated(campaign, prompts, round_number) if one.section.name not in without],
         round_number,
         seeded_from=max(0, round_number - 1),
         title=f"round {round_number}: attacking held-out prompts",
@@ -51,12 +51,12 @@ def evaluate_round(campaign: OpenCampaign, round_number: int, *, without: Collec
     return report
 
 
-def _evaluated(campaign: OpenCampaign, prompts: Sequence[Prompt]) -> list[Attacked]:
+def _evaluated(campaign: OpenCampaign, prompts: Sequence[Prompt], round_number: int) -> list[Attacked]:
     """The attacks with their prompts. One for prompts together is given held-out prompts of its own, so that what
     it finds can be measured on the others."""
     found: list[Attacked] = []
     pool = len(campaign.world.by_split["held_out"])
-    for section in campaign.config.evaluated_attacks():
+    for section in campaign.config.evaluated_attacks(round_number):
         size = section.build().prompts_per_attempt
         if size == 1:
             found.append(Attacked(section=section, prompts=prompts))
@@ -133,7 +133,7 @@ def run_cycle(campaign: OpenCampaign) -> None:
 
     Mining comes before the first evaluation where an attack starts from what was mined.
     """
-    if any(Attacked(section=one, prompts=()).is_seeded for one in campaign.config.evaluated_attacks()):
+    if any(Attacked(section=one, prompts=()).is_seeded for one in campaign.config.evaluated_attacks(0)):
         mine_round(campaign, 0)
     evaluate_round(campaign, 0)
     for round_number in range(campaign.config.rounds):

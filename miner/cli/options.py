@@ -52,6 +52,14 @@ Round = Annotated[int, typer.Option("--round", help="Which RM: 0 is the one give
 
 
 Rounds = Annotated[int | None, typer.Option(help="How many patches.", show_default=False)]
+Adaptive = Annotated[
+    bool | None,
+    typer.Option(
+        "--adaptive/--no-adaptive",
+        help="Try patched RMs with attacks that know the RM before its patch, too. On unless told otherwise.",
+        show_default=False,
+    ),
+]
 Out = Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)]
 
 
@@ -76,6 +84,7 @@ class CampaignOptions:
     device: Device = None
     dtype: DType = None
     ascii_only: Ascii = False
+    adaptive: Adaptive = None
     settings: Settings = None
 
     def with_settings(self, *settings: str) -> CampaignOptions:
@@ -111,6 +120,7 @@ def overrides_from_options(options: CampaignOptions, *stages: str) -> dict[str, 
         "reference_lm.source": options.reference_lm,
         "attacks": [{"name": name} for name in attacks] if attacks else None,
         "rounds": options.rounds,
+        "evaluate.adaptive": options.adaptive,
     }
     for stage in stages:
         overrides |= {f"{stage}.budget_queries": options.budget, f"{stage}.prompts": options.prompts}

@@ -23,7 +23,8 @@ SEARCHING = (
     "ascii_only", "settings",
 )  # fmt: skip
 SearchOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING)]
-CycleOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING, "rounds")]
+EvaluateOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING, "adaptive")]
+CycleOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING, "rounds", "adaptive")]
 PatchOptions = Annotated[o.CampaignOptions, o.Only("config", "out", "rm", "data", "seed", "device", "settings")]
 TuneOptions = Annotated[
     o.CampaignOptions,
@@ -82,7 +83,7 @@ def patch(options: PatchOptions, round_number: o.Round = 0, json: o.Json = False
 
 
 def evaluate(
-    options: SearchOptions, round_number: o.Round = 0, json: o.Json = False, dry_run: o.DryRun = False
+    options: EvaluateOptions, round_number: o.Round = 0, json: o.Json = False, dry_run: o.DryRun = False
 ) -> None:
     """Attack held-out prompts with every attack and the control, and take the clean accuracy."""
     config = o.resume_or_load_config(options, "evaluate")

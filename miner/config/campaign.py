@@ -18,6 +18,7 @@ from miner.config.paths import HERE, absolute, portable
 from miner.config.reward_model import ConfigSection, RewardModelSection, TrainingDType
 from miner.errors import ConfigError
 
+PLAIN, ADAPTIVE = "gcg", ("carried", "surrogate")  # an attack, and what it becomes for who knows the older RM
 CONTROL = "random"
 
 
@@ -176,11 +177,13 @@ class EvaluateSection(StageSection):
     """``reach``: how many findings of each attack are scored on all the prompts, too (0: none).
 
     ``rejected_per_prompt``: over how many of its rejected answers each reference is compared for the clean accuracy.
-    Pairs of one question say much the same, so that a few are nearly as exact as all, the default.
+    Pairs of one question say much the same, so that a few are nearly as exact as all, the default. ``adaptive``: where
+    ``gcg`` is among the attacks, patched RMs are also tried by those that know the RM before its patch.
     """
 
     reach: int = Field(12, ge=0)
     rejected_per_prompt: int | None = Field(None, ge=1)
+    adaptive: bool = True
 
 
 class TuneSection(ConfigSection):
@@ -303,14 +306,27 @@ class CampaignConfig(ConfigSection):
                 raise ValueError(f"attack {name!r} has no [[attacks]] entry{_nearest(name, names)}")
         return self
 
-    def stage_attacks(self, stage: StageSection) -> tuple[AttackSection, ...]:
-        """The attacks of a stage, in the order of the file."""
-        return tuple(attack for attack in self.attacks if stage.attacks is None or attack.name in stage.attacks)
+    def stage_attacks(self, stage: StageSection, round_number: int = 1) -> tuple[AttackSection, ...]:
+        """The attacks of a stage, in the order of the file; against the RM as given, round 0, those that need no older
+        one."""
+        return tuple(
+            attack
+            for attack in self.attacks
+            if (stage.attacks is None or attack.name in stage.attacks)
+            and not (round_number == 0 and attack.build().adaptive)
+        )
 
-    def evaluated_attacks(self) -> tuple[AttackSection, ...]:
-        """The attacks of an evaluation: the control is always among them."""
-        chosen = self.stage_attacks(self.evaluate)
-        return chosen if any(a.name == CONTROL for a in chosen) else (*chosen, AttackSection(name=CONTROL))
+    def evaluated_attacks(self, round_number: int) -> tuple[AttackSection, ...]:
+        """The attacks of an evaluation: the control is always among them and, against a patched RM, those that know it
+        from before, with the hyper-parameters and budget of ``gcg``."""
+        chosen = self.stage_attacks(self.evaluate, round_number)
+        names = [attack.name for attack in chosen]
+        control = () if CONTROL in names else (AttackSection(name=CONTROL),)
+        plain = next((attack for attack in chosen if attack.name == PLAIN), None)
+        if plain is None or round_number == 0 or not self.evaluate.adaptive:
+            return (*chosen, *control)
+        adaptive = (plain.model_copy(update={"name": name}) for name in ADAPTIVE if name not in names)
+        return (*chosen, *adaptive, *control)
 
     def fixed_digest(self) -> str:
         """Identity of what may not change while a folder is in use."""

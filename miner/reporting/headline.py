@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from miner.campaigns.results import AttackResult, CheckErrors, RoundSummary
+from attacks import GradientQuery, SurrogateSwaps, known_attacks
+from miner.campaigns.results import AttackResult, CheckErrors, CostRatio, RoundSummary
+from miner.config.campaign import PLAIN
 from miner.reporting.reading import Run, Trial, failed, trials, withheld
 from miner.statistics import Difference, Rate
 
@@ -34,6 +36,11 @@ class Headline:
         return self.last.clean_accuracy if self.last and self.patches else None
 
     @property
+    def costs(self) -> dict[str, CostRatio]:
+        """By attack, on the last RM."""
+        return {one.attack: one for one in self.last.costs} if self.last else {}
+
+    @property
     def accuracy_change(self) -> Difference | None:
         return self.last.accuracy_change if self.last and self.patches else None
 
@@ -42,7 +49,7 @@ def headline(run: Run) -> Headline:
     """The first round against the last one."""
     rounds, tried = run.rounds, trials(run)
     counted = [trial for trial in tried if trial.split == "held_out"] or tried
-    retried = [trial for trial in counted if len(trial.results) > 1]
+    retried = [trial for trial in counted if len(trial.results) > 1 or trial.last.adaptive]
     return Headline(
         trials=counted,
         strongest_before=max(counted, key=lambda trial: trial.first.rate, default=None),
@@ -85,6 +92,7 @@ def _of_results(run: Run) -> Iterator[str]:
             f"In {result.abstained} of {result.n - result.found} attempts of {result.attack} without a find (round "
             f"{number}) a text won on which the checks abstain: there the judge is the bound, not the RM."
         )
+    yield from _of_gradients(run)
     few = sorted({trial.attack for trial in counted if min(trial.first.n, trial.last.n) < MIN_ATTEMPTS})
     if few:
         yield f"Fewer than {MIN_ATTEMPTS} attempts a round: {', '.join(few)}. Read their wide intervals, not the rates."
@@ -102,6 +110,27 @@ def _of_results(run: Run) -> Iterator[str]:
         f"One campaign seed ({run.summary.seed}): intervals cover the choice of prompts, not the luck of another patch "
         "or search."
     )
+
+
+def _of_gradients(run: Run) -> Iterator[str]:
+    """Where searches without a gradient find more on a patched RM than the one with its gradient does."""
+    for one in run.rounds[1:]:
+        plain = next((result for result in one.attacks if result.attack == PLAIN and result.n), None)
+        if plain is None:
+            continue
+        blind = [result for result in one.attacks if result.n and _needs_no_gradient(result.attack)]
+        better = [r.attack for r in blind if r.budget <= plain.budget and r.low > plain.high]
+        if better:
+            yield (
+                f"Gradients are masked in round {one.round}: {', '.join(better)} find more than {PLAIN} does with the "
+                f"RM's own gradient. Do not read {PLAIN}'s success as robustness."
+            )
+
+
+def _needs_no_gradient(attack: str) -> bool:
+    """Of the RM under attack."""
+    kind = known_attacks().get(attack)
+    return kind is not None and not any(issubclass(n, GradientQuery) and n is not SurrogateSwaps for n in kind.needs)
 
 
 def _overlap(before: AttackResult, after: AttackResult) -> bool:

@@ -18,7 +18,7 @@ from miner.measuring.triage.result import Auroc
 from miner.reporting import heatmap
 from miner.reporting.plot_style import round_name
 from miner.reporting.reading import success
-from miner.statistics import Difference, Mean, Rate
+from miner.statistics import Difference, Mean, Rate, Ratio
 
 HERE = Path(__file__).parent
 
@@ -70,6 +70,7 @@ def environment(folder: Path = HERE) -> Environment:
         percent=percent,
         share=share,
         points=points,
+        times=times,
         average=average,
         data_uri=data_uri,
         mined=heatmap.plain,
@@ -100,6 +101,17 @@ def share(rate: Rate) -> Markup:
     return Markup(
         '<span class="rate">{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
     ).format(percent(rate.value), percent(rate.low, ""), percent(rate.high), number(rate.n, 0))
+
+
+def times(ratio: Ratio) -> Markup:
+    """A ratio with its interval and n."""
+    ends = [
+        Markup('<data value="{}">{}</data>').format(repr(end), number(end, 1))
+        for end in (ratio.value, ratio.low, ratio.high)
+    ]
+    return Markup(
+        '<span class="rate">×\u00a0{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
+    ).format(*ends, number(ratio.n, 0))
 
 
 def points(change: Difference) -> Markup:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from corpus.records import Finding
-from miner.campaigns.evaluation import attack_results, contrasts, transfer_cells
+from corpus.records import Attempt, Finding
+from miner.campaigns.evaluation import attack_results, contrasts, cost_ratios, transfer_cells
 from miner.campaigns.judge import measured_judge
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.reach import reach_results
@@ -84,11 +84,7 @@ def _rm(campaign: OpenCampaign) -> dict[str, Any]:
 
 
 def _round(campaign: OpenCampaign, number: int, findings: Sequence[Finding]) -> RoundSummary:
-    attempts = [
-        one
-        for one in campaign.attempts_of(number, "held_out")
-        if len(one.prompt_ids) == 1 and one.family != FACTUAL_FAMILY
-    ]
+    attempts = _attempts(campaign, number)
     report = campaign.run.patch_report(number) if number else None
     outcomes = take_clean_outcomes(campaign, number)
     start = campaign.run.clean_outcomes(0) if number else None
@@ -112,8 +108,18 @@ def _round(campaign: OpenCampaign, number: int, findings: Sequence[Finding]) -> 
         ),
         contrasts=contrasts(attempts),
         reach=reach_results(campaign.run.reaches(number)),
+        costs=cost_ratios(attempts, _attempts(campaign, 0), seen_families=report.families) if report else [],
         patch=_patch(report, campaign.config.patch),
     )
+
+
+def _attempts(campaign: OpenCampaign, number: int) -> list[Attempt]:
+    """Those that rates are made of: on one held-out prompt each, for nonsense."""
+    return [
+        one
+        for one in campaign.attempts_of(number, "held_out")
+        if len(one.prompt_ids) == 1 and one.family != FACTUAL_FAMILY
+    ]
 
 
 def _patch(report: PatchReport | None, section: PatchSection) -> PatchSummary | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from attacks import QUERIES_PER_GRADIENT, GradientQuery, PolicyQuery, Query, Score
+from attacks import QUERIES_PER_GRADIENT, Carried, GradientQuery, PolicyQuery, Query, Score
 from miner.errors import RmMinerError
 from miner.judging.checks import Certifier
 from miner.judging.criteria import Criteria
@@ -132,6 +132,16 @@ class Driver:
                 answer, policy_tokens, written = self.oracle.by_policy(query, one.plan.prompts)
                 one.charge(policy_tokens=policy_tokens, seconds=time.perf_counter() - started)
                 one.remember_sampled(written)
+            elif isinstance(query, Carried):
+                carried = self.oracle.carried.get(one.plan.prompts[0].prompt_id)
+                answer = carried.texts if carried else ()
+                if carried:
+                    one.charge(
+                        queries=carried.queries,
+                        gradients=carried.gradients,
+                        flops=carried.flops,
+                        seconds=carried.seconds,
+                    )
             else:
                 answer = self.oracle.answer_free(query, one.plan.prompts)
         except RmMinerError as error:

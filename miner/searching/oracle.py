@@ -15,6 +15,7 @@ from attacks import (
     Answers,
     Attack,
     Attribute,
+    Carried,
     Continuation,
     GradientQuery,
     Likelihoods,
@@ -26,6 +27,7 @@ from attacks import (
     Sample,
     Seeds,
     Share,
+    SurrogateSwaps,
     Swap,
     Swaps,
     SwapTable,
@@ -41,17 +43,32 @@ if TYPE_CHECKING:
     from miner.language_models.policies import Policy
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedTexts:
+    """Texts for one prompt that were carried along from an older RM, furthest first, and what that took."""
+
+    prompt_id: str
+    texts: tuple[str, ...]
+    queries: int = 0
+    gradients: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Oracle:
     """One RM, perhaps a policy, and texts for searches that start from some: good answers by split, and findings.
 
-    ``seeds`` are (prompt_id, response), best first.
+    ``seeds`` are (prompt_id, response), best first; ``carried`` is by prompt_id. ``surrogate`` is the RM as given,
+    where a search wants its gradient.
     """
 
     rm: RewardModel
     policy: Policy | None = None
     answers: Mapping[Split, Sequence[tuple[str, str]]] = field(default_factory=dict)  # (prompt_id, reference)
     seeds: Sequence[tuple[str, str]] = ()
+    carried: Mapping[str, CarriedTexts] = field(default_factory=dict)
+    surrogate: RewardModel | None = None
     max_new_tokens: int = 48
 
     def require(self, attack: Attack) -> None:
@@ -65,9 +82,12 @@ class Oracle:
                 f"attack {attack.name!r} needs the library {attack.library}. Install it: pip install {attack.library}"
             )
         for need in attack.needs:
-            if issubclass(need, GradientQuery) and not self.rm.has_gradients:
+            rm = self.surrogate if need is SurrogateSwaps else self.rm
+            if rm is None:
+                raise CapabilityError(f"attack {attack.name!r} needs the RM before its patch: it is for patched RMs")
+            if issubclass(need, GradientQuery) and not rm.has_gradients:
                 raise CapabilityError(
-                    f"attack {attack.name!r} needs token gradients; {self.rm.name} only scores. Try: --attack random"
+                    f"attack {attack.name!r} needs token gradients; {rm.name} only scores. Try: --attack random"
                 )
             if issubclass(need, PolicyQuery) and self.policy is None:
                 raise CapabilityError(f"attack {attack.name!r} asks a policy; give one: --policy FOLDER")
@@ -99,7 +119,9 @@ class Oracle:
         for kind, pooled in POOLED.items():
             of_kind = [at for at, (query, _) in enumerate(asked) if isinstance(query, kind)]
             if of_kind:
-                answers.update(zip(of_kind, pooled(self.rm, [asked[at] for at in of_kind]), strict=True))
+                rm = self.surrogate if kind is SurrogateSwaps else self.rm
+                assert rm is not None, "require() has seen to it"
+                answers.update(zip(of_kind, pooled(rm, [asked[at] for at in of_kind]), strict=True))
         return [answers[at] for at in range(len(asked))]
 
     def by_policy(self, query: PolicyQuery[Any], prompts: Sequence[Prompt]) -> tuple[Any, int, tuple[str, ...]]:
@@ -137,6 +159,10 @@ def _swaps(rm: RewardModel, asked: Sequence[tuple[Swaps, Sequence[Prompt]]]) -> 
             for query, prompts in asked
         ]
     )
+
+
+def _surrogate_swaps(rm: RewardModel, asked: Sequence[tuple[SurrogateSwaps, Sequence[Prompt]]]) -> list[SwapTable]:
+    return _swaps(rm, [(Swaps(query.text, query.k), prompts) for query, prompts in asked])
 
 
 def _attributions(rm: RewardModel, asked: Sequence[tuple[Attribute, Sequence[Prompt]]]) -> list[tuple[Share, ...]]:
@@ -207,6 +233,7 @@ def _seeds(oracle: Oracle, query: Seeds, prompts: Sequence[Prompt]) -> tuple[str
 
 POOLED: Mapping[type, Callable[[RewardModel, Sequence[Any]], Sequence[Any]]] = {
     Swaps: _swaps,
+    SurrogateSwaps: _surrogate_swaps,
     Attribute: _attributions,
     Relax: _relaxed,
 }
@@ -224,9 +251,9 @@ FREE: Mapping[type, Callable[[Oracle, Any, Sequence[Prompt]], Any]] = {
     Seeds: _seeds,
 }
 """What answers each type of query: pooled by the RM, one by one by the policy, and at no cost. ``Score`` is no row, it
-is what a budget is spent on."""
+is what a budget is spent on, nor ``Carried``, which is booked with what it took."""
 
-ANSWERED = (*FREE, *POOLED, *WRITTEN)
+ANSWERED = (*FREE, *POOLED, *WRITTEN, Carried)
 
 
 def _texts(continuations: Iterable[Continuation]) -> tuple[str, ...]:

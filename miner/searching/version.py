@@ -10,6 +10,7 @@ from attacks import (
     Answers,
     Attack,
     Attribute,
+    Carried,
     Likelihoods,
     NextTokens,
     RandomSwaps,
@@ -17,6 +18,7 @@ from attacks import (
     Sample,
     Score,
     Seeds,
+    SurrogateSwaps,
     Swaps,
     Tasks,
     Words,
@@ -63,9 +65,12 @@ _SCORING = (
 _EDITING = ("miner.rewards.text.swaps", "miner.rewards.text.vocabulary", "miner.rewards.remote.words")
 _POLICY = ("miner.language_models.batches", "miner.language_models.model")
 
+_SWAPPING = (*_EDITING, "miner.rewards.compute.gradients", "miner.rewards.compute.gradient_swaps")
+
 ANSWERING: dict[type, tuple[str, ...]] = {
     Score: _SCORING,
-    Swaps: (*_EDITING, "miner.rewards.compute.gradients", "miner.rewards.compute.gradient_swaps"),
+    Swaps: _SWAPPING,
+    SurrogateSwaps: _SWAPPING,
     Attribute: ("miner.rewards.compute.attribution",),
     Relax: (*_EDITING, "miner.rewards.compute.relaxation", "attacks.climb"),
     RandomSwaps: _EDITING,
@@ -77,10 +82,12 @@ ANSWERING: dict[type, tuple[str, ...]] = {
     Tasks: (),
     Answers: (),
     Seeds: (),
+    Carried: (),
 }
 """The modules that decide the answers to each type of query, beside those in ``SEARCHING``.
 
-What is part of an attempt's identity as data is not here: weights, templates, the checks, the policy, the seeds.
+What is part of an attempt's identity as data is not here: weights, templates, the checks, the policy, the texts to
+start from.
 """
 
 _ASKING = ("attacks.queries", "attacks.base")  # the queries themselves: every search is made of them

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 import typer.core
 
-from attacks import Attack, GradientQuery, PolicyQuery, Seeds
+from attacks import Attack, Carried, GradientQuery, PolicyQuery, Seeds
 from attacks.registry import BUILT_IN
 from miner.cli.entry import app
 from miner.config.published_models import KNOWN
@@ -21,7 +21,7 @@ from miner.judging.checks.registry import CHECKS
 from scripts.docs_pages.markdown import as_markdown, table
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDS = {GradientQuery: "gradients", PolicyQuery: "a policy", Seeds: "older findings"}
+NEEDS = {GradientQuery: "gradients", PolicyQuery: "a policy", Seeds: "older findings", Carried: "older findings"}
 ROOMS = (
     "config", "checkpoints", "data", "rewards", "language_models", "judging", "searching", "patching", "worlds",
     "campaigns", "measuring", "reporting", "serving", "cli",

@@ -173,7 +173,7 @@ def ablations(options: argparse.Namespace) -> dict[str, Any]:
         "uniform draws": Variant(draw="uniform"),
         "best predicted anywhere": Variant(draw="top"),
         "visited texts left out": Variant(visited=True),
-        "adaptive width": Variant(adaptive=True),
+        "adaptive width": Variant(adaptive_width=True),
         "width 6": Variant(width=6),
         "width 24": Variant(width=24),
         "width 48": Variant(width=48, k=16),

@@ -32,7 +32,7 @@ class Variant(Attack):
     ``draw`` "uniform" takes position and replacement uniformly, "top" the best predicted anywhere; ``merge`` "all"
     tries every number of helpful edits; ``walk`` moves to the best candidate even if it is worse; ``visited`` leaves
     out texts scored before; ``starts`` random texts are tried and the best is taken; ``relaxed`` gradient steps on soft
-    tokens come first; ``adaptive`` halves the width after a step that helped and doubles it after one that did not.
+    tokens come first; ``adaptive_width`` halves the width after a step that helped, and doubles it after another.
     """
 
     name: ClassVar[str] = "variant"
@@ -52,7 +52,7 @@ class Variant(Attack):
     visited: bool = False
     starts: int = 1
     relaxed: int = 0
-    adaptive: bool = False
+    adaptive_width: bool = False
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
@@ -68,7 +68,7 @@ class Variant(Attack):
                 found = yield from self._step(here, edits)
                 seen.update(scored.text for scored in found)
                 helped = found[0].value > here.value
-                if self.adaptive:
+                if self.adaptive_width:
                     width = max(4, width // 2) if helped else min(4 * self.width, width * 2)
                 stale = 0 if helped else stale + 1
                 here = found[0] if helped or self.walk else here

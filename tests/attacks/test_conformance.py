@@ -15,6 +15,7 @@ from attacks import (
     Answers,
     Attack,
     Attribute,
+    Carried,
     Construction,
     Continuation,
     GradientQuery,
@@ -29,6 +30,7 @@ from attacks import (
     Score,
     Search,
     Seeds,
+    SurrogateSwaps,
     Swap,
     Swaps,
     Task,
@@ -66,6 +68,8 @@ def answer(rm: ToyRewardModel, query: Query[Any], n_prompts: int = 1) -> Any:
         return rm.all_tokens()
     if isinstance(query, Tasks):
         return (Task("What does ba do?", REFERENCE),) * n_prompts
+    if isinstance(query, Carried):
+        return ("another good answer.", "and one more.")
     assert isinstance(query, (Answers, Seeds))
     return ("another good answer.", "and one more.")[: query.n]
 
@@ -77,8 +81,8 @@ def gradient_answer(rm: ToyRewardModel, query: GradientQuery[Any]) -> Any:
         pair = Pair(PROMPT, query.text)
         request = RelaxRequest(pair, query.steps, query.readouts, query.learning_rate, query.temperature, query.seed)
         return rm.relax([request])[0]
-    assert isinstance(query, Swaps)
-    weights = tuple(term.weight for term in query.terms)
+    assert isinstance(query, (Swaps, SurrogateSwaps))
+    weights = tuple(term.weight for term in query.terms) if isinstance(query, Swaps) else (1.0,)
     return rm.swaps([SwapRequest((PROMPT,) * len(weights), weights, query.text, query.k)])[0]
 
 
@@ -135,7 +139,9 @@ def test_params_are_plain_json(attack: Attack) -> None:
 @attacks
 def test_needs_names_every_query_that_a_campaign_may_not_answer(attack: Attack) -> None:
     asked = {type(query) for query in transcript(attack, 3)}
-    assert {kind for kind in asked if issubclass(kind, (GradientQuery, PolicyQuery, Seeds))} == set(attack.needs)
+    assert {kind for kind in asked if issubclass(kind, (GradientQuery, PolicyQuery, Seeds, Carried))} == set(
+        attack.needs
+    )
 
 
 def test_searches_with_other_seeds_differ() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from attacks import Sample, Score, Swap, Task, Tasks, Words
 from attacks.best_of_n import BestOfN
-from attacks.climb import climb
+from attacks.climb import climb, random_words
 from attacks.corrupt import Corrupt
 from attacks.queries import Continuation, RandomSwaps
 
@@ -72,7 +72,8 @@ def test_a_climb_goes_on_from_its_best_text() -> None:
         return (Swap(0, len(text), f"w{len(proposed)}"),)
         yield
 
-    search = climb(np.random.default_rng(0), n_words=1, patience=4, perturbations=1, propose=propose)
+    rng = np.random.default_rng(0)
+    search = climb(rng, start=random_words(1, rng), patience=4, perturbations=1, propose=propose)
     told: Any = None
     while len(proposed) < 4:
         query = search.send(told)

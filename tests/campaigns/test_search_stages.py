@@ -67,7 +67,7 @@ def test_starts_come_from_train_prompts_of_older_rounds_alone(cycled: Campaign, 
 
 
 def test_a_search_is_never_given_its_own_prompts_findings(cycled: Campaign) -> None:
-    driver = driver_of(cycled, 0, [(prompt_id, response) for prompt_id, response in seeds_of(cycled, 0, "train")])
+    driver = driver_of(cycled, 0, seeds=[(prompt_id, response) for prompt_id, response in seeds_of(cycled, 0, "train")])
     from attacks import Seeds
 
     own_id, own_response = driver.oracle.seeds[0]
@@ -113,7 +113,7 @@ def test_a_seeded_search_does_not_feed_on_its_own_stage(cycled: Campaign) -> Non
 
 def test_another_pool_is_another_attempt(cycled: Campaign) -> None:
     pools: list[list[tuple[str, str]]] = [[], [("p", "some text")], [("p", "other text")]]
-    assert len({criteria_hash(driver_of(cycled, 0, pool), ascii_only=False) for pool in pools}) == 3
+    assert len({criteria_hash(driver_of(cycled, 0, seeds=pool), ascii_only=False) for pool in pools}) == 3
 
 
 def test_prompts_together_are_not_those_that_reach_is_measured_on(cycled: Campaign) -> None:

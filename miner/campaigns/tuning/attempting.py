@@ -20,7 +20,7 @@ def attempt_each(
     stage = StageSection(prompts=len(prompts), budget_queries=budget_queries)
     attacked = Attacked(section=section, prompts=prompts)
     starts = pool_for(campaign, 0, prompts[0].split, newest=0, name="tuning") if attacked.is_seeded else ()
-    driver = driver_of(campaign, 0, starts)
+    driver = driver_of(campaign, 0, seeds=starts)
     plans, store = plans_of(campaign, stage, attacked, 0, driver), campaign.run.tuning
     with campaign.usage.timed("tune"):
         run_plans(driver, plans, store, campaign.config, _WithoutStages(campaign.observer), title="")
