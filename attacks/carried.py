@@ -1,4 +1,4 @@
-"""Texts that won against older RMs, carried along the line between the old weights and the patched ones.
+"""Texts of older rounds, carried along from the old weights to the patched ones.
 
 What a patch is worth against somebody who has both models. Checkpoint-GCG carries suffixes along training checkpoints
 (Yang et al. 2025, arXiv:2505.15738): on models trained against attacks it took success from 6 to 88 %. Here the way is

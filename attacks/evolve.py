@@ -1,4 +1,4 @@
-"""An evolutionary search for texts that are rewarded and, if it can be had, fluent.
+"""An evolutionary search for texts that are rewarded and, if possible, fluent.
 
 Selection by non-domination is NSGA-II's (Deb et al. 2002) over reward and the policy's likelihood; within the last
 front that fits, the higher reward survives instead of the less crowded, since only reward makes a finding. Works on

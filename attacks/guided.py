@@ -1,4 +1,4 @@
-"""Reward-guided decoding: a beam over the policy's likeliest tokens, every prefix scored by the reward model.
+"""Reward-guided decoding: a beam over the policy's likeliest tokens, each prefix scored by the RM.
 
 After reward-guided search (Khanov et al. 2024, ARGS, arXiv:2402.01694), which REFORM (2025, arXiv:2507.06419) turns
 into an attack: the text stays fluent because the policy proposes every token. Each prefix is a response of its own, so

@@ -43,7 +43,7 @@ def triage(
     json: o.Json = False,
     dry_run: o.DryRun = False,
 ) -> None:
-    """Shrink findings to what still wins and is still certified, group them by cause, say which a patch fixed."""
+    """Shrink findings to what still wins, group them by cause, say which a patch fixed."""
     from miner.campaigns.opening import OpenCampaign
     from miner.campaigns.run_folder import RunFolder
     from miner.errors import ConfigError
