@@ -239,6 +239,10 @@ class OveroptSection(ConfigSection):
     mine_samples: int = Field(64, ge=1)
 
 
+ROBUST = {"starts": "given", "floor": -2.0, "procedural_share": 0.125, "online_pairs": 4}
+"""What ``patch.recipe = "robust"`` sets."""
+
+
 class PatchSection(ConfigSection):
     """How the RM is retrained; ``held_out_*`` never enter training. ``findings_share`` is of all pairs;
     0 makes a sham patch, as many steps on clean pairs alone: what it changes, no finding has done. A patch ``starts``
@@ -246,6 +250,13 @@ class PatchSection(ConfigSection):
     there; either way on the findings of all rounds.
 
     Parameters whose names begin as ``frozen`` says stay as they are.
+
+    The ``recipe`` sets what follows, and ``starts``, where they are not given themselves: "findings" trains on those
+    alone; "robust" starts from the RM as given and turns all of them on. Nonsense is pushed down to ``floor``, standard
+    deviations above the mean of the clean references' rewards (below 0: under it), however far under its reference it
+    lies already; ``procedural_share`` of all pairs have nonsense made by rule, new in every pair; ``online_pairs`` a
+    step, beside all others, have texts of a pool of ``online_pool`` that gradient edits move uphill as training goes
+    on. Where "structural" is a held-out family, nothing is made by rule; where "gradient" is, nothing is moved.
     """
 
     steps: int = Field(120, ge=1)
@@ -256,9 +267,25 @@ class PatchSection(ConfigSection):
     centre: float = Field(0.01, ge=0)
     lora_rank: int = Field(0, ge=0)
     frozen: tuple[str, ...] = ()
+    recipe: Literal["findings", "robust"] = "findings"
     starts: Literal["previous", "given"] = "previous"
+    floor: float | None = None
+    procedural_share: float = Field(0.0, ge=0, lt=1)
+    online_pairs: int = Field(0, ge=0)
+    online_pool: int = Field(32, ge=1)
     held_out_families: tuple[str, ...] = ()
     held_out_forms: tuple[Form, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_recipe_says(cls, given: Any) -> Any:
+        return {**ROBUST, **given} if isinstance(given, dict) and given.get("recipe") == "robust" else given
+
+    @model_validator(mode="after")
+    def _shares_leave_clean_pairs(self) -> PatchSection:
+        if self.findings_share + self.procedural_share >= 1:
+            raise ValueError("findings_share and procedural_share leave no clean pairs: together they are below 1")
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_train_less(self) -> PatchSection:

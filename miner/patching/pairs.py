@@ -34,13 +34,20 @@ def clean_pairs(rm: Trainable, prompts: Sequence[Prompt], n: int, rng: Random, *
     return _tokenised(rm, drawn, chosen_anchored=anchored, rejected_anchored=anchored)
 
 
-def finding_pairs(rm: Trainable, findings: Sequence[Finding], n: int, rng: Random) -> list[TrainingPair]:
-    """``n`` pairs: a finding's reference, held where it was, over the finding, left free to fall."""
+def finding_pairs(
+    rm: Trainable, findings: Sequence[Finding], n: int, rng: Random, *, floor: float | None = None
+) -> list[TrainingPair]:
+    """``n`` pairs: a finding's reference, held where it was, over the finding, left free to fall, to ``floor``."""
     drawn = [
         (Pair(finding.prompt, str(finding.reference)), Pair(finding.prompt, finding.response))
         for finding in _cycled(findings, n, rng)
     ]
-    return _tokenised(rm, drawn, chosen_anchored=True, rejected_anchored=False)
+    return over_nonsense(rm, drawn, floor)
+
+
+def over_nonsense(rm: Trainable, pairs: Sequence[tuple[Pair, Pair]], floor: float | None) -> list[TrainingPair]:
+    """Good answers, held where they are, over nonsense that is to fall to ``floor``."""
+    return _tokenised(rm, pairs, chosen_anchored=True, rejected_anchored=False, floor=floor)
 
 
 def of_every_kind(findings: Sequence[Finding], n: int, rng: Random) -> Sequence[Finding]:
@@ -62,7 +69,12 @@ def _cycled(items: Sequence[T], n: int, rng: Random) -> Iterator[T]:
 
 
 def _tokenised(
-    rm: Trainable, pairs: Sequence[tuple[Pair, Pair]], *, chosen_anchored: bool, rejected_anchored: bool
+    rm: Trainable,
+    pairs: Sequence[tuple[Pair, Pair]],
+    *,
+    chosen_anchored: bool,
+    rejected_anchored: bool,
+    floor: float | None = None,
 ) -> list[TrainingPair]:
     flat = [pair for both in pairs for pair in both]
     if not flat:
@@ -75,6 +87,7 @@ def _tokenised(
             rows[at + 1],
             before[at] if chosen_anchored else None,
             before[at + 1] if rejected_anchored else None,
+            floor,
         )
         for at in range(0, len(flat), 2)
     ]

@@ -11,15 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from corpus.records import Finding, Prompt
+from corpus.records import Finding, Form, Prompt
 from miner.checkpoints.memory import require_training_room
 from miner.config.campaign import PatchSection
 from miner.config.reward_model import TrainingDType
 from miner.errors import ConfigError
-from miner.patching.pairs import clean_pairs, finding_pairs, of_every_kind
+from miner.patching import online, procedural
+from miner.patching.pairs import clean_pairs, finding_pairs, of_every_kind, over_nonsense
 from miner.patching.preference_trainer import Progress, Recipe, TrainingPair, train_preferences
 from miner.patching.report import PatchReport
 from miner.patching.trainable import Trainable
+from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.rewards.base import Pair
 
 
 def patch(
@@ -52,23 +55,48 @@ def patch(
     n_findings = min(round(section.findings_share * n_pairs), REPEATS * len(usable))
     rng = Random(seed)
     shown = of_every_kind(usable, n_findings, rng)
+    floor = None if section.floor is None else _floor(rm, prompts, section.floor)
+    n_made = 0 if procedural.FAMILY in section.held_out_families else round(section.procedural_share * n_pairs)
+    made = procedural.nonsense_pairs(prompts, n_made, rng, held_out_forms=section.held_out_forms)
+    n_clean = n_pairs - n_findings - len(made)
     pairs = [
-        *clean_pairs(rm, prompts, n_pairs - n_findings, rng, anchored=True),
-        *finding_pairs(rm, shown, n_findings, rng),
+        *clean_pairs(rm, prompts, n_clean, rng, anchored=True),
+        *finding_pairs(rm, shown, n_findings, rng, floor=floor),
+        *over_nonsense(rm, made, floor),
     ]
     rng.shuffle(pairs)
-    _train(rm, pairs, section, out=out, seed=seed, dtype=dtype, progress=progress)
+    moves = section.online_pairs > 0 and _may_move(rm, section)
+    _train(rm, pairs, section, prompts if moves else (), floor, out=out, seed=seed, dtype=dtype, progress=progress)
+    families = [finding.family for finding in shown] + [procedural.FAMILY] * bool(made) + [online.FAMILY] * moves
+    forms: set[Form] = {finding.form for finding in shown}
+    forms |= (procedural.FORMS if made else set()) | ({online.FORM} if moves else set())
     return PatchReport(
-        clean_pairs=n_pairs - n_findings,
+        clean_pairs=n_clean,
         findings=len(shown),
         not_shown=len(usable) - len(shown),
+        procedural=len(made),
+        online=section.steps * section.online_pairs if moves else 0,
         without_reference=len(findings) - len(usable),
-        families=tuple(sorted({finding.family for finding in shown})),
-        forms=tuple(sorted({finding.form for finding in shown})),
+        families=tuple(sorted(set(families))),
+        forms=tuple(sorted(forms - set(section.held_out_forms))),
         steps=section.steps,
     )
 
 
+def _floor(rm: Trainable, prompts: Sequence[Prompt], deviations: float) -> float:
+    """So many standard deviations above the mean of the clean references' rewards, of up to ``FLOOR_TEXTS``."""
+    clean = [Pair(p.conversation, p.reference) for p in prompts if p.reference is not None][:FLOOR_TEXTS]
+    rewards = rm.exact_rewards(clean)
+    return float(rewards.mean() + deviations * rewards.std())
+
+
+def _may_move(rm: Trainable, section: PatchSection) -> bool:
+    """Whether texts can be moved against the weights in training: not where the campaign keeps gradients from it."""
+    held_out = online.FAMILY in section.held_out_families or online.FORM in section.held_out_forms
+    return isinstance(rm, TransformerRewardModel) and rm.has_gradients and not held_out
+
+
+FLOOR_TEXTS = 256
 REPEATS = 8  # a finding is shown at most so often: a handful of finds must not fill a quarter of the training
 
 
@@ -76,6 +104,8 @@ def _train(
     rm: Trainable,
     pairs: Sequence[TrainingPair],
     section: PatchSection,
+    moved_for: Sequence[Prompt],
+    floor: float | None,
     *,
     out: Path,
     seed: int,
@@ -94,4 +124,8 @@ def _train(
         frozen=section.frozen,
         dtype=dtype,
     )
-    train_preferences(rm, copy.deepcopy(rm.model), pairs, recipe, out=out, seed=seed, progress=progress)
+    model, moving = copy.deepcopy(rm.model), None
+    if moved_for:
+        n, pool = section.online_pairs, section.online_pool
+        moving = online.OnlineTexts(rm, model, moved_for, n=n, pool=pool, floor=floor, seed=seed)
+    train_preferences(rm, model, pairs, recipe, out=out, seed=seed, progress=progress, online=moving)

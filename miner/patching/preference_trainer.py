@@ -3,6 +3,7 @@
 loss = −log σ(chosen − rejected)                         Bradley–Terry
      + centre · mean((chosen + rejected)²)               keeps the free zero near zero (Eisenstein et al. 2023)
      + anchor · mean((score − score before)²)            keeps clean text where it was, findings left free
+     + mean(max(0, nonsense − floor)²)                   pushes nonsense down to an absolute floor, where there is one
 """
 
 from __future__ import annotations
@@ -37,17 +38,20 @@ from miner.patching.trainable import Trainable
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
 Progress = Callable[[int, int], None]
+Online = Callable[[], Sequence["TrainingPair"]]
 FORWARD_PASSES, MIN_ROWS = 4, 8  # of a batch, and rows of the smallest
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPair:
-    """One preference pair, tokenised. ``*_before`` are the scores to stay near; None leaves that side free."""
+    """One preference pair, tokenised. ``*_before`` are the scores to stay near; None leaves that side free. A rejected
+    text with a ``floor`` is to score no more than that."""
 
     chosen: Row
     rejected: Row
     chosen_before: float | None = None
     rejected_before: float | None = None
+    floor: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +100,11 @@ def _collate(pairs: list[TrainingPair]) -> dict[str, _Batch]:
 class PreferenceTrainer(Trainer):
     """``transformers.Trainer`` with the loss above; the RM adapter says how rows become rewards."""
 
-    def __init__(self, *, rm: Trainable, recipe: Recipe, dtype: torch.dtype, **kwargs: Any) -> None:
+    def __init__(
+        self, *, rm: Trainable, recipe: Recipe, dtype: torch.dtype, online: Online | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self.online = online
         self.rm = rm
         self.recipe = recipe
         self.dtype = dtype
@@ -107,6 +114,8 @@ class PreferenceTrainer(Trainer):
     ) -> Any:
         del num_items_in_batch
         pairs: list[TrainingPair] = inputs["batch"].pairs
+        if self.online is not None:
+            pairs = [*pairs, *self.online()]
         rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
         # Not the Trainer's own mixed precision: that leaves the model's forward changed, and the next training with it.
         with torch.autocast(self.rm.model.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -119,6 +128,10 @@ class PreferenceTrainer(Trainer):
             kept = torch.tensor([b is not None for b in before], device=scores.device)
             target = torch.tensor([b or 0.0 for b in before], device=scores.device)
             loss = loss + self.recipe.anchor * ((scores - target).pow(2) * kept).sum() / kept.sum().clamp(min=1)
+        floored = [(at, pair.floor) for at, pair in enumerate(pairs) if pair.floor is not None]
+        if floored:
+            floors = torch.tensor([floor for _, floor in floored], device=scores.device)
+            loss = loss + (rejected[[at for at, _ in floored]] - floors).clamp(min=0).pow(2).mean()
         return (loss, {"scores": scores}) if return_outputs else loss
 
 
@@ -152,8 +165,11 @@ def train_preferences(
     out: Path,
     seed: int,
     progress: Progress,
+    online: Online | None = None,
 ) -> PreTrainedModel:
     """Train ``model`` in place on ``pairs`` and save it with its tokenizer under ``out``.
+
+    At every step ``online`` is asked for more pairs, made for the weights as they are then.
 
     A training that was cut off goes on from its last checkpoint in ``out``/checkpoints-…; ``rm`` says how rows become
     rewards and is not changed unless ``model`` is its own.
@@ -174,6 +190,7 @@ def train_preferences(
     trainer = PreferenceTrainer(
         rm=rm,
         recipe=recipe,
+        online=online,
         dtype=choose("training", rm.model.device, recipe.dtype).dtype,
         model=trainee,
         args=_on_one_device(
