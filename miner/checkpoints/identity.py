@@ -31,8 +31,8 @@ IDENTITY_NAMES = (
 
 def cache_folder() -> Path:
     """Where digests and trained models are kept: ``$RMMINER_CACHE``, or ``rmminer`` in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rmminer"
-    return Path(os.environ.get("RMMINER_CACHE", default))
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmminer"
+    return Path(os.environ.get("RMMINER_CACHE") or default).expanduser()  # a variable that is empty is not set
 
 
 def fingerprint(folder: Path) -> str:

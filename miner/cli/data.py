@@ -30,7 +30,7 @@ def data(
     from miner.worlds.opening import read_data
 
     given = o.overrides_from_options(o.CampaignOptions(data=source, settings=settings))
-    loaded = parse_config({"out": "", "rm": {"source": "none"}}, given, where="command line")
+    loaded = parse_config({"out": ".", "rm": {"source": "none"}}, given, where="command line")
     watcher = running()
     with watcher.stage(f"reading {source}"):
         read = read_data(loaded, watcher)

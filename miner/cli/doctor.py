@@ -33,9 +33,9 @@ def doctor(
     from miner.measuring.doctor import examine
     from miner.measuring.doctor.prompts import prompts_to_examine
 
-    watcher = running()
-    asked = o.CampaignOptions(data=data or "docs", device=device, dtype=dtype, seed=seed, settings=settings)
-    loaded = parse_config({"out": "", "rm": rm_table_of(model)}, o.overrides_from_options(asked), where=model)
+    watcher, source = running(), "docs" if data is None else data
+    asked = o.CampaignOptions(data=source, device=device, dtype=dtype, seed=seed, settings=settings)
+    loaded = parse_config({"out": ".", "rm": rm_table_of(model)}, o.overrides_from_options(asked), where=model)
     if loaded.rm.kind == "remote":
         raise CapabilityError(
             f"{model} shows its scores alone, and the doctor examines weights and tokenizer. Run it where the RM is"

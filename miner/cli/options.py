@@ -103,10 +103,8 @@ def overrides_from_options(options: CampaignOptions, *stages: str) -> dict[str, 
     """By dotted key of the campaign file; budget and prompts are those of the ``stages`` named.
 
     Raises:
-        ConfigError: a setting that is none, or an empty one.
+        ConfigError: a setting that is none.
     """
-    from miner.errors import ConfigError
-
     data, attacks = options.data, options.attacks
     overrides: dict[str, Any] = {
         "out": options.out,
@@ -125,9 +123,6 @@ def overrides_from_options(options: CampaignOptions, *stages: str) -> dict[str, 
     for stage in stages:
         overrides |= {f"{stage}.budget_queries": options.budget, f"{stage}.prompts": options.prompts}
     given = {key: value for key, value in overrides.items() if value is not None}
-    for key, value in given.items():
-        if isinstance(value, str) and not value.strip():
-            raise ConfigError(f"{key} is empty on the command line. Give it a value, or leave it out")
     return given | _parsed_settings(options.settings or [])
 
 
@@ -144,8 +139,7 @@ def config_from_options(options: CampaignOptions, *stages: str) -> CampaignConfi
 
 def resume_or_load_config(options: CampaignOptions, *stages: str) -> CampaignConfig:
     """As ``config_from_options``; without a campaign file the one stored in the run's folder, where there is one."""
-    stored = Path(options.out or "") / "campaign.toml"
-    if options.config is None and options.out is not None and stored.exists():
+    if options.config is None and options.out is not None and (stored := Path(options.out) / "campaign.toml").exists():
         options = replace(options, config=stored)
     return config_from_options(options, *stages)
 

@@ -51,8 +51,8 @@ def serve(
             f"{host} can be reached from other machines: give a key that clients must send, --key-env NAME "
             "(and put TLS before it: keys and texts travel in the clear)"
         )
-    asked = o.CampaignOptions(data=data or "docs", device=device, dtype=dtype, settings=settings)
-    loaded = parse_config({"out": "", "rm": rm_table_of(model)}, o.overrides_from_options(asked), where=model)
+    asked = o.CampaignOptions(data="docs" if data is None else data, device=device, dtype=dtype, settings=settings)
+    loaded = parse_config({"out": ".", "rm": rm_table_of(model)}, o.overrides_from_options(asked), where=model)
     watcher = running()
     with watcher.stage("loading the reward model, hashing its weights"):
         rm = open_reward_model(loaded.rm, {} if data is None else read_references(loaded, watcher))

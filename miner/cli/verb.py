@@ -1,21 +1,27 @@
 """What every verb has in common: it says what it is before it loads anything, and can be told to be quiet.
 
-A verb may take dataclasses of options: their fields are options on the command line as if it had declared them.
+A verb may take dataclasses of options: their fields are options on the command line as if it had declared them. No
+text or path that a verb is given is empty, and ``~`` at its beginning is home.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from importlib.metadata import version
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 
 from miner.cli.options import Only
 from miner.cli.watcher import Watcher
+from miner.errors import ConfigError
 
 # what a verb may be about: the first given
 SUBJECTS = ("out_folder", "out", "run", "model", "models", "config", "folder", "source", "study")
@@ -82,4 +88,38 @@ def _shown(parameters: Iterable[inspect.Parameter], groups: list[_Group]) -> Ite
 
 
 def _keyword(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+    parsed = _parsed(name, annotation)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=parsed, default=default)
+
+
+def _parsed(name: str, annotation: Any) -> Any:
+    """``annotation`` of text, of a path or of several with what parses each of them; any other as it is."""
+    kind, *marks = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    leaves = _leaves(kind)
+    for given in (str, Path):
+        if given in leaves:
+            return Annotated[kind, *(_with_parser(name, mark, given) for mark in marks)]
+    return annotation
+
+
+def _leaves(kind: Any) -> set[Any]:
+    inner = get_args(kind) if get_origin(kind) is not Literal else ()
+    return set().union(*map(_leaves, inner)) if inner else {kind}
+
+
+def _with_parser(name: str, mark: Any, kind: type[str] | type[Path]) -> Any:
+    if not isinstance(mark, (ArgumentInfo, OptionInfo)):
+        return mark
+    names = (str(one) for one in (mark.default, *(mark.param_decls or ())))  # typer puts the first in ``default``
+    flag = next((one for one in names if one.startswith("--")), f"--{name.replace('_', '-')}")
+    told = f"{flag} {{}}, or leave it out" if isinstance(mark, OptionInfo) else f"{name.upper()} {{}}"
+
+    def parse(value: str | Path) -> str | Path:
+        if not str(value).strip():
+            raise ConfigError(told.format("is empty on the command line. Give it a value"))
+        return kind(os.path.expanduser(value))
+
+    parse.__name__ = {str: "text", Path: "path"}[kind]  # as the help calls it
+    parsed = copy.copy(mark)
+    parsed.parser = parse
+    return parsed

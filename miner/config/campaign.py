@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, SerializeAsAny, ValidationError, model_validator
 
@@ -48,6 +48,8 @@ class PolicySection(LanguageModelSection):
 class ColumnsSection(ConfigSection):
     """Which column holds what: see ``miner.data.ColumnMapping``."""
 
+    may_be_empty: ClassVar[tuple[str, ...]] = ("label_values", "tie_labels")
+
     prompt: str | None = None
     chosen: str | None = None
     rejected: str | None = None
@@ -74,7 +76,9 @@ class DataSection(ConfigSection):
     an error. Rows with tool calls are left out, or shown the call ``as_text``; cells of JSON text are read, or kept.
     """
 
-    source: str | None = Field(None, min_length=1)
+    may_be_empty: ClassVar[tuple[str, ...]] = ("split_salt",)
+
+    source: str | None = None
     world: Literal["docs"] | None = None
     quick: bool = False
     columns: ColumnsSection | None = None

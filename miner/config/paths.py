@@ -6,7 +6,8 @@ A run's own ``campaign.toml`` says ``out = "."``: there they count from the fold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from miner.config.published_models import known
 
 HERE = "."  # the ``out`` of a run's own campaign file
 KEYS = (
-    ("rm", "source"), ("rm", "base"), ("rm", "tokenizer"), ("rm", "offload_folder"), ("data", "source"),
-    ("policy", "source"), ("reference_lm", "source"),
+    ("rm", "source"), ("rm", "base"), ("rm", "tokenizer"), ("rm", "offload_folder"), ("rm", "remote", "tokenizer"),
+    ("data", "source"), ("policy", "source"), ("reference_lm", "source"),
 )  # fmt: skip
-NAMES = ("docs", "smollm2")  # what stands for models of our own, whatever folder is called so
+OF_SEVERAL = (("overopt", "gold"), ("overopt", "second"), ("overopt", "members"))  # RMs, by commas or in a list
+NAMES = ("docs", "smollm2", "none")  # what stands for models of our own, whatever folder is called so
 
 
 def absolute(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
@@ -25,15 +27,17 @@ def absolute(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
     stay as they are."""
 
     def change(value: str) -> str:
-        path = Path(value).expanduser()
-        if value in NAMES or path.is_absolute():
-            return value if value in NAMES else str(path)
+        if not value or value in NAMES:
+            return value
+        path = Path(os.path.expanduser(value))
+        if path.is_absolute():
+            return str(path)
         return str((base / path).absolute()) if (base / path).exists() or value.startswith(HERE) else value
 
     found = _called_by_id(values, _changed(values, change))
     out = found.get("out")
     if isinstance(out, str) and out:
-        found["out"] = str(Path(out).expanduser()) if base == Path.cwd() else str(base / out)
+        found["out"] = str(Path(os.path.expanduser(out))) if base == Path.cwd() else str(base / out)
     return found
 
 
@@ -60,9 +64,24 @@ def portable(values: Mapping[str, Any], run: Path) -> dict[str, Any]:
 
 
 def _changed(values: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    def change_each(named: str) -> str:
+        names = [name.strip() for name in named.split(",")]
+        return ",".join(name if known(name) else change(name) for name in names)  # an id brings settings of its own
+
     found = dict(values)
-    for table, key in KEYS:
-        inner = found.get(table)
-        if isinstance(inner, Mapping) and isinstance(inner.get(key), str) and inner[key]:
-            found[table] = {**inner, key: change(inner[key])}
+    for keys in KEYS:
+        found = _changed_at(found, keys, change)
+    for keys in OF_SEVERAL:
+        found = _changed_at(found, keys, change_each)
     return found
+
+
+def _changed_at(values: Mapping[str, Any], keys: Sequence[str], change: Callable[[str], str]) -> dict[str, Any]:
+    """``values`` with what lies under ``keys`` changed, a path or several in a list; as they are where none does."""
+    first, *rest = keys
+    inner = values.get(first)
+    if rest:
+        return {**values, first: _changed_at(inner, rest, change)} if isinstance(inner, Mapping) else dict(values)
+    if isinstance(inner, (list, tuple)):
+        return {**values, first: [change(one) if isinstance(one, str) else one for one in inner]}
+    return {**values, first: change(inner)} if isinstance(inner, str) else dict(values)

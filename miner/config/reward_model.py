@@ -7,9 +7,17 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from miner.config.kinds import REWARD_MODELS, read_by_kind
 from miner.config.published_models import with_known
@@ -27,9 +35,22 @@ CLASSIFIERS_OWN = ("base", "adapter", "tokenizer", "template", "quantise", "devi
 
 
 class ConfigSection(BaseModel):
-    """A table of the campaign file: unknown keys are errors, values are fixed once read."""
+    """A table of the campaign file: unknown keys and empty texts are errors, values are fixed once read.
+
+    An empty path would be the current folder, an empty name nothing at all; ``may_be_empty`` names the keys of which
+    that is not so.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    may_be_empty: ClassVar[tuple[str, ...]] = ()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_empty(cls, value: Any, field: ValidationInfo) -> Any:
+        several = isinstance(value, (list, tuple))
+        if field.field_name not in cls.may_be_empty and (value == "" or (several and "" in value)):
+            raise ValueError("an empty text. Give it a value, or leave it out")
+        return value
 
 
 class HeadSection(ConfigSection):
@@ -184,7 +205,7 @@ class ProcessSection(ConfigSection):
 
     tag: str
     step_token: str | None = None
-    split: str = Field("\n\n", min_length=1)
+    split: str = "\n\n"
     template: str | None = None
     answers: tuple[str, str] = ("+", "-")
     good_label: Literal[0, 1] = 1
@@ -212,7 +233,7 @@ class RewardModelSection(ConfigSection):
     installed package registers (``miner.config.kinds``) may have keys of its own beside these.
     """
 
-    source: str | None = Field(None, min_length=1)
+    source: str | None = None
     like: str | None = None
     kind: str = "classifier"
     device: str = "auto"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from miner.config.campaign import CampaignConfig, parse_config
 from miner.config.reward_model import rm_table_of
 from miner.errors import ConfigError
@@ -29,7 +31,7 @@ def open_scorer(named: str, config: CampaignConfig, observer: Observer) -> Score
     if named == NONE:
         return None
     found: list[Scorer] = []
-    for source in filter(None, (one.strip() for one in named.split(","))):
+    for source in filter(None, (os.path.expanduser(one.strip()) for one in named.split(","))):
         if source == DOCS:
             from miner.worlds.docs.models import second_rm
 
@@ -52,7 +54,7 @@ def open_scorer(named: str, config: CampaignConfig, observer: Observer) -> Score
 
 def _opened(source: str, config: CampaignConfig, observer: Observer) -> Scorer:
     given = parse_config(
-        {"out": "", "data": {"world": DOCS}, "rm": {"device": config.rm.device, **rm_table_of(source)}}, where=source
+        {"out": ".", "data": {"world": DOCS}, "rm": {"device": config.rm.device, **rm_table_of(source)}}, where=source
     )
     section = given.rm
     if section.kind == "classifier" and "truncation" not in section.model_fields_set:

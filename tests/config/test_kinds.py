@@ -46,7 +46,7 @@ def _theirs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config(**raw: Any) -> CampaignConfig:
-    return parse_config({"out": "", "data": {"world": "docs"}, **raw}, where="here")
+    return parse_config({"out": ".", "data": {"world": "docs"}, **raw}, where="here")
 
 
 def test_a_kind_of_another_package_has_keys_of_its_own() -> None:

@@ -53,6 +53,18 @@ def test_hub_ids_addresses_and_names_stay_as_they_are(places: Path) -> None:
     assert (one.rm.source, one.policy.source, one.reference_lm.source) == ("https://host:80", "owner/name", "docs")
 
 
+def test_the_models_of_a_study_are_found_from_anywhere(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"overopt.gold": "rm,docs, ~/data", "overopt.members": ["lm", "owner/name"], "rm.source": "https://host:80",
+             "rm.remote.tokenizer": "lm"}  # fmt: skip
+    file = store(config(**given)).absolute()
+    monkeypatch.chdir(places / "home")
+    after = read_config(file)
+    assert after.overopt.gold == f"{places / 'rm'},docs,{places / 'home' / 'data'}"
+    assert after.overopt.members == (str(places / "lm"), "owner/name")
+    assert after.rm.remote is not None
+    assert after.rm.remote.tokenizer == str(places / "lm")
+
+
 def test_a_run_is_read_from_anywhere(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = config()
     file, digest = store(before).absolute(), before.fixed_digest()

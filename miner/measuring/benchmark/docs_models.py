@@ -179,7 +179,7 @@ def resolve(models: Sequence[str], data: DataSection, *, observer: Observer) -> 
 
 
 def _train_missing(kinds: Sequence[str], *, quick: bool, observer: Observer) -> dict[str, Path]:
-    config = CampaignConfig.model_validate({"out": "", "seed": SEED, "data": {"world": DOCS, "quick": quick}})
+    config = CampaignConfig.model_validate({"out": ".", "seed": SEED, "data": {"world": DOCS, "quick": quick}})
     world = prepare(config, observer=observer)
     encoder, cache = Path(str(world.rm.source)), ModelCache(cache_folder() / "docsworld", observer)
     context = TrainingContext(docs=cache.docs(), encoder=encoder, quick=quick, observer=observer)

@@ -69,8 +69,8 @@ def evenly(sources: Sequence[T], at_most: int | None) -> list[T]:
 
 def _source(row: CheckpointRow, folder: Path, samples: int, seed: int) -> MeasuredSource:
     if row.texts is not None:
-        response_sets = read_texts(folder / row.texts, samples=samples, seed=seed)
+        response_sets = read_texts(folder / Path(row.texts).expanduser(), samples=samples, seed=seed)
         return MeasuredSource(label=row.label, response_sets=response_sets, sqrt_kl=row.sqrt_kl, gold=row.gold)
-    local = folder / str(row.policy)
+    local = folder / Path(str(row.policy)).expanduser()
     policy = str(local) if local.exists() else row.policy
     return MeasuredSource(label=row.label, policy=policy, sqrt_kl=row.sqrt_kl, gold=row.gold)
