@@ -28,6 +28,6 @@ class Campaign(OpenCampaign):
         """See ``evaluate_round``."""
         return evaluate_round(self, round_number, without=without)
 
-    def cycle(self) -> None:
+    def cycle(self) -> list[MiningReport]:
         """See ``run_cycle``."""
-        run_cycle(self)
+        return run_cycle(self)

@@ -128,22 +128,24 @@ def patch_findings(campaign: OpenCampaign) -> list[Finding]:
     return training_findings(campaign.findings(), campaign.config.patch)
 
 
-def run_cycle(campaign: OpenCampaign) -> None:
-    """Evaluate, then mine, patch and evaluate again, ``rounds`` times.
+def run_cycle(campaign: OpenCampaign) -> list[MiningReport]:
+    """Evaluate, then mine, patch and evaluate again, ``rounds`` times: what each stage of attacks came to, in order.
 
     Mining comes before the first evaluation where an attack starts from what was mined.
     """
+    reports = []
     if any(Attacked(section=one, prompts=()).is_seeded for one in campaign.config.evaluated_attacks(0)):
-        mine_round(campaign, 0)
-    evaluate_round(campaign, 0)
+        reports.append(mine_round(campaign, 0))
+    reports.append(evaluate_round(campaign, 0))
     for round_number in range(campaign.config.rounds):
-        mine_round(campaign, round_number)
+        reports.append(mine_round(campaign, round_number))
         rm = campaign.models.rm(round_number)
         if not rm.is_trainable:
             campaign.observer.note(f"{rm.name} cannot be retrained here. {EXPORT}")
-            return
+            break
         if campaign.config.patch.findings_share and not patch_findings(campaign):
             campaign.observer.note(f"round {round_number}: no train finding that a patch may see; nothing to patch")
-            return
+            break
         patch_round(campaign, round_number)
-        evaluate_round(campaign, round_number + 1)
+        reports.append(evaluate_round(campaign, round_number + 1))
+    return reports

@@ -162,12 +162,14 @@ def _cycle(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:
     from miner.reporting.campaign_report import report_run, write_summary
 
     campaign = _open(config)
-    run_cycle(campaign)
+    reports = run_cycle(campaign)
     summary = write_summary(campaign, command=command_line())
     files = report_run(campaign.folder, campaign.observer, load=campaign.models.open_rm)
     _print_summary(summary, json=json)
     if not json:
         out().print(f"report: {files.html}", markup=False)
+    for made in reports:
+        _require_one_that_ran(made)
     return None
 
 

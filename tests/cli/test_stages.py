@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from miner.cli.entry import app
+from miner.config.campaign import parse_config
+from miner.progress import Silent
+from miner.worlds.opening import read_prompts
 
 GIVEN = [
     "--set", "checks.names=['repetition','construction']", "--set", "checks.false_alarm=0.05",
@@ -66,3 +70,24 @@ def test_a_forecast_reads_the_run_and_leaves_it_as_it_is(run: Path) -> None:
     assert (stage["name"], stage["queries"]) == ("tune", (3 * 4 + 2 * 24) * 50)
     assert answer("corpus", "compact", run, "--dry-run")["segments_after"] >= 1
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_a_cycle_in_which_nothing_ran_is_no_success(
+    tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, run_in_process: Callable[..., tuple[int, str, str]]
+) -> None:
+    """Every good answer to beat is too long for the RM; those that set the bar are not."""
+    rows = [json.loads(line) for line in preference_file.read_text(encoding="utf-8").splitlines()]
+    config = parse_config({"rm": {"source": "x"}, "data": {"source": str(preference_file)}}, {"out": "x"}, where="test")
+    split_of = {prompt.conversation[-1].content: prompt.split for prompt in read_prompts(config, Silent())}
+    for row in rows:
+        if split_of[row["prompt"]] != "calibration":
+            row["chosen"] = " ".join([row["chosen"]] * 200)
+    data = tmp_path / "long.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    judged = ("--set", "checks.names=['repetition','construction']", "--set", "checks.false_alarm=0.05")
+    given = ("--rm", tiny_rm_folder, "--data", data, "--attack", "corrupt", "--budget", 40, "--prompts", 8, *judged)
+    status, out, said = run_in_process("--quiet", "cycle", *given, "--out", tmp_path / "run", "--json")
+    assert (status, said.count("\n")) == (2, 1)
+    assert "attempts ended in an error, so nothing was measured" in said
+    assert json.loads(out)["rounds"]
+    assert (tmp_path / "run" / "report.html").exists()
