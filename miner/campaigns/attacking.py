@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from attacks import Carried, Query, Seeds, SurrogateSwaps, known_attacks
+from attacks import Carried, Seeds, SurrogateSwaps, known_attacks
 from attacks.carried import CarriedAlong
-from corpus.records import Prompt, Split, digest
+from corpus.records import Split, digest
 from miner.campaigns.carrying import carried_to, pool_of_carried
 from miner.campaigns.opening import OpenCampaign
-from miner.config.campaign import AttackSection, StageSection
+from miner.campaigns.planned import STARTS, Attacked
+from miner.config.campaign import StageSection
 from miner.patching.findings import training_findings
 from miner.rewards.base import RewardModel
 from miner.searching.attempts import Plan, RoundContext
@@ -19,28 +18,6 @@ from miner.searching.driver import Driver
 from miner.searching.mining import MiningReport, run_plans, stage_plans
 from miner.searching.oracle import CarriedTexts, Oracle
 from miner.searching.seeding import Seed, SeedPool, pool_digest, pool_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attacked:
-    """One attack and the prompts that it is to try."""
-
-    section: AttackSection
-    prompts: Sequence[Prompt]
-
-    @property
-    def is_seeded(self) -> bool:
-        """Whether it starts from findings on other prompts."""
-        return self.starts_from is Seeds
-
-    @property
-    def starts_from(self) -> type[Query[Any]] | None:
-        """What its searches are given beside the RM, that the stage has to get first."""
-        needs = self.section.build().needs
-        return next((kind for kind in STARTS if kind in needs), None)
-
-
-STARTS: tuple[type[Query[Any]], ...] = (SurrogateSwaps, Carried, Seeds)
 
 
 def attack(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from miner.campaigns.evaluation import MIN_HELD_OUT, require_prompts
 from miner.campaigns.judge import open_reference_lm
+from miner.campaigns.planned import held_out_prompts
 from miner.campaigns.usage import peak_memory_mb
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose, measured_gflops
@@ -143,7 +143,7 @@ def _require_prompts(world: World, stages: Sequence[str], config: CampaignConfig
     if config.data.world is None and {"mine", "evaluate", "tune"} & set(stages):
         world.require_clean()
     if config.data.world is None and "evaluate" in stages:
-        require_prompts(world.sample("held_out", config.evaluate.prompts, seed=config.seed), MIN_HELD_OUT)
+        held_out_prompts(config, world)
 
 
 def _outline(config: CampaignConfig, folder: Path, observer: Observer | None) -> tuple[World, dict[str, float]]:

@@ -14,7 +14,6 @@ from attacks import known_attacks
 from corpus.records import Attempt, Finding, Form, Prompt, digest
 from miner.campaigns.results import AttackResult, Contrast, CostRatio, FormCount, TransferCell
 from miner.config.campaign import CONTROL, PLAIN
-from miner.errors import ConfigError
 from miner.judging.criteria import Criteria
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
@@ -23,7 +22,6 @@ from miner.searching.confirmation import Confirmation
 from miner.statistics import Difference, Rate, SurvivalCurve, paired_difference, paired_ratio, rate, survival
 
 UNKNOWN = Rate(0.0, 0, 0.0, 1.0)  # of nothing: any share may be the true one
-MIN_HELD_OUT = 8  # prompts: with fewer, an interval says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,16 +267,3 @@ def transfer_cells(
                 )
             )
     return cells
-
-
-def require_prompts(prompts: Sequence[Prompt], at_least: int) -> None:
-    """Refuse a held-out set whose interval would say nothing.
-
-    Raises:
-        ConfigError: it is smaller than ``at_least``.
-    """
-    if len(prompts) < at_least:
-        raise ConfigError(
-            f"{len(prompts)} held-out prompts are too few: with {at_least - 1} or fewer, a 95 % interval of a success "
-            f"rate spans half of all values. Expected at least {at_least}; give more data or a larger held-out share"
-        )

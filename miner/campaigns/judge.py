@@ -104,14 +104,12 @@ def _thresholds(
     checks: Sequence[Check], clean: Sequence[Subject], target: float, *, may_leave_out: bool, progress: Advance
 ) -> Thresholds:
     rows: list[CheckThreshold] = []
-    left_out: list[str] = []
+    left_out: list[str] = []  # why each was
     for done, check in enumerate(checks, start=1):
         try:
             (one,) = calibrate((check,), clean, target=target, quorum=1).checks
         except ConfigError as error:
-            if not may_leave_out:
-                raise
-            left_out.append(f"left out: {error}")
+            left_out.append(str(error))
         else:
             rows.append(
                 CheckThreshold(
@@ -123,7 +121,13 @@ def _thresholds(
                 )
             )
         progress(done, len(checks))
-    return Thresholds(checks=tuple(rows), left_out=tuple(left_out))
+    if left_out and not may_leave_out:
+        others = ",".join(f"'{row.check}'" for row in rows)
+        raise ConfigError(
+            f'{left_out[0]}. Or leave the check out: --set "checks.names=[{others}]"'
+            + ("" if rows else ", which takes all that this campaign can feed")
+        )
+    return Thresholds(checks=tuple(rows), left_out=tuple(f"left out: {why}" for why in left_out))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

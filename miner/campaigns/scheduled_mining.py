@@ -12,22 +12,22 @@ from corpus.records import Attempt, Finding, Prompt, digest
 from corpus.store import belongs
 from miner.campaigns.attacking import driver_of, round_context
 from miner.campaigns.opening import OpenCampaign
+from miner.campaigns.planned import Attacked
 from miner.config.campaign import ScheduleSection
 from miner.patching.findings import training_findings
 from miner.rewards.base import Pair
 from miner.rewards.compute.parts import exact_in_parts
 from miner.searching.attempts import Plan, numbered_attempt
 from miner.searching.mining import MiningReport, run_plans
-from miner.searching.scheduling import Choice, Scheduler, difficulty_groups, require_schedulable
+from miner.searching.scheduling import Choice, Scheduler, difficulty_groups
 from miner.searching.seeding import pool_of
 
 
 def mine_scheduled(
-    campaign: OpenCampaign, section: ScheduleSection, prompts: Sequence[Prompt], round_number: int
+    campaign: OpenCampaign, section: ScheduleSection, attacked: Sequence[Attacked], round_number: int
 ) -> MiningReport:
     """Generation after generation until the queries are spent; starts come from complete generations."""
-    sections = campaign.config.stage_attacks(campaign.config.mine)
-    require_schedulable(sections, prompts)
+    sections, prompts = [one.section for one in attacked], attacked[0].prompts
     driver = driver_of(campaign, round_number)
     scheduler = Scheduler(
         section=section,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from corpus.records import Finding, Prompt
-from miner.campaigns.attacking import Attacked, attack
-from miner.campaigns.evaluation import MIN_HELD_OUT, CleanOutcomes, clean_outcomes, require_prompts
+from miner.campaigns.attacking import attack
+from miner.campaigns.evaluation import CleanOutcomes, clean_outcomes
 from miner.campaigns.opening import OpenCampaign
+from miner.campaigns.planned import Attacked, evaluated, held_out_prompts, mined
 from miner.campaigns.reach import chosen_for_reach, reaches
 from miner.campaigns.scheduled_mining import mine_scheduled
 from miner.patching.findings import training_findings
@@ -19,13 +20,13 @@ from miner.searching.mining import MiningReport
 def mine_round(campaign: OpenCampaign, round_number: int) -> MiningReport:
     """Attack train prompts: the findings that a patch may see."""
     stage = campaign.config.mine
-    prompts = campaign.world.sample("train", stage.prompts, seed=campaign.config.seed + round_number)
+    attacked = mined(campaign.config, campaign.world, round_number)
     if stage.schedule is not None:
-        return mine_scheduled(campaign, stage.schedule, prompts, round_number)
+        return mine_scheduled(campaign, stage.schedule, attacked, round_number)
     return attack(
         campaign,
         stage,
-        [Attacked(section=section, prompts=prompts) for section in campaign.config.stage_attacks(stage, round_number)],
+        attacked,
         round_number,
         seeded_from=round_number,
         title=f"round {round_number}: mining",
@@ -35,40 +36,18 @@ def mine_round(campaign: OpenCampaign, round_number: int) -> MiningReport:
 def evaluate_round(campaign: OpenCampaign, round_number: int, *, without: Collection[str] = ()) -> MiningReport:
     """Attack held-out prompts, the control always among the attacks; take the clean accuracy and the reach of what
     was found. Attacks named in ``without`` are left out."""
-    stage = campaign.config.evaluate
-    prompts = campaign.world.sample("held_out", stage.prompts, seed=campaign.config.seed)
-    require_prompts(prompts, MIN_HELD_OUT)
+    attacked = evaluated(campaign.config, campaign.world, round_number, campaign.observer)
     report = attack(
         campaign,
-        stage,
-        [one for one in _evaluated(campaign, prompts, round_number) if one.section.name not in without],
+        campaign.config.evaluate,
+        [one for one in attacked if one.section.name not in without],
         round_number,
         seeded_from=max(0, round_number - 1),
         title=f"round {round_number}: attacking held-out prompts",
     )
     take_clean_outcomes(campaign, round_number)
-    _take_reach(campaign, round_number, prompts)
+    _take_reach(campaign, round_number, held_out_prompts(campaign.config, campaign.world))
     return report
-
-
-def _evaluated(campaign: OpenCampaign, prompts: Sequence[Prompt], round_number: int) -> list[Attacked]:
-    """The attacks with their prompts. One for prompts together is given held-out prompts of its own, so that what
-    it finds can be measured on the others."""
-    found: list[Attacked] = []
-    pool = len(campaign.world.by_split["held_out"])
-    for section in campaign.config.evaluated_attacks(round_number):
-        size = section.build().prompts_per_attempt
-        if size == 1:
-            found.append(Attacked(section=section, prompts=prompts))
-        elif size <= pool - len(prompts):
-            everyone = campaign.world.sample("held_out", len(prompts) + size, seed=campaign.config.seed)
-            found.append(Attacked(section=section, prompts=everyone[len(prompts) :]))
-        else:
-            campaign.observer.note(
-                f"attack {section.name!r} is left out of the evaluation: it needs {size} held-out prompts beside "
-                f"the {len(prompts)} it is measured on, and there are {pool}"
-            )
-    return found
 
 
 def take_clean_outcomes(campaign: OpenCampaign, round_number: int) -> CleanOutcomes | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpus.records import Prompt, conversation_id, digest
-from miner.errors import ConfigError
+from miner.errors import ConfigError, ModelError, TooLongError
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel, Scorer
 from miner.rewards.compute.parts import exact_in_parts, short_enough
@@ -58,15 +58,42 @@ class Criteria:
 def clean_criteria(
     rm: RewardModel, prompts: Sequence[Prompt], *, quantile: float, progress: Advance = untold
 ) -> Criteria:
-    """The criteria that the clean answers to ``prompts`` set for ``rm``. Errors as ``criteria_of``."""
+    """The criteria that the clean answers to ``prompts`` set for ``rm``. Errors as ``bar_setting_pairs`` and
+    ``criteria_of``."""
     pairs = bar_setting_pairs(rm, prompts)
     left_out = len(rm.clean_pairs(prompts)) - len(pairs)
     return criteria_of(rm, pairs, quantile=quantile, left_out=left_out, progress=progress)
 
 
 def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
-    """The ``clean_pairs`` of ``prompts`` that ``rm`` takes: they set its bar."""
-    return short_enough(rm, rm.clean_pairs(prompts))
+    """The ``clean_pairs`` of ``prompts`` that ``rm`` takes: they set its bar.
+
+    Raises:
+        ConfigError: too few; it says what the RM says of those that it does not take.
+    """
+    clean = rm.clean_pairs(prompts)
+    taken = short_enough(rm, clean)
+    if len(taken) < MIN_CLEAN:
+        way_out = (
+            f"Of {len(clean) - len(taken)} more it says: {_refusal(rm, clean)}"
+            if len(clean) >= MIN_CLEAN
+            else "Give more data, or a larger calibration share: --set data.fractions=…"
+        )
+        raise ConfigError(
+            f"{rm.name} takes {len(taken)} clean references of the calibration split whole, which are too few to set a "
+            f"bar; expected at least {MIN_CLEAN}. {way_out}"
+        )
+    return taken
+
+
+def _refusal(rm: RewardModel, pairs: Sequence[Pair]) -> str:
+    """What the RM says of the first that it does not take."""
+    for pair in pairs:
+        try:
+            rm.n_tokens(pair)
+        except (TooLongError, ModelError) as error:
+            return str(error)
+    return ""
 
 
 def criteria_of(
@@ -75,15 +102,8 @@ def criteria_of(
     """The criteria that these clean answers set for ``rm``; ``left_out`` more were too long for the RM, or refused.
 
     Raises:
-        ConfigError: too few references, or an RM that gives them all the same reward, or many none.
+        ConfigError: an RM that gives them all the same reward, or many none.
     """
-    if len(pairs) < MIN_CLEAN:
-        others = f" ({left_out} more are too long for it or refused)" if left_out else ""
-        raise ConfigError(
-            f"{len(pairs)} clean references{others} are too few for a {quantile:g} quantile; "
-            f"expected at least {MIN_CLEAN} in the calibration split that the RM can take whole. "
-            "Give more data, or a larger calibration share: --set data.fractions=…"
-        )
     exact, ranked = exact_in_parts(rm, pairs, progress), rm.rewards(pairs)
     given = np.isfinite(exact) & np.isfinite(ranked)  # a judge may give a text no number
     if given.mean() < MIN_GIVEN or given.sum() < MIN_CLEAN:
@@ -122,7 +142,7 @@ def criteria_for_scorer(rm: Scorer, prompts: Sequence[Prompt], quantile: float) 
     if len(pairs) < MIN_CLEAN:
         raise ConfigError(
             f"{len(pairs)} good answers in the calibration split; expected at least {MIN_CLEAN} to tell where "
-            f"{rm.name} puts clean text. Give more data"
+            f"{rm.name} puts clean text. Give more data, or a larger calibration share: --set data.fractions=…"
         )
     rewards = rm.exact_rewards(pairs)
     if not rewards.std() > 0:

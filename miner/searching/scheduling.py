@@ -183,8 +183,10 @@ def require_schedulable(attacks: Sequence[AttackSection], prompts: Sequence[Prom
     """Refuse what a scheduler cannot choose among.
 
     Raises:
-        ConfigError: no prompt, an attack on many prompts together, or two of one name.
+        ConfigError: no attack, no prompt, an attack on many prompts together, or two of one name.
     """
+    if not attacks:
+        raise ConfigError("no attack to mine with: name some in mine.attacks, or take mine.schedule out")
     if not prompts:
         raise ConfigError("the train split holds no prompt to mine on. Give more data or a larger train share")
     for name, n in Counter(one.name for one in attacks).items():

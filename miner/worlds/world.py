@@ -51,17 +51,14 @@ class World:
         n = sum(prompt.reference is not None for prompt in pool)
         if n >= MIN_CLEAN:
             return
-        total, groups = len(self.prompts), len({prompt.group_key for prompt in self.prompts})
+        total = len(self.prompts)
         answered = sum(prompt.reference is not None for prompt in self.prompts)
         problem = (
             f"the calibration split of {self.name} has {n} clean references (prompts with a good answer), expected at "
             f"least {MIN_CLEAN}: {answered} of {total} prompts have one."
         )
-        if groups < 2 * len(self.by_split) and total > 2 * groups:
-            raise ConfigError(
-                f"{problem} All prompts are in {groups} groups (by their first turn, unless a column is named), and no "
-                "group is ever divided. Name a column that tells them apart: --set data.columns.group=…"
-            )
+        if lumped := self._lumped():
+            raise ConfigError(f"{problem} {lumped}")
         if answered < 2 * MIN_CLEAN:
             raise ConfigError(f"{problem} Give more good answers; rmminer data FILE shows how the data is read")
         share = math.ceil(min(0.8, 1.6 * MIN_CLEAN / answered) * 10) / 10
@@ -69,17 +66,29 @@ class World:
         fractions = f"[{1 - share - rest:.2f},{share:.2f},{rest:.2f}]"
         raise ConfigError(f"{problem} Give that split more: --set data.fractions={fractions}, or give more data")
 
+    def _lumped(self) -> str:
+        """Why other shares would not help: prompts are in a few groups; empty where they are not."""
+        total, groups = len(self.prompts), len({prompt.group_key for prompt in self.prompts})
+        if not groups or groups >= 2 * len(self.by_split) or total <= 2 * groups:
+            return ""
+        return (
+            f"All prompts are in {groups} groups (by their first turn, unless a column is named), and no group is ever "
+            "divided. Name a column that tells them apart: --set data.columns.group=…"
+        )
+
     def sample(self, split: Split, n: int, *, seed: int) -> tuple[Prompt, ...]:
         """``n`` prompts of a split, drawn one group after the other so that none dominates (0: all of them).
 
         Raises:
-            ConfigError: the split has fewer.
+            ConfigError: the split has fewer, or none.
         """
         pool = self.by_split[split]
-        if n > len(pool):
+        if n > len(pool) or not pool:
+            fewer = "Ask for fewer, give" if pool else "Give"
+            more = f"{fewer} that split more, --set data.fractions=…, or give more data"
             raise ConfigError(
-                f"the {split} split of {self.name} has {len(pool)} prompts, {n} were asked for. "
-                "Ask for fewer, or give more data"
+                f"the {split} split of {self.name} has {len(pool)} prompts, {n or 'all'} were asked for. "
+                f"{more if pool else self._lumped() or more}"
             )
         return pool if n == 0 else spread(pool, n, seed=seed)
 

@@ -221,6 +221,8 @@ def test_what_a_scheduler_cannot_choose_among_is_refused() -> None:
         require_schedulable(twice, prompts)
     with pytest.raises(ConfigError, match="no prompt to mine on"):
         require_schedulable(twice[:1], ())
+    with pytest.raises(ConfigError, match="no attack"):
+        require_schedulable((), prompts)
     require_schedulable(twice[:1], prompts)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from corpus.records import Attempt, Finding, Prompt
-from miner.campaigns.attacking import Attacked, criteria_hash, driver_of, plans_of, pool_for
+from miner.campaigns.attacking import criteria_hash, driver_of, plans_of, pool_for
 from miner.campaigns.opening import OpenCampaign
+from miner.campaigns.planned import Attacked
 from miner.config.campaign import AttackSection, StageSection
 from miner.progress import Observer, Silent
 from miner.searching.mining import run_plans

@@ -70,6 +70,11 @@ class Check(ABC):
     """What of a text's form its verdict settles; None where it settles nothing."""
 
     @property
+    def reads(self) -> str:
+        """Of which texts it says anything, for messages; empty: of any that has evidence."""
+        return ""
+
+    @property
     @abstractmethod
     def identity(self) -> str:
         """Digest of everything that decides its values, part of the calibration id: other values, another one."""

@@ -47,10 +47,7 @@ def _calibrate(check: Check, clean: Sequence[Subject], target: float, clean_id: 
     values, spread = check.calibration_values(clean)
     known = np.sort(values[~np.isnan(values)])
     if len(known) < MIN_EVIDENCE:
-        raise ConfigError(
-            f"check {check.name!r} has evidence on {len(known)} clean texts; a threshold needs {MIN_EVIDENCE}. "
-            "Give more clean text, or leave the check out"
-        )
+        raise ConfigError(_too_little_evidence(check, len(known), len(clean)))
     # A new clean value falls between any two of the n sorted ones alike: above the k-th largest with k / (n + 1).
     rank = max(1, math.floor(target * (len(known) + 1)))
     return CalibratedCheck(
@@ -59,4 +56,19 @@ def _calibrate(check: Check, clean: Sequence[Subject], target: float, clean_id: 
         target=max(target, 1 / (len(known) + 1)),
         calibration_id=digest([check.identity, clean_id, target]),
         spread=spread,
+    )
+
+
+def _too_little_evidence(check: Check, known: int, n: int) -> str:
+    reads = f" (it reads only {check.reads})" if check.reads else ""
+    if known or not n:
+        enough = math.ceil(MIN_EVIDENCE * n / known) if known else MIN_EVIDENCE
+        way_out = (
+            f"About {enough} such texts would do: a larger calibration share, --set data.fractions=…, or more data"
+        )
+    else:
+        way_out = "More text of this kind would not help"
+    return (
+        f"check {check.name!r} has evidence on {known} of {n} clean texts{reads}; a threshold needs {MIN_EVIDENCE}. "
+        f"{way_out}"
     )

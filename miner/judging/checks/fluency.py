@@ -33,6 +33,10 @@ class Fluency(Check):
         return cls(reference_lm=materials.reference_lm) if materials.reference_lm else None
 
     @property
+    def reads(self) -> str:
+        return f"texts of at least {self.min_words} words"
+
+    @property
     def identity(self) -> str:
         return digest([self.name, self.reference_lm.fingerprint, self.reference_lm.dtype, self.min_words])
 

@@ -64,6 +64,10 @@ class Order(Check):
         return cls(reference_lm=materials.reference_lm) if materials.reference_lm else None
 
     @property
+    def reads(self) -> str:
+        return f"texts of at least {self.min_words} words"
+
+    @property
     def identity(self) -> str:
         lm = self.reference_lm
         return digest(

@@ -55,7 +55,8 @@ def build_checks(materials: Materials, names: Sequence[str] = ()) -> tuple[Check
     built = {name: _factory(known[name])(materials) for name in names or known}
     if lacking := [name for name in names if built[name] is None]:
         raise ConfigError(
-            f"check {lacking[0]!r} lacks what it is built from: a reference LM. Give one, or leave it out"
+            f"check {lacking[0]!r} lacks what it is built from: a reference LM. Give one, --reference-lm FOLDER, or "
+            "leave the check out of checks.names"
         )
     return tuple(check for check in built.values() if check is not None)
 

@@ -38,6 +38,10 @@ class Relevance(Check):
     def _frequencies(self) -> Counter[str]:
         return Counter(word for text in self.clean_texts for word in set(words_of(text)))
 
+    @property
+    def reads(self) -> str:
+        return "texts with a second good answer beside them, which preference data has none of"
+
     @cached_property
     def identity(self) -> str:
         return digest([self.name, self.min_words, sorted(self.clean_texts)])

@@ -34,6 +34,10 @@ class Repetition(Check):
         return cls()
 
     @property
+    def reads(self) -> str:
+        return f"texts of at least {self.min_characters} characters"
+
+    @property
     def identity(self) -> str:
         return digest([self.name, self.n, self.min_characters])
 

@@ -79,7 +79,8 @@ class Judge:
         names = [calibrated.check.name for calibrated in self.checks]
         if not 1 <= self.quorum <= len(names):
             raise ConfigError(
-                f"a quorum of {self.quorum} with {len(names)} checks ({', '.join(names) or 'none'}) cannot be met"
+                f"a quorum of {self.quorum} with {len(names)} checks ({', '.join(names) or 'none'}) cannot be met. "
+                "Lower checks.quorum, or name more checks"
             )
         if len(set(names)) < len(names):
             raise ConfigError(f"a check can vote once; got {', '.join(names)}")

@@ -62,7 +62,10 @@ def examine(
     """
     usable = tuple(prompt for prompt in prompts if prompt.reference)
     if len(usable) < MIN_TEXTS:
-        raise ConfigError(f"{len(usable)} prompts with a good answer; the doctor needs {MIN_TEXTS}. Give more --data")
+        raise ConfigError(
+            f"{len(usable)} prompts with a good answer; the doctor needs {MIN_TEXTS}. Give data with more: --data FILE "
+            "(rmminer data FILE shows how it is read)"
+        )
     started, source = time.perf_counter(), str(section.source)
     is_folder = kind_called(section.kind, REWARD_MODELS).is_folder
     folder = resolve_folder(source, section.revision) if is_folder else None

@@ -140,7 +140,7 @@ def test_with_few_clean_texts_nothing_up_to_their_largest_value_convicts_and_the
 
 
 def test_too_few_clean_texts_set_no_threshold() -> None:
-    with pytest.raises(ConfigError, match=r"'length' has evidence on 9 clean texts.*needs"):
+    with pytest.raises(ConfigError, match=r"'length' has evidence on 9 of 209 clean texts.*About 465 such"):
         calibrate([Length()], of_lengths([*range(1, 10), *[0] * 200]), quorum=1)
 
 
