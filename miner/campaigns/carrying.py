@@ -73,7 +73,7 @@ def _bent(
         clean = bar_setting_pairs(rm, campaign.world.by_split["calibration"])
         driver = Driver(
             oracle=Oracle(rm=rm, carried={one.prompt_id: _unpaid(one) for one in pool.carried}),
-            criteria=criteria_of(rm, clean, quantile=config.criteria.quantile, left_out=0),
+            criteria=criteria_of(rm, clean, quantile=config.criteria.quantile),
             judge=models.judge,
             in_flight=config.in_flight,
             keep_queries=True,

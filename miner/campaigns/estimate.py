@@ -20,7 +20,7 @@ from miner.files import require_writable
 from miner.judging.checks import Materials, build_checks
 from miner.progress import Observer, Silent
 from miner.rewards.base import Pair
-from miner.rewards.compute.parts import short_enough
+from miner.rewards.compute.refusals import readable
 from miner.searching.mining import require_budgets
 from miner.worlds.docs.models import DOCS, outline
 from miner.worlds.opening import open_world
@@ -89,7 +89,7 @@ def estimate(config: CampaignConfig, stages: Sequence[str], observer: Observer |
         )
     n_timed = N_METERED if rm.is_billed else N_TIMED
     clean = (Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None)
-    pairs = list(islice((pair for pair in clean if short_enough(rm, [pair])), n_timed))
+    pairs = list(islice((pair for pair in clean if readable(rm, [pair]).pairs), n_timed))
     if not pairs:
         pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:n_timed]
     if not pairs:

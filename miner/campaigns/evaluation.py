@@ -17,7 +17,8 @@ from miner.config.campaign import CONTROL, PLAIN
 from miner.judging.criteria import Criteria
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
-from miner.rewards.compute.parts import exact_in_parts, short_enough
+from miner.rewards.compute.parts import exact_in_parts
+from miner.rewards.compute.refusals import readable
 from miner.searching.confirmation import Confirmation
 from miner.statistics import Difference, Rate, SurvivalCurve, paired_difference, paired_ratio, rate, survival
 
@@ -67,7 +68,7 @@ def clean_outcomes(
         for prompt in prompts
         if prompt.reference is not None and (rejected := prompt.rejected[:rejected_per_prompt])
     ]
-    taken = set(short_enough(rm, [pair for _, answers in known for pair in answers]))
+    taken = set(readable(rm, [pair for _, answers in known for pair in answers]).pairs)
     texts: list[Pair] = []
     rows: list[tuple[int, int, str]] = []  # indices of the good and the bad text, and the group
     for group, answers in known:

@@ -18,6 +18,7 @@ from miner.judging.criteria import Criteria, bar_setting_pairs, criteria_of, dat
 from miner.patching.trainable import trainable
 from miner.progress import Observer
 from miner.rewards.base import RewardModel
+from miner.rewards.compute.refusals import advice, why
 from miner.searching.version import package_version
 from miner.worlds.world import World
 
@@ -124,22 +125,19 @@ class RoundModels:
             self.world.require_clean()
             rm, prompts = self.rm(round_number), self.world.by_split["calibration"]
             quantile = self.config.criteria.quantile
-            pairs = bar_setting_pairs(rm, prompts)
-            left_out = len(rm.clean_pairs(prompts)) - len(pairs)
+            clean = bar_setting_pairs(rm, prompts)
             of_rm = [rm.fingerprint, rm.pipeline_hash, rm.reward_dtype, rm.ranking_dtype]
-            made_from = [package_version(), *of_rm, quantile, data_hash_of(pairs)]
+            made_from = [package_version(), *of_rm, quantile, data_hash_of(clean.pairs)]
 
             def measured() -> Criteria:
                 title = f"round {round_number}: rewards of clean answers"
                 with self.usage.timed("criteria"), self.observer.stage(title) as advance:
-                    return criteria_of(rm, pairs, quantile=quantile, left_out=left_out, progress=advance)
+                    return criteria_of(rm, clean, quantile=quantile, progress=advance)
 
             found = self.run.once("criteria", made_from, Criteria, measured)
-            if found.left_out:
-                self.observer.note(
-                    f"{found.left_out} clean references are too long for {rm.name}, or refused by its template: they "
-                    "set no bar"
-                )
+            if clean.refusals:
+                said = f"{len(clean.refusals)} clean references set no bar for {rm.name}: {why(clean.refusals)}"
+                self.observer.note(". ".join(filter(None, (said, advice(clean.refusals)))))
             self._criteria[round_number] = found
         return self._criteria[round_number]
 

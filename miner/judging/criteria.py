@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpus.records import Prompt, conversation_id, digest
-from miner.errors import ConfigError, ModelError, TooLongError
+from miner.errors import ConfigError
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel, Scorer
-from miner.rewards.compute.parts import exact_in_parts, short_enough
+from miner.rewards.compute.parts import exact_in_parts
+from miner.rewards.compute.refusals import Readable, advice, readable, why
 
 MIN_CLEAN = 20
 MIN_GIVEN = 0.95  # of the clean references: an RM that abstains on more sets no bar
@@ -60,50 +61,36 @@ def clean_criteria(
 ) -> Criteria:
     """The criteria that the clean answers to ``prompts`` set for ``rm``. Errors as ``bar_setting_pairs`` and
     ``criteria_of``."""
-    pairs = bar_setting_pairs(rm, prompts)
-    left_out = len(rm.clean_pairs(prompts)) - len(pairs)
-    return criteria_of(rm, pairs, quantile=quantile, left_out=left_out, progress=progress)
+    return criteria_of(rm, bar_setting_pairs(rm, prompts), quantile=quantile, progress=progress)
 
 
-def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> list[Pair]:
-    """The ``clean_pairs`` of ``prompts`` that ``rm`` takes: they set its bar.
+def bar_setting_pairs(rm: RewardModel, prompts: Sequence[Prompt]) -> Readable:
+    """The ``clean_pairs`` of ``prompts`` that ``rm`` takes, which set its bar, and why it takes no others.
 
     Raises:
-        ConfigError: too few; it says what the RM says of those that it does not take.
+        ConfigError: they are too few.
     """
-    clean = rm.clean_pairs(prompts)
-    taken = short_enough(rm, clean)
-    if len(taken) < MIN_CLEAN:
-        way_out = (
-            f"Of {len(clean) - len(taken)} more it says: {_refusal(rm, clean)}"
-            if len(clean) >= MIN_CLEAN
-            else "Give more data, or a larger calibration share: --set data.fractions=…"
-        )
+    clean = readable(rm, rm.clean_pairs(prompts))
+    n, refusals = len(clean.pairs), clean.refusals
+    if n < MIN_CLEAN:
+        others = f" ({len(refusals)} more are left out: {why(refusals)})" if refusals else ""
+        enough = "Give more data, or a larger calibration share: --set data.fractions=…"
+        if n + len(refusals) >= MIN_CLEAN:
+            enough = advice(refusals) or enough
         raise ConfigError(
-            f"{rm.name} takes {len(taken)} clean references of the calibration split whole, which are too few to set a "
-            f"bar; expected at least {MIN_CLEAN}. {way_out}"
+            f"{n} clean references{others} are too few to set a bar; expected at least {MIN_CLEAN} in the calibration "
+            f"split that {rm.name} can take whole. {enough}"
         )
-    return taken
+    return clean
 
 
-def _refusal(rm: RewardModel, pairs: Sequence[Pair]) -> str:
-    """What the RM says of the first that it does not take."""
-    for pair in pairs:
-        try:
-            rm.n_tokens(pair)
-        except (TooLongError, ModelError) as error:
-            return str(error)
-    return ""
-
-
-def criteria_of(
-    rm: RewardModel, pairs: Sequence[Pair], *, quantile: float, left_out: int, progress: Advance = untold
-) -> Criteria:
-    """The criteria that these clean answers set for ``rm``; ``left_out`` more were too long for the RM, or refused.
+def criteria_of(rm: RewardModel, clean: Readable, *, quantile: float, progress: Advance = untold) -> Criteria:
+    """The criteria that these clean answers set for ``rm``.
 
     Raises:
         ConfigError: an RM that gives them all the same reward, or many none.
     """
+    pairs = clean.pairs
     exact, ranked = exact_in_parts(rm, pairs, progress), rm.rewards(pairs)
     given = np.isfinite(exact) & np.isfinite(ranked)  # a judge may give a text no number
     if given.mean() < MIN_GIVEN or given.sum() < MIN_CLEAN:
@@ -123,7 +110,7 @@ def criteria_of(
         n=len(exact),
         ranking_tolerance=float(np.abs(exact - ranked).max()),
         data_hash=data_hash_of(pairs),
-        left_out=left_out,
+        left_out=len(clean.refusals),
     )
 
 

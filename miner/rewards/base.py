@@ -191,13 +191,17 @@ class RewardModel(ABC):
         """``n_tokens`` of each pair."""
         return [self.n_tokens(pair) for pair in pairs]
 
-    def takes(self, pair: Pair) -> bool:
-        """Whether it can be scored: short enough, and turns that the template knows."""
+    def refusal(self, pair: Pair) -> TooLongError | ModelError | None:
+        """Why it cannot be scored: too long, or turns that the template does not know. None where it can."""
         try:
             self.n_tokens(pair)
-        except (TooLongError, ModelError):
-            return False
-        return True
+        except (TooLongError, ModelError) as error:
+            return error
+        return None
+
+    def takes(self, pair: Pair) -> bool:
+        """Whether it can be scored."""
+        return self.refusal(pair) is None
 
     def flops(self, n_tokens: int) -> float:
         """Forward FLOPs of one text of ``n_tokens`` without any cache."""

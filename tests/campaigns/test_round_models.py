@@ -16,6 +16,7 @@ from miner.config.campaign import CampaignConfig
 from miner.errors import ConfigError
 from miner.reporting.summarise import summarise
 from tests.campaigns.test_campaign import config_for
+from tests.campaigns.test_search_stages import Notes
 
 pytestmark = pytest.mark.ranges
 
@@ -107,3 +108,18 @@ def test_clean_accuracy_is_taken_again_where_other_pairs_are_asked_for(automatic
     assert part is not None
     assert (whole.rejected_per_prompt, part.rejected_per_prompt) == (None, 1)
     assert campaign.run.clean_outcomes(0) == part
+
+
+def test_clean_answers_that_the_rm_cannot_read_are_told_with_the_reason_also_where_the_bar_was_stored(
+    automatic: CampaignConfig,
+) -> None:
+    short = automatic.model_copy(update={"rm": automatic.rm.model_copy(update={"max_length": 40})})
+    for _ in range(2):
+        notes = Notes()
+        criteria = OpenCampaign(short, notes).models.criteria(0)
+        (said,) = (note for note in notes.notes if "set no bar" in note)
+        assert criteria.left_out > 0
+        assert said.startswith(f"{criteria.left_out} clean references set no bar for ")
+        assert said.endswith(
+            f": {criteria.left_out} too long for it. Give shorter texts, or cut them: --set rm.truncation=left|right"
+        )

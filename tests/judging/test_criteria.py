@@ -42,5 +42,5 @@ def test_an_over_long_reference_costs_itself_and_is_counted() -> None:
 def test_too_few_that_are_short_enough_are_told_with_those_that_are_not() -> None:
     toy = ShortToy()
     prompts = [replace(one, reference=" ".join(toy.vocabulary[:7])) for one in toy_prompts(30)]
-    with pytest.raises(ConfigError, match="Of 30 more it says: too long"):
+    with pytest.raises(ConfigError, match=r"\(30 more are left out: 30 too long for it\)"):
         clean_criteria(toy, prompts, quantile=0.95)

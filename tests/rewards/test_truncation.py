@@ -39,7 +39,7 @@ def test_over_long_input_is_an_error_whatever_is_asked(name: str, rm_of: RmOf) -
         lambda: ask_swaps(rm, LONG),
     ]
     for ask in asks:
-        with pytest.raises(TooLongError, match=r"input of \d+ tokens is over the RM's maximum of 256\. Shorten it"):
+        with pytest.raises(TooLongError, match=r"input of \d+ tokens is over the RM's maximum of 256\. Give shorter"):
             ask()
 
 

@@ -21,6 +21,7 @@ from miner.measuring.doctor.model_under_test import LocalModelUnderTest, ModelUn
 from miner.progress import Advance
 from miner.rewards import Pair, RewardModel
 from miner.rewards.compute.forward import Forward
+from miner.rewards.compute.refusals import Refusal, advice, why
 from miner.rewards.opening import open_reward_model
 
 MIN_TEXTS = 8
@@ -79,8 +80,10 @@ def examine(
         found, _, fix = str(error).replace(str(folder), source).rpartition(". ")
         diagnoses = [of_severity("red", "loads safely", found or fix, fix if found else NO_LOAD)]
         return _report(source, None, texts, started, diagnoses)
-    taken = tuple(prompt for prompt in usable if _takes(rm, prompt))
-    diagnoses = [green("loads safely", _loaded(rm)), _texts(len(usable) - len(taken), len(usable))]
+    reasons = [_refusal(rm, prompt) for prompt in usable]
+    taken = tuple(prompt for prompt, reason in zip(usable, reasons, strict=True) if reason is None)
+    refusals = [reason for reason in reasons if reason is not None]
+    diagnoses = [green("loads safely", _loaded(rm)), _texts(refusals, len(usable))]
     if len(taken) >= MIN_TEXTS:
         diagnostics = _diagnostics(rm, folder, taken, owned)
         for done, diagnostic in enumerate(diagnostics, start=1):
@@ -117,18 +120,18 @@ def _loaded(rm: RewardModel) -> str:
     return f"{type(rm.model).__name__}, safetensors, {values}, trained head"
 
 
-def _takes(rm: RewardModel, prompt: Prompt) -> bool:
-    """Whether the RM takes the prompt with every answer that it is examined on."""
+def _refusal(rm: RewardModel, prompt: Prompt) -> Refusal | None:
+    """Why the RM cannot score the prompt with one of the answers that it is examined on."""
     texts = (str(prompt.reference), *prompt.rejected, *behaviour.TRIVIAL.values())
-    return all(rm.takes(Pair(prompt.conversation, text)) for text in texts)
+    refusals = (rm.refusal(Pair(prompt.conversation, text)) for text in texts)
+    return next((refusal for refusal in refusals if refusal is not None), None)
 
 
-def _texts(left_out: int, n: int) -> Diagnosis:
+def _texts(refusals: Sequence[Refusal], n: int) -> Diagnosis:
     return of_severity(
-        "red" if n - left_out < MIN_TEXTS else "amber" if left_out else "green", "texts",
-        f"{left_out} of {n} prompts left out: too long for the model, or refused by its template" if left_out
-        else f"all {n} prompts fit",
-        "truncate by choice (--set rm.truncation=left|right), or give data with shorter texts and roles it knows",
+        "red" if n - len(refusals) < MIN_TEXTS else "amber" if refusals else "green", "texts",
+        f"{len(refusals)} of {n} prompts left out: {why(refusals)}" if refusals else f"all {n} prompts fit",
+        advice(refusals) or f"give {MIN_TEXTS} prompts that the model can read",
     )  # fmt: skip
 
 

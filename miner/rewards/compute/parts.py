@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from miner.errors import ModelError, TooLongError
 from miner.progress import Advance
-from miner.rewards.base import Pair, RewardModel, Scorer
+from miner.rewards.base import Pair, Scorer
 
 PAIRS_AT_ONCE = 256  # enough to fill the batches of a device
 
@@ -21,17 +20,3 @@ def exact_in_parts(rm: Scorer, pairs: Sequence[Pair], progress: Advance) -> npt.
         parts.append(rm.exact_rewards(pairs[start : start + PAIRS_AT_ONCE]))
         progress(min(start + PAIRS_AT_ONCE, len(pairs)), len(pairs))
     return np.concatenate(parts) if parts else np.zeros(0)
-
-
-def short_enough(rm: RewardModel, pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs that ``rm`` can score, in their order: one that is too long or refused costs itself alone.
-
-    Of an RM whose every question may cost money all are taken to be.
-    """
-    if rm.is_billed and rm.can_truncate:
-        return list(pairs)
-    try:
-        rm.lengths(pairs)
-    except (TooLongError, ModelError):
-        return [pair for pair in pairs if rm.takes(pair)]
-    return list(pairs)

@@ -112,7 +112,8 @@ class ScoresEndpoint(Endpoint):
         lengths = [length for length in known if length is not None]
         if len(lengths) < len(known):
             raise TooLongError(
-                "an input is over the served RM's maximum length. Shorten it, or serve with --set rm.truncation=left"
+                "an input is over the served RM's maximum length. "
+                "Give shorter texts, or serve it with --set rm.truncation=left|right"
             )
         return lengths
 

@@ -155,7 +155,7 @@ class Pipeline(ABC):
         if self.max_length is not None and longest > self.max_length:
             raise TooLongError(
                 f"input of {longest} tokens is over the RM's maximum of {self.max_length}. "
-                "Shorten it, or ask for --set rm.truncation=left|right"
+                "Give shorter texts, or cut them: --set rm.truncation=left|right"
             )
 
 

@@ -258,7 +258,11 @@ def test_texts_that_do_not_fit_are_left_out_and_said(folder_of: Callable[[str], 
     report = examined(folder, (*texts(), long, system))
     assert red(report) <= JUDGED_BY_TEXT
     (said,) = [d for d in report.diagnoses if d.examination == "texts"]
-    assert (said.colour, said.found[:7]) == ("amber", "2 of 26")
+    assert (said.colour, said.found) == (
+        "amber", "2 of 26 prompts left out: 1 too long for it; 1 refused by its template: no system",
+    )  # fmt: skip
+    assert "--set rm.truncation=left|right" in said.fix
+    assert "Mine on prompts it takes" in said.fix
     assert "texts" in red(examined(folder, (*texts(8)[1:], long)))
 
 
