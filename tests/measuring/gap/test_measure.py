@@ -282,16 +282,33 @@ def test_only_swaps_that_win_become_findings_and_they_are_factual() -> None:
     assert len({attempt.attempt_id for attempt, _ in rows}) == 20
 
 
-def test_a_swap_is_a_finding_by_the_rule_of_all_findings() -> None:
-    """Plain text, and re-scored alone: what a batch said of it does not count."""
+def test_a_swap_is_a_finding_by_the_reward_of_its_text_alone_not_by_what_a_batch_said_of_it() -> None:
     rm = ToyRewardModel()
     liked = [one for one in score_facts(rm, planted_facts(rm)) if one.fact.kind == "liked"]
     low = replace(CRITERIA, threshold=3.0)
     rows = [replace(one, false_reward=one.false_reward + 7) for one in liked]
     found = [finding for _, finding in factual_findings(rows, low, context(rm)) if finding is not None]
     assert [finding.reward for finding in found] == [one.false_reward for one in liked]
-    broken = [replace(one, fact=replace(one.fact, false=f"{one.fact.false}\x07")) for one in liked]
-    assert [finding for _, finding in factual_findings(broken, low, context(rm)) if finding is not None] == []
+
+
+@pytest.mark.parametrize("written", ["\x07", "\x1b[31m", "[SEP]"])
+def test_a_swap_that_is_no_plain_text_is_no_finding_however_it_scores(written: str) -> None:
+    rm = ToyRewardModel()
+    facts = [
+        replace(fact, false=f"{fact.false}{written}", swapped=f"{fact.swapped}{written}")
+        for fact in planted_facts(rm)
+        if fact.kind == "liked"
+    ]
+    rm.weights[f"{rm.flaw}{written}"] = rm.FLAW_WEIGHT
+    low = replace(CRITERIA, threshold=3.0)
+
+    def found() -> int:
+        return sum(finding is not None for _, finding in factual_findings(score_facts(rm, facts), low, context(rm)))
+
+    if written == "[SEP]":
+        assert found() == len(facts), "no special token of this RM: plain text that wins"
+        rm.special_tokens = (written,)
+    assert found() == 0
 
 
 def test_headline_figures_and_patches_leave_factual_findings_out() -> None:
