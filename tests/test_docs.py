@@ -14,7 +14,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,11 +25,24 @@ from attacks.registry import ENTRY_POINTS as ATTACK_ENTRY_POINTS
 from miner.cli.entry import app
 from miner.config.campaign import CampaignConfig, parse_config
 from miner.config.kinds import POLICIES, REWARD_MODELS
+from miner.config.reward_model import ConfigSection, RewardModelSection
 from miner.judging.checks import Subject, calibrate
 from miner.judging.checks.registry import GROUP as CHECK_ENTRY_POINTS
 from miner.reporting.sections import GROUP as SECTION_ENTRY_POINTS
 from scripts.docs_pages.pages import BLOCKS, names_of_blocks, stale, write
 from tests.pages import CODE, LINK, OURS, PAGES, README, ROOT, Block, anchors, blocks, commands, prose, text_of
+
+
+def rm_tables(above: type[ConfigSection] = RewardModelSection) -> list[type[ConfigSection]]:
+    """The tables below ``[rm]``, those inside them, too."""
+    inner = [
+        one
+        for key in above.model_fields.values()
+        for one in (key.annotation, *get_args(key.annotation))
+        if isinstance(one, type) and issubclass(one, ConfigSection)
+    ]
+    return [table for one in inner for table in (one, *rm_tables(one))]
+
 
 COMMANDS = commands()
 RMMINER = [(where, command) for where, command in COMMANDS if command.startswith("rmminer ")]
@@ -82,6 +95,17 @@ def test_files_that_are_named_exist() -> None:
     named = {name for page in PAGES for code in CODE.findall(prose(page)) for name in OURS.findall(code.split(":")[0])}
     assert len(named) > 50
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_every_setting_of_a_reward_model_is_explained() -> None:
+    page = text_of(ROOT / "docs/reward-models.md")
+    named = set(re.findall(r"`\[?rm\.(\w+)", page)) | set(re.findall(r"--set '?rm\.(\w+)", page))
+    assert named == set(RewardModelSection.model_fields)
+
+
+@pytest.mark.parametrize("table", rm_tables(), ids=lambda table: table.__name__)
+def test_every_key_of_a_table_of_a_reward_model_is_explained_beside_it(table: type[ConfigSection]) -> None:
+    assert {key for key in table.model_fields if f"``{key}``" not in (table.__doc__ or "")} == set()
 
 
 def test_classes_and_functions_of_the_finding_are_where_the_page_says() -> None:

@@ -73,7 +73,8 @@ class HeadSection(ConfigSection):
 
 
 class RemoteJudgeSection(ConfigSection):
-    """How an LLM is asked for a score: a ``template`` with {prompt}, {response}, {low} and {high} (None: ours).
+    """How an LLM is asked for a score from ``low`` to ``high``: a ``template`` with {prompt}, {response}, {low}
+    and {high} (None: ours).
 
     ``logprobs`` takes the mean over the likely scores instead of the one that was written. ``asks``: how often, before
     an answer that is no score counts as none.
@@ -100,9 +101,11 @@ class RemoteJudgeSection(ConfigSection):
 class RemoteSection(ConfigSection):
     """How a remote RM is asked. ``key_env`` names the environment variable with the API key, which is stored nowhere.
 
-    ``batch`` texts a request, ``concurrency`` requests at once. A request may take ``timeout_s``; one that fails is
-    sent ``retries`` times more, for ``give_up_s`` at most. ``max_requests`` and ``max_cost`` (in the currency of
-    ``price_per_1k_tokens``) are ceilings of one run of the command. ``tokenizer``: a folder, for edits of its tokens.
+    ``protocol`` "scores" is that of ``rmminer serve``; "pooling", vLLM's, and "openai", an LLM asked as ``judge`` says,
+    need the ``model``'s name there. ``batch`` texts a request, ``concurrency`` requests at once,
+    ``requests_per_minute`` at most. A request may take ``timeout_s``; one that fails is sent ``retries`` times more,
+    for ``give_up_s`` at most. ``max_requests`` and ``max_cost`` (in the currency of ``price_per_1k_tokens``) are
+    ceilings of one run of the command. ``tokenizer``: a folder, for edits of its tokens.
     """
 
     protocol: Literal["scores", "openai", "pooling"] = "scores"
@@ -165,7 +168,8 @@ class PairwiseSection(ConfigSection):
 
 
 class JudgeSection(ConfigSection):
-    """How a causal LM is asked for a number from ``low`` to ``high``.
+    """How a causal LM is asked for a number from ``low`` to ``high``: by ``template`` with ``{prompt}`` and
+    ``{response}``, as a user turn of the tokenizer's chat template unless ``chat`` is false.
 
     ``readout`` "expectation" weighs the whole numbers by their next-token probabilities (``space``: written with a
     space before them); "text" lets the judge write up to ``max_new_tokens`` and takes the number that ``number``, a
@@ -199,7 +203,8 @@ class ProcessSection(ConfigSection):
     """How a process RM reads a response: cut at ``split`` into steps, ``tag`` written after each, a score at each tag.
 
     The score is the log-odds of ``answers`` (a causal LM's next token) or of label ``good_label`` (a token classifier
-    with two labels). ``template`` with ``{prompt}`` and ``{response}``; None: the tokenizer's chat template.
+    with two labels); ``reduce`` makes one of all steps' scores: the last, the least, or the log of the product of their
+    probabilities. ``template`` with ``{prompt}`` and ``{response}``; None: the tokenizer's chat template.
     ``step_token`` names the tag's token where the tag has more than one.
     """
 
