@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ def decodes(model_type: str) -> bool:
     return known and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
-def tiny(model_type: str) -> Built:
-    kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES[model_type]
+def tiny(model_type: str, kinds: Mapping[str, Any] = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES) -> Built:
+    kind = kinds[model_type]
     architecture: Any = getattr(hf, kind if isinstance(kind, str) else kind[0])
     if decodes(model_type) or "Generic" in str(architecture.__mro__):
         tokens = byte_level(["<pad>", "<s>", "</s>"])
@@ -100,5 +101,15 @@ def save(model_type: str, folder: Path) -> Path:
         rewards = torch.stack([model(**inputs_of(tokenizer, pair)).logits[0, 0] for pair in PAIRS])
         last.weight.mul_(SPREAD / (rewards.max() - rewards.min()))
     model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_lm(model_type: str, folder: Path) -> Path:
+    """The tiny causal LM of the same config with its tokenizer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model, tokenizer = tiny(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    model.float().eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -46,6 +46,12 @@ class AnswerHead(torch.nn.Module):
         return found if self.cap is None else self.cap * torch.tanh(found / self.cap)
 
 
+def log_odds(logits: torch.Tensor, answers: Sequence[int]) -> torch.Tensor:
+    """Of the first of two ``answers`` against the second: (…, n_logits) → (…,)."""
+    first, second = answers
+    return logits[..., first].float() - logits[..., second].float()
+
+
 class LogOddsHead(AnswerHead):
     """The log-odds of the first answer against the second: (…, 1)."""
 

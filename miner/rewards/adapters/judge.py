@@ -52,16 +52,29 @@ class WritingJudge(TransformerRewardModel):
 
     def written(self, model: PreTrainedModel, rows: Sequence[Row]) -> list[str]:
         """What the judge writes behind each row."""
+        out, _ = self._generated(model, rows, self.max_new_tokens, with_logits=False)
+        return list(self.pipeline.tokenizer.batch_decode(out, skip_special_tokens=True))
+
+    def first_logits(self, model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
+        """What the first token that the judge writes is chosen by: (n_rows, vocabulary)."""
+        _, logits = self._generated(model, rows, 1, with_logits=True)
+        return logits[0]
+
+    def _generated(
+        self, model: PreTrainedModel, rows: Sequence[Row], n: int, *, with_logits: bool
+    ) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        """Up to ``n`` tokens behind each row; of each token the logits, where they are asked for."""
         from transformers import GenerationConfig
 
         whole: Any = model
         ids, mask, _ = padded([ids for ids, _ in rows], pad=self.pad_id, left=True, device=model.device)
         ends = whole.generation_config.eos_token_id
         plan = GenerationConfig(
-            max_new_tokens=self.max_new_tokens, do_sample=False, pad_token_id=self.pad_id, eos_token_id=ends
-        )
+            max_new_tokens=n, do_sample=False, pad_token_id=self.pad_id, eos_token_id=ends,
+            return_dict_in_generate=True, output_logits=with_logits,
+        )  # fmt: skip
         out = whole.generate(input_ids=ids, attention_mask=mask, generation_config=plan)
-        return list(self.pipeline.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True))
+        return out.sequences[:, ids.shape[1] :], out.logits or ()
 
     def read(self, text: str) -> float:
         """The number in a judgement: NaN where there is none, two that differ, or one that is off the scale."""

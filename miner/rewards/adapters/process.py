@@ -20,13 +20,15 @@ from miner.rewards.text.pipeline import Row
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+Reduce = Literal["last", "min", "product"]
+
 
 @dataclass(kw_only=True, eq=False)
 class ProcessRewardModel(CausalRewardModel):
     """A decoder whose ``score`` gives log-odds at every token ``step_id``."""
 
     step_id: int
-    reduce: Literal["last", "min", "product"]
+    reduce: Reduce
     read_as: tuple[object, ...]
     is_trainable = False
     can_truncate = False
@@ -60,9 +62,16 @@ class ProcessRewardModel(CausalRewardModel):
         where = {"position_ids": positions} if accepts(whole.base_model, "position_ids") else {}
         out = whole.base_model(input_ids=ids, attention_mask=mask, use_cache=False, **where)
         scores = whole.score(out.last_hidden_state)[..., 0]  # (n_rows, longest)
-        is_step = (ids == self.step_id) & mask.bool()
-        if self.reduce == "min":
-            reduced: torch.Tensor = scores.masked_fill(~is_step, torch.inf).amin(1)
-        else:
-            reduced = torch.nn.functional.logsigmoid(scores).masked_fill(~is_step, 0.0).sum(1)
-        return reduced
+        return reduced(scores, (ids == self.step_id) & mask.bool(), self.reduce)
+
+
+def reduced(scores: torch.Tensor, is_step: torch.Tensor, how: Reduce) -> torch.Tensor:
+    """One score of those at each row's steps: (n_rows, n_tokens) → (n_rows,), NaN where it has none."""
+    if how == "last":
+        ahead = is_step.flip(1).int().argmax(1, keepdim=True)
+        found = scores.flip(1).gather(1, ahead)[:, 0]
+    elif how == "min":
+        found = scores.masked_fill(~is_step, torch.inf).amin(1)
+    else:
+        found = torch.nn.functional.logsigmoid(scores).masked_fill(~is_step, 0.0).sum(1)
+    return found.masked_fill(~is_step.any(1), torch.nan)

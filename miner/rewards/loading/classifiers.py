@@ -26,7 +26,8 @@ from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.compute.fleet import Fleet
 from miner.rewards.compute.forward import input_embeddings
 from miner.rewards.loading.adapted import on_base
-from miner.rewards.loading.alike import require_alike
+from miner.rewards.loading.alike import plain_rewards, require_alike
+from miner.rewards.loading.covered import DECODERS, ENCODERS
 from miner.rewards.loading.variants import Classifier, HeadFromCheckpoint, RemoteCodeModel, Variant
 from miner.rewards.text.pipeline import ChatPipeline, TextPairPipeline, Truncation
 from miner.rewards.text.vocabulary import Vocabulary
@@ -148,7 +149,14 @@ def _replica(
         budget=TokenBudget(batch_tokens or BATCH_TOKENS[device_of(model).type]),
         readout=variant.readout,
     )
-    require_alike(rm)
+    plain = plain_rewards(
+        model,
+        pipeline,
+        lambda output, _: rm.readout.of_output(output, n_rows=1)[0],
+        covered=DECODERS if rm.is_causal else ENCODERS,
+        with_types=not rm.is_causal,
+    )
+    require_alike(rm, plain)
     return rm
 
 

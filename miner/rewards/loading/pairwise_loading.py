@@ -16,6 +16,7 @@ from miner.rewards.adapters.answers import (
     NextTokenRewardModel,
     answer_tokens,
     lm_head,
+    log_odds,
     open_ended,
     read_next_token,
     require_close,
@@ -29,7 +30,9 @@ from miner.rewards.adapters.comparers import (
 )
 from miner.rewards.adapters.pairwise import PairwiseRewardModel
 from miner.rewards.adapters.transformer import TransformerRewardModel
+from miner.rewards.loading.alike import plain_rewards, require_alike
 from miner.rewards.loading.assembling import Parts, assemble, auto_class
+from miner.rewards.loading.covered import DECODERS, ENCODER_DECODERS, ENCODERS
 from miner.rewards.text.template_pipeline import PROBE, ComparisonPipeline
 
 if TYPE_CHECKING:
@@ -86,14 +89,27 @@ def _answering(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:
         return _answering_seq2seq(parts, asked, pipeline)
     probe, behind = open_ended(pipeline)
     tokens = answer_tokens(parts.tokenizer, behind, asked.answers, "rm.pairwise.answers")
+    plain = plain_rewards(
+        parts.model, pipeline, lambda output, _: log_odds(output.logits[0, -1], tokens), covered=DECODERS
+    )
     for model in parts.models:
         read_next_token(model, probe, LogOddsHead(*lm_head(model), tokens), tokens)
-    return NextTokenRewardModel(**parts.fields(), pipeline=pipeline, read_as=("contrast", *tokens))
+    rm = NextTokenRewardModel(**parts.fields(), pipeline=pipeline, read_as=("contrast", *tokens))
+    require_alike(rm, plain)
+    return rm
 
 
 def _answering_seq2seq(parts: Parts, asked: PairwiseSection, pipeline: ComparisonPipeline) -> TransformerRewardModel:
     tokens = answer_tokens(parts.tokenizer, "", asked.answers, "rm.pairwise.answers")
     probe = pipeline.ids([PROBE])[0][0]
+    starts = {"decoder_input_ids": torch.tensor([[parts.model.config.decoder_start_token_id]])}
+    plain = plain_rewards(
+        parts.model,
+        pipeline,
+        lambda output, _: log_odds(output.logits[0, -1], tokens),
+        covered=ENCODER_DECODERS,
+        also=starts,
+    )
     heads: dict[Any, AnswerHead] = {}
     for model in parts.models:
         heads[model] = LogOddsHead(*lm_head(model), tokens)
@@ -105,19 +121,30 @@ def _answering_seq2seq(parts: Parts, asked: PairwiseSection, pipeline: Compariso
             own = whole(input_ids=ids, decoder_input_ids=start).logits[0, -1, tokens].float()
             ours = heads[model].logits(first_written(model, ids, torch.ones_like(ids))[0])
         require_close(own, ours, model)
-    return AnsweringSeq2Seq(**parts.fields(), pipeline=pipeline, heads=heads, read_as=("contrast", *tokens))
+    rm = AnsweringSeq2Seq(**parts.fields(), pipeline=pipeline, heads=heads, read_as=("contrast", *tokens))
+    require_alike(rm, plain)
+    return rm
 
 
 def _labelled(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:
     pipeline = _pipeline(parts, asked)
-    first = asked.first_label
-    if not hasattr(parts.model, "score"):
-        return LabelledEncoder(**parts.fields(), pipeline=pipeline, first_label=first)
-    for model in parts.models:
-        if model.config.num_labels == 2:
+    first, both = asked.first_label, (asked.first_label, 1 - asked.first_label)
+    is_causal, is_one = hasattr(parts.model, "score"), parts.model.config.num_labels == 1
+    plain = plain_rewards(
+        parts.model,
+        pipeline,
+        lambda output, _: output.logits[0, 0] if is_one else log_odds(output.logits[0], both),
+        covered=DECODERS if is_causal else ENCODERS,
+        with_types=not is_causal,
+    )
+    if is_causal and not is_one:
+        for model in parts.models:
             whole: Any = model
-            whole.score = LogOddsHead(whole.score, None, [first, 1 - first])
-    return LabelledDecoder(**parts.fields(), pipeline=pipeline, first_label=first)
+            whole.score = LogOddsHead(whole.score, None, both)
+    adapter = LabelledDecoder if is_causal else LabelledEncoder
+    rm = adapter(**parts.fields(), pipeline=pipeline, first_label=first)
+    require_alike(rm, plain)
+    return rm
 
 
 def _ranking(parts: Parts, asked: PairwiseSection) -> TransformerRewardModel:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from miner.config.reward_model import ProcessSection, RewardModelSection
 from miner.errors import ModelError
-from miner.rewards.adapters.answers import AnswerHead, LogOddsHead, answer_tokens, lm_head, read_next_token
-from miner.rewards.adapters.process import ProcessRewardModel
+from miner.rewards.adapters.answers import AnswerHead, LogOddsHead, answer_tokens, lm_head, log_odds, read_next_token
+from miner.rewards.adapters.process import ProcessRewardModel, reduced
+from miner.rewards.base import Pair
+from miner.rewards.compute.prefix_cache import Ids
+from miner.rewards.loading.alike import TEXTS, plain_rewards, require_alike
 from miner.rewards.loading.assembling import Parts, assemble, auto_class
+from miner.rewards.loading.covered import DECODERS
 from miner.rewards.text.template_pipeline import PROBE, StepsPipeline
 
 if TYPE_CHECKING:
@@ -55,21 +61,29 @@ def _process(parts: Parts, asked: ProcessSection) -> ProcessRewardModel:
         tag=asked.tag,
     )
     step_id = _step_token(pipeline, asked)
-    whole: Any = parts.model
-    if getattr(whole, "score", None) is not None:
-        labels = [asked.good_label, 1 - asked.good_label]
-        for model in parts.models:
-            _score_by(model, labels)
-        read_as: tuple[object, ...] = ("labels", *labels)
-    else:
-        tokens = answer_tokens(parts.tokenizer, asked.tag.rstrip(), asked.answers, "rm.process.answers")
-        ids = pipeline.ids([PROBE])[0][0]
-        for model in parts.models:
-            read_next_token(model, ids, LogOddsHead(*lm_head(model), tokens), tokens)
-        read_as = ("contrast", *tokens)
-    return ProcessRewardModel(
-        **parts.fields(), pipeline=pipeline, step_id=step_id, reduce=asked.reduce, read_as=read_as
+    is_labelled = getattr(parts.model, "score", None) is not None
+    answers = (
+        [asked.good_label, 1 - asked.good_label]
+        if is_labelled
+        else answer_tokens(parts.tokenizer, asked.tag.rstrip(), asked.answers, "rm.process.answers")
     )
+
+    def reward(output: Any, ids: Ids) -> torch.Tensor:
+        scores = log_odds(output.logits[0], answers)
+        return reduced(scores[None], torch.tensor([ids], device=scores.device) == step_id, asked.reduce)[0]
+
+    in_steps = [Pair(pair.prompt, pair.response.replace(", ", asked.split)) for pair in TEXTS]
+    plain = plain_rewards(parts.model, pipeline, reward, covered=DECODERS, texts=in_steps)
+    ids = pipeline.ids([PROBE])[0][0]
+    for model in parts.models:
+        if is_labelled:
+            _score_by(model, answers)
+        else:
+            read_next_token(model, ids, LogOddsHead(*lm_head(model), answers), answers)
+    read_as = ("labels" if is_labelled else "contrast", *answers)
+    rm = ProcessRewardModel(**parts.fields(), pipeline=pipeline, step_id=step_id, reduce=asked.reduce, read_as=read_as)
+    require_alike(rm, plain)
+    return rm
 
 
 def _score_by(model: PreTrainedModel, labels: Sequence[int]) -> None:
