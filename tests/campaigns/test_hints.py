@@ -105,7 +105,7 @@ def test_where_some_answers_are_long_enough_more_of_such_text_does(
 def test_answers_too_long_for_the_rm_are_cut(answers: list[dict[str, Any]], opened: Opened) -> None:
     rows = [{**row, "chosen": " ".join([row["chosen"]] * 200)} for row in answers]
     judged = "checks.names=['construction']"
-    said = r"takes 0 clean references .* Of \d+ more it says: .* over the RM's maximum"
+    said = r"0 clean references \(\d+ more are left out: \d+ too long for it\)"
     setting = hint(opened(rows, judged), said)
     assert setting == "rm.truncation=left|right"
     assert opened(rows, judged, setting.partition("|")[0]).mine(0).made == 2
