@@ -17,6 +17,9 @@ from miner.judging.criteria import bar_setting_pairs, criteria_of
 from miner.searching.attempts import Result, RoundContext, numbered_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import CarriedTexts, Oracle
+from miner.worlds.world import spread
+
+BAR_PROMPTS = 256  # that say where the bar of an RM on the way is: a milestone, no figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ def _bent(
     title = f"round {round_number}: carrying texts along, {share:.0%} of the way"
     with campaign.usage.timed(f"attack {round_number}"), campaign.observer.stage(title) as advance:
         rm = models.between(round_number, share)
-        clean = bar_setting_pairs(rm, campaign.world.by_split["calibration"])
+        calibration = campaign.world.by_split["calibration"]
+        clean = bar_setting_pairs(rm, spread(calibration, min(BAR_PROMPTS, len(calibration)), seed=config.seed))
         driver = Driver(
             oracle=Oracle(rm=rm, carried={one.prompt_id: _unpaid(one) for one in pool.carried}),
             criteria=criteria_of(rm, clean, quantile=config.criteria.quantile),
