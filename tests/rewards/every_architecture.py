@@ -30,23 +30,54 @@ SIZES = {
     "num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "n_routed_experts": 4, "moe_topk": 2,
     "type_vocab_size": 2,
 }  # fmt: skip
+_LATENT = {  # multi-head latent attention
+    "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
+    "num_key_value_heads": 4, "head_dim": None,
+}  # fmt: skip
+_GROUPED = {**_LATENT, "n_group": 1, "topk_group": 1}
+_LINEAR = {  # gated delta rule
+    "num_hidden_layers": 4, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}  # fmt: skip
+_MAMBA = {
+    "num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid"] * 2, "num_key_value_heads": 4, "chunk_size": 16,
+    "mamba_d_state": 8,
+}  # fmt: skip
+_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+_NESTED = {name: SIZES[name] for name in (
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size",
+    "max_position_embeddings",
+)}  # fmt: skip
 ALSO: dict[str, dict[str, Any]] = {
-    "deepseek_v2": {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8},
-    "deepseek_v3": {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8},
+    "axk1": _GROUPED,
+    "axk2": _LATENT,
+    "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
+    "deepseek_v2": _LATENT,
+    "deepseek_v3": _GROUPED,
+    "esmc": {"num_key_value_heads": 4},
     "falcon": {"head_dim": None, "multi_query": True},
-    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8},
-    "modernbert-decoder": {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 8},
     "funnel": {"num_hidden_layers": None, "num_layers": None, "n_layers": None, "n_layer": None, "block_sizes": [1, 1]},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8},
     "gptj": {"rotary_dim": 4},
-    "xlnet": {"max_position_embeddings": None},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
-    "qwen3_next": {"num_hidden_layers": 4},
-    "qwen3_5_text": {"num_hidden_layers": 4},
+    "longformer": {"attention_window": 16},
+    "minicpm3": _LATENT,
+    "mistral4": _GROUPED,
+    "modernbert-decoder": {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 8},
+    "qwen3_5_text": _LINEAR,
+    "qwen3_next": _LINEAR,
+    "reformer": {"axial_pos_embds": False},
     "t5": {"decoder_start_token_id": 1, "is_encoder_decoder": True},
+    "t5gemma": {"encoder": {**_NESTED, "vocab_size": 500}, "decoder": {**_NESTED, "vocab_size": 500}},
+    "xlnet": {"max_position_embeddings": None},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": _MAMBA,
+    "zamba2": _MAMBA,
 }
 SEEING = (
     "gemma3",
     "qwen3_5",
+    "t5gemma2",
     "modernvbert",
     "ultravbert",
     "layoutlm",
@@ -74,7 +105,7 @@ def tiny(model_type: str, kinds: Mapping[str, Any] = MODEL_FOR_SEQUENCE_CLASSIFI
     kind = kinds[model_type]
     architecture: Any = getattr(hf, kind if isinstance(kind, str) else kind[0])
     if decodes(model_type) or "Generic" in str(architecture.__mro__):
-        tokens = byte_level(["<pad>", "<s>", "</s>"])
+        tokens = byte_level(["<pad>", "<s>", "</s>", "<|endoftext|>"])  # the last is written into every Qwen tokenizer
         tokenizer = fast(tokens, template=HEADERS, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
     else:
         ours = architecture.config_class()

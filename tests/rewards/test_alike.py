@@ -114,3 +114,31 @@ def test_a_classifier_is_compared_where_no_test_covers_it_and_nowhere_else(
     monkeypatch.setattr(classifiers, "DECODERS", frozenset())
     load_reward_model(folder_of("llama"), device="cpu", dtype="float32")
     assert compared == ["LlamaForSequenceClassification"] * 5
+
+
+def test_a_text_that_has_no_reward_is_not_compared(asking_folder_of: FolderOf) -> None:
+    rm = opened(asking_folder_of("lm"), "judge", JUDGE)
+    (without, _), *_ = rm.pipeline.ids(alike.TEXTS)
+    plain = alike.plain_rewards(
+        rm.model,
+        rm.pipeline,
+        lambda output, ids: None if ids == without else output.logits.sum(),
+        covered=frozenset(),
+    )
+    assert plain is not None
+    assert plain.pairs == alike.TEXTS[1:]
+    assert plain.values.shape == (4,)
+
+
+@pytest.mark.usefixtures("uncovered")
+def test_rewards_that_are_no_numbers_are_refused(asking_folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = alike._output
+
+    def broken(*given: Any) -> Any:
+        output = plain(*given)
+        output.logits = output.logits * torch.nan
+        return output
+
+    monkeypatch.setattr(alike, "_output", broken)
+    with pytest.raises(ModelError, match="gives short texts NaN or infinity, in plain transformers, too"):
+        load("judge", asking_folder_of)

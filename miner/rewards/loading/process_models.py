@@ -68,8 +68,10 @@ def _process(parts: Parts, asked: ProcessSection) -> ProcessRewardModel:
         else answer_tokens(parts.tokenizer, asked.tag.rstrip(), asked.answers, "rm.process.answers")
     )
 
-    def reward(output: Any, ids: Ids) -> torch.Tensor:
+    def reward(output: Any, ids: Ids) -> torch.Tensor | None:
         scores = log_odds(output.logits[0], answers)
+        if step_id not in ids:  # the text melts into its tag
+            return None
         return reduced(scores[None], torch.tensor([ids], device=scores.device) == step_id, asked.reduce)[0]
 
     in_steps = [Pair(pair.prompt, pair.response.replace(", ", asked.split)) for pair in TEXTS]

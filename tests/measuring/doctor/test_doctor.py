@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,6 +20,8 @@ from miner.config.reward_model import RewardModelSection
 from miner.errors import ConfigError, ModelError, NoRoomError
 from miner.measuring.doctor import Report, examine
 from miner.rewards import Pair, load_reward_model
+from miner.rewards.adapters.causal import CausalRewardModel
+from miner.rewards.compute.forward import Forward
 from miner.testing import ToyRewardModel
 from tests.rewards import own_code as own
 from tests.rewards.asking_models import PAIRWISE
@@ -29,7 +32,7 @@ from tests.rewards.tokenizers import SENTENCES, byte_level, fast
 WORDS = " ".join(SENTENCES[:5]).split()
 
 
-def texts(n: int = 24) -> tuple[Prompt, ...]:
+def texts(n: int = 24, longest: int = 24) -> tuple[Prompt, ...]:
     rng = Random(3)
 
     def some(least: int, most: int) -> str:
@@ -38,8 +41,8 @@ def texts(n: int = 24) -> tuple[Prompt, ...]:
     return tuple(
         Prompt(
             conversation=conversation(f"Question {number}: {some(2, 6)}?"),
-            reference=some(3, 24),
-            rejected=(some(3, 24),),
+            reference=some(3, longest),
+            rejected=(some(3, longest),),
             group_key=str(number),
             split="held_out",
         )
@@ -190,12 +193,32 @@ def few_embeddings(folder: Path) -> None:
     edit_json(folder / "config.json", vocab_size=300)
 
 
+def adapter_left_behind(folder: Path) -> None:
+    told = {"peft_type": "LORA", "base_model_name_or_path": "elsewhere"}
+    (folder / "adapter_config.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def lora_on_a_head_that_nobody_saved(folder: Path) -> None:
+    """A and B of the head on a language model: its own weights would be drawn anew at every load."""
+    peft = pytest.importorskip("peft")
+    base = folder.with_name("base")
+    lm = hf.AutoModelForCausalLM.from_pretrained(folder)
+    lm.save_pretrained(base)
+    model = hf.AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", "score"], init_lora_weights=False)
+    for file in ("config.json", "model.safetensors"):
+        (folder / file).unlink()
+    peft.get_peft_model(model, config).save_pretrained(folder)
+
+
 FAULTS: dict[str, tuple[str, Callable[[Path], None], str, str]] = {
     # fault: (architecture, what breaks it, examination, colour)
     "pickled weights": ("llama", pickled, "loads safely", "red"),
     "two labels": ("llama", two_labels, "loads safely", "red"),
     "no trained head": ("llama", headless, "loads safely", "red"),
     "remote code": ("llama", remote_code, "loads safely", "red"),
+    "LoRA on a head that nobody saved": ("llama", lora_on_a_head_that_nobody_saved, "loads safely", "red"),
+    "an adapter left beside whole weights": ("llama", adapter_left_behind, "loads safely", "red"),
     "no tokenizer": ("llama", without_tokenizer, "loads safely", "red"),
     "torn weights": ("llama", torn_weights, "loads safely", "red"),
     "no padding token": ("llama", nothing, "padding token", "amber"),
@@ -220,6 +243,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], None], str, str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft's, at transformers
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_named_with_its_fix(fault: str, folder_of: Callable[[str], Path], tmp_path: Path) -> None:
     architecture, plant, examination, colour = FAULTS[fault]
@@ -244,6 +268,51 @@ def test_an_attention_implementation_that_leaves_something_out_is_named(
 
     monkeypatch.setitem(functions._global_mapping, "sdpa", unscaled)
     assert "attention" in red(examined(folder_of("llama")))
+
+
+def read_one_token_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = CausalRewardModel.read_at
+    monkeypatch.setattr(CausalRewardModel, "read_at", lambda self, ids: right(self, ids) - 1)
+
+
+def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Forward.values
+    noise = torch.Generator().manual_seed(1)
+    monkeypatch.setattr(
+        Forward, "values",
+        lambda self, model, rows, groups=None: plain(self, model, rows, groups)
+        + torch.randn(len(rows), generator=noise).double().numpy(),
+    )  # fmt: skip
+
+
+def ranked_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Forward.ranked
+    monkeypatch.setattr(
+        Forward, "ranked",
+        lambda self, pairs: [replace(one, reward=3 * one.reward) for one in plain(self, pairs)],
+    )  # fmt: skip
+
+
+def nothing_patched(monkeypatch: pytest.MonkeyPatch) -> None:
+    del monkeypatch
+
+
+COMPUTED_WRONGLY: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], dict[str, Any], str]] = {
+    # fault: (what plants it, settings, examination)
+    "read one token early": (read_one_token_early, {}, "rmminer's own paths"),
+    "noise": (noisy, {}, "repeatable"),
+    "another ranking": (ranked_otherwise, {"dtype": "bfloat16"}, "ranking dtype"),
+    "responses cut off": (nothing_patched, {"max_length": 24, "truncation": "right"}, "ties"),
+}
+
+
+@pytest.mark.parametrize("fault", COMPUTED_WRONGLY)
+def test_a_reward_that_is_computed_wrongly_is_named(
+    fault: str, folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant, settings, examination = COMPUTED_WRONGLY[fault]
+    plant(monkeypatch)
+    assert examination in red(examined(folder_of("llama"), **settings))
 
 
 def test_texts_that_do_not_fit_are_left_out_and_said(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
@@ -329,7 +398,9 @@ def test_a_ruler_is_recognised(direction: float, tmp_path: Path) -> None:
         model.score.weight.copy_(direction * torch.tensor([[1.0, *[0.0] * 7]]))
     model.save_pretrained(tmp_path / "ruler")
     tokenizer.save_pretrained(tmp_path / "ruler")
-    assert "length" in red(examined(tmp_path / "ruler"))
+    assert {"length", "trivial answers"} <= red(examined(tmp_path / "ruler")), (
+        "a word 32 times is long, no answer short"
+    )
 
 
 def test_no_such_folder_and_too_little_text_are_errors(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
