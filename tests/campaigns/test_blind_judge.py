@@ -19,6 +19,7 @@ from miner.language_models.ngram import train_ngram_model
 from miner.language_models.training import train_tokenizer
 from miner.progress import untold
 from tests.campaigns.test_campaign import config_for
+from tests.judging.checks.test_unspaced import LANGUAGES, written
 
 ATTACKS = [{"name": "random", "params": {"width": 8}}]
 
@@ -59,6 +60,26 @@ def test_a_judge_that_convicts_no_salad_is_refused_before_a_query_is_spent(
     for hint in ("--reference-lm smollm2", "--set checks.min_power=0"):
         assert hint in str(refused.value)
     assert run.corpus.attempts() == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_judge_that_does_not_know_a_language_without_spaces_is_refused_before_a_query_is_spent(
+    language: str, tiny_rm_folder: Path, tmp_path: Path, blind: str
+) -> None:
+    parts, question = LANGUAGES[language]
+    answers = written(parts, 300)
+    rows = [
+        {"prompt": f"{question} {number}", "chosen": good, "rejected": bad}
+        for number, (good, bad) in enumerate(zip(answers, [*answers[1:], answers[0]], strict=True))
+    ]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run = campaign(tiny_rm_folder, data, tmp_path / "blind", blind)
+    with pytest.raises(ConfigError, match=r"convict \d+ of 100 word salads made of this campaign's own clean answers"):
+        run.mine(0)
+    assert run.corpus.attempts() == []
+    knows = trained(answers, tmp_path / "lm")
+    assert campaign(tiny_rm_folder, data, tmp_path / "seeing", knows).mine(0).made == 2
 
 
 def test_who_wants_to_goes_on_in_the_same_folder(
