@@ -41,7 +41,10 @@ def attack(
                 driver = _driver_for(campaign, stage, together, round_number, seeded_from)
                 plans = [plan for one in together for plan in plans_of(campaign, stage, one, round_number, driver)]
                 with campaign.usage.timed(f"attack {round_number}"):
-                    made = run_plans(driver, plans, campaign.corpus, campaign.config, campaign.observer, title=title)
+                    made = run_plans(
+                        driver, plans, campaign.corpus, campaign.config, campaign.observer,
+                        title=title, shard=campaign.shard,
+                    )  # fmt: skip
                 reports.append(made)
     return MiningReport.total(reports)
 

@@ -14,6 +14,7 @@ from miner.errors import ConfigError
 from miner.progress import Observer, Silent
 from miner.rewards.base import RewardModel
 from miner.searching.mining import require_budgets
+from miner.searching.shards import WHOLE, Shard
 from miner.worlds.opening import open_world
 
 
@@ -21,7 +22,8 @@ class OpenCampaign:
     """Opens or resumes the campaign of ``config`` in its folder.
 
     More prompts, other attacks or budgets may join it later; what decides the meaning of its rows may not change.
-    ``resumes_with`` is what its ``campaign.toml`` is to say instead of ``config``.
+    ``resumes_with`` is what its ``campaign.toml`` is to say instead of ``config``; ``shard`` is which of a stage's
+    attempts this process makes first.
 
     Raises:
         ResumeError: the folder was made with another RM, pipeline, data, seed, criteria, checks or patch.
@@ -29,11 +31,17 @@ class OpenCampaign:
     """
 
     def __init__(
-        self, config: CampaignConfig, observer: Observer | None = None, *, resumes_with: CampaignConfig | None = None
+        self,
+        config: CampaignConfig,
+        observer: Observer | None = None,
+        *,
+        resumes_with: CampaignConfig | None = None,
+        shard: Shard = WHOLE,
     ) -> None:
         require_budgets(config)  # before anything is loaded, as is a misspelt attack
         self.config, self._resumes_with = config, resumes_with or config
         self.observer = observer or Silent()
+        self.shard = shard
         self.world = open_world(config, self.observer)
         self.run = RunFolder(Path(config.out))
         self.usage = Usage(self.run.path)

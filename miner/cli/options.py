@@ -60,6 +60,15 @@ Adaptive = Annotated[
         show_default=False,
     ),
 ]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="Which part of the attempts this process makes first, i/n from 0/n. Several on one folder share the work; "
+        "in a SLURM or Kubernetes array the environment says i.",
+        show_default=False,
+    ),
+]
 Out = Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)]
 
 
@@ -85,6 +94,7 @@ class CampaignOptions:
     dtype: DType = None
     ascii_only: Ascii = False
     adaptive: Adaptive = None
+    shard: ShardOption = None
     settings: Settings = None
 
     def with_settings(self, *settings: str) -> CampaignOptions:

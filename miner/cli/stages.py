@@ -22,8 +22,8 @@ SEARCHING = (
     "config", "out", "rm", "data", "policy", "reference_lm", "attacks", "budget", "prompts", "seed", "device", "dtype",
     "ascii_only", "settings",
 )  # fmt: skip
-SearchOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING)]
-EvaluateOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING, "adaptive")]
+MineOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING, "shard")]
+EvaluateOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING, "adaptive", "shard")]
 CycleOptions = Annotated[o.CampaignOptions, o.Only(*SEARCHING, "rounds", "adaptive")]
 PatchOptions = Annotated[o.CampaignOptions, o.Only("config", "out", "rm", "data", "seed", "device", "settings")]
 TuneOptions = Annotated[
@@ -50,14 +50,14 @@ def demo(
     _cycle(demo_config(out=out_folder, seed=seed, quick=quick), json=json, dry_run=dry_run)
 
 
-def mine(options: SearchOptions, round_number: o.Round = 0, json: o.Json = False, dry_run: o.DryRun = False) -> None:
+def mine(options: MineOptions, round_number: o.Round = 0, json: o.Json = False, dry_run: o.DryRun = False) -> None:
     """Attack prompts of the train split; store what is confirmed and certified."""
     config = o.config_from_options(options, "mine")
     if dry_run:
         return _print_estimate(config, ("mine",), json=json)
     from miner.campaigns.stages import mine_round
 
-    campaign = _open(config)
+    campaign = _open_part(config, options.shard)
     report = mine_round(campaign, round_number)
     line = (
         f"{report.found} findings in {report.made} attempts ({report.skipped} were stored before, "
@@ -92,7 +92,7 @@ def evaluate(
     from miner.campaigns.stages import evaluate_round
     from miner.reporting.campaign_report import write_summary
 
-    campaign = _open(config)
+    campaign = _open_part(config, options.shard)
     report = evaluate_round(campaign, round_number)
     _print_summary(write_summary(campaign, command=command_line()), json=json)
     return _require_one_that_ran(report)
@@ -177,6 +177,14 @@ def _open(config: CampaignConfig) -> OpenCampaign:
     from miner.campaigns.opening import OpenCampaign
 
     return OpenCampaign(config, running())
+
+
+def _open_part(config: CampaignConfig, shard: str | None) -> OpenCampaign:
+    """For a stage that several processes may share."""
+    from miner.campaigns.opening import OpenCampaign
+    from miner.searching.shards import shard_of
+
+    return OpenCampaign(config, running(), shard=shard_of(shard))
 
 
 def _require_one_that_ran(report: MiningReport) -> None:

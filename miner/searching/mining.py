@@ -14,6 +14,7 @@ from miner.errors import ConfigError
 from miner.progress import Observer
 from miner.searching.attempts import Plan, Result, RoundContext, numbered_attempt
 from miner.searching.driver import Driver
+from miner.searching.shards import WHOLE, Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +81,11 @@ def stage_plans(
 
 
 def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: CampaignConfig, observer: Observer, *,
-              title: str, known: Container[str] | None = None) -> MiningReport:  # fmt: skip
+              title: str, known: Container[str] | None = None, shard: Shard = WHOLE) -> MiningReport:  # fmt: skip
     """Make the attempts that are not stored yet, each stored with its findings as it ends.
 
-    ``known`` are the ids of those stored, where the caller has read them already.
+    ``known`` are the ids of those stored, where the caller has read them already. Of a ``shard`` its own come first,
+    then those that no other process has stored; once this returns, all are.
 
     Raises:
         CapabilityError: an attack needs what this RM or campaign does not offer; nothing has run.
@@ -99,7 +101,8 @@ def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: Cam
     ):
         writer.add(*{prompt.prompt_id: prompt for plan in fresh for prompt in plan.prompts}.values())
         advance(len(plans) - len(fresh), len(plans))
-        for result in driver.run(fresh):
+        waves = shard.waves(fresh, corpus, writer, size=driver.in_flight)
+        for result in (result for wave in waves for result in driver.run(wave)):
             writer.add(*result.scored, *result.findings, result.attempt)
             made.append(result)
             if result.attempt.outcome == "error" and not any(r.attempt.outcome == "error" for r in made[:-1]):

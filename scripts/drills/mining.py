@@ -1,7 +1,7 @@
 """Kills real mining at random moments and counts what was lost. The RM is the toy one, as coarse as
 bf16; all else is the product.
 
-Run as a program, this file is the miner that the drill kills: ``mining.py FOLDER``.
+Run as a program, this file is the miner that the drill kills: ``mining.py FOLDER [i/n]``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from miner.searching.attempts import Plan, RoundContext
 from miner.searching.driver import Driver
 from miner.searching.mining import run_plans, stage_plans
 from miner.searching.oracle import Oracle
+from miner.searching.shards import WHOLE, Shard, shard_of
 from miner.testing import ToyRewardModel, toy_prompts
 
 ME = Path(__file__).resolve()
@@ -95,9 +96,9 @@ def campaign(folder: Path, rm: ToyRewardModel | None = None) -> tuple[Driver, li
     return driver, plans, Corpus(folder), config
 
 
-def mine(folder: Path) -> None:
+def mine(folder: Path, shard: Shard = WHOLE) -> None:
     driver, plans, corpus, config = campaign(folder)
-    run_plans(driver, plans, corpus, config, Silent(), title="drill")
+    run_plans(driver, plans, corpus, config, Silent(), title="drill", shard=shard)
 
 
 def kill_mining(folder: Path, n: int, seed: int) -> MiningKills:
@@ -167,4 +168,4 @@ def _rows(corpus: Corpus) -> dict[str, dict[str, object]]:
 
 
 if __name__ == "__main__":
-    mine(Path(sys.argv[1]))
+    mine(Path(sys.argv[1]), shard_of(sys.argv[2], {}) if len(sys.argv) > 2 else WHOLE)
