@@ -43,8 +43,7 @@ def export_findings(
     """
     if fmt not in _SUFFIX:
         raise ExportError(f"no export format {fmt!r}; there are: {', '.join(get_args(ExportFormat))}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ExportError(_EXISTS.format(out=out))
+    require_new(out)
     rows = findings.to_pylist()
     chosen = [row for row in rows if row["split"] in splits]
     usable = [row for row in chosen if fmt != "trl" or row["reference"] is not None]
@@ -62,6 +61,16 @@ def export_findings(
     card = dataset_card(usable, fmt, {split: f"data/{split}.{_SUFFIX[fmt]}" for split in by_split}, margin=margin)
     _write_folder(out, {**files, "README.md": card.encode()})
     return report
+
+
+def require_new(out: Path) -> None:
+    """Refuse to export to what holds something already.
+
+    Raises:
+        ExportError: it does.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(_EXISTS.format(out=out))
 
 
 def _encoder(fmt: ExportFormat, margin: bool) -> Callable[[list[dict[str, Any]]], bytes]:

@@ -48,6 +48,8 @@ COMMANDS = commands()
 RMMINER = [(where, command) for where, command in COMMANDS if command.startswith("rmminer ")]
 SERVED = ("http://", "rmminer serve ")  # needs a server, or is one: tests/rewards/remote and tests/serving run them
 DEAR = {"cycle", "tune", "mine", "patch", "evaluate", "overopt", "bench"}  # run with --dry-run, whatever the page says
+FRESH = ("--out", "runs/fresh")  # where a campaign begins: runs/mine holds another
+ANY_LM = ("--set", "checks.min_power=0", "--set", "checks.max_alarms=1")  # the small LM knows no text
 STATUSES: dict[str, tuple[int | None, ...]] = {  # beside 0
     "doctor": (1,),  # a random RM has faults
     "bench": (100,),  # more findings win than --fail-over allows
@@ -237,6 +239,10 @@ def test_commands_run(
         return
     if arguments[0] in DEAR and not {"--dry-run", "--no-suite"} & {*arguments}:
         arguments.append("--dry-run")
+    if arguments[0] in ("cycle", "mine", "tune") and ("--rm" in arguments or ".toml" in command):
+        arguments += FRESH
+    if arguments[0] in DEAR and ("--reference-lm" in arguments or ".toml" in command):
+        arguments += ANY_LM
     monkeypatch.chdir(workplace)
     monkeypatch.setattr(sys, "argv", ["rmminer", *arguments])
     with pytest.raises(SystemExit) as end:

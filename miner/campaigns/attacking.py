@@ -10,6 +10,7 @@ from corpus.records import Split, digest
 from miner.campaigns.carrying import carried_to, pool_of_carried
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.planned import STARTS, Attacked
+from miner.campaigns.requirements import require_attacks
 from miner.config.campaign import StageSection
 from miner.patching.findings import training_findings
 from miner.rewards.base import RewardModel
@@ -33,6 +34,7 @@ def attack(
 
     Those that start from findings come last: the pool is what has been found by then, up to round ``seeded_from``.
     """
+    require_attacks(campaign.models, attacked, round_number)
     reports = []
     for kind in (None, *STARTS):
         part = [one for one in attacked if one.starts_from is kind]

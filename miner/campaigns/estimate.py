@@ -1,4 +1,8 @@
-"""What a run would cost, before it runs: attempts, queries, time and memory, from a short timing of the RM."""
+"""What a run would cost, before it runs: attempts, queries, time and memory, from a short timing of the RM.
+
+It opens the campaign as the run does and asks what the run asks before its first attempt, so that it refuses what the
+run would refuse; the run's folder is only read.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,21 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from miner.campaigns.judge import open_reference_lm
-from miner.campaigns.planned import held_out_prompts
-from miner.campaigns.usage import peak_memory_mb
+from miner.campaigns.judge import ANSWERS, SALADS
+from miner.campaigns.opening import CampaignView, require_startable
+from miner.campaigns.planned import Attacked, evaluated, mined, tuned_on
+from miner.campaigns.requirements import require_attacks, require_cycle, require_patch, unable
+from miner.campaigns.round_models import RoundModels
+from miner.campaigns.run_folder import Rehearsal
+from miner.campaigns.usage import Usage, peak_memory_mb
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose, measured_gflops
-from miner.config.campaign import CampaignConfig, StageSection
+from miner.config.campaign import CampaignConfig
 from miner.errors import ConfigError
-from miner.files import require_writable
-from miner.judging.checks import Materials, build_checks
 from miner.progress import Observer, Silent
-from miner.rewards.base import Pair
+from miner.rewards.base import Pair, RewardModel
 from miner.rewards.compute.refusals import readable
-from miner.searching.mining import require_budgets
+from miner.searching.mining import prompt_sets
 from miner.worlds.docs.models import DOCS, outline
 from miner.worlds.opening import open_world
 from miner.worlds.world import World
@@ -29,6 +35,8 @@ from miner.worlds.world import World
 N_TIMED = 256
 N_METERED = 8  # of an RM that may cost money
 N_JUDGED = 4  # by checks that may ask a large LM
+MAX_CHECKED_S = 60  # of measuring to see whether the run would be refused; what takes longer is left to the run
+PASSES = 4  # over the clean answers for a bar: in the ranking dtype, and slower in the exact one
 CLEAR = 1e9  # a threshold that no value is near
 FP32_BYTES = 4
 RUNTIME_MB = 700  # torch, transformers and pyarrow, loaded; where the platform does not say
@@ -51,13 +59,19 @@ class JudgingEstimate:
     calibrating: float
     n_calibration: int
 
+    @property
+    def seconds(self) -> float:
+        """Until it is known whether the judge sees: see ``require_sight``."""
+        return self.calibrating * self.n_calibration + self.clear * (SALADS + ANSWERS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """Upper bounds of attempts, queries and time: a search that finds something ends there.
 
     ``memory_mb`` is what loading the RM and scoring with it took here, and the copies that a patch's optimiser holds.
-    ``judging`` is None without a reference LM, or while that is still to be made.
+    ``judging`` is None without a reference LM, or while that is still to be made. ``unchecked`` says what the run may
+    still be refused for, because it takes long to see.
     """
 
     stages: tuple[StageEstimate, ...]
@@ -69,42 +83,61 @@ class Estimate:
     gflops: dict[str, float]
     memory_mb: float
     judging: JudgingEstimate | None
+    unchecked: tuple[str, ...]
 
 
-def estimate(config: CampaignConfig, stages: Sequence[str], observer: Observer | None = None) -> Estimate:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """Which stages are asked about, for the RM of which round; of ``tune`` also which attack.
+
+    With ``leaving_out_unable`` attacks that the RM cannot answer are left out, as ``bench`` does.
+    """
+
+    names: tuple[str, ...]
+    round: int = 0
+    tuned_attack: str = ""
+    leaving_out_unable: bool = False
+
+    @property
+    def is_cycle(self) -> bool:
+        return "evaluate" in self.names and len(self.names) > 1
+
+
+def estimate(config: CampaignConfig, stages: Stages, observer: Observer | None = None) -> Estimate:
     """Bounds for these stages of a campaign. Loads the RM and scores clean texts; writes nothing to the run's folder.
 
     Raises:
-        ConfigError, DataError, ModelError: whatever would stop the run itself.
+        ConfigError, DataError, ModelError, CapabilityError, ResumeError: whatever would stop the run itself at once.
     """
-    from miner.rewards.opening import open_reward_model
-
-    require_budgets(config)
-    require_writable(Path(config.out))
-    with tempfile.TemporaryDirectory() as folder:
-        world, training = _outline(config, Path(folder), observer)
-        _require_prompts(world, stages, config)
-        rm = open_reward_model(
-            world.rm, {p.conversation: p.reference for p in world.prompts if p.reference is not None}
+    observer = observer or Silent()
+    require_startable(config)
+    with tempfile.TemporaryDirectory() as scratch:
+        world, training = _outline(config, Path(scratch), observer)
+        attacked = {name: _attacked(config, world, name, stages, observer) for name in dict.fromkeys(stages.names)}
+        campaign = CampaignView(
+            config,
+            observer,
+            world=world,
+            run=Rehearsal(Path(config.out), scratch=Path(scratch)),
+            usage=Usage(Path(scratch)),
         )
-    n_timed = N_METERED if rm.is_billed else N_TIMED
-    clean = (Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None)
-    pairs = list(islice((pair for pair in clean if readable(rm, [pair]).pairs), n_timed))
-    if not pairs:
-        pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:n_timed]
-    if not pairs:
-        raise ConfigError("the data holds no prompt; nothing to run")
-    device = resolve_device(first_device(world.rm.device))
-    rm.rewards(pairs)  # warm-up
-    started = time.perf_counter()
-    rm.rewards(pairs)
-    seconds = time.perf_counter() - started
-    per_second = len(pairs) / seconds
-    flops_per_second = sum(rm.flops(rm.n_tokens(pair)) for pair in pairs) / seconds
+        models, device = campaign.models, resolve_device(first_device(world.rm.device))
+        attacked = _require_answers(campaign, stages, attacked)
+        rm = models.rm(stages.round)
+        pairs = _timed_pairs(rm, world)
+        rm.rewards(pairs)  # warm-up
+        started = time.perf_counter()
+        rm.rewards(pairs)
+        seconds = time.perf_counter() - started
+        per_second = len(pairs) / seconds
+        flops_per_second = sum(rm.flops(rm.n_tokens(pair)) for pair in pairs) / seconds
+        judged = any(attacked.values())
+        judging = _judging(models) if judged else None
+        unchecked = _measured(models, stages.round, per_second, judging, training) if judged else ()
     return Estimate(
         stages=(
             *(_training(name, flops / flops_per_second) for name, flops in training.items()),
-            *(_stage(config, world, name, per_second) for name in stages),
+            *(_stage(config, name, attacked[name], per_second) for name in stages.names),
         ),
         queries_per_second=per_second,
         n_timed=len(pairs),
@@ -113,17 +146,92 @@ def estimate(config: CampaignConfig, stages: Sequence[str], observer: Observer |
         training_dtype=choose("training", device, config.training_dtype).name,
         gflops=measured_gflops(device),
         memory_mb=(peak_memory_mb() or RUNTIME_MB)
-        + (4 * FP32_BYTES * rm.n_parameters / 2**20 if "patch" in stages else 0),
-        judging=_judging(config, world),
+        + (4 * FP32_BYTES * rm.n_parameters / 2**20 if "patch" in stages.names else 0),
+        judging=judging,
+        unchecked=unchecked,
     )
 
 
-def _judging(config: CampaignConfig, world: World) -> JudgingEstimate | None:
-    clean, lm = world.clean["calibration"], open_reference_lm(world)
-    if lm is None or not clean:
+def _attacked(config: CampaignConfig, world: World, name: str, stages: Stages, observer: Observer) -> list[Attacked]:
+    """What a stage attacks. Errors as the stage's own."""
+    if name == "mine":
+        return mined(config, world, stages.round)
+    if name == "evaluate":
+        patched = "patch" in stages.names or stages.round  # an RM that is patched meets more attacks
+        return evaluated(config, world, 1 if patched else 0, observer)
+    if name == "tune":
+        tuned = tuned_on(config, world, stages.tuned_attack)
+        return [tuned.train, tuned.held_out]
+    return []
+
+
+def _require_answers(
+    campaign: CampaignView, stages: Stages, attacked: dict[str, list[Attacked]]
+) -> dict[str, list[Attacked]]:
+    """``attacked`` without what is left out; refused is what the stages would refuse."""
+    models = campaign.models
+    if stages.leaving_out_unable:
+        why = unable(models, campaign.config.attacks, stages.round)
+        for error in why.values():
+            campaign.observer.note(f"left out of the suite: {error}")
+        attacked = {name: [one for one in found if one.section.name not in why] for name, found in attacked.items()}
+    if stages.is_cycle:
+        require_cycle(campaign)
+    for found in attacked.values():
+        require_attacks(models, found, stages.round)
+    if stages.names == ("patch",) and not campaign.run.has_patch(stages.round + 1):
+        require_patch(campaign, stages.round)
+    return attacked
+
+
+def _timed_pairs(rm: RewardModel, world: World) -> list[Pair]:
+    """Texts to time the RM on: clean answers, or one answer to every prompt where it takes none of them."""
+    n_timed = N_METERED if rm.is_billed else N_TIMED
+    clean = (Pair(p.conversation, p.reference) for p in world.prompts if p.reference is not None)
+    pairs = list(islice((pair for pair in clean if readable(rm, [pair]).pairs), n_timed))
+    if not pairs:
+        pairs = [Pair(p.conversation, "I do not know.") for p in world.prompts][:n_timed]
+    if not pairs:
+        raise ConfigError("the data holds no prompt; nothing to run")
+    return pairs
+
+
+def _measured(
+    models: RoundModels,
+    round_number: int,
+    per_second: float,
+    judging: JudgingEstimate | None,
+    training: dict[str, float],
+) -> tuple[str, ...]:
+    """Sets the bar, calibrates the judge and loads the policy as the run does: for what is not there yet or takes long,
+    why not. Errors as those of ``models``."""
+    config, rm, unchecked = models.config, models.rm(round_number), []
+    n_clean = len(models.bar_setting_pairs(round_number).pairs)
+    if "rm" in training:
+        unchecked.append("the bar: the RM is still to be trained")
+    elif rm.is_billed:
+        unchecked.append(f"whether {n_clean} clean answers set a bar: asking may cost money")
+    elif (seconds := PASSES * n_clean / per_second) > MAX_CHECKED_S:
+        unchecked.append(f"whether {n_clean} clean answers set a bar: about {seconds / 60:.0f} min")
+    else:
+        models.criteria(round_number)
+    asks_docs = config.data.world == DOCS if config.reference_lm is None else config.reference_lm.source == DOCS
+    if asks_docs and models.world.reference_lm is None:
+        unchecked.append("the checks: the built-in reference LM may still have to be made")
+    elif judging is not None and judging.seconds > MAX_CHECKED_S:
+        unchecked.append(f"whether the checks can read this text: about {judging.seconds / 60:.0f} min")
+    else:
+        _ = models.judge  # calibrates it
+    if "policy" not in training:
+        _ = models.policy  # loads it
+    return tuple(unchecked)
+
+
+def _judging(models: RoundModels) -> JudgingEstimate | None:
+    clean = models.world.clean["calibration"]
+    if models.world.reference_lm is None or not clean:
         return None
-    materials = Materials(clean_texts=tuple(one.response for one in clean), reference_lm=lm)
-    checks, judged = build_checks(materials, config.checks.names), clean[:N_JUDGED]
+    checks, judged = models.checks, clean[:N_JUDGED]
     for check in checks:
         check.values_about(judged[:1], CLEAR, 0.0)  # warm-up
     started = time.perf_counter()
@@ -138,51 +246,46 @@ def _judging(config: CampaignConfig, world: World) -> JudgingEstimate | None:
     )
 
 
-def _require_prompts(world: World, stages: Sequence[str], config: CampaignConfig) -> None:
-    """What the run itself would refuse of the data."""
-    if config.data.world is None and {"mine", "evaluate", "tune"} & set(stages):
-        world.require_clean()
-    if config.data.world is None and "evaluate" in stages:
-        held_out_prompts(config, world)
-
-
-def _outline(config: CampaignConfig, folder: Path, observer: Observer | None) -> tuple[World, dict[str, float]]:
+def _outline(config: CampaignConfig, folder: Path, observer: Observer) -> tuple[World, dict[str, float]]:
     """The world, and the FLOPs of training those of its models that are not there yet."""
-    if config.data.world == "docs":
+    if config.data.world == DOCS:
         return outline(config, folder)
     if config.reference_lm is not None and config.reference_lm.source == DOCS:  # which may be still to be made
         config = config.model_copy(update={"reference_lm": None})
-    return open_world(config, observer or Silent()), {}
+    return open_world(config, observer), {}
 
 
 def _training(name: str, seconds: float) -> StageEstimate:
     return StageEstimate(name=f"train {name}", attempts=0, queries=0, seconds=seconds)
 
 
-def _stage(config: CampaignConfig, world: World, name: str, per_second: float) -> StageEstimate:
+def _stage(config: CampaignConfig, name: str, attacked: Sequence[Attacked], per_second: float) -> StageEstimate:
     if name == "patch":
         texts = 2 * config.patch.steps * config.patch.batch_pairs
         return StageEstimate(name=name, attempts=0, queries=0, seconds=6 * texts / per_second)  # fp32, forward and back
+    attempts, queries = _work(config, name, attacked)
+    return StageEstimate(name=name, attempts=attempts, queries=queries, seconds=queries / per_second)
+
+
+def _work(config: CampaignConfig, name: str, attacked: Sequence[Attacked]) -> tuple[int, int]:
+    """Attempts and queries at most."""
     if name == "tune":
-        tune = config.tune
-        attempts = tune.trials * tune.prompts + 2 * tune.held_out_prompts
-        queries = attempts * tune.budget_queries
-        return StageEstimate(name=name, attempts=attempts, queries=queries, seconds=queries / per_second)
+        train, held_out = attacked
+        attempts = config.tune.trials * len(train.prompts) + 2 * len(held_out.prompts)
+        return attempts, attempts * config.tune.budget_queries
     if name == "mine" and config.mine.schedule is not None:
         queries = config.mine.schedule.total_queries
-        attempts = max(1, queries // config.mine.budget_queries)
-        return StageEstimate(name=name, attempts=attempts, queries=queries, seconds=queries / per_second)
-    stage: StageSection = config.mine if name == "mine" else config.evaluate
-    sections = config.stage_attacks(stage) if name == "mine" else config.evaluated_attacks(1)
-    n_prompts = len(world.sample("train" if name == "mine" else "held_out", stage.prompts, seed=config.seed))
-    made = []
-    for section in sections:
-        size = section.build().prompts_per_attempt
-        sets = n_prompts if size == 1 else max(1, n_prompts // size) if name == "mine" else 1
-        made.append((sets * stage.seeds, section.budget_queries or stage.budget_queries))
+        return max(1, queries // config.mine.budget_queries), queries
+    stage = config.mine if name == "mine" else config.evaluate
+    made = [
+        (
+            len(prompt_sets(one.section.build(), one.prompts)) * stage.seeds,
+            one.section.budget_queries or stage.budget_queries,
+        )
+        for one in attacked
+    ]
     queries = sum(attempts * budget for attempts, budget in made)
     if name == "evaluate":
-        queries += config.evaluate.reach * len(sections) * n_prompts
-    return StageEstimate(
-        name=name, attempts=sum(attempts for attempts, _ in made), queries=queries, seconds=queries / per_second
-    )
+        alone = (len(one.prompts) for one in attacked if one.section.build().prompts_per_attempt == 1)
+        queries += config.evaluate.reach * len(attacked) * max(alone, default=0)
+    return sum(attempts for attempts, _ in made), queries

@@ -26,7 +26,7 @@ from miner.judging.checks import (
     plant,
 )
 from miner.judging.checks.calibration import DEFAULT_TARGET, identity_of
-from miner.judging.checks.verdict import DEFAULT_QUORUM
+from miner.judging.checks.verdict import DEFAULT_QUORUM, require_quorum
 from miner.progress import Advance
 from miner.searching.source import code_digest
 from miner.statistics import rate
@@ -64,21 +64,34 @@ class Thresholds:
     left_out: tuple[str, ...]
 
 
+def checks_of(config: CampaignConfig, world: World) -> tuple[Check, ...]:
+    """The checks that the config asks for, not calibrated yet.
+
+    Raises:
+        ConfigError: an unknown check, a named one that lacks its material, or too few for the quorum.
+    """
+    clean = tuple(subject.response for subject in world.clean["calibration"])
+    checks = build_checks(Materials(clean_texts=clean, reference_lm=open_reference_lm(world)), config.checks.names)
+    require_quorum(config.checks.quorum or DEFAULT_QUORUM, [check.name for check in checks])
+    return checks
+
+
 def build_judge(
-    config: CampaignConfig, world: World, *, progress: Advance, run: RunFolder | None = None
+    config: CampaignConfig,
+    world: World,
+    checks: Sequence[Check],
+    *,
+    progress: Advance,
+    run: RunFolder | None = None,
 ) -> tuple[Judge, tuple[str, ...]]:
-    """The judge that the config asks for, calibrated on the calibration split, and why which checks were left out.
+    """The judge of ``checks``, calibrated on the calibration split, and why which of them were left out.
 
     With the folder of a run, thresholds are those that it keeps for these checks and this clean text.
 
     Raises:
-        ConfigError: an unknown check, a named one that lacks its material or clean text, or too few for the quorum.
+        ConfigError: a named check lacks clean text, or too few are left for the quorum.
     """
     clean, target = world.clean["calibration"], config.checks.false_alarm or DEFAULT_TARGET
-    materials = Materials(
-        clean_texts=tuple(subject.response for subject in clean), reference_lm=open_reference_lm(world)
-    )
-    checks = build_checks(materials, config.checks.names)
 
     def measured() -> Thresholds:
         return _thresholds(checks, clean, target, may_leave_out=not config.checks.names, progress=progress)

@@ -1,4 +1,4 @@
-"""An opened campaign: its config, its world, the folder it is kept in, and its models."""
+"""A campaign, looked at or opened: its config, its world, the folder it is kept in, and its models."""
 
 from __future__ import annotations
 
@@ -11,66 +11,37 @@ from miner.campaigns.run_folder import RunFolder
 from miner.campaigns.usage import Usage
 from miner.config.campaign import CampaignConfig
 from miner.errors import ConfigError
+from miner.files import require_writable
+from miner.judging.checks import require_known
 from miner.progress import Observer, Silent
 from miner.rewards.base import RewardModel
 from miner.searching.mining import require_budgets
 from miner.searching.shards import WHOLE, Shard
 from miner.worlds.opening import open_world
+from miner.worlds.world import World
 
 
-class OpenCampaign:
-    """Opens or resumes the campaign of ``config`` in its folder.
-
-    More prompts, other attacks or budgets may join it later; what decides the meaning of its rows may not change.
-    ``resumes_with`` is what its ``campaign.toml`` is to say instead of ``config``; ``shard`` is which of a stage's
-    attempts this process makes first.
+class CampaignView:
+    """A campaign in its world, and what its folder holds of it; nothing is written there.
 
     Raises:
         ResumeError: the folder was made with another RM, pipeline, data, seed, criteria, checks or patch.
-        ConfigError, DataError, ModelError: from what the config names.
+        ConfigError, ModelError: from what the config names.
     """
 
-    def __init__(
-        self,
-        config: CampaignConfig,
-        observer: Observer | None = None,
-        *,
-        resumes_with: CampaignConfig | None = None,
-        shard: Shard = WHOLE,
-    ) -> None:
-        require_budgets(config)  # before anything is loaded, as is a misspelt attack
-        self.config, self._resumes_with = config, resumes_with or config
-        self.observer = observer or Silent()
-        self.shard = shard
-        self.world = open_world(config, self.observer)
-        self.run = RunFolder(Path(config.out))
-        self.usage = Usage(self.run.path)
-        self.models = RoundModels(
-            config=config, world=self.world, run=self.run, usage=self.usage, observer=self.observer
-        )
-        if config.data.world is not None and config.rm.source is None:
-            self.run.keep_model(Path(str(self.world.rm.source)))
+    def __init__(self, config: CampaignConfig, observer: Observer, *, world: World, run: RunFolder, usage: Usage):
+        self.config, self.observer, self.world, self.run, self.usage = config, observer, world, run, usage
+        self.models = RoundModels(config=config, world=world, run=run, usage=usage, observer=observer)
         rm = self.models.rm(0)
         _require_tuned_for(rm, config)
         self.identity = {
             "rm_fingerprint": rm.fingerprint,
             "pipeline_hash": rm.pipeline_hash,
-            "data_hash": digest([self.world.data_hash, [prompt.split for prompt in self.world.prompts]]),
+            "data_hash": digest([world.data_hash, [prompt.split for prompt in world.prompts]]),
             "config": config.fixed_digest(),
         }
         self.campaign_id = digest(self.identity)
-        self.claim_folder()
-        self.usage.add(self.world.seconds)
-
-    def claim_folder(self) -> None:
-        """Writes what the folder was made with and its campaign file, unless it says so already.
-
-        Raises:
-            ResumeError: it holds results of another campaign.
-        """
-        self.run.claim(self.identity)
-        if not self.run.holds(self._resumes_with):
-            self.run.write_config(self._resumes_with)
+        run.require_own(self.identity)
 
     @property
     def folder(self) -> Path:
@@ -93,6 +64,56 @@ class OpenCampaign:
         ]
         newest = {attempt.attack: (attempt.code_version, attempt.criteria_hash) for attempt in mine}
         return [a for a in mine if (a.code_version, a.criteria_hash) == newest[a.attack]]
+
+
+class OpenCampaign(CampaignView):
+    """Opens or resumes the campaign of ``config`` in its folder.
+
+    More prompts, other attacks or budgets may join it later; what decides the meaning of its rows may not change.
+    ``resumes_with`` is what its ``campaign.toml`` is to say instead of ``config``; ``shard`` is which of a stage's
+    attempts this process makes first. Errors as ``require_startable``, ``open_world`` and ``CampaignView``.
+    """
+
+    def __init__(
+        self,
+        config: CampaignConfig,
+        observer: Observer | None = None,
+        *,
+        resumes_with: CampaignConfig | None = None,
+        shard: Shard = WHOLE,
+    ) -> None:
+        require_startable(config)
+        self._resumes_with, self.shard = resumes_with or config, shard
+        world, run = open_world(config, observer or Silent()), RunFolder(Path(config.out))
+        if config.data.world is not None and config.rm.source is None:
+            run.keep_model(Path(str(world.rm.source)))
+        super().__init__(config, observer or Silent(), world=world, run=run, usage=Usage(run.path))
+        self.claim_folder()
+        self.usage.add(world.seconds)
+
+    def claim_folder(self) -> None:
+        """Writes what the folder was made with and its campaign file, unless it says so already.
+
+        Raises:
+            ResumeError: it holds results of another campaign.
+        """
+        self.run.claim(self.identity)
+        if not self.run.holds(self._resumes_with):
+            self.run.write_config(self._resumes_with)
+
+
+def require_startable(config: CampaignConfig) -> None:
+    """Refuse before anything is loaded attacks, budgets and checks that cannot be, and a folder that cannot be written
+    to.
+
+    Raises:
+        ConfigError: so it is; it says what to change.
+    """
+    require_budgets(config)
+    require_known(config.checks.names)
+    run = RunFolder(Path(config.out))
+    for folder in (run.path, run.corpus.path):
+        require_writable(folder)
 
 
 def _require_tuned_for(rm: RewardModel, config: CampaignConfig) -> None:

@@ -41,8 +41,9 @@ def mined(config: CampaignConfig, world: World, round_number: int) -> list[Attac
     """The attacks of a round's mining, each on the same train prompts.
 
     Raises:
-        ConfigError: too few prompts, or what a schedule cannot choose among.
+        ConfigError: too few prompts, or clean answers to set a bar, or what a schedule cannot choose among.
     """
+    world.require_clean()
     prompts = world.sample("train", config.mine.prompts, seed=config.seed + round_number)
     sections = config.stage_attacks(config.mine, round_number)
     if config.mine.schedule is not None:
@@ -73,7 +74,9 @@ def held_out_prompts(config: CampaignConfig, world: World) -> tuple[Prompt, ...]
 
 def evaluated(config: CampaignConfig, world: World, round_number: int, observer: Observer) -> list[Attacked]:
     """The attacks of an evaluation with their prompts. One for prompts together is given held-out prompts of its own,
-    so that what it finds can be measured on the others. Errors as ``held_out_prompts``."""
+    so that what it finds can be measured on the others. Errors as ``World.require_clean`` and
+    ``held_out_prompts``."""
+    world.require_clean()
     prompts = held_out_prompts(config, world)
     found: list[Attacked] = []
     pool = len(world.by_split["held_out"])
@@ -90,3 +93,40 @@ def evaluated(config: CampaignConfig, world: World, round_number: int, observer:
                 f"the {len(prompts)} it is measured on, and there are {pool}"
             )
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunedOn:
+    """An attack with the prompts that choose its hyper-parameters, and with those that say what the choice is worth."""
+
+    train: Attacked
+    held_out: Attacked
+
+
+def tuned_on(config: CampaignConfig, world: World, name: str) -> TunedOn:
+    """What tuning the attack ``name`` works on.
+
+    Raises:
+        ConfigError: no such attack in the campaign, nothing to tune in it, or too few prompts or clean answers.
+    """
+    section, base = config.tune, _section_of(config, name)
+    attack = base.build()
+    if attack.prompts_per_attempt > 1:
+        raise ConfigError(
+            f"attack {name!r} works on many prompts together, and trials are paired by prompt. "
+            "Tune another: --attack gcg"
+        )
+    if not attack.space:
+        raise ConfigError(f"attack {name!r} declares no hyper-parameter to tune. Tune another: --attack gcg")
+    world.require_clean()
+    return TunedOn(
+        train=Attacked(section=base, prompts=world.sample("train", section.prompts, seed=config.seed)),
+        held_out=Attacked(section=base, prompts=world.sample("held_out", section.held_out_prompts, seed=config.seed)),
+    )
+
+
+def _section_of(config: CampaignConfig, name: str) -> AttackSection:
+    for section in config.attacks:
+        if section.name == name:
+            return section
+    raise ConfigError(f"attack {name!r} has no [[attacks]] entry. There: {', '.join(a.name for a in config.attacks)}")

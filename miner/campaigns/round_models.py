@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, get_args
 
-from miner.campaigns.judge import NO_REFERENCE_LM, build_judge, require_sight
+from miner.campaigns.judge import NO_REFERENCE_LM, build_judge, checks_of, require_sight
 from miner.campaigns.run_folder import RunFolder
 from miner.campaigns.usage import Usage
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.config.campaign import CampaignConfig, stored_form
 from miner.config.reward_model import DType, RewardModelSection
 from miner.errors import ConfigError
-from miner.judging.checks import Judge
+from miner.judging.checks import Check, Judge
 from miner.judging.criteria import Criteria, bar_setting_pairs, criteria_of, data_hash_of
 from miner.patching.trainable import trainable
 from miner.progress import Observer
 from miner.rewards.base import RewardModel
-from miner.rewards.compute.refusals import advice, why
+from miner.rewards.compute.refusals import Readable, advice, why
 from miner.searching.version import package_version
 from miner.worlds.world import World
 
@@ -122,10 +122,8 @@ class RoundModels:
     def criteria(self, round_number: int) -> Criteria:
         """What winning means against the RM of ``round_number``: its own clean references set the bar."""
         if round_number not in self._criteria:
-            self.world.require_clean()
-            rm, prompts = self.rm(round_number), self.world.by_split["calibration"]
-            quantile = self.config.criteria.quantile
-            clean = bar_setting_pairs(rm, prompts)
+            clean = self.bar_setting_pairs(round_number)
+            rm, quantile = self.rm(round_number), self.config.criteria.quantile
             of_rm = [rm.fingerprint, rm.pipeline_hash, rm.reward_dtype, rm.ranking_dtype]
             made_from = [package_version(), *of_rm, quantile, data_hash_of(clean.pairs)]
 
@@ -141,11 +139,22 @@ class RoundModels:
             self._criteria[round_number] = found
         return self._criteria[round_number]
 
+    def bar_setting_pairs(self, round_number: int) -> Readable:
+        """The clean answers that set the bar of a round's RM. Errors as ``World.require_clean`` and the function of
+        this name."""
+        self.world.require_clean()
+        return bar_setting_pairs(self.rm(round_number), self.world.by_split["calibration"])
+
+    @cached_property
+    def checks(self) -> tuple[Check, ...]:
+        """The checks, not calibrated yet. Errors as ``checks_of``."""
+        return checks_of(self.config, self.world)
+
     @cached_property
     def judge(self) -> Judge:
         """The checks that certify nonsense, calibrated once a run."""
         with self.usage.timed("calibrate"), self.observer.stage("calibrating the checks") as advance:
-            judge, left_out = build_judge(self.config, self.world, progress=advance, run=self.run)
+            judge, left_out = build_judge(self.config, self.world, self.checks, progress=advance, run=self.run)
             require_sight(judge, self.config, self.world, self.run)
         for reason in left_out:
             self.observer.note(reason)

@@ -141,16 +141,23 @@ class RunFolder:
         Raises:
             DataError: what is stored is damaged, or of another version.
         """
-        folder = self.path / "calibration" / f"{name}-{digest(made_from)[:12]}"
-        stored = read_stored(folder / STORED_NAME, kind, f"the run's {name}")
+        stored = self.kept(name, made_from, kind)
         if stored is not None:
             return stored
+        folder = self._place_of(name, made_from)
         text = TypeAdapter(kind).dump_json(make(), indent=1).decode()
         publish_folder(folder, lambda out: (out / STORED_NAME).write_text(text + "\n", encoding="utf-8"))
-        stored = read_stored(folder / STORED_NAME, kind, f"the run's {name}")
+        stored = self.kept(name, made_from, kind)
         if stored is None:
             raise DataError(f"{folder} holds no {STORED_NAME}. Delete it, and run again")
         return stored
+
+    def kept(self, name: str, made_from: object, kind: type[T]) -> T | None:
+        """What ``once`` has stored; None where nothing. Errors as ``once``."""
+        return read_stored(self._place_of(name, made_from) / STORED_NAME, kind, f"the run's {name}")
+
+    def _place_of(self, name: str, made_from: object) -> Path:
+        return self.path / "calibration" / f"{name}-{digest(made_from)[:12]}"
 
     def keep_model(self, model: Path) -> None:
         """The built-in world's RM inside the run, so that the run can be moved without its user's cache."""
@@ -163,11 +170,18 @@ class RunFolder:
         Raises:
             ResumeError: it holds results of a campaign made with something else.
         """
-        path = self.path / "identity.json"
-        if path.exists() and self._has_results():
-            self._refuse_another(json.loads(path.read_text(encoding="utf-8")), identity)
-        else:
-            replace_text(path, _as_json(identity))
+        self.require_own(identity)
+        if not (self._identity_json.exists() and self._has_results()):
+            replace_text(self._identity_json, _as_json(identity))
+
+    def require_own(self, identity: Mapping[str, str]) -> None:
+        """Refuse a folder with results of another campaign than that of this identity. Errors as ``claim``."""
+        if self._identity_json.exists() and self._has_results():
+            self._refuse_another(json.loads(self._identity_json.read_text(encoding="utf-8")), identity)
+
+    @property
+    def _identity_json(self) -> Path:
+        return self.path / "identity.json"
 
     def _has_results(self) -> bool:
         """Whether the folder holds anything that another RM, data or seed would contradict."""
@@ -217,6 +231,17 @@ class RunFolder:
                 f"{self.path} is not a run's folder: it has no {CONFIG_NAME}. Make one: rmminer cycle --out {self.path}"
             )
         return read_config(path, {"out": str(self.path)})
+
+
+@dataclass(frozen=True)
+class Rehearsal(RunFolder):
+    """A run's folder that is only read: what is measured or chosen once goes to the folder ``scratch`` instead."""
+
+    scratch: Path
+
+    def once(self, name: str, made_from: object, kind: type[T], make: Callable[[], T]) -> T:
+        stored = self.kept(name, made_from, kind)
+        return RunFolder(self.scratch).once(name, made_from, kind, make) if stored is None else stored
 
 
 def _move_into(folder: Path, source: Path) -> None:

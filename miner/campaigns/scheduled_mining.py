@@ -13,6 +13,7 @@ from corpus.store import belongs
 from miner.campaigns.attacking import driver_of, round_context
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.planned import Attacked
+from miner.campaigns.requirements import require_attacks
 from miner.config.campaign import ScheduleSection
 from miner.patching.findings import training_findings
 from miner.rewards.base import Pair
@@ -28,6 +29,7 @@ def mine_scheduled(
 ) -> MiningReport:
     """Generation after generation until the queries are spent; starts come from complete generations."""
     sections, prompts = [one.section for one in attacked], attacked[0].prompts
+    require_attacks(campaign.models, attacked, round_number)
     driver = driver_of(campaign, round_number)
     scheduler = Scheduler(
         section=section,

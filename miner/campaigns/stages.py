@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from corpus.records import Finding, Prompt
+from corpus.records import Prompt
 from miner.campaigns.attacking import attack
 from miner.campaigns.evaluation import CleanOutcomes, clean_outcomes
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.planned import Attacked, evaluated, held_out_prompts, mined
 from miner.campaigns.reach import chosen_for_reach, reaches
+from miner.campaigns.requirements import patch_findings, require_cycle, require_patch
 from miner.campaigns.scheduled_mining import mine_scheduled
-from miner.patching.findings import training_findings
 from miner.patching.report import PatchReport
-from miner.patching.trainable import EXPORT, trainable
+from miner.patching.trainable import EXPORT
 from miner.searching.mining import MiningReport
 
 
@@ -83,13 +83,12 @@ def patch_round(campaign: OpenCampaign, round_number: int) -> PatchReport:
         return campaign.run.patch_report(round_number + 1)
     from miner.patching.patch import patch  # which loads the trainer: seconds
 
-    config, findings = campaign.config, patch_findings(campaign)
-    start = 0 if config.patch.starts == "given" else round_number
+    config, findings, rm = campaign.config, patch_findings(campaign), require_patch(campaign, round_number)
     with campaign.usage.timed("patch"), campaign.observer.stage(f"round {round_number}: patching") as advance:
         return campaign.run.publish_patch(
             round_number + 1,
             lambda out: patch(
-                trainable(campaign.models.rm(start)),
+                rm,
                 campaign.world.by_split["train"],
                 findings,
                 config.patch,
@@ -101,17 +100,13 @@ def patch_round(campaign: OpenCampaign, round_number: int) -> PatchReport:
         )
 
 
-def patch_findings(campaign: OpenCampaign) -> list[Finding]:
-    """What the next patch may train on: findings of this campaign's train prompts, held-out families and forms left
-    out."""
-    return training_findings(campaign.findings(), campaign.config.patch)
-
-
 def run_cycle(campaign: OpenCampaign) -> list[MiningReport]:
     """Evaluate, then mine, patch and evaluate again, ``rounds`` times: what each stage of attacks came to, in order.
 
-    Mining comes before the first evaluation where an attack starts from what was mined.
+    Mining comes before the first evaluation where an attack starts from what was mined. Errors that can be known at the
+    beginning are raised there: see ``require_cycle``.
     """
+    require_cycle(campaign)
     reports = []
     if any(Attacked(section=one, prompts=()).is_seeded for one in campaign.config.evaluated_attacks(0)):
         reports.append(mine_round(campaign, 0))

@@ -166,12 +166,13 @@ def _findings(corpora: list[Path]) -> list[Finding]:
 
 
 def _dry_run(configs: dict[str, CampaignConfig], *, json: bool) -> None:
-    from miner.campaigns.estimate import estimate
+    from miner.campaigns.estimate import Stages, estimate
 
     found = {}
     with running().stage("timing the reward models") as advance:
         for name, config in configs.items():
-            found[name] = estimate(config, ("evaluate",))
+            asked = Stages(names=("evaluate",), leaving_out_unable=True)
+            found[name] = estimate(config, asked)
             advance(len(found), len(configs))
     if json:
         print_json([{"model": name, **plain(one)} for name, one in found.items()])

@@ -76,7 +76,10 @@ def export(
     dry_run: DryRun = False,
 ) -> None:
     """Findings for training or sharing, with a dataset card; loads with datasets.load_dataset."""
+    from corpus.export import require_new
+
     chosen: Any = [_known_split(name) for name in split or ["train"]]
+    require_new(target)
     corpus = existing_corpus(folder)
     with running().stage("exporting"), tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / "out" if dry_run else target

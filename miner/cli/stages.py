@@ -54,7 +54,7 @@ def mine(options: MineOptions, round_number: o.Round = 0, json: o.Json = False, 
     """Attack prompts of the train split; store what is confirmed and certified."""
     config = o.config_from_options(options, "mine")
     if dry_run:
-        return _print_estimate(config, ("mine",), json=json)
+        return _print_estimate(config, ("mine",), json=json, round_number=round_number)
     from miner.campaigns.stages import mine_round
 
     campaign = _open_part(config, options.shard)
@@ -71,7 +71,7 @@ def patch(options: PatchOptions, round_number: o.Round = 0, json: o.Json = False
     """Retrain the RM on the mined findings of the train split; writes rounds/<n+1>/model."""
     config = o.resume_or_load_config(options)
     if dry_run:
-        return _print_estimate(config, ("patch",), json=json)
+        return _print_estimate(config, ("patch",), json=json, round_number=round_number)
     from miner.campaigns.stages import patch_round
 
     campaign = _open(config)
@@ -88,7 +88,7 @@ def evaluate(
     """Attack held-out prompts with every attack and the control, and take the clean accuracy."""
     config = o.resume_or_load_config(options, "evaluate")
     if dry_run:
-        return _print_estimate(config, ("evaluate",), json=json)
+        return _print_estimate(config, ("evaluate",), json=json, round_number=round_number)
     from miner.campaigns.stages import evaluate_round
     from miner.reporting.campaign_report import write_summary
 
@@ -116,7 +116,7 @@ def tune(
     asked = [] if trials is None else [f"tune.trials={trials}"]
     config = o.resume_or_load_config(options.with_settings(*asked), "tune")
     if dry_run:
-        return _print_estimate(config, ("tune",), json=json)
+        return _print_estimate(config, ("tune",), json=json, tuned_attack=attack)
     from miner.campaigns.tuning import tune as tune_attack
 
     campaign = _open(config)
@@ -209,12 +209,15 @@ def _print_summary(summary: Summary, *, json: bool) -> None:
         out().print(summary_table(summary))
 
 
-def _print_estimate(config: CampaignConfig, stages: tuple[str, ...], *, json: bool) -> None:
-    from miner.campaigns.estimate import estimate
+def _print_estimate(
+    config: CampaignConfig, stages: tuple[str, ...], *, json: bool, round_number: int = 0, tuned_attack: str = ""
+) -> None:
+    from miner.campaigns.estimate import Stages, estimate
 
     watcher = running()
-    with watcher.stage("timing the reward model"):
-        found = estimate(config, stages, watcher)
+    asked = Stages(names=stages, round=round_number, tuned_attack=tuned_attack)
+    with watcher.stage("asking what the run would ask, timing the reward model"):
+        found = estimate(config, asked, watcher)
     if json:
         print_json(found)
     else:

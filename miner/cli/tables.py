@@ -221,5 +221,6 @@ def dry_run_table(found: Estimate) -> Group:
         ),
         Text(f"products here: {', '.join(f'{rate:.3g} GFLOP/s in {dtype}' for dtype, rate in found.gflops.items())}"),
         *([] if found.judging is None else [Text(_judging(found.judging))]),
+        *(Text(f"not checked here, the run may stop there: {one}") for one in found.unchecked),
         Text(f"memory: about {found.memory_mb:.0f} MB. Searches end at their first finding: most runs take less."),
     )

@@ -184,7 +184,7 @@ def gold_of(named: str | None, prompts: Sequence[Prompt], config: CampaignConfig
     references.
 
     Raises:
-        ConfigError, ModelError, RemoteError: see ``open_scorer`` and ``build_judge``.
+        ConfigError, ModelError, RemoteError: see ``open_scorer``, ``checks_of`` and ``build_judge``.
     """
     from miner.judging.gold import ContrastGold, JudgedGold, RewardGold
 
@@ -200,12 +200,12 @@ def gold_of(named: str | None, prompts: Sequence[Prompt], config: CampaignConfig
 
 def _judge(config: CampaignConfig, observer: Observer) -> Judge:
     """The judge that a campaign of this config has."""
-    from miner.campaigns.judge import NO_REFERENCE_LM, build_judge
+    from miner.campaigns.judge import NO_REFERENCE_LM, build_judge, checks_of
     from miner.worlds.opening import open_to_judge
 
     world = open_to_judge(config, observer)
     with observer.stage("calibrating the checks") as advance:
-        judge, left_out = build_judge(config, world, progress=advance)
+        judge, left_out = build_judge(config, world, checks_of(config, world), progress=advance)
     for reason in left_out:
         observer.note(reason)
     if world.reference_lm is None:

@@ -17,21 +17,29 @@ T = TypeVar("T")
 
 
 def clean_pairs(rm: Trainable, prompts: Sequence[Prompt], n: int, rng: Random, *, anchored: bool) -> list[TrainingPair]:
-    """``n`` pairs: every prompt's reference over one of its rejected answers, again and again in new order.
-
-    Raises:
-        ConfigError: no prompt has both.
-    """
-    usable = [prompt for prompt in prompts if prompt.reference is not None and prompt.rejected]
-    if not usable:
-        raise ConfigError(
-            "no prompt of the train split has both a good and a rejected answer: nothing clean to train on"
-        )
+    """``n`` pairs: every prompt's reference over one of its rejected answers, again and again in new order. Errors as
+    ``paired``."""
+    usable = paired(prompts)
     drawn = [
         (Pair(prompt.conversation, str(prompt.reference)), Pair(prompt.conversation, rng.choice(prompt.rejected)))
         for prompt in _cycled(usable, n, rng)
     ]
     return _tokenised(rm, drawn, chosen_anchored=anchored, rejected_anchored=anchored)
+
+
+def paired(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Those with a good and a rejected answer.
+
+    Raises:
+        ConfigError: none has both.
+    """
+    usable = [prompt for prompt in prompts if prompt.reference is not None and prompt.rejected]
+    if not usable:
+        raise ConfigError(
+            "no prompt of the train split has both a good and a rejected answer: nothing clean to train on. "
+            "Without a patch: rmminer mine, rmminer evaluate"
+        )
+    return usable
 
 
 def finding_pairs(

@@ -17,8 +17,15 @@ from miner.config.campaign import PatchSection
 from miner.config.reward_model import TrainingDType
 from miner.errors import ConfigError
 from miner.patching import online, procedural
-from miner.patching.pairs import clean_pairs, finding_pairs, of_every_kind, over_nonsense
-from miner.patching.preference_trainer import Progress, Recipe, TrainingPair, train_preferences
+from miner.patching.pairs import clean_pairs, finding_pairs, of_every_kind, over_nonsense, paired
+from miner.patching.preference_trainer import (
+    Progress,
+    Recipe,
+    TrainingPair,
+    require_freezable,
+    require_lora,
+    train_preferences,
+)
 from miner.patching.report import PatchReport
 from miner.patching.trainable import Trainable
 from miner.rewards.adapters.transformer import TransformerRewardModel
@@ -43,14 +50,10 @@ def patch(
     With ``findings_share`` 0 it is a sham: clean pairs alone, for as many steps.
 
     Raises:
-        ConfigError: there is nothing to train on, or a finding of another split than train.
-        NoRoomError: all weights are to be trained, and their gradients and moments do not fit the device.
+        ConfigError: there is nothing to train on, or a finding of another split than train; and as ``require_method``.
     """
-    if leaked := [finding for finding in findings if finding.split != "train"]:
-        raise ConfigError(f"{len(leaked)} findings are not of the train split; a patch on them would measure nothing")
-    usable = [finding for finding in findings if finding.reference is not None]
-    if section.findings_share and not usable:
-        raise ConfigError("no finding with a reference to train on. Mine the train split first: rmminer mine")
+    require_method(rm, prompts, section)
+    usable = require_findings(findings, section)
     n_pairs = section.steps * section.batch_pairs
     n_findings = min(round(section.findings_share * n_pairs), REPEATS * len(usable))
     rng = Random(seed)
@@ -83,6 +86,35 @@ def patch(
     )
 
 
+def require_method(rm: Trainable, prompts: Sequence[Prompt], section: PatchSection) -> None:
+    """Refuse what could not be trained here, whatever is found.
+
+    Raises:
+        ConfigError: no clean pair, no such parameters to keep as they are, or no package for LoRA.
+        NoRoomError: all weights are to be trained, and their gradients and moments do not fit the device.
+    """
+    paired(prompts)
+    require_freezable(rm.model, section.frozen)
+    if section.lora_rank:
+        require_lora()
+    else:
+        require_training_room(rm.model, rm.model.device, section.frozen)
+
+
+def require_findings(findings: Sequence[Finding], section: PatchSection) -> list[Finding]:
+    """Those that can be trained on.
+
+    Raises:
+        ConfigError: there is none, and no sham patch was asked for; or one is of another split than train.
+    """
+    if leaked := [finding for finding in findings if finding.split != "train"]:
+        raise ConfigError(f"{len(leaked)} findings are not of the train split; a patch on them would measure nothing")
+    usable = [finding for finding in findings if finding.reference is not None]
+    if section.findings_share and not usable:
+        raise ConfigError("no finding with a reference to train on. Mine the train split first: rmminer mine")
+    return usable
+
+
 def _floor(rm: Trainable, prompts: Sequence[Prompt], deviations: float) -> float:
     """So many standard deviations above the mean of the clean references' rewards, of up to ``FLOOR_TEXTS``."""
     clean = [Pair(p.conversation, p.reference) for p in prompts if p.reference is not None][:FLOOR_TEXTS]
@@ -112,8 +144,6 @@ def _train(
     dtype: TrainingDType,
     progress: Progress,
 ) -> None:
-    if not section.lora_rank:
-        require_training_room(rm.model, rm.model.device, section.frozen)
     recipe = Recipe(
         max_steps=section.steps,
         batch_pairs=section.batch_pairs,

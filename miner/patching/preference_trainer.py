@@ -247,22 +247,43 @@ def _on_one_device(arguments: TrainingArguments, device: torch.device) -> Traini
 
 
 def _freeze(model: PreTrainedModel, prefixes: tuple[str, ...]) -> None:
-    parameters = dict(model.named_parameters())
-    for prefix in prefixes:
-        if not any(name.startswith(prefix) for name in parameters):
-            some = ", ".join(list(parameters)[:3])
-            raise ConfigError(f"patch.frozen: no parameter's name begins with {prefix!r}; the model has {some}, …")
-    for name, parameter in parameters.items():
+    require_freezable(model, prefixes)
+    for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(prefixes))
-    if not any(parameter.requires_grad for parameter in parameters.values()):
+
+
+def require_freezable(model: PreTrainedModel, prefixes: tuple[str, ...]) -> None:
+    """Refuse to keep parameters as they are that are not there, or all of them.
+
+    Raises:
+        ConfigError: it says what there is.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            raise ConfigError(
+                f"patch.frozen: no parameter's name begins with {prefix!r}; the model has {', '.join(names[:3])}, …"
+            )
+    if all(name.startswith(prefixes) for name in names):
         raise ConfigError(f"patch.frozen: {', '.join(prefixes)} leave nothing to train")
 
 
-def _with_lora(rm: Trainable, model: PreTrainedModel, rank: int) -> Any:
+def require_lora() -> None:
+    """Refuse LoRA where its package is not installed.
+
+    Raises:
+        ConfigError: it is not.
+    """
     try:
-        from peft import LoraConfig, get_peft_model
+        import peft  # noqa: F401
     except ImportError as error:
         raise ConfigError("LoRA needs peft: pip install peft") from error
+
+
+def _with_lora(rm: Trainable, model: PreTrainedModel, rank: int) -> Any:
+    require_lora()
+    from peft import LoraConfig, get_peft_model
+
     present = {part for name, _ in model.named_modules() for part in name.split(".")}
     heads = [name for name in ("score", "classifier", "pooler") if name in present]
     heads += [rm.readout.head] if rm.readout.read_at is not None else []

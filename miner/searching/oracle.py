@@ -55,6 +55,27 @@ class CarriedTexts:
     seconds: float = 0.0
 
 
+def require_answerable(attack: Attack, rm: RewardModel, *, has_policy: bool) -> None:
+    """Refuse an attack whose queries this RM, with a policy or without, cannot answer.
+
+    Raises:
+        CapabilityError: it names what is missing and what to try.
+    """
+    if attack.library and find_spec(attack.library) is None:
+        raise CapabilityError(
+            f"attack {attack.name!r} needs the library {attack.library}. Install it: pip install {attack.library}"
+        )
+    for need in attack.needs:
+        if issubclass(need, GradientQuery) and not rm.has_gradients:
+            raise CapabilityError(
+                f"attack {attack.name!r} needs token gradients; {rm.name} only scores. Try: --attack random"
+            )
+        if issubclass(need, PolicyQuery) and not has_policy:
+            raise CapabilityError(f"attack {attack.name!r} asks a policy; give one: --policy FOLDER")
+        if need not in ANSWERED:
+            raise CapabilityError(f"attack {attack.name!r} asks {need.__name__} queries, which nothing here answers")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Oracle:
     """One RM, perhaps a policy, and texts for searches that start from some: good answers by split, and findings.
@@ -72,29 +93,10 @@ class Oracle:
     max_new_tokens: int = 48
 
     def require(self, attack: Attack) -> None:
-        """Refuse an attack whose queries cannot be answered.
-
-        Raises:
-            CapabilityError: it names what is missing and what to try.
-        """
-        if attack.library and find_spec(attack.library) is None:
-            raise CapabilityError(
-                f"attack {attack.name!r} needs the library {attack.library}. Install it: pip install {attack.library}"
-            )
-        for need in attack.needs:
-            rm = self.surrogate if need is SurrogateSwaps else self.rm
-            if rm is None:
-                raise CapabilityError(f"attack {attack.name!r} needs the RM before its patch: it is for patched RMs")
-            if issubclass(need, GradientQuery) and not rm.has_gradients:
-                raise CapabilityError(
-                    f"attack {attack.name!r} needs token gradients; {rm.name} only scores. Try: --attack random"
-                )
-            if issubclass(need, PolicyQuery) and self.policy is None:
-                raise CapabilityError(f"attack {attack.name!r} asks a policy; give one: --policy FOLDER")
-            if need not in ANSWERED:
-                raise CapabilityError(
-                    f"attack {attack.name!r} asks {need.__name__} queries, which nothing here answers"
-                )
+        """Refuse an attack whose queries cannot be answered. Errors as ``require_answerable``."""
+        require_answerable(attack, self.rm, has_policy=self.policy is not None)
+        if SurrogateSwaps in attack.needs and self.surrogate is None:
+            raise CapabilityError(f"attack {attack.name!r} needs the RM before its patch: it is for patched RMs")
 
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         """Ranking rewards, shape (n_pairs,); equal pairs are scored once."""

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from miner.campaigns.campaign import Campaign
-from miner.campaigns.estimate import Estimate, estimate
+from miner.campaigns.estimate import Estimate, Stages, estimate
 from miner.campaigns.judge import measured_judge
 from miner.cli.tables import dry_run_table
 from miner.errors import ConfigError
@@ -156,12 +156,13 @@ def test_a_dry_run_says_what_judging_takes_where_an_lm_judges(
     tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, seeing: str
 ) -> None:
     config = campaign(tiny_rm_folder, preference_file, tmp_path / "run", seeing).config
-    found = estimate(config, ("mine",))
+    found = estimate(config, Stages(names=("mine",)))
     assert found.judging is not None
     assert found.judging.n_calibration > 20
     assert min(found.judging.clear, found.judging.calibrating) > 0
     assert f"{found.judging.n_calibration} clean texts" in shown(found)
-    without = estimate(config.model_copy(update={"reference_lm": None}), ("mine",))
+    alone = {"reference_lm": None, "checks": config.checks.model_copy(update={"names": ("repetition",)})}
+    without = estimate(config.model_copy(update=alone), Stages(names=("mine",)))
     assert without.judging is None
     assert "a verdict takes" not in shown(without)
 

@@ -66,10 +66,23 @@ def test_a_forecast_reads_the_run_and_leaves_it_as_it_is(run: Path) -> None:
     triage = answer("triage", run, "--dry-run")
     assert triage["findings"] > 0
     assert triage["queries_at_most"]["shrinking"] > 0
-    (stage,) = answer("tune", "--out", run, "--trials", 3, "--budget", 50, "--prompts", 4, "--dry-run")["stages"]
+    tuned = ("--trials", 3, "--budget", 50, "--prompts", 4, "--set", "attacks=[{name='gcg'}]")
+    (stage,) = answer("tune", "--out", run, *tuned, "--dry-run")["stages"]
     assert (stage["name"], stage["queries"]) == ("tune", (3 * 4 + 2 * 24) * 50)
     assert answer("corpus", "compact", run, "--dry-run")["segments_after"] >= 1
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_a_forecast_refuses_what_the_verb_would(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("something")
+    for call, says in (
+        (("evaluate", "--out", run, "--round", 7), "Patch first"),
+        (("patch", "--out", run, "--round", 7), "Patch first"),
+        (("tune", "--out", run, "--attack", "corrupt", "--prompts", 4), "declares no hyper-parameter"),
+        (("corpus", "export", run, tmp_path), "exists already"),
+    ):
+        done = [CliRunner().invoke(app, ["--quiet", *map(str, call), *more]) for more in (["--dry-run"], [])]
+        assert all(says in str(one.exception) for one in done), done
 
 
 def test_a_cycle_in_which_nothing_ran_is_no_success(

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.records import Attempt, Prompt, digest
 from miner.campaigns.opening import OpenCampaign
+from miner.campaigns.planned import tuned_on
+from miner.campaigns.requirements import require_attacks
 from miner.campaigns.tuning.attempting import attempt_each, cost_identity
 from miner.campaigns.tuning.report import TunedRow, TuningReport
 from miner.campaigns.tuning.study import ask, finished, open_study
-from miner.config.campaign import AttackSection, CampaignConfig, TunedSection
+from miner.config.campaign import AttackSection, TunedSection
 from miner.errors import ConfigError
 from miner.statistics import paired_difference, rate
 
@@ -35,21 +37,12 @@ def tune(campaign: OpenCampaign, name: str) -> TuningReport:
     Running again goes on from the trials that the run's folder holds.
 
     Raises:
-        ConfigError: no such attack in the campaign, nothing to tune in it, or too few prompts.
+        ConfigError: no such attack in the campaign, nothing to tune in it, or too few prompts or clean answers.
     """
-    section = campaign.config.tune
-    base = _attack(campaign.config, name)
-    attack = base.build()
-    if attack.prompts_per_attempt > 1:
-        raise ConfigError(
-            f"attack {name!r} works on many prompts together, and trials are paired by prompt. "
-            "Tune another: --attack gcg"
-        )
-    if not attack.space:
-        raise ConfigError(f"attack {name!r} declares no hyper-parameter to tune. Tune another: --attack gcg")
-    prompts = campaign.world.sample("train", section.prompts, seed=campaign.config.seed)
-    held_out = campaign.world.sample("held_out", section.held_out_prompts, seed=campaign.config.seed)
-    default = {key: attack.params[key] for key in attack.space}
+    section, tuned = campaign.config.tune, tuned_on(campaign.config, campaign.world, name)
+    require_attacks(campaign.models, [tuned.train, tuned.held_out], 0)
+    base, prompts, held_out = tuned.train.section, tuned.train.prompts, tuned.held_out.prompts
+    default = {key: base.build().params[key] for key in base.build().space}
     study = open_study(campaign.folder, _study_name(campaign, base, prompts), default, campaign.config.seed)
     with campaign.observer.stage(f"tuning {name}") as advance:
         while len(finished(study)) < section.trials:
@@ -141,13 +134,6 @@ def _importances(study: Study, n_complete: int) -> dict[str, float]:
     if n_complete < MIN_FOR_IMPORTANCE:
         return {}
     return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
-
-
-def _attack(config: CampaignConfig, name: str) -> AttackSection:
-    for section in config.attacks:
-        if section.name == name:
-            return section
-    raise ConfigError(f"attack {name!r} has no [[attacks]] entry. There: {', '.join(a.name for a in config.attacks)}")
 
 
 def _with(base: AttackSection, params: dict[str, Any]) -> AttackSection:

@@ -4,7 +4,7 @@ from miner.judging.checks.base import Check, Materials, Subject
 from miner.judging.checks.calibration import calibrate
 from miner.judging.checks.measurement import ErrorRates, measure
 from miner.judging.checks.plants import plant
-from miner.judging.checks.registry import CHECKS, build_checks, known_checks
+from miner.judging.checks.registry import CHECKS, build_checks, known_checks, require_known
 from miner.judging.checks.verdict import DEFAULT_QUORUM, CalibratedCheck, Certificate, Certifier, Judge
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "known_checks",
     "measure",
     "plant",
+    "require_known",
 ]

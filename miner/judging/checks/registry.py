@@ -42,16 +42,10 @@ def build_checks(materials: Materials, names: Sequence[str] = ()) -> tuple[Check
     """The checks called ``names``; without names, all that these materials suffice for.
 
     Raises:
-        ConfigError: an unknown name, a name given twice, or a named check that these materials do not suffice for.
+        ConfigError: a named check that these materials do not suffice for; and as ``require_known``.
     """
     known = known_checks()
-    if len(set(names)) < len(names):
-        raise ConfigError(f"a check can vote once; got {', '.join(names)}")
-    for name in names:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"no check {name!r}{hint} Checks: {', '.join(known)}")
+    require_known(names)
     built = {name: _factory(known[name])(materials) for name in names or known}
     if lacking := [name for name in names if built[name] is None]:
         raise ConfigError(
@@ -59,6 +53,22 @@ def build_checks(materials: Materials, names: Sequence[str] = ()) -> tuple[Check
             "leave the check out of checks.names"
         )
     return tuple(check for check in built.values() if check is not None)
+
+
+def require_known(names: Sequence[str]) -> None:
+    """Refuse names of checks that there are not.
+
+    Raises:
+        ConfigError: an unknown name, the nearest is named; or a name given twice.
+    """
+    known = known_checks()
+    if len(set(names)) < len(names):
+        raise ConfigError(f"a check can vote once; got {', '.join(names)}")
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ConfigError(f"no check {name!r}{hint}. Checks: {', '.join(known)}")
 
 
 def _factory(entry: EntryPoint) -> CheckFactory:

@@ -77,11 +77,7 @@ class Judge:
 
     def __post_init__(self) -> None:
         names = [calibrated.check.name for calibrated in self.checks]
-        if not 1 <= self.quorum <= len(names):
-            raise ConfigError(
-                f"a quorum of {self.quorum} with {len(names)} checks ({', '.join(names) or 'none'}) cannot be met. "
-                "Lower checks.quorum, or name more checks"
-            )
+        require_quorum(self.quorum, names)
         if len(set(names)) < len(names):
             raise ConfigError(f"a check can vote once; got {', '.join(names)}")
 
@@ -113,6 +109,19 @@ class Judge:
         )
         answers = [verdict.verdict for verdict in verdicts]
         return Certificate(verdict=decide(answers, convicting, self.quorum), verdicts=verdicts)
+
+
+def require_quorum(quorum: int, names: Sequence[str]) -> None:
+    """Refuse a quorum that the checks of these names cannot meet.
+
+    Raises:
+        ConfigError: there are too few.
+    """
+    if not 1 <= quorum <= len(names):
+        raise ConfigError(
+            f"a quorum of {quorum} with {len(names)} checks ({', '.join(names) or 'none'}) cannot be met. "
+            "Lower checks.quorum, or name more checks"
+        )
 
 
 def decide(answers: Sequence[Answer], convicting: int, quorum: int) -> Answer:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from corpus.records import Attempt, Finding, digest
-from miner.campaigns.attacking import driver_of
 from miner.campaigns.campaign import Campaign
 from miner.campaigns.evaluation import attack_results
 from miner.campaigns.reach import reach_results
+from miner.campaigns.requirements import unable
 from miner.campaigns.stages import take_clean_outcomes
 from miner.checkpoints.batching import release_memory
 from miner.checkpoints.folders import resolve_folder
@@ -25,7 +25,7 @@ from miner.checkpoints.identity import fingerprint
 from miner.config.campaign import CONTROL, CampaignConfig, parse_config
 from miner.config.kinds import REWARD_MODELS, kind_called
 from miner.config.reward_model import RewardModelSection
-from miner.errors import CapabilityError, ConfigError, ModelError, RmMinerError, TooLongError
+from miner.errors import ConfigError, ModelError, RmMinerError, TooLongError
 from miner.judging.criteria import Criteria
 from miner.measuring.benchmark.entrants import Entrants
 from miner.measuring.benchmark.report import BenchReport, BenchRow, Comparison, Example, Replayed, means, ranked
@@ -168,9 +168,9 @@ def _measure(
     name: str, config: CampaignConfig, observer: Observer, findings: Sequence[Finding], *, attack: bool
 ) -> _Measured:
     campaign = Campaign(config, observer)
-    unable = _unable(campaign) if attack else ()
+    left_out = _unable(campaign) if attack else ()
     if attack:
-        campaign.evaluate(0, without=unable)
+        campaign.evaluate(0, without=left_out)
     attempts = campaign.attempts_of(0, "held_out") if attack else []
     single = [attempt for attempt in attempts if len(attempt.prompt_ids) == 1]
     reach = reach_results(campaign.run.reaches(0)) if attack else []
@@ -189,7 +189,7 @@ def _measure(
         cost=None,
         survival=None,
         mean_cost=None,
-        unable=unable,
+        unable=left_out,
         errors=sum(attempt.outcome == "error" for attempt in attempts),
         attacks=tuple(
             one for one in attack_results(single, campaign.findings(), seen_families=(), seen_forms=()) if one.n
@@ -228,13 +228,9 @@ def first_find(costs: Mapping[str, Costs], attacks: Sequence[str]) -> Costs:
 
 def _unable(campaign: Campaign) -> tuple[str, ...]:
     """The suite's attacks that this RM cannot answer, as gradient attacks on one that only scores."""
-    oracle, found = driver_of(campaign, 0).oracle, []
-    for section in campaign.config.attacks:
-        try:
-            oracle.require(section.build())
-        except CapabilityError as error:
-            campaign.observer.note(f"left out of the suite: {error}")
-            found.append(section.name)
+    found = unable(campaign.models, campaign.config.attacks, 0)
+    for error in found.values():
+        campaign.observer.note(f"left out of the suite: {error}")
     return tuple(found)
 
 

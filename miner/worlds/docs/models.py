@@ -86,8 +86,8 @@ def prepare_to_judge(config: CampaignConfig, *, observer: Observer) -> World:
 def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, float]]:
     """Docs world as far as it is there, for an estimate, and the FLOPs of training what the cache lacks, by name.
 
-    An RM that is still to be trained is stood in for by an untrained one of its size, written to ``folder``. Errors as
-    ``prepare``.
+    An RM that is still to be trained is stood in for by an untrained one of its size, written to ``folder``; a policy
+    is named by the place where it will be; docs world's own reference LM is left out. Errors as ``prepare``.
     """
     cache = ModelCache(cache_folder() / "docsworld", Silent())
     docs, recipes = cache.docs(), recipes_of(config)
@@ -96,11 +96,14 @@ def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, floa
     if config.rm.source is None and not Path(rm).exists():
         flops["rm"] = recipes.rm.flops
         rm = str(initialise(folder / "rm", recipes.rm.layers, config.seed))
-    if config.policy is None and _samples(config):
-        key = _lm_key(docs.policy_text(), recipes.policy, config)
-        if not cache.place("policy", key).exists():
+    policy, judge = config.policy, config.reference_lm
+    if policy is None and _samples(config):
+        place = cache.place("policy", _lm_key(docs.policy_text(), recipes.policy, config))
+        policy = PolicySection(source=str(place))
+        if not place.exists():
             flops["policy"] = recipes.policy.flops
-    return _world(docs, config, rm=rm, policy=config.policy, reference_lm=None), flops
+    own_judge = judge is None or judge.source == DOCS
+    return _world(docs, config, rm=rm, policy=policy, reference_lm=None if own_judge else judge), flops
 
 
 def _world(

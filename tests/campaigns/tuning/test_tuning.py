@@ -19,7 +19,7 @@ from attacks import Attack, Search, known_attacks
 from attacks.registry import BUILT_IN
 from corpus import Corpus
 from miner.campaigns.campaign import Campaign
-from miner.campaigns.stages import patch_findings
+from miner.campaigns.requirements import patch_findings
 from miner.campaigns.tuning import FILE_NAME, TuningReport, read_tuning, tune
 from miner.campaigns.tuning.study import JOURNAL_NAME, WORKER, finished, heal, open_study
 from miner.config.campaign import CampaignConfig, read_config
