@@ -252,7 +252,7 @@ def measured_judge(judge: Judge, world: World, run: RunFolder, *, progress: Adva
 
 def _measured(judge: Judge, world: World, progress: Advance) -> MeasuredJudge:
     clean, started = world.clean["held_out"], time.perf_counter()
-    group_of = {prompt.prompt_id: prompt.group_key for prompt in world.prompts}
+    group_of = {prompt.prompt_id: prompt.group_key for prompt in world.by_split["held_out"]}
     planted = _plants(clean)
     found = measure(
         judge,

@@ -10,6 +10,7 @@ from miner.campaigns.round_models import RoundModels
 from miner.campaigns.run_folder import RunFolder
 from miner.campaigns.usage import Usage
 from miner.config.campaign import CampaignConfig
+from miner.data import each_split
 from miner.errors import ConfigError
 from miner.files import require_writable
 from miner.judging.checks import require_known
@@ -37,7 +38,7 @@ class CampaignView:
         self.identity = {
             "rm_fingerprint": rm.fingerprint,
             "pipeline_hash": rm.pipeline_hash,
-            "data_hash": digest([world.data_hash, [prompt.split for prompt in world.prompts]]),
+            "data_hash": digest([self.world.data_hash, each_split(self.world.prompts)]),
             "config": config.fixed_digest(),
         }
         self.campaign_id = digest(self.identity)

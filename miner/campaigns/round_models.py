@@ -88,8 +88,7 @@ class RoundModels:
     def _open(self, section: RewardModelSection, source: str) -> RewardModel:
         from miner.rewards.opening import open_reward_model
 
-        references = {p.conversation: p.reference for p in self.world.prompts if p.reference is not None}
-        return open_reward_model(section, references, source=source)
+        return open_reward_model(section, self.world.references, source=source)
 
     @property
     def keeps_ranking_dtype(self) -> bool:

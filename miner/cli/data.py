@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from corpus.records import Prompt
-    from miner.data import LoadReport
+    from miner.data import LoadReport, Prompts
 
 SHOWN_CHARACTERS = 400
 
@@ -51,7 +51,7 @@ def _as_json(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _shown(report: LoadReport, prompts: tuple[Prompt, ...], n: int) -> Group:
+def _shown(report: LoadReport, prompts: Prompts, n: int) -> Group:
     from rich.console import Group
     from rich.text import Text
 
@@ -68,14 +68,13 @@ def _shown(report: LoadReport, prompts: tuple[Prompt, ...], n: int) -> Group:
     return Group(*lines)
 
 
-def _counts(report: LoadReport, prompts: tuple[Prompt, ...]) -> list[str]:
-    good = sum(prompt.reference is not None for prompt in prompts)
-    paired = sum(prompt.reference is not None and bool(prompt.rejected) for prompt in prompts)
+def _counts(report: LoadReport, prompts: Prompts) -> list[str]:
+    answered = [bool(prompt.rejected) for prompt in prompts if prompt.reference is not None]
     splits = ", ".join(f"{n} {split}" for split, n in report.prompts_by_split.items())
     return [
         f"read as: {report.read_as or 'columns as given'}, {report.columns}",
         f"rows: {report.rows}, of which {report.used} used and {report.rows - report.used} left out",
         *(f"  {one.rows} × {one.reason} (first: {one.first})" for one in report.left_out),
-        f"prompts: {len(prompts)}, {good} with a good answer, {paired} of them with a rejected one",
+        f"prompts: {len(prompts)}, {len(answered)} with a good answer, {sum(answered)} of them with a rejected one",
         f"splits: {splits}",
     ]

@@ -2,16 +2,21 @@
 
 from miner.data.columns import ColumnMapping
 from miner.data.loading import PreferenceData, RowRules, load_prompts, read_preferences
+from miner.data.prompts import SPLITS, Prompts, each_split, in_split
 from miner.data.report import LeftOut, LoadReport
 from miner.data.splits import SplitFractions, split_of
 
 __all__ = [
+    "SPLITS",
     "ColumnMapping",
     "LeftOut",
     "LoadReport",
     "PreferenceData",
+    "Prompts",
     "RowRules",
     "SplitFractions",
+    "each_split",
+    "in_split",
     "load_prompts",
     "read_preferences",
     "split_of",

@@ -2,66 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from corpus.records import Conversation, Prompt, Split, conversation_id
+import numpy as np
+
+from corpus.records import Split, conversation_id
 from miner.data.cells import ABSENT, lookup, value_at
 from miner.data.columns import ColumnMapping
 from miner.data.messages import shown, valid_text
 from miner.data.preferences import Preference, read_row
+from miner.data.prompts import SPLITS, GatheredRows, Prompts
 from miner.data.responses import Reading
+from miner.data.row_store import Numbers, RowWriter
 from miner.data.rows import MEANT, Reason, Row, UnusableRowError
 from miner.data.splits import default_group_key
 
 HOPELESS_ROWS = 1000  # none of the first so many is usable: no more are read
-
-
-@dataclass(slots=True)
-class Gathered:
-    """What the rows read so far say about one prompt; the rejected keys are an ordered set."""
-
-    conversation: Conversation
-    group_key: str
-    reference: str | None = None
-    rejected: dict[str, None] = field(default_factory=dict)
-    scored: list[tuple[float, str]] | None = None
-
-    def add(self, preference: Preference) -> int:
-        """Take in one more row; the good answers that are not used."""
-        self.rejected.update(dict.fromkeys(preference.rejected))
-        if preference.score is not None and preference.chosen is not None:
-            self.scored = [*(self.scored or []), (preference.score, preference.chosen)]
-            return 0
-        spare = preference.n_spare
-        if self.reference is None:
-            self.reference = preference.chosen
-        elif preference.chosen not in (None, self.reference):
-            spare += 1
-        return spare
-
-    def settle(self) -> tuple[int, int]:
-        """Where rows carry scores, the best is the reference and those strictly below it are rejected; how many are
-        neither, and how many have none to be compared with: not known to be good."""
-        if not self.scored:
-            return 0, 0
-        top = max(score for score, _ in self.scored)
-        best = list(dict.fromkeys(text for score, text in self.scored if score == top))
-        below = sorted((one for one in self.scored if one[0] < top), key=lambda one: -one[0])
-        if not below:
-            return 0, len(best)
-        self.reference = best[0]
-        self.rejected.update(dict.fromkeys(text for _, text in below))
-        return len(best) - 1, 0
-
-    def prompt(self, split: Split) -> Prompt:
-        return Prompt(
-            conversation=self.conversation,
-            reference=self.reference,
-            rejected=tuple(text for text in self.rejected if text != self.reference),
-            group_key=self.group_key,
-            split=split,
-        )
 
 
 @dataclass(slots=True)
@@ -73,8 +31,10 @@ class LoadTally:
     regrouped: int = 0
     spare: int = 0
     uncompared: int = 0
+    contradictions: int = 0
     echoes: int = 0
     json: int = 0
+    is_scored: bool = False
     left_out: dict[Reason, tuple[int, UnusableRowError]] = field(default_factory=dict)
 
     @property
@@ -86,18 +46,57 @@ class LoadTally:
         lost = sum(n for reason, (n, _) in self.left_out.items() if reason not in MEANT)
         return self.rows >= HOPELESS_ROWS and lost == self.rows
 
+    def take(self, preference: Preference) -> None:
+        self.rows += 1
+        self.spare += preference.n_spare
+        self.echoes += preference.echoes
+        self.json += preference.is_json
+        self.is_scored |= preference.score is not None
+
     def leave_out(self, error: UnusableRowError) -> None:
         n, first = self.left_out.get(error.reason, (0, error))
         self.left_out[error.reason] = (n + 1, first)
         self.rows += 1
 
 
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """The ``rows`` by prompt, every group's key, and the group of each prompt."""
+
+    rows: GatheredRows
+    groups: tuple[str, ...]
+    group_of: Numbers
+
+    def prompts(self, split_of: Callable[[str], Split]) -> Prompts:
+        import pyarrow as pa
+
+        splits = np.array([SPLITS.index(split_of(key)) for key in self.groups], dtype=np.int8)
+        return Prompts(self.rows, pa.array(self.groups), splits, self.group_of, np.arange(len(self.group_of)))
+
+
 def gather(
     rows: Iterable[Row | UnusableRowError], reading: Reading, limit: int | None
-) -> tuple[list[Gathered], LoadTally]:
-    """The prompts of ``rows``, at most ``limit``: reading stops at the first row of one more."""
-    found: dict[str, Gathered] = {}
+) -> tuple[Gathering | None, LoadTally]:
+    """The prompts of ``rows``, at most ``limit``: reading stops at the first row of one more. None: there are none."""
     tally = LoadTally(lacking=set(reading.mapping.used))
+    with RowWriter() as writer:
+        found = _written(rows, reading, limit, writer, tally)
+    if found is None:
+        return None, tally
+    several = np.arange(len(found.group_of)) if tally.is_scored else np.flatnonzero(found.rows.n_rows > 1)
+    for one in found.rows.read(several):
+        tally.spare += one.spare
+        tally.uncompared += one.uncompared
+        tally.contradictions += one.contradicts_itself
+    return found, tally
+
+
+def _written(
+    rows: Iterable[Row | UnusableRowError], reading: Reading, limit: int | None, writer: RowWriter, tally: LoadTally
+) -> Gathering | None:
+    numbers: dict[str, int] = {}
+    groups: dict[str, int] = {}
+    prompt_of, group_of = array("q"), array("q")
     for row in rows:
         try:
             if isinstance(row, UnusableRowError):
@@ -112,19 +111,21 @@ def gather(
                 break
             continue
         key = conversation_id(preference.conversation)
-        if key not in found and len(found) == limit:
-            break
-        one = found.setdefault(key, Gathered(preference.conversation, group_key))
-        tally.regrouped += one.group_key != group_key
-        tally.spare += one.add(preference)
-        tally.echoes += preference.echoes
-        tally.json += preference.is_json
-        tally.rows += 1
-    for one in found.values():
-        spare, uncompared = one.settle()
-        tally.spare += spare
-        tally.uncompared += uncompared
-    return list(found.values()), tally
+        number = numbers.get(key)
+        if number is None:
+            if len(numbers) == limit:
+                break
+            number = numbers[key] = len(numbers)
+            group_of.append(groups.setdefault(group_key, len(groups)))
+            writer.add(preference.conversation, preference)
+        else:
+            tally.regrouped += groups.get(group_key) != group_of[number]
+            writer.add((), preference)
+        prompt_of.append(number)
+        tally.take(preference)
+    if not numbers:
+        return None
+    return Gathering(GatheredRows.of(writer.store(), np.array(prompt_of)), tuple(groups), np.array(group_of))
 
 
 def _group_key(row: Row, mapping: ColumnMapping, preference: Preference) -> str:

@@ -22,6 +22,8 @@ from miner.errors import DataError
 
 CHUNK_BYTES = 1 << 16
 
+_parse = json.JSONDecoder().decode
+
 
 @dataclass(slots=True)
 class _Place:
@@ -52,18 +54,12 @@ class JsonSource:
                 )
             else:
                 values = self._objects(stream, encoding)
+            name = self.name
             for where, value in values:
-                place.line = where if isinstance(where, int) else place.line
-                yield self._row(where, value)
-
-    def _row(self, where: int | str, value: Any) -> Row | UnusableRowError:
-        named = f"{self.name}, line {where}" if isinstance(where, int) else f"{self.name}, {where}"
-        if isinstance(value, UnusableRowError):
-            return value
-        if not isinstance(value, dict):
-            kind = "null" if value is None else type(value).__name__
-            return UnusableRowError(Reason.BROKEN, named, f"expected a JSON object per row; got {kind}")
-        return Row(named, value)
+                if isinstance(where, int):
+                    place.line = where
+                named = f"{name}, line {where}" if isinstance(where, int) else f"{name}, {where}"
+                yield Row(named, value) if isinstance(value, dict) else _no_row(named, value)
 
     def _objects(self, stream: IO[bytes], encoding: str) -> Iterator[tuple[int | str, Any]]:
         """One object a line where the first or second line is one; otherwise objects across lines."""
@@ -95,17 +91,18 @@ class JsonSource:
 
     def _parsed(self, number: int, line: bytes | str, encoding: str) -> Any:
         """The value of a line, or why it is none."""
-        where = f"{self.name}, line {number}"
         try:
             text = line.decode(encoding) if isinstance(line, bytes) else line
-            return json.loads(text.removeprefix("\ufeff"))
+            return _parse(text.removeprefix("\ufeff"))
         except UnicodeDecodeError as error:
-            return UnusableRowError(Reason.BROKEN, where, _not_utf8(error))
+            return self._broken(number, _not_utf8(error))
         except json.JSONDecodeError as error:
-            detail = f"not valid JSON: {error.msg} at column {error.colno}"
-            return UnusableRowError(Reason.BROKEN, where, detail, is_cut=True)
+            return self._broken(number, f"not valid JSON: {error.msg} at column {error.colno}", is_cut=True)
         except (ValueError, RecursionError) as error:
-            return UnusableRowError(Reason.BROKEN, where, f"not usable JSON: {error}")
+            return self._broken(number, f"not usable JSON: {error}")
+
+    def _broken(self, line: int, detail: str, *, is_cut: bool = False) -> UnusableRowError:
+        return UnusableRowError(Reason.BROKEN, f"{self.name}, line {line}", detail, is_cut=is_cut)
 
     def _listed(self, values: Iterator[tuple[int, Any]], problem: str) -> Iterator[tuple[int | str, Any]]:
         try:
@@ -134,6 +131,13 @@ class JsonSource:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             raise DataError(f"{self.name}, line {line}: {_not_utf8(error)}") from error
+
+
+def _no_row(where: str, value: Any) -> UnusableRowError:
+    if isinstance(value, UnusableRowError):
+        return value
+    kind = "null" if value is None else type(value).__name__
+    return UnusableRowError(Reason.BROKEN, where, f"expected a JSON object per row; got {kind}")
 
 
 def _lines(stream: IO[bytes], encoding: str) -> Iterator[tuple[int, bytes | str]]:

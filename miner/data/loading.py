@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,10 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from corpus.records import Prompt, Split
+from corpus.records import Prompt
 from miner.data.columns import ColumnMapping, require_columns
-from miner.data.gathering import Gathered, LoadTally, gather
+from miner.data.gathering import Gathering, LoadTally, gather
 from miner.data.preferences import MEDIA_COLUMNS
+from miner.data.prompts import SPLITS, Prompts
 from miner.data.recognition import Recognised, decoded, recognise, unread
 from miner.data.report import LoadReport, left_out_of, refuse_losses, told
 from miner.data.responses import Reading
@@ -30,7 +30,7 @@ MAX_LEFT_OUT = 0.05
 class PreferenceData:
     """Prompts in the order of their first rows, and what was left out."""
 
-    prompts: tuple[Prompt, ...]
+    prompts: Prompts
     report: LoadReport
 
 
@@ -95,9 +95,13 @@ def read_preferences(
     rules = rules or RowRules()
     opened = open_source(source, hub_split)
     seen, recognised, gathered, tally = _read(opened, columns, limit, rules)
-    _refuse(opened.name, recognised, seen, gathered, tally, rules, given=columns is not None)
+    if columns is not None:
+        require_columns(recognised.mapping, tally.lacking, seen.columns, opened.name)
+    if gathered is None:
+        raise DataError(f"{opened.name}: none of {tally.rows} rows is usable: {told(left_out_of(tally.left_out))}")
+    refuse_losses(opened.name, tally.rows, left_out_of(tally.left_out), rules.max_left_out)
     fractions = split_fractions or SplitFractions()
-    prompts = tuple(one.prompt(split_of(one.group_key, fractions, split_salt)) for one in gathered)
+    prompts = gathered.prompts(lambda key: split_of(key, fractions, split_salt))
     return PreferenceData(prompts, _report(opened.name, recognised, seen, tally, gathered, prompts, rules))
 
 
@@ -121,7 +125,7 @@ class _Seen:
 
 def _read(
     opened: Source, columns: ColumnMapping | None, limit: int | None, rules: RowRules
-) -> tuple[_Seen, Recognised, list[Gathered], LoadTally]:
+) -> tuple[_Seen, Recognised, Gathering | None, LoadTally]:
     """The rows, read as the first ones look; read again where later ones have columns that change that."""
     with closing(opened.rows()) as rows:
         head = list(islice(rows, EXAMPLE_ROWS))
@@ -148,7 +152,7 @@ def _recognised(seen: _Seen, columns: ColumnMapping | None, name: str, rules: Ro
 
 def _pass(
     opened: Source, recognised: Recognised, seen: _Seen, limit: int | None, rules: RowRules
-) -> tuple[list[Gathered], LoadTally]:
+) -> tuple[Gathering | None, LoadTally]:
     mapping = recognised.mapping
     rating = (name for name in (mapping.score, mapping.rank) if name)
     wanted = None if recognised.regroup else (*mapping.used, *rating, *MEDIA_COLUMNS)
@@ -167,48 +171,28 @@ def _refuse_unreadable(name: str, head: list[Row | UnusableRowError]) -> None:
     raise DataError(f"{name}: none of the first {len(faults)} rows is one (first: {faults[0]})")
 
 
-def _refuse(
-    name: str,
-    recognised: Recognised,
-    seen: _Seen,
-    gathered: list[Gathered],
-    tally: LoadTally,
-    rules: RowRules,
-    *,
-    given: bool,
-) -> None:
-    if given:
-        require_columns(recognised.mapping, tally.lacking, seen.columns, name)
-    left_out = left_out_of(tally.left_out)
-    if not gathered:
-        raise DataError(f"{name}: none of {tally.rows} rows is usable: {told(left_out)}")
-    refuse_losses(name, tally.rows, left_out, rules.max_left_out)
-
-
 def _report(
     name: str,
     recognised: Recognised,
     seen: _Seen,
     tally: LoadTally,
-    gathered: list[Gathered],
-    prompts: tuple[Prompt, ...],
+    gathered: Gathering,
+    prompts: Prompts,
     rules: RowRules,
 ) -> LoadReport:
-    by_split = Counter(prompt.split for prompt in prompts)
-    splits: tuple[Split, ...] = ("train", "calibration", "held_out")
     return LoadReport(
         source=name,
         rows=tally.rows,
         used=tally.used,
         left_out=left_out_of(tally.left_out),
-        contradictions=sum(one.reference in one.rejected for one in gathered),
+        contradictions=tally.contradictions,
         regrouped=tally.regrouped,
         spare=tally.spare,
         uncompared=tally.uncompared,
         echoes=tally.echoes,
         json_answers=0 if rules.keep_json_text else tally.json,
-        groups=len({one.group_key for one in gathered}),
-        prompts_by_split={split: by_split[split] for split in splits},
+        groups=len(gathered.groups),
+        prompts_by_split={split: len(prompts.in_split(split)) for split in SPLITS},
         read_as=recognised.name,
         columns=str(recognised.mapping),
         json_columns=tuple(sorted(recognised.json_columns)),

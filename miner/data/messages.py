@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from corpus.records import Conversation, Message
 from miner.data.cells import ABSENT, LOOKS_LIKE_TURNS, encodes_text, is_turns, json_value, unrolled
 from miner.data.roles import ROLES, role_named
 from miner.data.rows import Reason, UnusableRowError
-from miner.data.transcripts import is_open_transcript, is_transcript, loose_turns, transcript_turns
+from miner.data.transcripts import OPEN_END, is_open_transcript, is_transcript, loose_turns, transcript_turns
 
 Cell = str | Conversation
 
@@ -20,6 +20,17 @@ CALL_KEYS = ("tool_calls", "function_call")
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 
 
+def is_plain(value: Any) -> TypeGuard[str]:
+    """Whether this is text that can say nothing but itself: no JSON, no transcript, no space before it, no broken
+    Unicode."""
+    if not isinstance(value, str):
+        return False
+    begins = value[:1]
+    if begins in '[{"' or begins.isspace() or value.rstrip().endswith(OPEN_END):  # "" is in every text
+        return False
+    return value.isascii() or _is_valid(value)
+
+
 def read_cell(value: Any, where: str, *, calls_as_text: bool = False, keep_json_text: bool = False) -> Cell:
     """Plain text, or the turns of a list of messages, of one message or of a transcript; turns as JSON text, too.
 
@@ -27,6 +38,8 @@ def read_cell(value: Any, where: str, *, calls_as_text: bool = False, keep_json_
         UnusableRowError: another type, an unknown role, a turn without text, text that is not valid Unicode, or JSON
             text of something else.
     """
+    if is_plain(value):
+        return value
     value = unrolled(value)
     if isinstance(value, str) and not keep_json_text:
         value = _decoded(value, where)
@@ -61,6 +74,14 @@ def valid_text(value: str, where: str) -> str:
         detail = f"not valid Unicode: lone surrogate {half} at character {error.start + 1}"
         raise UnusableRowError(Reason.UNICODE, where, detail) from error
     return value
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shown(value: object) -> str:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from corpus.records import Conversation, Message
 from miner.data.cells import is_json, is_texts
-from miner.data.messages import Cell, shown, valid_text
+from miner.data.messages import Cell, is_plain, shown, valid_text
 from miner.data.responses import Cells, Reading, Responses, plain, read_responses
 from miner.data.rows import Reason, Row, UnusableRowError
 from miner.data.transcripts import is_open_transcript, is_transcript, loose_turns
 
 MEDIA_COLUMNS = ("image", "images", "video", "videos", "audio", "audios")
+MEDIA = frozenset(MEDIA_COLUMNS)
 ASKING = ("user", "tool")  # whom an answer may follow: a tool's result, too
 INSTRUCTING = ("system", "developer")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preference:
+class Preference(NamedTuple):
     """What one row says: ``chosen`` is better than each of ``rejected``.
 
     ``score`` is that of ``chosen`` where rows of one prompt are compared; ``n_spare`` good answers are not used;
@@ -41,6 +40,8 @@ def read_row(row: Row, reading: Reading) -> Preference:
     Raises:
         UnusableRowError: there is none, and why.
     """
+    if reading.pair and (found := _plain_pair(row, *reading.pair)):
+        return found
     for name in MEDIA_COLUMNS:
         if _is_there(row.values.get(name)):
             raise UnusableRowError(
@@ -61,6 +62,17 @@ def read_row(row: Row, reading: Reading) -> Preference:
     if not any(turn.role == "user" for turn in conversation):
         raise UnusableRowError(Reason.ORDER, row.where, "no turn of the prompt is the user's")
     return _compared(row, _with_system(cells, conversation), responses, texts)
+
+
+def _plain_pair(row: Row, asks: str, good: str, bad: str) -> Preference | None:
+    """The preference in a row of three plain texts, as most rows of most data are, without a look at all that they
+    could be; None where one is called for. Texts that begin alike may repeat the prompt."""
+    prompt, chosen, rejected = map(row.values.get, (asks, good, bad))
+    if not (is_plain(prompt) and is_plain(chosen) and is_plain(rejected)) or not MEDIA.isdisjoint(row.values):
+        return None
+    if chosen == rejected or prompt[0] == chosen[0] == rejected[0]:
+        return None
+    return Preference((Message(role="user", content=prompt),), chosen, (rejected,))
 
 
 def _compared(row: Row, conversation: Conversation, responses: Responses, texts: list[str]) -> Preference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from corpus.records import Message
@@ -17,7 +17,7 @@ from miner.data.rows import Reason, Row, UnusableRowError
 MISSPELT_FROM = 0.85
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """How rows are read. ``calls_as_text`` shows tool calls instead of refusing them; ``keep_json_text`` takes JSON
     text for the text itself."""
@@ -25,6 +25,15 @@ class Reading:
     mapping: ColumnMapping
     calls_as_text: bool = False
     keep_json_text: bool = False
+
+    @cached_property
+    def pair(self) -> tuple[str, str, str] | None:
+        """The columns of prompt, better and worse response, where nothing else is mapped (but a group)."""
+        one = self.mapping
+        if not (one.prompt and one.chosen and one.rejected):
+            return None
+        alone = ColumnMapping(prompt=one.prompt, chosen=one.chosen, rejected=one.rejected, group=one.group)
+        return (one.prompt, one.chosen, one.rejected) if one == alone else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

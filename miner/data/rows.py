@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from miner.errors import DataError
 
@@ -46,8 +45,7 @@ class UnusableRowError(DataError):
         self.reason, self.is_cut = reason, is_cut
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row; ``where`` says file and line for messages."""
 
     where: str

@@ -12,6 +12,7 @@ from corpus.records import Conversation, Message
 
 TURN = re.compile(r"\n\n(Human|Assistant):")
 LOOSE_TURN = re.compile(r"(?:\A|\n\s*\n|\n?### ?)\s*(Human|Assistant):")
+OPEN_END = "Assistant:"
 ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
@@ -22,7 +23,7 @@ def is_transcript(text: str) -> bool:
 
 def is_open_transcript(text: str) -> bool:
     """A transcript of any kind that ends where the assistant is to answer."""
-    return text.rstrip().endswith("Assistant:") and len(LOOSE_TURN.findall(text.replace("\r\n", "\n"))) > 1
+    return text.rstrip().endswith(OPEN_END) and len(LOOSE_TURN.findall(text.replace("\r\n", "\n"))) > 1
 
 
 def transcript_turns(text: str) -> Conversation:

@@ -43,7 +43,7 @@ def prompts_of(
     with observer.stage(f"reading the prompts, {split} split"):
         pool = read_split(config, split, observer)
     if n is None:
-        return pool
+        return tuple(pool)
     if not pool:
         raise ConfigError(
             f"the {split} split holds no prompt. Give more data, or another split: --set data.fractions=…"

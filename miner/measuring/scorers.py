@@ -12,7 +12,7 @@ from miner.judging.ensemble import Ensemble
 from miner.progress import Observer
 from miner.rewards.base import Scorer
 from miner.rewards.opening import open_reward_model
-from miner.worlds.opening import read_prompts, read_split
+from miner.worlds.opening import read_references, read_split
 
 DOCS, NONE = "docs", "none"
 
@@ -59,5 +59,5 @@ def _opened(source: str, config: CampaignConfig, observer: Observer) -> Scorer:
     section = given.rm
     if section.kind == "classifier" and "truncation" not in section.model_fields_set:
         section = section.model_copy(update={"truncation": config.rm.truncation})
-    prompts = read_prompts(config, observer) if config.data.world is None else ()
-    return open_reward_model(section, {p.conversation: p.reference for p in prompts if p.reference is not None})
+    references = read_references(config, observer) if config.data.world is None else {}
+    return open_reward_model(section, references)

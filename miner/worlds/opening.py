@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus.records import Conversation, Prompt, Split, digest
+from corpus.records import Conversation, Prompt, Split, digest_of_each
 from miner.config.campaign import CampaignConfig, LanguageModelSection
+from miner.data import in_split
 from miner.judging.checks import Subject
 from miner.progress import Observer
-from miner.worlds.world import CHECKED_SPLITS, World
+from miner.worlds.world import CHECKED_SPLITS, GoodAnswers, World
 
 if TYPE_CHECKING:
-    from miner.data import PreferenceData
+    from miner.data import PreferenceData, Prompts
     from miner.worlds.docs.harvest import DocEntry
 
 
@@ -30,15 +31,14 @@ def open_world(config: CampaignConfig, observer: Observer) -> World:
     return _from_data(config, str(config.data.source), observer)
 
 
-def read_prompts(config: CampaignConfig, observer: Observer) -> tuple[Prompt, ...]:
+def read_prompts(config: CampaignConfig, observer: Observer) -> Prompts:
     """The prompts of ``data.source`` alone, no model loaded or trained. Errors as ``open_world``."""
     return read_data(config, observer).prompts
 
 
-def read_references(config: CampaignConfig, observer: Observer) -> dict[Conversation, str]:
+def read_references(config: CampaignConfig, observer: Observer) -> Mapping[Conversation, str]:
     """The good answer to each prompt of ``data.source`` that has one. Errors as ``open_world``."""
-    prompts = read_prompts(config, observer)
-    return {prompt.conversation: prompt.reference for prompt in prompts if prompt.reference is not None}
+    return GoodAnswers(read_prompts(config, observer))
 
 
 def docs_pairs(*splits: Split) -> list[tuple[Prompt, DocEntry]]:
@@ -50,14 +50,14 @@ def docs_pairs(*splits: Split) -> list[tuple[Prompt, DocEntry]]:
     return [pair for split in splits for pair in zip(docs.prompts(split), docs.by_role[split], strict=True)]
 
 
-def read_split(config: CampaignConfig, split: Split, observer: Observer) -> tuple[Prompt, ...]:
+def read_split(config: CampaignConfig, split: Split, observer: Observer) -> Sequence[Prompt]:
     """The prompts of one split, docs world's too, no model loaded or trained. Errors as ``open_world``."""
     if config.data.world == "docs":
         from miner.checkpoints.identity import cache_folder
         from miner.worlds.docs.world import DocsWorld
 
         return DocsWorld.load(cache_folder() / "docsworld").prompts(split)
-    return tuple(prompt for prompt in read_prompts(config, observer) if prompt.split == split)
+    return read_prompts(config, observer).in_split(split)
 
 
 def open_to_judge(config: CampaignConfig, observer: Observer) -> World:
@@ -102,7 +102,7 @@ def read_data(config: CampaignConfig, observer: Observer) -> PreferenceData:
 def _from_data(config: CampaignConfig, source: str, observer: Observer) -> World:
     with observer.stage("reading the data"):
         read = read_data(config, observer)
-        data_hash = digest([[p.prompt_id, p.reference, list(p.rejected)] for p in read.prompts])
+        data_hash = digest_of_each([p.prompt_id, p.reference, list(p.rejected)] for p in read.prompts)
     return World(
         name=Path(source).name,
         data_hash=data_hash,
@@ -130,6 +130,5 @@ def _reference_lm(config: CampaignConfig, observer: Observer) -> LanguageModelSe
 
 def clean_subjects(prompts: Sequence[Prompt], split: Split) -> tuple[Subject, ...]:
     """The references of a split as clean text. There is no second answer to set beside them, so none is."""
-    return tuple(
-        Subject(response=p.reference, prompt=p.conversation) for p in prompts if p.split == split and p.reference
-    )
+    held = in_split(prompts, split)
+    return tuple(Subject(response=p.reference, prompt=p.conversation) for p in held if p.reference)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from corpus.records import Prompt, Split, digest
+from corpus.records import Conversation, Prompt, Split, digest
 from miner.config.campaign import LanguageModelSection, PolicySection
 from miner.config.reward_model import RewardModelSection
+from miner.data import SPLITS, in_split
 from miner.errors import ConfigError
 from miner.judging.checks import Subject
 from miner.judging.criteria import MIN_CLEAN
@@ -27,7 +28,7 @@ class World:
 
     name: str
     data_hash: str
-    prompts: tuple[Prompt, ...]
+    prompts: Sequence[Prompt]
     clean: Mapping[Split, tuple[Subject, ...]]
     rm: RewardModelSection
     policy: PolicySection | None = None
@@ -37,9 +38,13 @@ class World:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
-    def by_split(self) -> dict[Split, tuple[Prompt, ...]]:
-        splits: tuple[Split, ...] = ("train", "calibration", "held_out")
-        return {split: tuple(p for p in self.prompts if p.split == split) for split in splits}
+    def by_split(self) -> dict[Split, Sequence[Prompt]]:
+        return {split: in_split(self.prompts, split) for split in SPLITS}
+
+    @cached_property
+    def references(self) -> Mapping[Conversation, str]:
+        """The good answer to each prompt that has one."""
+        return GoodAnswers(self.prompts)
 
     def require_clean(self) -> None:
         """The calibration split holds the good answers that a bar needs.
@@ -90,18 +95,39 @@ class World:
                 f"the {split} split of {self.name} has {len(pool)} prompts, {n or 'all'} were asked for. "
                 f"{more if pool else self._lumped() or more}"
             )
-        return pool if n == 0 else spread(pool, n, seed=seed)
+        return tuple(pool) if n == 0 else spread(pool, n, seed=seed)
+
+
+@dataclass(frozen=True)
+class GoodAnswers(Mapping[Conversation, str]):
+    """The good answers to prompts, looked up once one is asked for: most RMs need none."""
+
+    prompts: Sequence[Prompt]
+
+    @cached_property
+    def _found(self) -> dict[Conversation, str]:
+        return {prompt.conversation: prompt.reference for prompt in self.prompts if prompt.reference is not None}
+
+    def __getitem__(self, conversation: Conversation) -> str:
+        return self._found[conversation]
+
+    def __iter__(self) -> Iterator[Conversation]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def spread(prompts: Sequence[Prompt], n: int, *, seed: int) -> tuple[Prompt, ...]:
     """``n`` prompts: in each turn one of every group, groups and prompts in hashed order."""
-    by_group: dict[str, list[Prompt]] = {}
-    for prompt in sorted(prompts, key=lambda p: digest([seed, p.prompt_id])):
-        by_group.setdefault(prompt.group_key, []).append(prompt)
+    keyed = [(digest([seed, prompt.prompt_id]), prompt.group_key) for prompt in prompts]
+    by_group: dict[str, list[int]] = {}
+    for at in sorted(range(len(keyed)), key=lambda at: keyed[at][0]):
+        by_group.setdefault(keyed[at][1], []).append(at)
     groups = sorted(by_group, key=lambda key: digest([seed, key]))
-    chosen: list[Prompt] = []
+    chosen: list[int] = []
     while len(chosen) < n:
         for group in groups:
             if by_group[group] and len(chosen) < n:
                 chosen.append(by_group[group].pop(0))
-    return tuple(chosen)
+    return tuple(prompts[at] for at in chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def facts(prompts: tuple[Prompt, ...]) -> list[tuple[list[tuple[str, str]], str | None, tuple[str, ...]]]:
+def facts(prompts: Sequence[Prompt]) -> list[tuple[list[tuple[str, str]], str | None, tuple[str, ...]]]:
     return [([(turn.role, turn.content) for turn in p.conversation], p.reference, p.rejected) for p in prompts]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def prompts_to_examine(config: CampaignConfig, n: int, observer: Observer) -> Ex
     Raises:
         DataError: from the data.
     """
+    pool: Sequence[Prompt]
     if config.data.world == "docs":
         pool, name = DocsWorld.load(cache_folder() / "docsworld").prompts("held_out"), "docstrings"
     else:

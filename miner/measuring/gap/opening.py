@@ -29,7 +29,7 @@ from miner.measuring.measurement_inputs import (
 from miner.progress import Observer
 from miner.rewards.base import RewardModel
 from miner.rewards.opening import open_reward_model
-from miner.worlds.opening import docs_pairs, read_prompts
+from miner.worlds.opening import docs_pairs, read_references
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,7 @@ def run_gap(named: NamedGap, *, observer: Observer, command: str) -> GapReport:
 
 def _reward_model(config: CampaignConfig, kept: str | None, observer: Observer) -> RewardModel:
     """The RM that the config describes; ``kept``: the folder of the one to take instead of its source."""
-    prompts = read_prompts(config, observer) if config.data.world is None else ()
-    references = {p.conversation: p.reference for p in prompts if p.reference is not None}
+    references = read_references(config, observer) if config.data.world is None else {}
     source = kept or config.rm.source or docs_rm(config, observer)
     with observer.stage("loading the reward model, hashing its weights"):
         return open_reward_model(config.rm, references, source=source)
