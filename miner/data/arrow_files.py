@@ -13,10 +13,11 @@ from typing import IO, Any
 
 from miner.data.file_kinds import HEAD_BYTES, OTHER_ENCODING, FileKind, encoding_of
 from miner.data.packed import DataFile, readable
+from miner.data.pairs import PairColumns, Pairs, parts_of
 from miner.data.rows import Reason, Row, UnusableRowError
 from miner.errors import DataError
 
-BATCH_ROWS = 256
+BATCH_ROWS = 1024
 CSV_BLOCK_BYTES = 1 << 24  # no cell of a CSV file may be longer
 DELIMITERS = ",;\t|"
 
@@ -32,7 +33,9 @@ class ArrowSource:
     def name(self) -> str:
         return self.file.name
 
-    def rows(self, wanted: Sequence[str] | None = None) -> Generator[Row | UnusableRowError]:
+    def rows(
+        self, wanted: Sequence[str] | None = None, pairs: PairColumns | None = None
+    ) -> Generator[Row | UnusableRowError | Pairs]:
         with readable(self.name), _seekable(self.file) as stream:
             with _arrow_errors(f"{self.name}: not a readable {self.kind}"):
                 batches = (
@@ -40,7 +43,7 @@ class ArrowSource:
                     if self.kind is FileKind.PARQUET
                     else _ipc_batches(stream, self.kind, self.name)
                 )
-            yield from _rows(self.name, batches, "torn or corrupt")
+            yield from _rows(self.name, batches, "torn or corrupt", pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,11 @@ class CsvSource:
     def name(self) -> str:
         return self.file.name
 
-    def rows(self, wanted: Sequence[str] | None = None) -> Generator[Row | UnusableRowError]:  # noqa: ARG002
+    def rows(
+        self,
+        wanted: Sequence[str] | None = None,  # noqa: ARG002
+        pairs: PairColumns | None = None,
+    ) -> Generator[Row | UnusableRowError | Pairs]:
         odd: list[UnusableRowError] = []
 
         def lacking(row: Any) -> str:
@@ -66,7 +73,7 @@ class CsvSource:
         with readable(self.name), self.file.open() as stream:
             with _arrow_errors(f"{self.name}: not usable CSV"):
                 batches = _csv_batches(stream, head, lacking, self.name)
-            for row in _rows(self.name, batches, "not usable CSV"):
+            for row in _rows(self.name, batches, "not usable CSV", pairs):
                 yield from odd
                 odd.clear()
                 yield row
@@ -85,19 +92,25 @@ def _arrow_errors(problem: str) -> Iterator[None]:
         raise DataError(f"{problem}: {' '.join(str(error).split())}") from error
 
 
-def _rows(name: str, batches: Iterator[Any], problem: str) -> Iterator[Row]:
+def _rows(name: str, batches: Iterator[Any], problem: str, pairs: PairColumns | None) -> Iterator[Row | Pairs]:
     number = 0
     while True:
         with _arrow_errors(f"{name}: {problem} after row {number}"):
             batch = next(batches, None)
             if batch is not None:
                 batch.validate(full=True)  # offsets that damage has moved lead out of memory
-            rows = [] if batch is None else batch.to_pylist(maps_as_pydicts="strict")
         if batch is None:
             return
-        for values in rows:
-            number += 1
-            yield Row(f"{name}, row {number}", values)
+        for begin, end, plain in parts_of(batch, pairs):
+            if plain is not None:
+                number += end - begin
+                yield plain
+                continue
+            with _arrow_errors(f"{name}: {problem} after row {number}"):
+                rows = batch.slice(begin, end - begin).to_pylist(maps_as_pydicts="strict")
+            for values in rows:
+                number += 1
+                yield Row(f"{name}, row {number}", values)
 
 
 def _parquet_batches(stream: IO[bytes], wanted: Sequence[str] | None, name: str) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miner.data.packed import DataFile
+from miner.data.pairs import PairColumns, Pairs
 from miner.data.rows import Row, Source, UnusableRowError
 from miner.errors import DataError
 
@@ -24,9 +25,11 @@ class ManySource:
     name: str
     parts: tuple[Source, ...]
 
-    def rows(self, wanted: Sequence[str] | None = None) -> Generator[Row | UnusableRowError]:
+    def rows(
+        self, wanted: Sequence[str] | None = None, pairs: PairColumns | None = None
+    ) -> Generator[Row | UnusableRowError | Pairs]:
         for part in self.parts:
-            yield from part.rows(wanted)
+            yield from part.rows(wanted, pairs)
 
 
 def is_data_file(name: str) -> bool:

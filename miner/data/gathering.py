@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from corpus.records import Split, conversation_id
+from corpus.records import Conversation, Message, Split, conversation_id
 from miner.data.cells import ABSENT, lookup, value_at
 from miner.data.columns import ColumnMapping
 from miner.data.messages import shown, valid_text
+from miner.data.pairs import Pairs
 from miner.data.preferences import Preference, read_row
 from miner.data.prompts import SPLITS, GatheredRows, Prompts
 from miner.data.responses import Reading
@@ -74,58 +75,89 @@ class Gathering:
         return Prompts(self.rows, pa.array(self.groups), splits, self.group_of, np.arange(len(self.group_of)))
 
 
+@dataclass(slots=True)
+class _Numbering:
+    """Prompts and groups by number, in the order in which they are met; at most ``limit`` prompts."""
+
+    limit: int | None
+    prompts: dict[str, int] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+    group_of: array[int] = field(default_factory=lambda: array("q"))
+    prompt_of: array[int] = field(default_factory=lambda: array("q"))
+
+    def take(self, conversation: Conversation, group_key: str | None = None) -> bool:
+        """Number one more row's prompt, under the default group key unless another is given; False: it is too many."""
+        key = conversation_id(conversation)
+        number = self.prompts.get(key)
+        if number is None:
+            if len(self.prompts) == self.limit:
+                return False
+            number = self.prompts[key] = len(self.prompts)
+            group_key = default_group_key(conversation) if group_key is None else group_key
+            self.group_of.append(self.groups.setdefault(group_key, len(self.groups)))
+        self.prompt_of.append(number)
+        return True
+
+
 def gather(
-    rows: Iterable[Row | UnusableRowError], reading: Reading, limit: int | None
+    rows: Iterable[Row | UnusableRowError | Pairs], reading: Reading, limit: int | None
 ) -> tuple[Gathering | None, LoadTally]:
     """The prompts of ``rows``, at most ``limit``: reading stops at the first row of one more. None: there are none."""
-    tally = LoadTally(lacking=set(reading.mapping.used))
+    tally, numbering = LoadTally(lacking=set(reading.mapping.used)), _Numbering(limit)
     with RowWriter() as writer:
-        found = _written(rows, reading, limit, writer, tally)
-    if found is None:
-        return None, tally
-    several = np.arange(len(found.group_of)) if tally.is_scored else np.flatnonzero(found.rows.n_rows > 1)
-    for one in found.rows.read(several):
+        for row in rows:
+            is_last = (
+                _is_last_of_pairs(row, numbering, writer, tally)
+                if isinstance(row, Pairs)
+                else _is_last(row, reading, numbering, writer, tally)
+            )
+            if is_last:
+                break
+        if not numbering.prompts:
+            return None, tally
+        found = GatheredRows.of(writer.store(), np.array(numbering.prompt_of))
+    several = np.arange(len(numbering.prompts)) if tally.is_scored else np.flatnonzero(found.n_rows > 1)
+    for one in found.read(several):
         tally.spare += one.spare
         tally.uncompared += one.uncompared
         tally.contradictions += one.contradicts_itself
-    return found, tally
+    return Gathering(found, tuple(numbering.groups), np.array(numbering.group_of)), tally
 
 
-def _written(
-    rows: Iterable[Row | UnusableRowError], reading: Reading, limit: int | None, writer: RowWriter, tally: LoadTally
-) -> Gathering | None:
-    numbers: dict[str, int] = {}
-    groups: dict[str, int] = {}
-    prompt_of, group_of = array("q"), array("q")
-    for row in rows:
-        try:
-            if isinstance(row, UnusableRowError):
-                raise row
-            if tally.lacking:
-                tally.lacking = {name for name in tally.lacking if lookup(row.values, name) is ABSENT}
-            preference = read_row(row, reading)
-            group_key = _group_key(row, reading.mapping, preference)
-        except UnusableRowError as error:
-            tally.leave_out(error)
-            if tally.is_hopeless:
-                break
-            continue
-        key = conversation_id(preference.conversation)
-        number = numbers.get(key)
-        if number is None:
-            if len(numbers) == limit:
-                break
-            number = numbers[key] = len(numbers)
-            group_of.append(groups.setdefault(group_key, len(groups)))
-            writer.add(preference.conversation, preference)
-        else:
-            tally.regrouped += groups.get(group_key) != group_of[number]
-            writer.add((), preference)
-        prompt_of.append(number)
-        tally.take(preference)
-    if not numbers:
-        return None
-    return Gathering(GatheredRows.of(writer.store(), np.array(prompt_of)), tuple(groups), np.array(group_of))
+def _is_last(
+    row: Row | UnusableRowError, reading: Reading, numbering: _Numbering, writer: RowWriter, tally: LoadTally
+) -> bool:
+    """Takes in one row; whether no more are to be read."""
+    try:
+        if isinstance(row, UnusableRowError):
+            raise row
+        if tally.lacking:
+            tally.lacking = {name for name in tally.lacking if lookup(row.values, name) is ABSENT}
+        preference = read_row(row, reading)
+        group_key = _group_key(row, reading.mapping, preference)
+    except UnusableRowError as error:
+        tally.leave_out(error)
+        return tally.is_hopeless
+    n_before = len(numbering.prompts)
+    if not numbering.take(preference.conversation, group_key):
+        return True
+    tally.regrouped += numbering.groups.get(group_key) != numbering.group_of[numbering.prompt_of[-1]]
+    writer.add(preference.conversation if len(numbering.prompts) > n_before else (), preference)
+    tally.take(preference)
+    return False
+
+
+def _is_last_of_pairs(pairs: Pairs, numbering: _Numbering, writer: RowWriter, tally: LoadTally) -> bool:
+    """``_is_last`` of rows side by side."""
+    n_taken = 0
+    for text in pairs.prompts.to_pylist():
+        if not numbering.take((Message(role="user", content=text),)):
+            break
+        n_taken += 1
+    writer.add_pairs(pairs.head(n_taken))
+    tally.rows += n_taken
+    tally.lacking.clear()
+    return n_taken < len(pairs)
 
 
 def _group_key(row: Row, mapping: ColumnMapping, preference: Preference) -> str:

@@ -16,11 +16,13 @@ from typing import IO, Any
 from miner.data.file_kinds import HEAD_BYTES, OTHER_ENCODING, encoding_of
 from miner.data.json_shapes import rows_within
 from miner.data.json_text import BadJsonError, array_elements, values_in_turn
-from miner.data.packed import DataFile, readable
+from miner.data.packed import TORN, DataFile, readable
+from miner.data.pairs import PairColumns, Pairs, parsed_lines, parts_of
 from miner.data.rows import Reason, Row, UnusableRowError
 from miner.errors import DataError
 
 CHUNK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 19
 
 _parse = json.JSONDecoder().decode
 
@@ -41,7 +43,11 @@ class JsonSource:
     def name(self) -> str:
         return self.file.name
 
-    def rows(self, wanted: Sequence[str] | None = None) -> Generator[Row | UnusableRowError]:  # noqa: ARG002
+    def rows(
+        self,
+        wanted: Sequence[str] | None = None,  # noqa: ARG002
+        pairs: PairColumns | None = None,
+    ) -> Generator[Row | UnusableRowError | Pairs]:
         place = _Place()
         with readable(self.name, lambda: f" after line {place.line}"), self.file.open() as stream:
             head = stream.read(HEAD_BYTES)
@@ -53,15 +59,18 @@ class JsonSource:
                     array_elements(self._chunks(stream, encoding)), "not a valid JSON array"
                 )
             else:
-                values = self._objects(stream, encoding)
+                values = self._objects(stream, encoding, pairs)
             name = self.name
             for where, value in values:
                 if isinstance(where, int):
                     place.line = where
+                if isinstance(value, Pairs):
+                    yield value
+                    continue
                 named = f"{name}, line {where}" if isinstance(where, int) else f"{name}, {where}"
                 yield Row(named, value) if isinstance(value, dict) else _no_row(named, value)
 
-    def _objects(self, stream: IO[bytes], encoding: str) -> Iterator[tuple[int | str, Any]]:
+    def _objects(self, stream: IO[bytes], encoding: str, pairs: PairColumns | None) -> Iterator[tuple[int | str, Any]]:
         """One object a line where the first or second line is one; otherwise objects across lines."""
         lines = _lines(stream, encoding)
         held = list(islice(((number, line) for number, line in lines if line.strip()), 2))
@@ -71,7 +80,9 @@ class JsonSource:
             rest = self._text(chain(held, lines), encoding)
             pieces = self._listed(values_in_turn(rest), "not valid JSON")
         else:
-            pieces = self._by_line(chain(held, lines), encoding)
+            whole = chain(held, lines)
+            is_bytes = encoding.startswith("utf-8")
+            pieces = self._by_block(whole, encoding, pairs) if pairs and is_bytes else self._by_line(whole, encoding)
         two = list(islice(pieces, 2))
         within = rows_within(two[0][1], self.split) if len(two) == 1 and isinstance(two[0][1], dict) else None
         if within is not None:
@@ -88,6 +99,23 @@ class JsonSource:
             if isinstance(value, UnusableRowError) and number > 1 and not line.endswith(newline):
                 raise DataError(f"{value}. It is the last line and has no end: is the file cut short?")
             yield number, value
+
+    def _by_block(
+        self, lines: Iterator[tuple[int, Any]], encoding: str, pairs: PairColumns
+    ) -> Iterator[tuple[int | str, Any]]:
+        """Lines as ``_by_line`` gives them or, where rows are plain, side by side under the last one's number."""
+        while True:
+            block, failure = _block(lines)
+            table = parsed_lines(b"".join(line for _, line in block), len(block), pairs) if block else None
+            for begin, end, plain in parts_of(table, pairs) if table is not None else ((0, len(block), None),):
+                if plain is None:
+                    yield from self._by_line(block[begin:end], encoding)
+                else:
+                    yield block[end - 1][0], plain
+            if failure is not None:
+                raise failure
+            if not block:
+                return
 
     def _parsed(self, number: int, line: bytes | str, encoding: str) -> Any:
         """The value of a line, or why it is none."""
@@ -151,6 +179,20 @@ def _lines(stream: IO[bytes], encoding: str) -> Iterator[tuple[int, bytes | str]
         finally:
             if not stream.closed:
                 text.detach()  # whoever opened the stream closes it
+
+
+def _block(lines: Iterator[tuple[int, Any]]) -> tuple[list[tuple[int, Any]], Exception | None]:
+    """The next lines, and what went wrong after them."""
+    block, size = [], 0
+    try:
+        for number, line in lines:
+            block.append((number, line))
+            size += len(line)
+            if size >= BLOCK_BYTES:
+                break
+    except (*TORN, OSError) as error:
+        return block, error
+    return block, None
 
 
 def _is_open(line: bytes | str) -> bool:

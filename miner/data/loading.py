@@ -12,7 +12,8 @@ from typing import Any
 from corpus.records import Prompt
 from miner.data.columns import ColumnMapping, require_columns
 from miner.data.gathering import Gathering, LoadTally, gather
-from miner.data.preferences import MEDIA_COLUMNS
+from miner.data.pairs import PairColumns, Pairs
+from miner.data.preferences import MEDIA, MEDIA_COLUMNS
 from miner.data.prompts import SPLITS, Prompts
 from miner.data.recognition import Recognised, decoded, recognise, unread
 from miner.data.report import LoadReport, left_out_of, refuse_losses, told
@@ -113,7 +114,7 @@ class _Seen:
     examples: list[Mapping[str, Any]] = field(default_factory=list)
     _keys: Any = ()
 
-    def watch(self, rows: Iterable[Row | UnusableRowError]) -> Iterator[Row | UnusableRowError]:
+    def watch(self, rows: Iterable[Row | UnusableRowError | Pairs]) -> Iterator[Any]:
         for row in rows:
             if isinstance(row, Row) and row.values.keys() != self._keys:
                 self._keys = row.values.keys()
@@ -157,14 +158,18 @@ def _pass(
     rating = (name for name in (mapping.score, mapping.rank) if name)
     wanted = None if recognised.regroup else (*mapping.used, *rating, *MEDIA_COLUMNS)
     reading = Reading(mapping=mapping, calls_as_text=rules.calls_as_text, keep_json_text=rules.keep_json_text)
-    with closing(opened.rows(wanted)) as rows:
+    if recognised.regroup or recognised.json_columns or mapping.group or not MEDIA.isdisjoint(seen.columns):
+        pairs = None
+    else:
+        pairs = reading.pair and PairColumns(reading.pair, seen.columns)
+    with closing(opened.rows(wanted, pairs)) as rows:
         read = seen.watch(rows)
         if recognised.json_columns:
             read = decoded(read, recognised.json_columns)
         return gather(recognised.regroup(read) if recognised.regroup else read, reading, limit)
 
 
-def _refuse_unreadable(name: str, head: list[Row | UnusableRowError]) -> None:
+def _refuse_unreadable(name: str, head: list[Row | UnusableRowError | Pairs]) -> None:
     faults = [row for row in head if isinstance(row, UnusableRowError)]
     if not faults:
         raise DataError(f"{name}: the file is empty; expected rows of preference data")

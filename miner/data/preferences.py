@@ -130,7 +130,8 @@ def _prompt_cell(cells: Cells, column: str, asked: Any) -> Cell:
         detail = f"input and history go with a prompt that is text; got {shown(asked)}"
         raise UnusableRowError(Reason.CELL, cells.where(column), detail)
     if below and below.strip():
-        prompt = f"{prompt}\n{valid_text(below, cells.where(mapping.input or ''))}" if prompt.strip() else below
+        below = valid_text(below, cells.where(mapping.input or ""))
+        prompt = f"{prompt}\n{below}" if prompt.strip() else below
     turns = [_pair(pair, cells.where(mapping.history or "")) for pair in earlier or []]
     return (*(turn for pair in turns for turn in pair), Message(role="user", content=prompt)) if turns else prompt
 

@@ -6,16 +6,19 @@ import mmap
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import IO, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from corpus.records import Conversation
+from miner.data.pairs import Pairs
 from miner.data.preferences import Preference
 from miner.errors import DataError
 
 BATCH_ROWS = 512
+NAMES = ["turns", "chosen", "rejected", "score"]
 
 Numbers = npt.NDArray[np.integer[Any]]
 
@@ -24,6 +27,8 @@ Numbers = npt.NDArray[np.integer[Any]]
 class RowWriter:
     """Takes rows in, and holds the file they are written to until it is left."""
 
+    n_rows: int = 0
+    _starts: list[int] = field(default_factory=list)
     _file: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
     _writer: Any = None
     _held: _Columns = field(default_factory=lambda: _Columns())
@@ -42,6 +47,22 @@ class RowWriter:
         if len(held.chosen) == BATCH_ROWS:
             self._flush()
 
+    def add_pairs(self, pairs: Pairs) -> None:
+        """These rows, each with its prompt as a conversation."""
+        import pyarrow as pa
+
+        self._flush()
+        n, text = len(pairs), pa.large_string()
+        one_each = pa.array(np.arange(n + 1, dtype=np.int32))
+        said = [pa.repeat(pa.scalar("user", text), n), pairs.prompts.cast(text)]
+        columns = [
+            pa.ListArray.from_arrays(one_each, pa.StructArray.from_arrays(said, ["role", "content"])),
+            pairs.chosen.cast(text),
+            pa.ListArray.from_arrays(one_each, pairs.rejected.cast(text)),
+            pa.nulls(n, pa.float64()),
+        ]
+        self._write(pa.RecordBatch.from_arrays(columns, NAMES))
+
     def __enter__(self) -> Self:
         return self
 
@@ -57,12 +78,19 @@ class RowWriter:
         self._file.flush()
         mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         held = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
-        return RowStore(tuple(held.get_batch(number) for number in range(held.num_record_batches)))
+        batches = tuple(held.get_batch(number) for number in range(held.num_record_batches))
+        return RowStore(batches, np.array(self._starts))
 
     def _flush(self) -> None:
+        if self._held.chosen or self._writer is None:
+            self._write(self._held.batch())
+            self._held = _Columns()
+
+    def _write(self, batch: Any) -> None:
         import pyarrow as pa
 
-        batch = self._held.batch()
+        self._starts.append(self.n_rows)
+        self.n_rows += batch.num_rows
         try:
             if self._writer is None:
                 self._writer = pa.ipc.new_file(self._file, batch.schema)
@@ -71,7 +99,6 @@ class RowWriter:
             place = tempfile.gettempdir()
             problem = f"{place}: what is read cannot be kept there: {error.strerror or error}"
             raise DataError(f"{problem}. Set TMPDIR to a folder with more room") from error
-        self._held = _Columns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +106,15 @@ class RowStore:
     """Rows by number, in the order in which they came."""
 
     batches: tuple[Any, ...]
+    starts: Numbers
 
     def read(self, rows: Numbers) -> Iterator[dict[str, Any]]:
         """These rows: ``turns``, ``chosen``, ``rejected``, ``score``."""
-        batch_of = rows // BATCH_ROWS
-        for part in np.split(rows, np.flatnonzero(np.diff(batch_of)) + 1):
-            if len(part):
-                yield from self.batches[part[0] // BATCH_ROWS].take(part % BATCH_ROWS).to_pylist()
+        batch_of = np.searchsorted(self.starts, rows, side="right") - 1
+        cuts = np.flatnonzero(np.diff(batch_of)) + 1
+        for begin, end in pairwise([0, *cuts.tolist(), len(rows)]):
+            number = batch_of[begin]
+            yield from self.batches[number].take(rows[begin:end] - self.starts[number]).to_pylist()
 
 
 @dataclass(slots=True)
@@ -105,14 +134,12 @@ class _Columns:
 
         text = pa.large_string()  # 2 GB of text are not too much
         said = [pa.array(self.roles, text), pa.array(self.contents, text)]
-        columns = {
-            "turns": pa.ListArray.from_arrays(
+        columns = [
+            pa.ListArray.from_arrays(
                 pa.array(self.turn_ends, pa.int32()), pa.StructArray.from_arrays(said, ["role", "content"])
             ),
-            "chosen": pa.array(self.chosen, text),
-            "rejected": pa.ListArray.from_arrays(
-                pa.array(self.rejected_ends, pa.int32()), pa.array(self.rejected, text)
-            ),
-            "score": pa.array(self.scores, pa.float64()),
-        }
-        return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+            pa.array(self.chosen, text),
+            pa.ListArray.from_arrays(pa.array(self.rejected_ends, pa.int32()), pa.array(self.rejected, text)),
+            pa.array(self.scores, pa.float64()),
+        ]
+        return pa.RecordBatch.from_arrays(columns, NAMES)

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from miner.data.pairs import PairColumns, Pairs
 from miner.errors import DataError
 
 
@@ -59,5 +60,8 @@ class Source(Protocol):
     def name(self) -> str:
         """What messages call it."""
 
-    def rows(self, wanted: Sequence[str] | None = None) -> Generator[Row | UnusableRowError]:
-        """Every row in order, or why it is none; with at least the ``wanted`` columns (None: all) where it has them."""
+    def rows(
+        self, wanted: Sequence[str] | None = None, pairs: PairColumns | None = None
+    ) -> Generator[Row | UnusableRowError | Pairs]:
+        """Every row in order, or why it is none; with at least the ``wanted`` columns (None: all) where it has them.
+        Rows that are plain in the columns of ``pairs`` may come side by side."""

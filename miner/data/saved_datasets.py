@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.data.arrow_files import BATCH_ROWS, roots
+from miner.data.pairs import PairColumns, Pairs, parts_of
 from miner.data.rows import Row, UnusableRowError
 from miner.errors import DataError
 
@@ -19,16 +20,23 @@ class DatasetSource:
     name: str
     dataset: Any
 
-    def rows(self, wanted: Sequence[str] | None = None) -> Generator[Row | UnusableRowError]:
+    def rows(
+        self, wanted: Sequence[str] | None = None, pairs: PairColumns | None = None
+    ) -> Generator[Row | UnusableRowError | Pairs]:
         names = self.dataset.column_names
         columns = names if wanted is None else [name for name in names if name in roots(wanted)]
         number = 0
         if not columns:
             return
         for batch in self.dataset.select_columns(columns).with_format("arrow").iter(batch_size=BATCH_ROWS):
-            for values in batch.to_pylist():
-                number += 1
-                yield Row(f"{self.name}, row {number}", values)
+            for begin, end, plain in parts_of(batch, pairs):
+                if plain is not None:
+                    number += end - begin
+                    yield plain
+                    continue
+                for values in batch.slice(begin, end - begin).to_pylist():
+                    number += 1
+                    yield Row(f"{self.name}, row {number}", values)
 
 
 def is_saved(path: Path) -> bool:

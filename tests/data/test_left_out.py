@@ -134,3 +134,11 @@ def test_scores_of_rows_of_one_prompt_tell_better_from_worse(tmp_path: Path) -> 
     rows = [{"prompt": "q", "response": text, "helpfulness": score} for text, score in [("b", 1), ("a", 4), ("c", 2)]]
     [prompt] = load_prompts(written(tmp_path / "a.jsonl", rows))
     assert (prompt.reference, prompt.rejected) == ("a", ("c", "b"))
+
+
+def test_half_a_surrogate_in_the_input_below_an_empty_instruction_is_counted(tmp_path: Path) -> None:
+    rows = [{"instruction": "", "input": text, "chosen": "a", "rejected": "b"} for text in ("q", "\ud800")]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = read_preferences(path, rules=RowRules(max_left_out=1))
+    assert read.report.skipped == {"text that is not valid Unicode": 1}
