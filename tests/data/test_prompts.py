@@ -1,0 +1,25 @@
+"""Prompts that are made when asked for are a sequence like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from miner.data import SPLITS, each_split, in_split, read_preferences
+from tests.data.test_named_layouts import written
+
+
+def test_items_slices_and_splits_are_those_of_all(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q {n % 1500}", "chosen": f"a {n}", "rejected": f" b {n}"} for n in range(3000)]
+    prompts = read_preferences(written(tmp_path / "rows.jsonl", rows)).prompts
+    made = list(prompts)
+    assert len(prompts) == len(made) == 1500
+    assert made[7].rejected == (" b 7", " b 1507")
+    assert [prompts[at] for at in (0, 700, -1)] == [made[0], made[700], made[-1]]
+    assert list(prompts[10:1400:7]) == made[10:1400:7]
+    assert each_split(prompts) == each_split(made) == [prompt.split for prompt in made]
+    for split in SPLITS:
+        assert list(in_split(prompts, split)) == list(in_split(made, split)) != []
+    with pytest.raises(IndexError):
+        prompts[1500]
