@@ -28,6 +28,8 @@ def checked(value: Any, kind: pa.DataType, where: str) -> Any:
         return {field.name: checked(value[field.name], field.type, f"{where}.{field.name}") for field in kind}
     if pa.types.is_string(kind):
         return _text(value, where)
+    if pa.types.is_boolean(kind):
+        return _truth(value, where)
     if pa.types.is_int64(kind):
         return _integer(value, where)
     if pa.types.is_float64(kind):
@@ -45,6 +47,12 @@ def _text(value: Any, where: str) -> str:
             f"{where} is not valid Unicode: lone surrogate at position {error.start}. "
             "Decode the text with errors='replace' before storing it"
         ) from error
+    return value
+
+
+def _truth(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise _refusal(where, value, "true or false")
     return value
 
 

@@ -24,12 +24,13 @@ _SUFFIX: dict[ExportFormat, str] = {"trl": "jsonl", "jsonl": "jsonl", "csv": "cs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """What was written: rows by split; what was not: findings without a reference, findings of other splits."""
+    """What was written: rows by split; what was not: findings without a reference, of other splits, overruled."""
 
     path: Path
     rows: dict[str, int]
     without_reference: int
     other_splits: int
+    overruled: int = 0
 
 
 def export_findings(

@@ -16,6 +16,8 @@ Form = Literal["salad", "repetition", "structural", "fluent"]
 Kind = Literal["nonsense", "off_topic", "factual"]
 Outcome = Literal["found", "budget_spent", "exhausted", "error"]
 Answer = Literal["nonsense", "sensible", "abstain"]
+ReviewMode = Literal["verdicts", "near_misses", "pairs", "gold", "groups"]
+ReviewSource = Literal["person", "script"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,31 @@ class ScoredQuery:
     response: str
     reward: float
     rm_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """One answer of one reviewer. Of a reviewer's answers to one item in one mode the last published stands.
+
+    ``item_id`` is a finding's, a group's, or a digest of the text shown. ``expected`` is what a control is known to
+    be, None for what people are asked to judge; ``side`` is where the finding of a pair stood; ``blind``: nothing but
+    prompt and text was shown; ``shown_order`` counts the reviewer's items from 1.
+    """
+
+    review_id: str
+    reviewer: str
+    mode: ReviewMode
+    item_id: str
+    verdict: str
+    expected: str | None
+    score: float | None
+    side: str | None
+    seconds: float
+    blind: bool
+    shown_order: int
+    comment: str
+    source: ReviewSource
+    created_at: datetime
 
 
 def attempt_id(

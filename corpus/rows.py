@@ -21,7 +21,7 @@ def spec_of(record: Record) -> TableSpec:
     """The table a record belongs to.
 
     Raises:
-        InvalidRecordError: it is none of the four kinds of record.
+        InvalidRecordError: it is no kind of record.
     """
     spec = _SPEC_OF_RECORD.get(type(record))
     if spec is None:

@@ -1,4 +1,4 @@
-"""The columns of the four tables. Columns are added, never removed or renamed."""
+"""The columns of the tables. Columns are added, never removed or renamed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from corpus.records import SCHEMA_VERSION, Attempt, Finding, Prompt, ScoredQuery
+from corpus.records import SCHEMA_VERSION, Attempt, Finding, Prompt, Review, ScoredQuery
 
-Record = Finding | Attempt | Prompt | ScoredQuery
+Record = Finding | Attempt | Prompt | ScoredQuery | Review
 
 _STRINGS = pa.list_(pa.string())
 _CONVERSATION = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -108,6 +108,24 @@ _QUERIES = {
     "schema_version": pa.int64(),
 }
 
+_REVIEWS = {
+    "review_id": pa.string(),
+    "reviewer": pa.string(),
+    "mode": pa.string(),
+    "item_id": pa.string(),
+    "verdict": pa.string(),
+    "expected": pa.string(),
+    "score": pa.float64(),
+    "side": pa.string(),
+    "seconds": pa.float64(),
+    "blind": pa.bool_(),
+    "shown_order": pa.int64(),
+    "comment": pa.string(),
+    "source": pa.string(),
+    "created_at": pa.timestamp("us", tz="UTC"),
+    "schema_version": pa.int64(),
+}
+
 MAY_BE_NULL = frozenset(
     {
         "reference",
@@ -120,6 +138,9 @@ MAY_BE_NULL = frozenset(
         "won_acquitted",
         "error",
         "best_reward",
+        "expected",
+        "score",
+        "side",
     }
 )
 
@@ -148,6 +169,7 @@ TABLES = {
         _spec("queries", ScoredQuery, _QUERIES, ("attempt_id", "prompt_id", "ordinal")),
         _spec("findings", Finding, _FINDINGS, ("finding_id",)),
         _spec("attempts", Attempt, _ATTEMPTS, ("attempt_id",)),
+        _spec("reviews", Review, _REVIEWS, ("review_id",)),
     )
 }
 

@@ -1,4 +1,4 @@
-"""SQL over the corpus, in memory: it can read the four tables and nothing else."""
+"""SQL over the corpus, in memory: it can read the tables and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SETTINGS = (
 
 
 def run_query(root: Path, sql: str) -> pa.Table:
-    """The rows that a SELECT over ``findings``, ``attempts``, ``prompts`` and ``queries`` gives.
+    """The rows that a SELECT over the tables of the corpus gives.
 
     Raises:
         QueryError: from DuckDB, among others when the query reaches for a file or the network.

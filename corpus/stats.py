@@ -38,7 +38,7 @@ def corpus_stats(root: Path) -> CorpusStats:
     findings = scan(root / "findings", TABLES["findings"])
     attempts = scan(root / "attempts", TABLES["attempts"], ("attack", "family", "round", "split", "outcome"))
     records: Any = [record_of(TABLES["findings"], row) for row in findings.to_pylist()]
-    keys = {name: TABLES[name].key for name in ("prompts", "queries")}
+    keys = {name: TABLES[name].key for name in ("prompts", "queries", "reviews")}
     return CorpusStats(
         rows={
             "findings": len(findings),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus.compaction import CompactionReport, compact_table
 from corpus.errors import CorpusReadError
 from corpus.export import TRAINING_SPLITS, ExportFormat, ExportReport, export_findings
 from corpus.following import Follower, R
 from corpus.importing import ImportReport, import_rows
-from corpus.records import Attempt, Finding, Prompt, ScoredQuery, Split
+from corpus.records import Attempt, Finding, Prompt, Review, ScoredQuery, Split
 from corpus.rows import record_of
 from corpus.scan import scan
 from corpus.schema import TABLES, Record, TableSpec
@@ -25,7 +27,7 @@ if TYPE_CHECKING:  # imported when used: DuckDB and rensa need not load to appen
 
 
 class Corpus:
-    """Findings, attempts, prompts and queries under one folder, made on the first append.
+    """Findings, attempts, prompts, queries and reviews under one folder, made on the first append.
 
     There is no lock and no server: any number of writers, readers and a compactor may work at once, on any machine
     that sees the folder.
@@ -78,6 +80,10 @@ class Corpus:
     def queries(self) -> list[ScoredQuery]:
         return cast(list[ScoredQuery], self._records("queries"))
 
+    def reviews(self) -> list[Review]:
+        """What people answered, in order of publication."""
+        return cast(list[Review], self._records("reviews"))
+
     def attempt_ids(self) -> frozenset[str]:
         """The attempts already stored: what a resumed campaign skips."""
         ids = scan(self.path / "attempts", TABLES["attempts"], ("attempt_id",))
@@ -89,7 +95,7 @@ class Corpus:
         return Follower(self.path / spec.name, spec)
 
     def query(self, sql: str) -> pa.Table:
-        """The rows of an SQL SELECT over the views findings, attempts, prompts and queries (DuckDB, in memory)."""
+        """The rows of an SQL SELECT over findings, attempts, prompts, queries and reviews (DuckDB, in memory)."""
         from corpus.sql import run_query
 
         return run_query(self.path, sql)
@@ -108,10 +114,11 @@ class Corpus:
         """Sets the damaged segments (of these reports, or of a fresh ``verify``) aside; says where they are now."""
         return set_aside(self.path, self.verify() if reports is None else reports)
 
-    def compact(self, *, target_bytes: int = 256 * 2**20) -> CompactionReport:
-        """Merges small segments. Safe at any time, whoever reads, writes or compacts; a second run changes nothing."""
-        tables = (compact_table(self.path / name, spec, target_bytes) for name, spec in TABLES.items())
-        return sum(tables, CompactionReport())
+    def compact(self, *tables: str, target_bytes: int = 256 * 2**20) -> CompactionReport:
+        """Merges small segments, of these tables or of all. Safe at any time, whoever reads, writes or compacts; a
+        second run changes nothing."""
+        reports = (compact_table(self.path / name, table_spec(name), target_bytes) for name in tables or TABLES)
+        return sum(reports, CompactionReport())
 
     def export(
         self,
@@ -120,12 +127,17 @@ class Corpus:
         *,
         splits: Sequence[Split] = TRAINING_SPLITS,
         margin: bool = False,
+        without: Collection[str] = (),
     ) -> ExportReport:
         """Writes findings to a new folder that ``datasets.load_dataset`` loads: ``trl`` (pairs), or full rows.
 
-        Only training findings unless told otherwise: held-out ones must not leak into training.
+        Only training findings unless told otherwise: held-out ones must not leak into training. Findings with the
+        ids ``without`` are left out.
         """
-        return export_findings(self.table("findings"), fmt, Path(out), splits=splits, margin=margin)
+        findings = self.table("findings")
+        kept = findings.filter(pc.invert(pc.is_in(findings.column("finding_id"), pa.array(without, pa.string()))))
+        report = export_findings(kept, fmt, Path(out), splits=splits, margin=margin)
+        return replace(report, overruled=len(findings) - len(kept))
 
     def import_from(self, source: str | Path) -> ImportReport:
         """Adds the rows of another corpus, or of JSON lines as ``export("jsonl")`` writes them."""

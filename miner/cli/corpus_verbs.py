@@ -50,7 +50,7 @@ def stats(folder: Folder, json: o.Json = False) -> None:
 @verb
 def query(
     folder: Folder,
-    sql: Annotated[str, typer.Argument(help="SELECT over findings, attempts, prompts, queries (DuckDB).")],
+    sql: Annotated[str, typer.Argument(help="SELECT over findings, attempts, prompts, queries, reviews (DuckDB).")],
     json: o.Json = False,
 ) -> None:
     """The rows of an SQL query."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from corpus.records import Attempt, Finding, Message, Prompt, ScoredQuery, Verdict, finding_id
+from corpus.records import Attempt, Finding, Message, Prompt, Review, ScoredQuery, Verdict, finding_id
 
 EPOCH = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 HOSTILE = "\x1b[31mred\x1b[0m \u202eevil\u202c </script><b> \ufeff \u0000 \U0001f600 e\u0301 \r\n\ttab \"quote\" 'x' ,;"
@@ -101,3 +101,23 @@ def scored_query(number: int = 0, **changes: Any) -> ScoredQuery:
         "rm_fingerprint": "rm-1",
     }
     return ScoredQuery(**(values | changes))
+
+
+def review(number: int = 0, **changes: Any) -> Review:
+    values: dict[str, Any] = {
+        "review_id": f"review-{number}",
+        "reviewer": "Ann",
+        "mode": "verdicts",
+        "item_id": f"finding-{number}",
+        "verdict": "nonsense",
+        "expected": None,
+        "score": None,
+        "side": None,
+        "seconds": 2.5,
+        "blind": True,
+        "shown_order": number + 1,
+        "comment": "",
+        "source": "person",
+        "created_at": EPOCH + timedelta(seconds=number),
+    }
+    return Review(**(values | changes))

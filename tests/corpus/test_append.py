@@ -63,11 +63,14 @@ def test_the_corpus_is_the_first_of_each_id_in_order_of_publication(steps: list[
 def test_every_kind_of_record_comes_back_equal(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path / "corpus")
     failed = samples.attempt(2, outcome="error", error=samples.HOSTILE, best_reward=None, queries_to_find=None)
-    corpus.append(samples.finding(), samples.attempt(), failed, samples.prompt(), samples.scored_query())
+    corpus.append(
+        samples.finding(), samples.attempt(), failed, samples.prompt(), samples.scored_query(), samples.review()
+    )
     assert corpus.findings() == [samples.finding()]
     assert corpus.attempts() == [samples.attempt(), failed]
     assert corpus.prompts() == [samples.prompt()]
     assert corpus.queries() == [samples.scored_query()]
+    assert corpus.reviews() == [samples.review()]
     assert corpus.attempt_ids() == {"attempt-0", "attempt-2"}
 
 

@@ -28,6 +28,7 @@ def corpus(tmp_path: Path) -> Corpus:
         samples.attempt(1, outcome="budget_spent"),
         samples.prompt(),
         samples.scored_query(),
+        samples.review(comment=samples.HOSTILE),
     )
     return corpus
 
@@ -55,6 +56,13 @@ def test_pairs_load_with_the_reference_chosen_and_the_finding_rejected(corpus: C
 def test_pairs_carry_a_margin_when_asked(corpus: Corpus, tmp_path: Path) -> None:
     report = corpus.export("trl", tmp_path / "out", margin=True)
     assert [row["margin"] for row in _loaded(report.path, tmp_path / "cache")] == [2.5, -3.0]
+
+
+def test_what_people_overruled_does_not_leave(corpus: Corpus, tmp_path: Path) -> None:
+    overruled = corpus.findings()[0].finding_id
+    report = corpus.export("trl", tmp_path / "out", without=[overruled])
+    assert (report.rows, report.overruled) == ({"train": 1}, 1)
+    assert [row["rejected"][0]["content"] for row in _loaded(report.path, tmp_path / "cache")] == ["=cmd|' /C calc'!A0"]  # type: ignore[index]
 
 
 def test_held_out_findings_leave_only_when_named(corpus: Corpus, tmp_path: Path) -> None:
@@ -127,15 +135,16 @@ def test_a_corpus_is_imported_whole_and_once(corpus: Corpus, tmp_path: Path) -> 
     other = Corpus(tmp_path / "other")
     other.append(samples.finding(0, response=samples.HOSTILE, form="structural"), samples.finding(77))
     report = other.import_from(corpus.path)
-    assert report.added == {"prompts": 1, "queries": 1, "findings": 3, "attempts": 2}
-    assert report.already_here == {"prompts": 0, "queries": 0, "findings": 1, "attempts": 0}
+    assert report.added == {"prompts": 1, "queries": 1, "findings": 3, "attempts": 2, "reviews": 1}
+    assert report.already_here == {"prompts": 0, "queries": 0, "findings": 1, "attempts": 0, "reviews": 0}
     assert {row.finding_id: row for row in corpus.findings()}.items() <= {
         row.finding_id: row for row in other.findings()
     }.items()
-    assert (other.attempts(), other.prompts(), other.queries()) == (
+    assert (other.attempts(), other.prompts(), other.queries(), other.reviews()) == (
         corpus.attempts(),
         corpus.prompts(),
         corpus.queries(),
+        corpus.reviews(),
     )
     again = other.import_from(corpus.path)
     assert set(again.added.values()) == {0}
@@ -193,6 +202,7 @@ def test_sql_reads_the_tables(corpus: Corpus) -> None:
     joined = corpus.query("SELECT count(*) AS n FROM findings JOIN attempts USING (attempt_id)")
     assert joined.to_pylist() == [{"n": 2}]
     assert corpus.query("SELECT count(*) AS n FROM Queries, prompts").to_pylist() == [{"n": 1}]
+    assert corpus.query("SELECT verdict, blind FROM reviews").to_pylist() == [{"verdict": "nonsense", "blind": True}]
 
 
 @pytest.mark.parametrize(
@@ -219,8 +229,8 @@ def test_sql_reaches_nothing_else(corpus: Corpus, sql: str, tmp_path: Path, monk
 
 def test_the_counts_add_up(corpus: Corpus) -> None:
     stats = corpus.stats()
-    assert stats.rows == {"findings": 4, "attempts": 2, "prompts": 1, "queries": 1}
-    assert stats.segments == {"findings": 1, "attempts": 1, "prompts": 1, "queries": 1}
+    assert stats.rows == {"findings": 4, "attempts": 2, "prompts": 1, "queries": 1, "reviews": 1}
+    assert stats.segments == {"findings": 1, "attempts": 1, "prompts": 1, "queries": 1, "reviews": 1}
     assert stats.findings_by["form"] == {"salad": 3, "structural": 1}
     assert stats.findings_by["split"] == {"train": 3, "held_out": 1}
     assert stats.findings_by["round"] == {"1": 4}
