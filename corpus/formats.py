@@ -70,6 +70,10 @@ def _cell(value: Any) -> Any:
         value = json.dumps(_plain(value), ensure_ascii=False)
     if isinstance(value, datetime):
         value = value.isoformat()
-    if isinstance(value, str) and (value.startswith(("\t", "\r", "\n")) or value.lstrip().startswith(_FORMULA_STARTS)):
-        return "'" + value
-    return value
+    return csv_text(value) if isinstance(value, str) else value
+
+
+def csv_text(text: str) -> str:
+    """``text`` as a cell: quoted with ``'`` where a spreadsheet would run it as a formula."""
+    risky = text.startswith(("\t", "\r", "\n")) or text.lstrip().startswith(_FORMULA_STARTS)
+    return "'" + text if risky else text

@@ -43,6 +43,7 @@ measuring.benchmark measuring.diversity
 measuring.measurement_inputs
 measuring.diversity.run measuring.gap
 reporting serving
+reviewing
 cli
 __init__
 """

@@ -17,6 +17,7 @@ from miner.cli.doctor import doctor
 from miner.cli.gap import gap
 from miner.cli.output import say_error, spell_out_what_is_lacking
 from miner.cli.overopt import overopt, overopt_labels
+from miner.cli.review import review
 from miner.cli.rms import rms
 from miner.cli.serve import serve
 from miner.cli.triage import triage
@@ -51,6 +52,7 @@ for one in (
     gap,
     triage,
     stages.report,
+    review,
     serve,
 ):
     app.command()(verb(one))

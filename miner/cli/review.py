@@ -1,0 +1,86 @@
+"""``rmminer review``: people's verdicts on what a run found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from miner.cli import options as o
+from miner.cli.output import err, out, print_json
+from miner.cli.watcher import running
+
+
+def review(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or a corpus.")],
+    n: Annotated[int, typer.Option("--n", help="Items to judge, controls among them.", min=1)] = 200,
+    until_width: Annotated[
+        float | None,
+        typer.Option(help="Go on until the precision's interval is so narrow, such as 0.05.", show_default=False),
+    ] = None,
+    controls: Annotated[
+        float, typer.Option(help="Share of good answers and planted nonsense, half each.", min=0, max=0.8)
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of the sample and of everybody's order.")] = 0,
+    open_: Annotated[bool, typer.Option("--open", help="Show certificates before the verdict: not blind.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every machine that gets here.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port; 0 takes any that is free.", min=0, max=65535)] = 8765,
+    mode: Annotated[str, typer.Option(help="What --to and --from hold: verdicts, near_misses, pairs, gold.")] = (
+        "verdicts"
+    ),
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Write the items for another tool: .csv, .jsonl (Argilla), .json (Label Studio)."),
+    ] = None,
+    from_: Annotated[Path | None, typer.Option("--from", help="Take another tool's verdicts in.")] = None,
+    json: o.Json = False,
+) -> None:
+    """Judge findings in the browser, blind, among controls; look through a run.
+
+    Verdicts are reviews in the corpus: findings that people overrule enter no patch and no headline figure.
+    """
+    from miner.errors import ConfigError
+
+    try:
+        from miner.reviewing.server import ReviewServer
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the review pages need {error.name}: pip install starlette uvicorn") from error
+    from miner.reviewing.exchange import read_verdicts, write_items
+    from miner.reviewing.items import Plan
+    from miner.reviewing.room import ReviewRoom
+
+    if until_width is not None and not 0 < until_width < 1:
+        raise ConfigError(f"--until-width {until_width:g}: expected a width above 0 and below 1, such as 0.05")
+    watcher = running()
+    with watcher.stage("reading the corpus"):
+        room = ReviewRoom(run, Plan(n=n, controls=controls, seed=seed, until_width=until_width), blind=not open_)
+    if to is not None or from_ is not None:
+        done = {
+            **({"written": write_items(room, mode, to), "to": str(to)} if to else {}),
+            **({"taken": read_verdicts(room, mode, from_), "from": str(from_)} if from_ else {}),
+        }
+        if json:
+            print_json(done)
+        else:
+            out().print(", ".join(f"{name} {value}" for name, value in done.items()), markup=False)
+        return
+    room.desk("verdicts")  # so that a run without findings is refused here
+    server = ReviewServer(room, host=host, port=port)
+
+    def ready() -> None:
+        watcher.rest()
+        if json:
+            print_json({"url": server.url, "run": run, "findings": room.index.count()})
+            return
+        err().print(f"{room.index.count():,} findings. Open: {server.url}", markup=False)
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            err().print(
+                f"every machine that reaches {host} and has this link can read the run and judge; names and texts "
+                "travel in the clear",
+                markup=False,
+            )
+
+    server.run(ready)

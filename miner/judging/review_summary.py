@@ -1,0 +1,79 @@
+"""What reviews say of a run: how precise its certificate is, by check, attack and form; who agrees with whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from corpus.records import Finding, Review
+from miner.judging.review_statistics import (
+    Judgement,
+    Precision,
+    ReviewerErrors,
+    krippendorff_alpha,
+    precision,
+    reviewer_errors,
+)
+from miner.judging.reviews import PeoplesVerdicts, judgements, standing
+from miner.statistics import Mean, Rate, rate
+
+MIN_ITEMS = 5  # a row of its own in a table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewSummary:
+    """People's verdicts alone: what scripts answered is in none of these figures.
+
+    ``precision`` is of the certificate: the share of findings that is nonsense. ``preferred`` is the share of pairs in
+    which a find was called better than the good answer it beat; ``near_misses`` the share that is nonsense among texts
+    the checks let go.
+    """
+
+    precision: Precision | None
+    by_check: dict[str, Precision]
+    by_attack: dict[str, Precision]
+    by_form: dict[str, Precision]
+    agreement: Mean | None
+    reviewers: list[ReviewerErrors]
+    confirmed: int
+    overruled: int
+    preferred: Rate | None
+    near_misses: Precision | None
+
+
+def summarise_reviews(reviews: Sequence[Review], findings: Sequence[Finding]) -> ReviewSummary | None:
+    """The summary of ``reviews`` of these findings; None where people have judged nothing."""
+    given, near, pairs = judgements(reviews), judgements(reviews, "near_misses"), standing(reviews, "pairs")
+    if not (given or near or pairs):
+        return None
+    known = {one.finding_id: one for one in findings}
+    clusters = {one.finding_id: one.prompt_id for one in findings}
+    of_check = {(c.check, f.finding_id) for f in findings for c in f.certificate if c.verdict == "nonsense"}
+    votes = PeoplesVerdicts(reviews)
+    told = [one for one in pairs if one.verdict in ("finding", "reference")]
+    return ReviewSummary(
+        precision=precision(given, clusters=clusters),
+        by_check=_by(given, clusters, of_check),
+        by_attack=_by(given, clusters, {(one.attack, one.finding_id) for one in findings}),
+        by_form=_by(given, clusters, {(one.form, one.finding_id) for one in findings}),
+        agreement=krippendorff_alpha([(one.item, one.verdict) for one in given if one.expected is None]),
+        reviewers=reviewer_errors(given),
+        confirmed=len(votes.confirmed & known.keys()),
+        overruled=len(votes.overruled & known.keys()),
+        preferred=rate([one.verdict == "finding" for one in told], groups=[one.item_id for one in told])
+        if told
+        else None,
+        near_misses=precision(near),
+    )
+
+
+def _by(given: Sequence[Judgement], clusters: dict[str, str], named: set[tuple[str, str]]) -> dict[str, Precision]:
+    """The precision among the findings of each name, where enough were judged."""
+    judged = {one.item for one in given if one.expected is None}
+    rows = {}
+    for name in sorted({name for name, _ in named}):
+        items = [item for other, item in named if other == name and item in judged]
+        found = precision(given, items=sorted(items), clusters=clusters) if len(items) >= MIN_ITEMS else None
+        if found:
+            rows[name] = found
+    return rows

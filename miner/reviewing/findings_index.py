@@ -1,0 +1,125 @@
+"""The findings of a corpus in DuckDB, searched and paged as the corpus grows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import duckdb
+
+from corpus import Corpus
+from corpus.records import Finding
+from corpus.rows import record_of
+from corpus.scan import first_published, read_segments
+from corpus.schema import TABLES
+
+SPEC = TABLES["findings"]
+COLUMNS = tuple(SPEC.schema.names)
+ORDERS = {"margin": "margin DESC", "newest": "created_at DESC", "queries": "queries", "shortest": "length(response)"}
+PAGE_ROWS = 50
+EVERY_S = 2.0  # how old what is shown may be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which findings: empty is any. ``text`` is looked for in response, reference and prompt."""
+
+    attack: str = ""
+    form: str = ""
+    round: str = ""
+    split: str = ""
+    rm_fingerprint: str = ""
+    text: str = ""
+
+    def where(self) -> tuple[str, list[str]]:
+        given = [(field.name, getattr(self, field.name)) for field in fields(self) if field.name != "text"]
+        parts = [f"CAST({name} AS VARCHAR) = ?" for name, value in given if value]
+        values = [value for _, value in given if value]
+        if self.text:
+            parts.append("contains(searched, lower(?))")
+            values.append(self.text)
+        return " AND ".join(parts) or "true", values
+
+
+class FindingsIndex:
+    """All findings, each once; ``refresh`` takes in what was published since. Safe to share between threads.
+
+    Errors of reading as ``corpus.scan.scan``.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._folder = corpus.path / "findings"
+        self._database = duckdb.connect(":memory:")
+        self._segments: set[str] = set()
+        self._lock = threading.Lock()
+        self._read_at = 0.0
+        self._counts: dict[Filters, int] = {}
+        empty = first_published([], SPEC, COLUMNS)
+        self._database.register("fresh", empty)
+        self._database.execute(f"CREATE TABLE findings AS SELECT {_selected()} FROM fresh")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what was published since the last time, unless that was just now."""
+        with self._lock:
+            if self._segments and time.monotonic() - self._read_at < EVERY_S:
+                return
+            segments = read_segments(self._folder, SPEC, COLUMNS, known=self._segments)
+            self._read_at = time.monotonic()
+            if not segments:
+                return
+            rows = first_published(list(segments.values()), SPEC, COLUMNS)
+            self._database.register("fresh", rows)
+            new = "WHERE finding_id NOT IN (SELECT finding_id FROM findings)" if self._segments else ""
+            self._database.execute(f"INSERT INTO findings SELECT {_selected()} FROM fresh {new}")
+            self._database.unregister("fresh")
+            self._segments.update(segments)
+            self._counts.clear()
+
+    def count(self, filters: Filters = Filters()) -> int:
+        if filters not in self._counts:
+            where, values = filters.where()
+            self._counts[filters] = int(self.rows(f"SELECT count(*) FROM findings WHERE {where}", values)[0][0])
+        return self._counts[filters]
+
+    def page(self, filters: Filters, order: str, page: int) -> list[Finding]:
+        """The findings on a page, from 0, in one of ``ORDERS``."""
+        where, values = filters.where()
+        ids = self.rows(
+            f"SELECT finding_id FROM findings WHERE {where} ORDER BY {ORDERS[order]}, finding_id "
+            f"LIMIT {PAGE_ROWS} OFFSET {page * PAGE_ROWS}",
+            values,
+        )
+        return self.findings([row[0] for row in ids])
+
+    def findings(self, ids: Sequence[str]) -> list[Finding]:
+        """Those of these ids that there are, in their order."""
+        with self._lock:
+            stored = self._database.sql(
+                f"SELECT {', '.join(COLUMNS)} FROM findings WHERE finding_id IN (SELECT unnest(?))", params=[list(ids)]
+            ).to_arrow_table()
+        found = {row["finding_id"]: cast(Finding, record_of(SPEC, row)) for row in stored.to_pylist()}
+        return [found[one] for one in ids if one in found]
+
+    def values(self, column: str) -> list[str]:
+        """The values of a column, for people to choose from."""
+        return [str(row[0]) for row in self.rows(f"SELECT DISTINCT {column} FROM findings ORDER BY 1 LIMIT 200")]
+
+    def counts_by(self, column: str) -> list[tuple[str, int]]:
+        """How many findings have each value, most frequent first."""
+        counted = self.rows(f"SELECT {column}, count(*) FROM findings GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 200")
+        return [(str(value), int(n)) for value, n in counted]
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query of ours; what people type goes into ``values``."""
+        with self._lock:
+            return self._database.execute(sql, list(values)).fetchall()
+
+
+def _selected() -> str:
+    prompt = "coalesce(array_to_string([turn.content for turn in prompt], ' '), '')"
+    searched = f"lower(response || ' ' || coalesce(reference, '') || ' ' || {prompt} || ' ' || finding_id)"
+    return f"{', '.join(COLUMNS)}, {searched} AS searched"
