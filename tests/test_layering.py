@@ -25,6 +25,7 @@ PRODUCT = ("corpus", "attacks", "miner")
 LAYERS = """
 errors
 files progress safe_text statistics
+safe_html
 config
 checkpoints data
 rewards.base
@@ -42,8 +43,7 @@ measuring.doctor measuring.overopt measuring.triage
 measuring.benchmark measuring.diversity
 measuring.measurement_inputs
 measuring.diversity.run measuring.gap
-reporting serving
-reviewing
+reporting reviewing serving
 cli
 __init__
 """

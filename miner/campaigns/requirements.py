@@ -10,6 +10,7 @@ from miner.campaigns.planned import Attacked, evaluated, mined
 from miner.campaigns.round_models import RoundModels
 from miner.config.campaign import AttackSection
 from miner.errors import CapabilityError
+from miner.judging.reviews import PeoplesVerdicts
 from miner.patching.findings import training_findings
 from miner.patching.trainable import Trainable, trainable
 from miner.progress import Silent
@@ -41,8 +42,9 @@ def unable(models: RoundModels, sections: Sequence[AttackSection], round_number:
 
 def patch_findings(campaign: CampaignView) -> list[Finding]:
     """What the next patch may train on: findings of this campaign's train prompts, held-out families and forms left
-    out."""
-    return training_findings(campaign.findings(), campaign.config.patch)
+    out, and what people overruled."""
+    people = PeoplesVerdicts(campaign.corpus.reviews())
+    return training_findings(campaign.findings(), campaign.config.patch, people)
 
 
 def require_patch(campaign: CampaignView, round_number: int) -> Trainable:

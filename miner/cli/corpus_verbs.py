@@ -77,18 +77,22 @@ def export(
 ) -> None:
     """Findings for training or sharing, with a dataset card; loads with datasets.load_dataset."""
     from corpus.export import require_new
+    from miner.judging.reviews import PeoplesVerdicts
 
     chosen: Any = [_known_split(name) for name in split or ["train"]]
     require_new(target)
     corpus = existing_corpus(folder)
+    overruled = PeoplesVerdicts(corpus.reviews()).overruled
     with running().stage("exporting"), tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / "out" if dry_run else target
-        report = replace(corpus.export(fmt, place, splits=chosen, margin=margin), path=target)  # type: ignore[arg-type]
+        report = corpus.export(fmt, place, splits=chosen, margin=margin, without=overruled)  # type: ignore[arg-type]
+        report = replace(report, path=target)
     if json:
         print_json(report)
         return
     counts = ", ".join(f"{n} {name}" for name, n in report.rows.items())
     left = f"; {report.other_splits} of other splits left out" if report.other_splits else ""
+    left += f"; {report.overruled} that people overruled left out" if report.overruled else ""
     out().print(f"{counts} rows in {report.path}{left}", markup=False)
 
 

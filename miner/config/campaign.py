@@ -253,7 +253,8 @@ class PatchSection(ConfigSection):
     from the "previous" round's RM, or from the one "given" to the campaign, and holds clean scores where they were
     there; either way on the findings of all rounds.
 
-    Parameters whose names begin as ``frozen`` says stay as they are.
+    Parameters whose names begin as ``frozen`` says stay as they are. Of findings that people ``reviewed`` it trains on
+    those "not_overruled", on the "confirmed" alone, or, with "ignore", on all.
 
     The ``recipe`` sets what follows, and ``starts``, where they are not given themselves: "findings" trains on those
     alone; "robust" starts from the RM as given and turns all of them on. Nonsense is pushed down to ``floor``, standard
@@ -279,6 +280,7 @@ class PatchSection(ConfigSection):
     online_pool: int = Field(32, ge=1)
     held_out_families: tuple[str, ...] = ()
     held_out_forms: tuple[Form, ...] = ()
+    reviewed: Literal["not_overruled", "confirmed", "ignore"] = "not_overruled"
 
     @model_validator(mode="before")
     @classmethod
@@ -364,7 +366,10 @@ class CampaignConfig(ConfigSection):
         fixed = self.model_dump(
             mode="json",
             include={"seed", "criteria", "checks", "patch", "reference_lm"},
-            exclude={"checks": {"min_power"}},  # stops a run, and changes none
+            exclude={
+                "checks": {"min_power"},  # stops a run, and changes none
+                "patch": {"reviewed"},  # people judge when a run is there already
+            },
         )
         return digest({key: value for key, value in portable(fixed, Path(self.out)).items() if key != "out"})
 

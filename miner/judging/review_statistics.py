@@ -77,7 +77,7 @@ def _errors(reviewer: str, given: Sequence[Judgement]) -> ReviewerErrors:
     planted, clean = (
         [one.verdict == "nonsense" for one in given if one.expected == kind] for kind in ("nonsense", "sensible")
     )
-    table = [[sum(planted), len(planted) - sum(planted)], [sum(clean), len(clean) - sum(clean)]]
+    table = np.array([[sum(planted), len(planted) - sum(planted)], [sum(clean), len(clean) - sum(clean)]])
     enough = planted and clean and len(planted) + len(clean) >= MIN_CONTROLS
     return ReviewerErrors(
         reviewer=reviewer,

@@ -62,17 +62,28 @@ def headline(run: Run) -> Headline:
 
 def limits(run: Run) -> list[str]:
     """What a reader must keep in mind, the weaknesses of this very run first."""
-    return [*run.measurements.left_out, *_of_results(run), *_of_checks(run), *_of_findings(run), *ALWAYS]
+    of_run = (*_of_results(run), *_of_checks(run), *_of_findings(run), _of_people(run))
+    return [*run.measurements.left_out, *of_run, *ALWAYS]
 
 
 ALWAYS = (
-    "Certified means that the quorum of checks convicted the text; no person has read it unless a certificate says so. "
-    "The checks' error rates were measured on planted nonsense, and mined text may be harder for them.",
+    "Certified means that the quorum of checks convicted the text. The checks' error rates were measured on planted "
+    "nonsense, and mined text may be harder for them.",
     "No finding within the budget is not proof that none exists: a larger budget or another attack may find one.",
     "Raw rewards of two RMs share no zero and no scale. Across rounds compare margins and success rates only.",
     "Attributions say which tokens the RM's own gradient credits along one path from a masked response. They do not "
     "say why, and another baseline gives other values.",
 )
+
+
+def _of_people(run: Run) -> str:
+    if run.reviews is None or run.reviews.precision is None:
+        return "No person has read the findings. Have some judged: rmminer review"
+    judged, overruled = run.reviews.precision.n, run.reviews.overruled
+    return (
+        f"People have judged {judged:,} findings and overruled {overruled:,}. Figures summarised before that count "
+        "these still: run the campaign's last verb again."
+    )
 
 
 def _of_results(run: Run) -> Iterator[str]:

@@ -1,18 +1,17 @@
-"""Mined text as HTML: plain, or coloured by what each token adds to the reward.
+"""Mined text as HTML, coloured by what each token adds to the reward.
 
 Colours are classes, not inline styles, which the page's content security policy forbids.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from miner import safe_text
 from miner.rewards.base import TokenAttribution
+from miner.safe_html import broken, mined, starts_combining
 
 LEVELS = 6
 
@@ -64,25 +63,9 @@ def heat_map(response: str, attribution: TokenAttribution) -> Markup:
 
 def _coloured(piece: Segment, scale: float) -> Markup:
     if piece.value is None:
-        return plain(piece.text)
+        return mined(piece.text)
     level = round(LEVELS * abs(piece.value) / scale) if scale else 0
     heat = f"{'up' if piece.value > 0 else 'down'}{level}" if level else "level0"
     return Markup('<span class="token {}{}" title="{}">{}</span>').format(
-        heat, " lone" if _starts_combining(piece.text) else "", f"{piece.value:+.3f}", _broken(piece.text)
+        heat, " lone" if starts_combining(piece.text) else "", f"{piece.value:+.3f}", broken(piece.text)
     )
-
-
-def plain(text: str) -> Markup:
-    """Text as HTML that shows every character; a mark with nothing to stand on gets a dotted circle to stand on."""
-    if _starts_combining(text):
-        return Markup('<span class="lone">{}</span>').format(_broken(text))
-    return _broken(text)
-
-
-def _broken(text: str) -> Markup:
-    """Shown newlines also break the line; the text itself stays what ``safe_text`` made of it."""
-    return safe_text.html(text).replace("⏎", Markup("⏎<br>"))
-
-
-def _starts_combining(text: str) -> bool:
-    return bool(text) and unicodedata.category(text[0]).startswith("M")

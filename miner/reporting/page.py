@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from miner import safe_text
 from miner.measuring.diversity.report import MeasuredPolicy
 from miner.measuring.diversity.response_sets import Scope
 from miner.measuring.triage.result import Auroc
 from miner.reporting import heatmap
 from miner.reporting.plot_style import round_name
 from miner.reporting.reading import success
-from miner.statistics import Difference, Mean, Rate, Ratio
+from miner.safe_html import number, safe_environment
+from miner.statistics import Difference, Mean, Ratio
 
 HERE = Path(__file__).parent
 
@@ -57,50 +57,11 @@ def asset(name: str) -> Markup:
 
 def environment(folder: Path = HERE) -> Environment:
     """The templates of ``folder``, and ours: they escape whatever they are given, and undefined names are errors."""
-    environment = Environment(
-        loader=FileSystemLoader([folder, HERE]),
-        autoescape=True,
-        finalize=_safe,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=number,
-        percent=percent,
-        share=share,
-        points=points,
-        times=times,
-        average=average,
-        data_uri=data_uri,
-        mined=heatmap.plain,
-        success=success,
-    )
+    environment = safe_environment(folder, HERE)
+    environment.filters.update(points=points, times=times, average=average, data_uri=data_uri, success=success)
     environment.globals["heat_map"] = heatmap.heat_map
     environment.globals["round_name"] = round_name
     return environment
-
-
-def _safe(value: object) -> object:
-    """What every expression of the template passes through: text becomes visible and escaped, markup stays."""
-    return safe_text.html(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def number(value: float, digits: int = 2, *, signed: bool = False) -> Markup:
-    """A number for people, with the exact one beside it for machines."""
-    text = f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
-    return Markup('<data value="{}">{}</data>').format(repr(value), text.replace("-", "−"))
-
-
-def percent(value: float, unit: str = "\u00a0%") -> Markup:
-    return Markup('<data value="{}">{:.1f}{}</data>').format(repr(value), 100 * value, unit)
-
-
-def share(rate: Rate) -> Markup:
-    """A rate with its interval and n."""
-    return Markup(
-        '<span class="rate">{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
-    ).format(percent(rate.value), percent(rate.low, ""), percent(rate.high), number(rate.n, 0))
 
 
 def times(ratio: Ratio) -> Markup:

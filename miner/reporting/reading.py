@@ -13,6 +13,7 @@ from corpus import Corpus
 from corpus.records import Conversation, Finding, digest
 from miner.campaigns.results import AttackResult, RoundSummary
 from miner.errors import DataError
+from miner.judging.review_summary import ReviewSummary, summarise_reviews
 from miner.reporting.measured import Measurements, read_measurements
 from miner.reporting.studies import sample_prompts
 from miner.reporting.summary import FILE_NAME, Summary, read_summary
@@ -23,13 +24,17 @@ CORPUS_FOLDER = "corpus"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run folder, read. ``sampled`` are the prompts whose samples by policies are shown, where they are known."""
+    """A run folder, read. ``reviews`` is what people say of it by now.
+
+    ``sampled`` are the prompts whose samples by policies are shown, where they are known.
+    """
 
     folder: Path
     summary: Summary
     findings: list[Finding]
     measurements: Measurements
     sampled: dict[str, Conversation]
+    reviews: ReviewSummary | None = None
 
     @property
     def rounds(self) -> list[RoundSummary]:
@@ -78,12 +83,14 @@ def read_run(folder: Path) -> Run:
         place = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{folder / FILE_NAME} is not a summary of this version: {place}: {first['msg']}") from error
     corpus, measured = Corpus(folder / CORPUS_FOLDER), read_measurements(folder)
+    findings = corpus.findings()
     return Run(
         folder=folder,
         summary=summary,
-        findings=corpus.findings(),
+        findings=findings,
         measurements=measured,
         sampled=_sampled(corpus, measured),
+        reviews=summarise_reviews(corpus.reviews(), findings),
     )
 
 

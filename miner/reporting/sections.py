@@ -94,6 +94,12 @@ TRIAGE = ReportSection(
     figures={"distances": triage_figure.distances},
     names={"auroc": auroc, "triage_rows": 30},
 )
+REVIEWS = ReportSection(
+    name="reviews",
+    title="People",
+    read=lambda run: run.reviews,
+    template="reviews.html.jinja",
+)
 TUNING = ReportSection(
     name="tuning",
     title="Tuning",
@@ -133,7 +139,7 @@ GAP = ReportSection(
         "gap_facts": gap_figures.facts,
     },
 )
-BUILT_IN = (ATTACKS, ACCURACY, TRANSFER, CHECKS, TRIAGE, TUNING, OVEROPT, DIVERSITY, GAP)
+BUILT_IN = (ATTACKS, ACCURACY, TRANSFER, CHECKS, REVIEWS, TRIAGE, TUNING, OVEROPT, DIVERSITY, GAP)
 FRAME = ("short", "limits", "findings", "run")  # the anchors of the page around the sections
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from miner.campaigns.usage import machine
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose
 from miner.config.campaign import PatchSection
+from miner.judging.review_summary import summarise_reviews
+from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.gap.fact_swap import FACTUAL_FAMILY
 from miner.measuring.triage.result import read_triage
 from miner.patching.report import PatchReport
@@ -36,11 +39,12 @@ def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
     rm = _rm(campaign)
     rounds: list[RoundSummary] = []
     transfer: list[TransferCell] = []
-    findings = _nonsense(campaign)
+    people = PeoplesVerdicts(campaign.corpus.reviews() if campaign.config.patch.reviewed != "ignore" else ())
+    findings, lost = people.without_overruled(_nonsense(campaign)), people.lost_attempts(campaign.findings())
     with campaign.observer.stage("figures of every round, and which findings win in it") as advance:
         present = campaign.run.rounds_present()
         for number in present:
-            rounds += [_round(campaign, number, findings)] if campaign.attempts_of(number, "held_out") else []
+            rounds += [_round(campaign, number, findings, lost)] if campaign.attempts_of(number, "held_out") else []
             models = campaign.models
             transfer += transfer_cells(models.rm(number), models.criteria(number), number, findings)
             advance(number + 1, len(present))
@@ -63,6 +67,7 @@ def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
         data=dict(campaign.world.data),
         peak_memory_mb=campaign.usage.peak_memory_mb,
         triage=read_triage(campaign.folder),
+        reviews=summarise_reviews(campaign.corpus.reviews(), campaign.findings()),
     )
 
 
@@ -83,8 +88,8 @@ def _rm(campaign: OpenCampaign) -> dict[str, Any]:
     }
 
 
-def _round(campaign: OpenCampaign, number: int, findings: Sequence[Finding]) -> RoundSummary:
-    attempts = _attempts(campaign, number)
+def _round(campaign: OpenCampaign, number: int, findings: Sequence[Finding], lost: Collection[str]) -> RoundSummary:
+    attempts = _attempts(campaign, number, lost)
     report = campaign.run.patch_report(number) if number else None
     outcomes = take_clean_outcomes(campaign, number)
     start = campaign.run.clean_outcomes(0) if number else None
@@ -108,15 +113,16 @@ def _round(campaign: OpenCampaign, number: int, findings: Sequence[Finding]) -> 
         ),
         contrasts=contrasts(attempts),
         reach=reach_results(campaign.run.reaches(number)),
-        costs=cost_ratios(attempts, _attempts(campaign, 0), seen_families=report.families) if report else [],
+        costs=cost_ratios(attempts, _attempts(campaign, 0, lost), seen_families=report.families) if report else [],
         patch=_patch(report, campaign.config.patch),
     )
 
 
-def _attempts(campaign: OpenCampaign, number: int) -> list[Attempt]:
-    """Those that rates are made of: on one held-out prompt each, for nonsense."""
+def _attempts(campaign: OpenCampaign, number: int, lost: Collection[str]) -> list[Attempt]:
+    """Those that rates are made of, on one held-out prompt each, for nonsense; the ``lost`` ones, whose finds people
+    overruled, as if they had found nothing."""
     return [
-        one
+        replace(one, outcome="budget_spent", queries_to_find=None) if one.attempt_id in lost else one
         for one in campaign.attempts_of(number, "held_out")
         if len(one.prompt_ids) == 1 and one.family != FACTUAL_FAMILY
     ]

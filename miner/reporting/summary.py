@@ -14,6 +14,7 @@ from typing import Any
 from miner.campaigns.results import CheckErrors, RoundSummary, TransferCell
 from miner.errors import DataError
 from miner.files import replace_text
+from miner.judging.review_summary import ReviewSummary
 from miner.measuring.triage.result import TriageResult
 
 FILE_NAME = "summary.json"
@@ -39,6 +40,7 @@ class Summary:
     peak_memory_mb: float | None = None
     triage: TriageResult | None = None
     seconds_a_judged_text: float | None = None
+    reviews: ReviewSummary | None = None
 
     def write(self, folder: Path) -> Path:
         """Replace ``folder/summary.json`` in one step."""

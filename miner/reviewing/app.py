@@ -25,11 +25,11 @@ from starlette.routing import Route
 from corpus.errors import CorpusError
 from corpus.records import ReviewMode
 from miner.errors import DataError, RmMinerError
-from miner.reporting.page import environment
 from miner.reviewing.desk import Shown
 from miner.reviewing.findings_index import ORDERS, PAGE_ROWS, Filters
 from miner.reviewing.guard import Guard
 from miner.reviewing.room import ReviewRoom
+from miner.safe_html import safe_environment
 
 HERE = Path(__file__).parent
 ASSETS = {"review.css": "text/css", "review.js": "text/javascript"}
@@ -43,7 +43,7 @@ class ReviewPages:
 
     def __init__(self, room: ReviewRoom) -> None:
         self._room = room
-        self._templates = environment(HERE / "templates")
+        self._templates = safe_environment(HERE / "templates")
         self._templates.filters["minutes"] = minutes
         self._templates.filters["query"] = lambda values: urlencode({k: v for k, v in values.items() if v != ""})
 

@@ -19,10 +19,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from corpus.formats import csv_text
-from corpus.records import Review, ReviewMode, digest
+from corpus.records import Review, digest
 from miner.errors import ConfigError, DataError
 from miner.files import replace_text
 from miner.judging.reviews import standing
@@ -225,4 +225,4 @@ def _desk(room: ReviewRoom, mode: str, path: Path) -> Desk:
         raise ConfigError(f"no mode {mode!r}; there are: {', '.join(VERDICTS)}")
     if path.suffix not in KINDS:
         raise ConfigError(f"{path}: expected .csv, .jsonl (Argilla) or .json (Label Studio)")
-    return room.desk(cast(ReviewMode, mode))
+    return room.desk(mode)
