@@ -8,10 +8,10 @@ order of their own that the seed and their name decide.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -61,55 +61,62 @@ class Blocks:
 
     def __init__(self, plan: Plan, ids: Sequence[str], clean: Sequence[Subject]) -> None:
         self._plan, self._ids, self._clean = plan, ids, clean
-        self._shown: dict[str, Item] = {}
-        self.n_controls = round(BLOCK * plan.controls)
-        if self.n_controls and not clean:
+        self._blocks: list[list[Item]] = []
+        self._items: dict[str, Item] = {}
+        self._lock = threading.RLock()
+        self._n_controls = round(BLOCK * plan.controls)
+        if self._n_controls and not clean:
             raise ConfigError(
                 "no finding has a reference, so there are no clean answers to mix in and to plant nonsense from. "
                 "Review without controls, and without correction: --controls 0"
             )
+        most = round(len(ids) * BLOCK / (BLOCK - self._n_controls))
+        self._most = most if plan.until_width is not None else min(plan.n, most)
 
     def made(self, ids: Sequence[str]) -> list[Item]:
         """The items of these ids."""
         raise NotImplementedError
 
-    @cached_property
+    @property
     def total(self) -> int:
-        """How many items there are to judge."""
-        share = BLOCK / (BLOCK - self.n_controls)
-        most = round(len(self._ids) * share)
-        return most if self._plan.until_width is not None else min(self._plan.n, most)
+        """How many items there are to judge; at most, where it ends when the interval is narrow."""
+        if self._plan.until_width is not None:
+            return self._most
+        return sum(len(self.block(number)) for number in range(-(-self._most // BLOCK)))
 
-    @lru_cache(maxsize=4096)  # noqa: B019 - one of these lives as long as the server
     def block(self, number: int) -> Sequence[Item]:
         """Its items; none after the last."""
-        size = min(BLOCK, self.total - number * BLOCK)
-        if size <= 0:
-            return ()
-        n_controls = round(size * self.n_controls / BLOCK)
-        per_block = BLOCK - self.n_controls
-        items = self.made(self._ids[number * per_block :][: size - n_controls])
-        items += islice(self._controls(number), n_controls)
-        self._shown.update((one.item_id, one) for one in items)
-        return items
+        with self._lock:
+            while len(self._blocks) <= number and len(self._blocks) * BLOCK < self._most:
+                fresh = {one.item_id: one for one in self._make(len(self._blocks)) if one.item_id not in self._items}
+                self._items |= fresh
+                self._blocks.append(list(fresh.values()))
+            return self._blocks[number] if number < len(self._blocks) else ()
 
     def item(self, item_id: str) -> Item | None:
-        """One that was shown, in this process or before it."""
-        for number in range(self.total // BLOCK + 1):
-            if item_id in self._shown:
-                break
+        """One that is asked about, whoever was shown it."""
+        number = 0
+        while item_id not in self._items and number * BLOCK < self._most:
             self.block(number)
-        return self._shown.get(item_id)
+            number += 1
+        return self._items.get(item_id)
+
+    def _make(self, number: int) -> Iterator[Item]:
+        size = min(BLOCK, self._most - number * BLOCK)
+        n_controls = round(size * self._n_controls / BLOCK)
+        start = number * (BLOCK - self._n_controls)
+        yield from self.made(self._ids[start : start + size - n_controls])
+        yield from islice(self._controls(number), n_controls)
 
     def _controls(self, number: int) -> Iterator[Item]:
-        """Good answers and planted nonsense in turn, others in every block."""
-        half = self.n_controls // 2 + 1
-        clean = [self._clean[(number * half + at) % len(self._clean)] for at in range(half)] if self._clean else []
-        planted = plant(self._clean, per_kind=half // 3 + 1, seed=self._plan.seed * 100_003 + number) if clean else {}
+        """Good answers, each once, and planted nonsense in turn, others in every block."""
+        half = self._n_controls // 2 + 1
+        clean = self._clean[number * half :][:half]
+        planted = plant(self._clean, per_kind=half // 3 + 1, seed=self._plan.seed * 100_003 + number)
         mixed = chain.from_iterable(zip(*planted.values(), strict=True))
-        for good, bad in zip(clean, mixed, strict=False):
-            pair = [_control(bad, "nonsense"), _control(good, "sensible")]
-            yield from pair if number % 2 else reversed(pair)
+        for bad, good in islice(zip_longest(mixed, clean), half):
+            both = [_control(bad, "nonsense"), *([_control(good, "sensible")] if good else [])]
+            yield from both if number % 2 else reversed(both)
 
 
 class VerdictItems(Blocks):
@@ -139,13 +146,13 @@ class ListedItems(Blocks):
 
     def __init__(self, items: Sequence[Item], plan: Plan, clean: Sequence[Subject] = ()) -> None:
         plan = plan if clean else Plan(n=plan.n, controls=0, seed=plan.seed)
-        self._items = {one.item_id: one for one in items}
-        ids = sorted(self._items)
+        self._listed = {one.item_id: one for one in items}
+        ids = sorted(self._listed)
         random.Random(plan.seed).shuffle(ids)
         super().__init__(plan, ids, clean)
 
     def made(self, ids: Sequence[str]) -> list[Item]:
-        return [self._items[one] for one in ids]
+        return [self._listed[one] for one in ids]
 
 
 def open_source(mode: ReviewMode, run: Path, corpus: Corpus, index: FindingsIndex, plan: Plan) -> Blocks:

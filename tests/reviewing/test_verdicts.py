@@ -73,7 +73,8 @@ def test_controls_look_like_anything_else(reviewing: Reviewing) -> None:
     kinds = {}
     for item in reviewers_order(desk.items, "Ann", 0):
         html = reviewing.get(f"/review/verdicts?reviewer=Ann&item={item.item_id}").text
-        kinds[item.expected] = re.sub(r'value="[^"]*"|>[^<]*<|nonce="[^"]*"|(&#34;|⏎<br>|<br>)', "", html)
+        if item.texts[0].replace(" ", "").isalnum() or item.expected:
+            kinds[item.expected] = re.sub(r'(value|nonce)="[^"]*"|>[^<]*<', "", html)
     assert len(kinds) == 3
     assert len(set(kinds.values())) == 1
 
@@ -91,15 +92,16 @@ def test_a_session_goes_on_where_it_was_on_another_machine_too(
 
 
 def test_two_reviewers_judge_the_same_items_and_do_not_get_into_each_others_way(reviewing: Reviewing) -> None:
-    for _ in range(60):
+    total = reviewing.room.desk("verdicts").items.total
+    for _ in range(total):
         reviewing.answer("nonsense")
     assert reviewing.open() == ""
-    for _ in range(60):
+    for _ in range(total):
         reviewing.answer("sensible", reviewer="Bob")
     given = standing(reviewing.room.journal.all(), "verdicts")
     by_name = {name: {one.item_id for one in given if one.reviewer == name} for name in ("Ann", "Bob")}
     assert by_name["Ann"] == by_name["Bob"]
-    assert len(by_name["Ann"]) == 60
+    assert len(by_name["Ann"]) == total in range(50, 61)
 
 
 def test_undo_shows_the_last_item_again_and_rewrites_nothing(reviewing: Reviewing, run_folder: Path) -> None:
@@ -119,9 +121,7 @@ def test_what_is_put_off_comes_again_at_the_end(serve: Callable[..., Reviewing])
     reviewing = serve(n=6)
     put_off = reviewing.open()
     reviewing.answer("skipped")
-    seen = [reviewing.open()]
-    for _ in range(5):
-        seen.append(reviewing.answer("nonsense"))
+    seen = [reviewing.open(), *(reviewing.answer("nonsense") for _ in range(5))]
     assert put_off not in seen[:-1]
     assert seen[-1] == put_off
     assert reviewing.answer("cannot_tell") == ""
