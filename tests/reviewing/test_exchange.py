@@ -1,0 +1,112 @@
+"""Verdicts of other tools: out, filled in there, and in again."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from miner.errors import ConfigError, DataError
+from miner.judging.reviews import standing
+from miner.reviewing.exchange import read_verdicts, write_items
+from miner.reviewing.items import Plan
+from miner.reviewing.room import ReviewRoom
+
+
+@pytest.fixture
+def room(run_folder: Path) -> ReviewRoom:
+    return ReviewRoom(run_folder, Plan(n=30))
+
+
+def _fill_csv(path: Path, verdict: str) -> None:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[0] |= {"reviewer": "Eve", "verdict": verdict, "seconds": "4.5", "comment": "so"}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _fill_argilla(path: Path, verdict: str) -> None:
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    records[0]["responses"] = {"verdict": [{"value": verdict, "user_id": "Eve"}]}
+    path.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+
+
+def _fill_label_studio(path: Path, verdict: str) -> None:
+    tasks = json.loads(path.read_text(encoding="utf-8"))
+    result = {"from_name": "verdict", "to_name": "response", "type": "choices", "value": {"choices": [verdict]}}
+    tasks[0]["annotations"] = [{"completed_by": {"email": "Eve"}, "lead_time": 4.5, "result": [result]}]
+    path.write_text(json.dumps(tasks), encoding="utf-8")
+
+
+FILLED = [("csv", _fill_csv), ("jsonl", _fill_argilla), ("json", _fill_label_studio)]
+
+
+@pytest.mark.parametrize(("kind", "fill"), FILLED)
+def test_items_leave_blind_and_verdicts_come_back_once(room: ReviewRoom, tmp_path: Path, kind: str, fill) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / f"items.{kind}"
+    n = write_items(room, "verdicts", path)
+    assert n == room.desk("verdicts").items.total
+    text = path.read_text(encoding="utf-8")
+    assert not any(word in text for word in ("best_of_n", "expected", "planted", "margin", "certificate"))
+    fill(path, "sensible")
+    assert (read_verdicts(room, "verdicts", path), read_verdicts(room, "verdicts", path)) == (1, 0)
+    (one,) = standing(room.corpus.reviews(), "verdicts")
+    assert (one.reviewer, one.verdict, one.source) == ("Eve", "sensible", "person")
+    assert one.item_id == next(iter(room.journal.last("verdicts", "Eve")))
+    write_items(room, "verdicts", path)
+    assert read_verdicts(room, "verdicts", path) == 0
+
+
+@pytest.mark.parametrize(("kind", "fill"), FILLED)
+def test_an_unknown_verdict_is_one_line_and_nothing_is_taken(room: ReviewRoom, tmp_path: Path, kind: str, fill) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / f"items.{kind}"
+    write_items(room, "verdicts", path)
+    fill(path, "perhaps")
+    with pytest.raises(
+        DataError, match=r"(line|task) \d+: no verdict 'perhaps'; expected one of: cannot_tell"
+    ) as error:
+        read_verdicts(room, "verdicts", path)
+    assert "\n" not in str(error.value)
+    assert room.corpus.reviews() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "item_id,reviewer,verdict\nnone,Eve,nonsense\n", "line 2: no item 'none'"),
+        ("a.csv", "item,reviewer\n1,2\n", "no column 'item_id'"),
+        ("a.csv", "item_id,reviewer,verdict,seconds\n1,Eve,nonsense,soon\n", "is not what review --to writes"),
+        ("a.jsonl", "{}\nnot json\n", "is not what review --to writes"),
+        ("a.jsonl", '{"id": "1", "responses": {"verdict": [{"value": "nonsense"}]}}\n', "KeyError"),
+        ("a.json", '{"a": 1}', "is not what review --to writes"),
+        ("a.json", "[1, 2]", "is not what review --to writes"),
+    ],
+)
+def test_a_file_that_is_something_else_is_one_line(
+    room: ReviewRoom, tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=said) as error:
+        read_verdicts(room, "verdicts", tmp_path / name)
+    assert "\n" not in str(error.value)
+    assert room.corpus.reviews() == []
+
+
+def test_a_file_of_another_kind_or_mode_is_refused(room: ReviewRoom, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected \.csv"):
+        write_items(room, "verdicts", tmp_path / "items.xlsx")
+    with pytest.raises(ConfigError, match="no mode 'votes'"):
+        write_items(room, "votes", tmp_path / "items.csv")
+
+
+def test_a_formula_leaves_as_text(room: ReviewRoom, tmp_path: Path) -> None:
+    write_items(room, "verdicts", tmp_path / "items.csv")
+    with (tmp_path / "items.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert any(cell.startswith("'=cmd") or "=cmd" not in cell for cell in cells)
+    assert not [cell for cell in cells if cell.lstrip().startswith(("=", "+", "@"))]
