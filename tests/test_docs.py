@@ -46,7 +46,7 @@ def rm_tables(above: type[ConfigSection] = RewardModelSection) -> list[type[Conf
 
 COMMANDS = commands()
 RMMINER = [(where, command) for where, command in COMMANDS if command.startswith("rmminer ")]
-SERVED = ("http://", "rmminer serve ")  # needs a server, or is one: tests/rewards/remote and tests/serving run them
+SERVED = ("http://", "rmminer serve ", "runs/mine --n", "--until-width")  # need a server, or are one: see their tests
 DEAR = {"cycle", "tune", "mine", "patch", "evaluate", "overopt", "bench"}  # run with --dry-run, whatever the page says
 FRESH = ("--out", "runs/fresh")  # where a campaign begins: runs/mine holds another
 ANY_LM = ("--set", "checks.min_power=0", "--set", "checks.max_alarms=1")  # the small LM knows no text

@@ -38,7 +38,7 @@ def review(
     from_: Annotated[Path | None, typer.Option("--from", help="Take another tool's verdicts in.")] = None,
     json: o.Json = False,
 ) -> None:
-    """Judge findings in the browser, blind, among controls; look through a run.
+    """Judge findings in the browser, blind; look through a run.
 
     Verdicts are reviews in the corpus: findings that people overrule enter no patch and no headline figure.
     """

@@ -1,1 +1,1 @@
-"""People in the loop: a run's findings as web pages, to look through and to judge."""
+"""People in the loop: a run's pages, to look through and to judge."""

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, cast, get_args
 from urllib.parse import parse_qsl, urlencode
 
+from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -29,12 +30,13 @@ from miner.reviewing.desk import Shown
 from miner.reviewing.findings_index import ORDERS, PAGE_ROWS, Filters
 from miner.reviewing.guard import Guard
 from miner.reviewing.room import ReviewRoom
-from miner.safe_html import safe_environment
+from miner.safe_html import mined, safe_environment
 
 HERE = Path(__file__).parent
 ASSETS = {"review.css": "text/css", "review.js": "text/javascript"}
 MAX_NAME = 60
 MAX_PAGE = 10**9
+MAX_TEXT = 20_000  # characters shown of one text
 Page = Callable[[Request, Mapping[str, str]], Response]
 
 
@@ -44,7 +46,7 @@ class ReviewPages:
     def __init__(self, room: ReviewRoom) -> None:
         self._room = room
         self._templates = safe_environment(HERE / "templates")
-        self._templates.filters["minutes"] = minutes
+        self._templates.filters |= {"minutes": minutes, "mined": clipped}
         self._templates.filters["query"] = lambda values: urlencode({k: v for k, v in values.items() if v != ""})
 
     def app(self, *, token: str, hosts: tuple[str, ...]) -> Guard:
@@ -64,11 +66,15 @@ class ReviewPages:
             get("/static/{name}", self.static),
         ]
         app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_found})
+        app.router.redirect_slashes = False
         return Guard(app, token=token, hosts=hosts)
 
     def _route(self, path: str, page: Page, methods: list[str]) -> Route:
         async def endpoint(request: Request) -> Response:
-            body = await request.body() if request.method == "POST" else b""
+            try:
+                body = await request.body() if request.method == "POST" else b""
+            except ClientDisconnect:  # gone, or cut off by the guard
+                return self._message(request, 413, "That is longer than is taken.")
             given = dict(request.query_params) | dict(parse_qsl(body.decode("utf-8", "replace"), True))
             return await run_in_threadpool(self._answered, page, request, given)
 
@@ -211,6 +217,11 @@ MODES: dict[str, str] = {
     "near_misses": "Near misses",
     "gold": "Gold",
 }
+
+
+def clipped(text: str) -> Markup:
+    """A text as ``mined`` shows it; of one that would fill many screens the beginning."""
+    return mined(text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} … {len(text) - MAX_TEXT:,} characters more")
 
 
 def minutes(value: float) -> str:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDS = {GradientQuery: "gradients", PolicyQuery: "a policy", Seeds: "older findings", Carried: "older findings"}
 ROOMS = (
     "config", "checkpoints", "data", "rewards", "language_models", "judging", "searching", "patching", "worlds",
-    "campaigns", "measuring", "reporting", "serving", "cli",
+    "campaigns", "measuring", "reporting", "reviewing", "serving", "cli",
 )  # fmt: skip
 """The rooms of ``miner/``, lowest layer first."""
 CITATION = re.compile(r" \([^)]*(?:19|20)\d\d[^)]*\)")
