@@ -49,14 +49,14 @@ def review(
     except ModuleNotFoundError as error:
         raise ConfigError(f"the review pages need {error.name}: pip install starlette uvicorn") from error
     from miner.reviewing.exchange import read_verdicts, write_items
-    from miner.reviewing.items import Plan
+    from miner.reviewing.items import ReviewPlan
     from miner.reviewing.room import ReviewRoom
 
     if until_width is not None and not 0 < until_width < 1:
         raise ConfigError(f"--until-width {until_width:g}: expected a width above 0 and below 1, such as 0.05")
     watcher = running()
     with watcher.stage("reading the corpus"):
-        room = ReviewRoom(run, Plan(n=n, controls=controls, seed=seed, until_width=until_width), blind=not open_)
+        room = ReviewRoom(run, ReviewPlan(n=n, controls=controls, seed=seed, until_width=until_width), blind=not open_)
     if to is not None or from_ is not None:
         done = {
             **({"written": write_items(room, mode, to), "to": str(to)} if to else {}),

@@ -49,7 +49,7 @@ class ReviewerErrors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Precision:
+class CertificatePrecision:
     """The share of findings that is nonsense, ``n`` of them judged, with its 95 % interval.
 
     ``said`` is the share as the reviewers called it. ``corrected``: their errors were measured and are taken out.
@@ -95,7 +95,7 @@ def precision(
     clusters: Mapping[str, Hashable] | None = None,
     seed: int = 0,
     draws: int = DRAWS,
-) -> Precision | None:
+) -> CertificatePrecision | None:
     """Of the findings that were judged (of ``items`` alone, if given), the share that is nonsense.
 
     ``clusters`` names what items are drawn together with (their prompt). Flagged reviewers are left out; None where
@@ -158,21 +158,21 @@ def _share(yes: Floats, n: Floats) -> Floats:
     return np.where(n > 0, yes / np.maximum(n, 1), (yes + 0.5) / (n + 1))
 
 
-def _corrected(shares: Sequence[_Shares], n: int) -> Precision:
+def _corrected(shares: Sequence[_Shares], n: int) -> CertificatePrecision:
     asked, planted, clean = shares
     known = (planted.n > 0) & (clean.n > 0) & (planted.value > clean.value)
     said = float((asked.value * asked.n).sum() / asked.n.sum())
     if not known.any():
         weights = asked.n / asked.n.sum()
         low, high = percentile_interval(asked.drawn @ weights)
-        return Precision(value=said, n=n, low=float(low), high=float(high), said=said, corrected=False)
+        return CertificatePrecision(value=said, n=n, low=float(low), high=float(high), said=said, corrected=False)
     apart = np.where(known, planted.value - clean.value, 0.0)
     weights = asked.n * apart**2
     weights /= weights.sum()
     value = float(np.clip(((asked.value - clean.value) / np.where(known, apart, 1.0)) @ weights, 0, 1))
     gap = np.maximum(planted.drawn - clean.drawn, 1e-3)
     low, high = percentile_interval(np.clip(((asked.drawn - clean.drawn) / gap) @ weights, 0, 1))
-    return Precision(
+    return CertificatePrecision(
         value=value, n=n, low=min(float(low), value), high=max(float(high), value), said=said, corrected=True
     )
 

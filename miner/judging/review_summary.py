@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from corpus.records import Finding, Review
 from miner.judging.review_statistics import (
+    CertificatePrecision,
     Judgement,
-    Precision,
     ReviewerErrors,
     krippendorff_alpha,
     precision,
@@ -29,16 +29,16 @@ class ReviewSummary:
     the checks let go.
     """
 
-    precision: Precision | None
-    by_check: dict[str, Precision]
-    by_attack: dict[str, Precision]
-    by_form: dict[str, Precision]
+    precision: CertificatePrecision | None
+    by_check: dict[str, CertificatePrecision]
+    by_attack: dict[str, CertificatePrecision]
+    by_form: dict[str, CertificatePrecision]
     agreement: Mean | None
     reviewers: list[ReviewerErrors]
     confirmed: int
     overruled: int
     preferred: Rate | None
-    near_misses: Precision | None
+    near_misses: CertificatePrecision | None
 
 
 def summarise_reviews(reviews: Sequence[Review], findings: Sequence[Finding]) -> ReviewSummary | None:
@@ -67,7 +67,9 @@ def summarise_reviews(reviews: Sequence[Review], findings: Sequence[Finding]) ->
     )
 
 
-def _by(given: Sequence[Judgement], clusters: dict[str, str], named: set[tuple[str, str]]) -> dict[str, Precision]:
+def _by(
+    given: Sequence[Judgement], clusters: dict[str, str], named: set[tuple[str, str]]
+) -> dict[str, CertificatePrecision]:
     """The precision among the findings of each name, where enough were judged."""
     judged = {one.item for one in given if one.expected is None}
     rows = {}

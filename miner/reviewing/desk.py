@@ -9,9 +9,9 @@ from statistics import median
 
 from corpus.records import Review, ReviewMode, digest
 from miner.errors import DataError
-from miner.judging.review_statistics import Precision, precision
+from miner.judging.review_statistics import CertificatePrecision, precision
 from miner.judging.reviews import CANNOT_TELL, NONSENSE, SENSIBLE, SKIPPED, UNDONE, judgements
-from miner.reviewing.items import BLOCK, Blocks, Item, Plan, finding_side, reviewers_order
+from miner.reviewing.items import BLOCK, Blocks, ReviewItem, ReviewPlan, finding_side, reviewers_order
 from miner.reviewing.journal import Journal
 
 MAX_SECONDS = 3600.0
@@ -33,7 +33,7 @@ VERDICTS: dict[ReviewMode, Verdicts] = {
 class Shown:
     """An item on somebody's screen. ``order`` counts from 1; ``again``: what they said of it before."""
 
-    item: Item
+    item: ReviewItem
     order: int
     side: str | None
     again: Review | None = None
@@ -55,17 +55,19 @@ class Progress:
 class Desk:
     """Hands items to reviewers and their answers to the journal."""
 
-    def __init__(self, mode: ReviewMode, items: Blocks, journal: Journal, plan: Plan, *, blind: bool = True) -> None:
+    def __init__(
+        self, mode: ReviewMode, items: Blocks, journal: Journal, plan: ReviewPlan, *, blind: bool = True
+    ) -> None:
         self.mode, self.items, self.plan, self.blind = mode, items, plan, blind
         self.verdicts = VERDICTS[mode]
         self._journal = journal
-        self._looked: tuple[int, Precision | None] = (-LOOK_AGAIN, None)
+        self._looked: tuple[int, CertificatePrecision | None] = (-LOOK_AGAIN, None)
 
     def next(self, reviewer: str) -> Shown | None:
         """What this reviewer is to judge now: the first not judged; then what they put off; None where all is done."""
         self._journal.refresh()
         last = self._journal.last(self.mode, reviewer)
-        put_off: Item | None = None
+        put_off: ReviewItem | None = None
         for item in () if self.is_narrow_enough() else reviewers_order(self.items, reviewer, self.plan.seed):
             if item.item_id not in last:
                 return self._shown(item, reviewer, len(last) + 1)
@@ -120,7 +122,7 @@ class Desk:
             done=len(last), total=total, minutes_left=(total - len(last)) * float(pace or 0) / 60 if known else None
         )
 
-    def precision(self) -> Precision | None:
+    def precision(self) -> CertificatePrecision | None:
         """What the verdicts say so far; looked at anew every few answers."""
         given = judgements(self._journal.all(), self.mode)
         if len(given) < self._looked[0] or len(given) - self._looked[0] >= LOOK_AGAIN:
@@ -140,7 +142,7 @@ class Desk:
         found = self.precision()
         return found is not None and found.n >= BLOCK // 2 and found.width <= self.plan.until_width
 
-    def _shown(self, item: Item, reviewer: str, order: int, again: Review | None = None) -> Shown:
+    def _shown(self, item: ReviewItem, reviewer: str, order: int, again: Review | None = None) -> Shown:
         side = finding_side(item, reviewer, self.plan.seed) if len(item.texts) == 2 else None
         return Shown(item=item, order=order, side=side, again=again)
 

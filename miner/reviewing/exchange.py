@@ -27,7 +27,7 @@ from miner.errors import ConfigError, DataError
 from miner.files import replace_text
 from miner.judging.reviews import standing
 from miner.reviewing.desk import VERDICTS, Desk
-from miner.reviewing.items import Item, reviewers_order
+from miner.reviewing.items import ReviewItem, reviewers_order
 from miner.reviewing.room import ReviewRoom
 
 COLUMNS = ("item_id", "prompt_id", "prompt", "response", "reviewer", "verdict", "score", "seconds", "comment")
@@ -62,7 +62,7 @@ def write_items(room: ReviewRoom, mode: str, path: Path) -> int:
     return len(items)
 
 
-def _csv(items: Sequence[Item], said: dict[str, list[Review]]) -> str:
+def _csv(items: Sequence[ReviewItem], said: dict[str, list[Review]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -78,7 +78,7 @@ def _csv(items: Sequence[Item], said: dict[str, list[Review]]) -> str:
     return text.getvalue()
 
 
-def _argilla(items: Sequence[Item], said: dict[str, list[Review]]) -> str:
+def _argilla(items: Sequence[ReviewItem], said: dict[str, list[Review]]) -> str:
     rows = (
         {
             "id": item.item_id,
@@ -94,7 +94,7 @@ def _argilla(items: Sequence[Item], said: dict[str, list[Review]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def _label_studio(items: Sequence[Item], said: dict[str, list[Review]]) -> str:
+def _label_studio(items: Sequence[ReviewItem], said: dict[str, list[Review]]) -> str:
     tasks = [
         {
             "data": {"item_id": item.item_id, "prompt": _prompt(item), "response": item.texts[0]},
@@ -119,7 +119,7 @@ def _label_studio(items: Sequence[Item], said: dict[str, list[Review]]) -> str:
     return json.dumps(tasks, indent=1) + "\n"
 
 
-def _prompt(item: Item) -> str:
+def _prompt(item: ReviewItem) -> str:
     return "\n\n".join(f"{turn.role}: {turn.content}" for turn in item.prompt)
 
 

@@ -31,7 +31,7 @@ MAX_CLEAN = 4000  # good answers among which controls are drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class ReviewItem:
     """What is judged: one text, or two in a pair, the finding first. ``cluster`` is what items are drawn together
     with; ``expected`` what a control is known to be."""
 
@@ -45,7 +45,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ReviewPlan:
     """How much is asked: ``n`` items in all, or until the interval of the precision is narrow; ``controls`` is the
     share of items whose answer is known, half of them good answers and half planted nonsense."""
 
@@ -59,10 +59,10 @@ class Blocks:
     """Items in blocks, drawn from a list of ids, with controls between them: every reviewer is through with one block
     before the next begins."""
 
-    def __init__(self, plan: Plan, ids: Sequence[str], clean: Sequence[Subject]) -> None:
+    def __init__(self, plan: ReviewPlan, ids: Sequence[str], clean: Sequence[Subject]) -> None:
         self._plan, self._ids, self._clean = plan, ids, clean
-        self._blocks: list[list[Item]] = []
-        self._items: dict[str, Item] = {}
+        self._blocks: list[list[ReviewItem]] = []
+        self._items: dict[str, ReviewItem] = {}
         self._lock = threading.RLock()
         self._n_controls = round(BLOCK * plan.controls)
         if self._n_controls and not clean:
@@ -73,7 +73,7 @@ class Blocks:
         most = round(len(ids) * BLOCK / (BLOCK - self._n_controls))
         self._most = most if plan.until_width is not None else min(plan.n, most)
 
-    def made(self, ids: Sequence[str]) -> list[Item]:
+    def made(self, ids: Sequence[str]) -> list[ReviewItem]:
         """The items of these ids."""
         raise NotImplementedError
 
@@ -84,7 +84,7 @@ class Blocks:
             return self._most
         return sum(len(self.block(number)) for number in range(-(-self._most // BLOCK)))
 
-    def block(self, number: int) -> Sequence[Item]:
+    def block(self, number: int) -> Sequence[ReviewItem]:
         """Its items; none after the last."""
         with self._lock:
             while len(self._blocks) <= number and len(self._blocks) * BLOCK < self._most:
@@ -93,7 +93,7 @@ class Blocks:
                 self._blocks.append(list(fresh.values()))
             return self._blocks[number] if number < len(self._blocks) else ()
 
-    def item(self, item_id: str) -> Item | None:
+    def item(self, item_id: str) -> ReviewItem | None:
         """One that is asked about, whoever was shown it."""
         number = 0
         while item_id not in self._items and number * BLOCK < self._most:
@@ -101,14 +101,14 @@ class Blocks:
             number += 1
         return self._items.get(item_id)
 
-    def _make(self, number: int) -> Iterator[Item]:
+    def _make(self, number: int) -> Iterator[ReviewItem]:
         size = min(BLOCK, self._most - number * BLOCK)
         n_controls = round(size * self._n_controls / BLOCK)
         start = number * (BLOCK - self._n_controls)
         yield from self.made(self._ids[start : start + size - n_controls])
         yield from islice(self._controls(number), n_controls)
 
-    def _controls(self, number: int) -> Iterator[Item]:
+    def _controls(self, number: int) -> Iterator[ReviewItem]:
         """Good answers, each once, and planted nonsense in turn, others in every block."""
         half = self._n_controls // 2 + 1
         clean = self._clean[number * half :][:half]
@@ -122,40 +122,42 @@ class Blocks:
 class VerdictItems(Blocks):
     """Findings, stratified, and controls."""
 
-    def __init__(self, index: FindingsIndex, plan: Plan) -> None:
+    def __init__(self, index: FindingsIndex, plan: ReviewPlan) -> None:
         super().__init__(plan, stratified(index, plan.seed), clean_answers(index, plan.seed))
         self._index = index
 
-    def made(self, ids: Sequence[str]) -> list[Item]:
+    def made(self, ids: Sequence[str]) -> list[ReviewItem]:
         return [_of_finding(one) for one in self._index.findings(ids)]
 
 
 class PairItems(VerdictItems):
     """Findings beside the good answers they beat; nothing is known of any, so there are no controls."""
 
-    def __init__(self, index: FindingsIndex, plan: Plan) -> None:
-        Blocks.__init__(self, Plan(n=plan.n, controls=0, seed=plan.seed), stratified(index, plan.seed, pairs=True), ())
+    def __init__(self, index: FindingsIndex, plan: ReviewPlan) -> None:
+        Blocks.__init__(
+            self, ReviewPlan(n=plan.n, controls=0, seed=plan.seed), stratified(index, plan.seed, pairs=True), ()
+        )
         self._index = index
 
-    def made(self, ids: Sequence[str]) -> list[Item]:
+    def made(self, ids: Sequence[str]) -> list[ReviewItem]:
         return [_of_finding(one, str(one.reference)) for one in self._index.findings(ids)]
 
 
 class ListedItems(Blocks):
     """Items that fit into memory, in random order, with controls where ``clean`` answers are given."""
 
-    def __init__(self, items: Sequence[Item], plan: Plan, clean: Sequence[Subject] = ()) -> None:
-        plan = plan if clean else Plan(n=plan.n, controls=0, seed=plan.seed)
+    def __init__(self, items: Sequence[ReviewItem], plan: ReviewPlan, clean: Sequence[Subject] = ()) -> None:
+        plan = plan if clean else ReviewPlan(n=plan.n, controls=0, seed=plan.seed)
         self._listed = {one.item_id: one for one in items}
         ids = sorted(self._listed)
         random.Random(plan.seed).shuffle(ids)
         super().__init__(plan, ids, clean)
 
-    def made(self, ids: Sequence[str]) -> list[Item]:
+    def made(self, ids: Sequence[str]) -> list[ReviewItem]:
         return [self._listed[one] for one in ids]
 
 
-def open_source(mode: ReviewMode, run: Path, corpus: Corpus, index: FindingsIndex, plan: Plan) -> Blocks:
+def open_source(mode: ReviewMode, run: Path, corpus: Corpus, index: FindingsIndex, plan: ReviewPlan) -> Blocks:
     """The items of a mode.
 
     Raises:
@@ -207,7 +209,7 @@ def clean_answers(index: FindingsIndex, seed: int) -> list[Subject]:
     return [Subject(response=str(one.reference), prompt=one.prompt, reference=one.reference) for one in found]
 
 
-def reviewers_order(source: Blocks, reviewer: str, seed: int) -> Iterator[Item]:
+def reviewers_order(source: Blocks, reviewer: str, seed: int) -> Iterator[ReviewItem]:
     """Every item in the order in which this reviewer meets it."""
     for number in range(1_000_000):
         items = list(source.block(number))
@@ -217,13 +219,13 @@ def reviewers_order(source: Blocks, reviewer: str, seed: int) -> Iterator[Item]:
         yield from items
 
 
-def finding_side(item: Item, reviewer: str, seed: int) -> str:
+def finding_side(item: ReviewItem, reviewer: str, seed: int) -> str:
     """On which side the finding of a pair stands for this reviewer: by chance, and the same again on reload."""
     return random.Random(f"{seed}|{reviewer}|{item.item_id}").choice(("left", "right"))
 
 
-def _of_finding(finding: Finding, *others: str) -> Item:
-    return Item(
+def _of_finding(finding: Finding, *others: str) -> ReviewItem:
+    return ReviewItem(
         item_id=finding.finding_id,
         prompt=finding.prompt,
         texts=(finding.response, *others),
@@ -233,9 +235,9 @@ def _of_finding(finding: Finding, *others: str) -> Item:
     )
 
 
-def _control(subject: Subject, expected: str) -> Item:
+def _control(subject: Subject, expected: str) -> ReviewItem:
     item_id = digest(["control", expected, [[m.role, m.content] for m in subject.prompt], subject.response])
-    return Item(
+    return ReviewItem(
         item_id=item_id,
         prompt=subject.prompt,
         texts=(subject.response,),
@@ -245,13 +247,13 @@ def _control(subject: Subject, expected: str) -> Item:
     )
 
 
-def _samples(run: Path) -> list[Item]:
+def _samples(run: Path) -> list[ReviewItem]:
     """Answers of policies as ``overopt`` stored them, each once."""
     prompts = read_prompts(run / STUDY)
     rows = chain.from_iterable(measured_runs(run / STUDY).values())
     unknown = (Message(role="user", content="(the prompt was not stored)"),)
     return [
-        Item(
+        ReviewItem(
             item_id=sample_id(prompt_id, response),
             prompt=prompts.get(prompt_id, unknown),
             texts=(response,),
@@ -266,7 +268,7 @@ def sample_id(prompt_id: str, response: str) -> str:
     return digest(["sample", prompt_id, response])
 
 
-def _near_misses(corpus: Corpus, run: Path) -> list[Item]:
+def _near_misses(corpus: Corpus, run: Path) -> list[ReviewItem]:
     """Texts of stored queries that passed the bar and are no findings: the checks acquitted them, or could not tell."""
     sql = """
         SELECT DISTINCT q.prompt_id, q.response, f.prompt, f.reference
@@ -285,7 +287,7 @@ def _near_misses(corpus: Corpus, run: Path) -> list[Item]:
             "only (mine with --set keep_queries=true)"
         )
     return [
-        Item(
+        ReviewItem(
             item_id=digest(["near miss", row["prompt_id"], row["response"]]),
             prompt=tuple(Message(**turn) for turn in row["prompt"]),
             texts=(row["response"],),

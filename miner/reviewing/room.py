@@ -12,11 +12,11 @@ from corpus import Corpus
 from corpus.records import Finding, Review, ReviewMode, digest
 from miner.errors import ConfigError, DataError
 from miner.judging.review_summary import ReviewSummary, summarise_reviews
-from miner.judging.reviews import PeoplesVerdicts, last_of_each
+from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.triage.result import GroupResult, read_triage
 from miner.reviewing.desk import Desk
 from miner.reviewing.findings_index import FindingsIndex
-from miner.reviewing.items import Plan, open_source
+from miner.reviewing.items import ReviewPlan, open_source
 from miner.reviewing.journal import Journal
 
 GROUP_VERDICTS = ("named", "fixed", "wont_fix", "open", "merge", "split")
@@ -31,7 +31,7 @@ class ReviewRoom:
         CorpusError: the corpus cannot be read.
     """
 
-    def __init__(self, run: Path, plan: Plan, *, blind: bool = True) -> None:
+    def __init__(self, run: Path, plan: ReviewPlan, *, blind: bool = True) -> None:
         folder = run / "corpus" if (run / "corpus").is_dir() else run
         self.run, self.corpus = run, Corpus(folder)
         if not self.corpus.exists():
@@ -118,8 +118,9 @@ class ReviewRoom:
         """The run's groups of findings with what people made of them: a name, a state, where they were merged to."""
         self.journal.refresh()
         said: dict[str, list[Review]] = {}
-        for one in last_of_each(self.journal.all(), "groups"):
-            said.setdefault(one.item_id, []).append(one)
+        for one in self.journal.all():
+            if one.mode == "groups" and one.source == "person":
+                said.setdefault(one.item_id, []).append(one)
         return [{"group": group, **_made_of(said.get(group.group, []))} for group in self._triaged()]
 
     def judge_group(self, reviewer: str, group: str, verdict: str, comment: str) -> None:
@@ -162,9 +163,10 @@ class ReviewRoom:
 
 
 def _made_of(reviews: list[Review]) -> dict[str, Any]:
-    """Name, state and reviewers of a group, of everybody's last word on it."""
+    """Name, state and reviewers of a group: the last name and merger, and the state that most left it in."""
     names = [one.comment for one in reviews if one.verdict == "named" and one.comment]
-    states = Counter(one.verdict for one in reviews if one.verdict in ("fixed", "wont_fix", "open", "split"))
+    last = {one.reviewer: one.verdict for one in reviews if one.verdict in ("fixed", "wont_fix", "open", "split")}
+    states = Counter(last.values())
     merged = [one.comment for one in reviews if one.verdict == "merge"]
     return {
         "name": names[-1] if names else "",

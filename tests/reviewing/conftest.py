@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from miner.reviewing.items import Plan
+from miner.reviewing.items import ReviewPlan
 from miner.reviewing.room import ReviewRoom
 from miner.reviewing.server import ReviewServer
 from tests.reporting.samples import write_run
@@ -68,7 +68,7 @@ def serve(run_folder: Path) -> Iterator[Callable[..., Reviewing]]:
     running: list[tuple[ReviewServer, threading.Thread, httpx2.Client]] = []
 
     def start(folder: Path = run_folder, *, blind: bool = True, **plan: object) -> Reviewing:
-        room = ReviewRoom(folder, Plan(**{"n": 60, **plan}), blind=blind)  # type: ignore[arg-type]
+        room = ReviewRoom(folder, ReviewPlan(**{"n": 60, **plan}), blind=blind)  # type: ignore[arg-type]
         server = ReviewServer(room, token=TOKEN)
         ready = threading.Event()
         thread = threading.Thread(target=server.run, args=(ready.set,), daemon=True)

@@ -88,7 +88,8 @@ def test_a_coin_is_flagged_and_an_honest_reviewer_is_not() -> None:
 
 
 def test_nobody_is_flagged_on_a_handful_of_controls() -> None:
-    assert not any(one.flagged for one in reviewer_errors(crew(0.9, {"coin": (0.5, 0.5)}, controls=5)))
+    (coin,) = reviewer_errors(crew(0.9, {"coin": (0.5, 0.5)}, controls=5))
+    assert not coin.flagged
 
 
 def test_a_flagged_reviewer_counts_nowhere() -> None:

@@ -11,13 +11,13 @@ import pytest
 from miner.errors import ConfigError, DataError
 from miner.judging.reviews import standing
 from miner.reviewing.exchange import read_verdicts, write_items
-from miner.reviewing.items import Plan
+from miner.reviewing.items import ReviewPlan
 from miner.reviewing.room import ReviewRoom
 
 
 @pytest.fixture
 def room(run_folder: Path) -> ReviewRoom:
-    return ReviewRoom(run_folder, Plan(n=30))
+    return ReviewRoom(run_folder, ReviewPlan(n=30))
 
 
 def _fill_csv(path: Path, verdict: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from corpus import Corpus, CorpusWriteError
 from miner.errors import ConfigError
 from miner.judging.reviews import standing
-from miner.reviewing.items import Plan, reviewers_order
+from miner.reviewing.items import ReviewPlan, reviewers_order
 from miner.reviewing.room import ReviewRoom
 from scripts.drills import samples
 from tests.reviewing.conftest import Reviewing, item_in, value_of
@@ -28,25 +28,27 @@ def test_an_answer_is_in_the_corpus_when_it_is_acknowledged(reviewing: Reviewing
 
 
 def test_the_order_is_random_the_same_again_and_each_reviewers_own(run_folder: Path) -> None:
-    items = ReviewRoom(run_folder, Plan(n=60)).desk("verdicts").items
+    items = ReviewRoom(run_folder, ReviewPlan(n=60)).desk("verdicts").items
     orders = {name: [one.item_id for one in reviewers_order(items, name, 0)] for name in ("Ann", "Bob", "Ann ")}
-    again = ReviewRoom(run_folder, Plan(n=60)).desk("verdicts").items
+    again = ReviewRoom(run_folder, ReviewPlan(n=60)).desk("verdicts").items
     assert [one.item_id for one in reviewers_order(again, "Ann", 0)] == orders["Ann"]
     assert orders["Ann"] != orders["Bob"]
     assert sorted(orders["Ann"]) == sorted(orders["Bob"])
-    other = ReviewRoom(run_folder, Plan(n=60, seed=1)).desk("verdicts").items
+    other = ReviewRoom(run_folder, ReviewPlan(n=60, seed=1)).desk("verdicts").items
     assert {one.item_id for one in reviewers_order(other, "Ann", 1)} != set(orders["Ann"])
 
 
 def test_a_stated_share_are_controls_half_of_them_good(run_folder: Path) -> None:
-    items = list(reviewers_order(ReviewRoom(run_folder, Plan(n=40, controls=0.3)).desk("verdicts").items, "Ann", 0))
+    items = list(
+        reviewers_order(ReviewRoom(run_folder, ReviewPlan(n=40, controls=0.3)).desk("verdicts").items, "Ann", 0)
+    )
     expected = [one.expected for one in items]
     assert (len(items), expected.count("nonsense"), expected.count("sensible")) == (40, 6, 6)
     assert expected != sorted(expected, key=str)
 
 
 def test_any_beginning_of_the_sample_holds_every_stratum_at_its_share(run_folder: Path) -> None:
-    found = ReviewRoom(run_folder, Plan(n=30, controls=0)).desk("verdicts").items.block(0)
+    found = ReviewRoom(run_folder, ReviewPlan(n=30, controls=0)).desk("verdicts").items.block(0)
     attacks = [one.finding.attack for one in found if one.finding]
     assert len(attacks) == 30
     assert all(attacks.count(name) in range(5, 11) for name in ("gcg", "best_of_n", "repeats", "policy"))
@@ -219,19 +221,19 @@ def test_a_name_with_markup_is_a_name(reviewing: Reviewing) -> None:
 
 def test_a_run_without_findings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no corpus at"):
-        ReviewRoom(tmp_path, Plan())
+        ReviewRoom(tmp_path, ReviewPlan())
     Corpus(tmp_path / "corpus").append(samples.attempt())
     with pytest.raises(ConfigError, match=r"holds no findings to review\. Mine some first"):
-        ReviewRoom(tmp_path, Plan()).desk("verdicts")
+        ReviewRoom(tmp_path, ReviewPlan()).desk("verdicts")
 
 
 def test_without_good_answers_there_are_no_controls_and_that_is_said(tmp_path: Path) -> None:
     Corpus(tmp_path / "corpus").append(*(samples.finding(n, reference=None) for n in range(5)))
     with pytest.raises(ConfigError, match="--controls 0"):
-        ReviewRoom(tmp_path, Plan()).desk("verdicts")
-    assert ReviewRoom(tmp_path, Plan(controls=0)).desk("verdicts").items.total == 5
+        ReviewRoom(tmp_path, ReviewPlan()).desk("verdicts")
+    assert ReviewRoom(tmp_path, ReviewPlan(controls=0)).desk("verdicts").items.total == 5
     with pytest.raises(ConfigError, match="Review verdicts instead"):
-        ReviewRoom(tmp_path, Plan()).desk("pairs")
+        ReviewRoom(tmp_path, ReviewPlan()).desk("pairs")
 
 
 def test_reviewing_goes_on_while_others_write_and_compact(reviewing: Reviewing, run_folder: Path) -> None:

@@ -1,0 +1,154 @@
+"""A run looked through: pages of findings, search, a finding's own page, corpora that grow or are damaged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from corpus import Corpus, DamagedSegmentError, SchemaVersionError
+from corpus.durable import publish_bytes
+from miner.errors import ConfigError
+from miner.files import replace_table, replace_text
+from miner.measuring.overopt.eval_prompts import store_prompts
+from miner.measuring.overopt.log import MEASURES, SAMPLES, samples_table
+from miner.measuring.overopt.rows import NAN, SampleRow
+from miner.measuring.triage.result import GroupResult, TriageResult
+from miner.reviewing import findings_index
+from miner.reviewing.exchange import write_items
+from miner.reviewing.findings_index import Filters, FindingsIndex
+from miner.reviewing.items import ReviewPlan
+from miner.reviewing.room import ReviewRoom
+from scripts.drills import samples
+from tests.reviewing.conftest import Reviewing
+
+
+def test_findings_are_filtered_searched_and_ordered(reviewing: Reviewing) -> None:
+    index, stored = reviewing.room.index, reviewing.room.corpus.findings()
+    gcg = index.page(Filters(attack="gcg"), "margin", 0)
+    assert [one.margin for one in gcg] == sorted((one.margin for one in stored if one.attack == "gcg"), reverse=True)
+    for text in ("COPYTREE", "nino kindly", stored[5].finding_id, "%", "'; DROP TABLE findings; --"):
+        page = index.page(Filters(text=text), "newest", 0)
+        wanted = [one for one in stored if text.lower() in f"{one.response} {one.reference} {one.prompt[0].content} "
+                  f"{one.finding_id}".lower()]  # fmt: skip
+        assert {one.finding_id for one in page} <= {one.finding_id for one in wanted}
+        assert index.count(Filters(text=text)) == len(wanted)
+    html = reviewing.get("/findings?attack=gcg&order=queries").text
+    assert html.count('class="card row"') == len(gcg)
+
+
+def test_pages_of_findings_hold_each_once(reviewing: Reviewing) -> None:
+    pages = [reviewing.room.index.page(Filters(), "shortest", number) for number in range(4)]
+    assert [len(page) for page in pages] == [50, 50, 20, 0]
+    assert len({one.finding_id for page in pages for one in page}) == 120
+    assert 'page <data value="3">3</data> of' in reviewing.get("/findings?page=99").text
+
+
+def test_a_findings_page_says_all_that_is_known(reviewing: Reviewing) -> None:
+    item = reviewing.open(mode="pairs")
+    reviewing.answer("left", mode="pairs", comment="<i>so</i>")
+    (one,) = reviewing.room.index.findings([item])
+    html = unescape(reviewing.get(f"/finding/{item}").text)
+    for said in (one.attack, one.rm_fingerprint, one.attempt_id, one.reference, "repeats", "<b>Ann</b>", "“<bdi"):
+        assert str(said) in html
+    assert "<i>so</i>" in html
+    assert "<i>" not in reviewing.get(f"/finding/{item}").text
+    assert reviewing.get("/finding/nothing").status_code == 404
+
+
+def test_what_is_found_meanwhile_is_seen(reviewing: Reviewing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings_index, "EVERY_S", 0.0)
+    before = reviewing.get("/live").json()["findings"]
+    other = Corpus(reviewing.room.corpus.path)
+    other.append(samples.finding(500))
+    other.compact()
+    other.append(samples.finding(500), samples.finding(501, response="a needle in it"))
+    assert reviewing.get("/live").json()["findings"] == before + 2
+    assert "a needle in it" in reviewing.get("/findings?text=needle").text
+
+
+def test_a_damaged_corpus_and_a_newer_one_are_one_line(run_folder: Path, serve: Callable[..., Reviewing]) -> None:
+    reviewing = serve()
+    segment = publish_bytes(run_folder / "corpus" / "reviews", f"{time.time_ns():020d}-{'0' * 32}.parquet", b"rubbish")
+    item = reviewing.room.desk("verdicts").items.block(0)[0].item_id
+    reply = reviewing.post("/review/verdicts", reviewer="Ann", verdict="nonsense", item=item, showing="1")
+    assert reply.status_code == 503
+    assert "rmminer corpus verify --quarantine" in reply.text
+    segment.unlink()
+    assert reviewing.get("/review/verdicts?reviewer=Ann").status_code == 200
+    publish_bytes(run_folder / "corpus" / "findings", f"{1:020d}-{'0' * 32}.parquet", b"rubbish")
+    with pytest.raises((DamagedSegmentError, SchemaVersionError), match="damaged segment"):
+        ReviewRoom(run_folder, ReviewPlan())
+
+
+def _group(name: str, text: str) -> GroupResult:
+    return GroupResult(
+        group=name, cause=(f"word {text}",), count=3, prompts=2, forms={"salad": 3}, attacks={"gcg": 3}, rounds={0: 3},
+        representative=text, representative_id="x", shrink_factor=2.0, reach=None, still_wins=1,
+    )  # fmt: skip
+
+
+def test_groups_are_named_merged_and_settled(serve: Callable[..., Reviewing], run_folder: Path) -> None:
+    TriageResult(
+        n=6, of=6, shrink_factor=None, one_minimal=None, queries={}, queries_per_finding=0.0, max_queries=1, code="c",
+        groups=(_group("g1", "</script>"), _group("g2", "directory")),
+    ).write(run_folder)  # fmt: skip
+    reviewing = serve()
+    for values in (
+        {"group": "g1", "verdict": "named", "comment": "Markup <b>"},
+        {"group": "g2", "verdict": "merge", "comment": "g1"},
+        {"group": "g1", "verdict": "fixed", "comment": ""},
+    ):
+        assert reviewing.post("/groups", reviewer="Ann", **values).status_code == 200
+    html = reviewing.get("/groups?reviewer=Ann").text
+    assert "Markup &lt;b&gt;" in html
+    assert 'merged into <a href="#group-g1">' in html
+    for values in (
+        {"group": "g1", "verdict": "merge", "comment": "g1"},
+        {"group": "g3", "verdict": "fixed"},
+        {"group": "g1", "verdict": "gone"},
+    ):
+        assert reviewing.post("/groups", reviewer="Ann", **values).status_code == 400
+    assert len(reviewing.room.journal.all()) == 3
+
+
+def test_gold_is_scored_and_leaves_as_overopt_takes_it(serve: Callable[..., Reviewing], run_folder: Path) -> None:
+    from miner.measuring.overopt.labels import read_labels
+
+    prompt, study = samples.prompt(), run_folder / "overopt" / "rl-0"
+    rows = [SampleRow(step=0, prompt_id=prompt.prompt_id, response=f"answer {n}", **dict.fromkeys(MEASURES, NAN))
+            for n in range(5)]  # fmt: skip
+    study.mkdir(parents=True)
+    replace_text(study / "run.json", "{}")
+    replace_table(study / SAMPLES, samples_table(rows))
+    store_prompts(study, [prompt])
+    reviewing = serve()
+    assert "What does `f0` do?" in reviewing.get("/review/gold?reviewer=Ann").text
+    for score in ("1", "4", "cannot_tell"):
+        reviewing.answer(score, mode="gold")
+    given = reviewing.room.journal.all()
+    assert [one.score for one in given] == [1.0, 4.0, None]
+    write_items(reviewing.room, "gold", run_folder / "scores.csv")
+    labels = read_labels(run_folder / "scores.csv")
+    assert sorted(labels.scores.values()) == [1.0, 4.0]
+    assert labels.coverage(rows).unmatched == 0
+
+
+def test_near_misses_are_texts_over_the_bar_that_are_no_findings(tmp_path: Path) -> None:
+    found = samples.finding(0)
+    corpus = Corpus(tmp_path / "corpus")
+    corpus.append(found)
+    with pytest.raises(ConfigError, match="keep_queries=true"):
+        ReviewRoom(tmp_path, ReviewPlan(controls=0)).desk("near_misses")
+    for n, (text, reward) in enumerate([("let go", 9.0), ("too low", 1.0), (found.response, 9.0), ("let go", 9.5)]):
+        corpus.append(samples.scored_query(n, prompt_id=found.prompt_id, response=text, reward=reward))
+    desk = ReviewRoom(tmp_path, ReviewPlan(controls=0)).desk("near_misses")
+    assert [one.texts for one in desk.items.block(0)] == [("let go",)]
+
+
+def test_an_index_of_nothing_is_empty(tmp_path: Path) -> None:
+    index = FindingsIndex(Corpus(tmp_path))
+    assert (index.count(), index.page(Filters(), "margin", 0), index.values("attack")) == (0, [], [])
