@@ -55,7 +55,8 @@ def _answer_until_it_dies(process: subprocess.Popen[str], url: str, rng: random.
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_nothing_that_was_acknowledged_is_lost_to_a_kill(run_folder: Path) -> None:
-    rng, acknowledged = random.Random(0), []
+    rng = random.Random(0)
+    acknowledged: list[str] = []
     for kill in range(KILLS):
         process, url = _started(run_folder)
         try:
