@@ -109,7 +109,7 @@ class DiversityOptions:
 
 
 def diversity(options: DiversityOptions, json: o.Json = False, dry_run: o.DryRun = False) -> None:
-    """Measure how varied policies or texts are, the first against each other: words, meaning, entropy, attractors."""
+    """Measure how varied policies or texts are: words, meaning, entropy, attractors."""
     from miner.cli.diversity_tables import diversity_table, show_report
     from miner.measuring.diversity.run import run_diversity
     from miner.reporting.sections import DIVERSITY
