@@ -15,10 +15,9 @@ from pathlib import Path
 
 from miner.campaigns.judge import ANSWERS, SALADS
 from miner.campaigns.opening import CampaignView, require_startable
-from miner.campaigns.planned import Attacked, evaluated, mined, tuned_on
-from miner.campaigns.requirements import require_attacks, require_cycle, require_patch, unable
+from miner.campaigns.planned import Attacked
+from miner.campaigns.rehearsal import Rehearsal, Stages, attacked_in, measured_at_once, require_answers
 from miner.campaigns.round_models import RoundModels
-from miner.campaigns.run_folder import Rehearsal
 from miner.campaigns.usage import Usage, peak_memory_mb
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose, measured_gflops
@@ -35,8 +34,6 @@ from miner.worlds.world import World
 N_TIMED = 256
 N_METERED = 8  # of an RM that may cost money
 N_JUDGED = 4  # by checks that may ask a large LM
-MAX_CHECKED_S = 60  # of measuring to see whether the run would be refused; what takes longer is left to the run
-PASSES = 4  # over the clean answers for a bar: in the ranking dtype, and slower in the exact one
 CLEAR = 1e9  # a threshold that no value is near
 FP32_BYTES = 4
 RUNTIME_MB = 700  # torch, transformers and pyarrow, loaded; where the platform does not say
@@ -86,23 +83,6 @@ class Estimate:
     unchecked: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stages:
-    """Which stages are asked about, for the RM of which round; of ``tune`` also which attack.
-
-    With ``leaving_out_unable`` attacks that the RM cannot answer are left out, as ``bench`` does.
-    """
-
-    names: tuple[str, ...]
-    round: int = 0
-    tuned_attack: str = ""
-    leaving_out_unable: bool = False
-
-    @property
-    def is_cycle(self) -> bool:
-        return "evaluate" in self.names and len(self.names) > 1
-
-
 def estimate(config: CampaignConfig, stages: Stages, observer: Observer | None = None) -> Estimate:
     """Bounds for these stages of a campaign. Loads the RM and scores clean texts; writes nothing to the run's folder.
 
@@ -113,7 +93,7 @@ def estimate(config: CampaignConfig, stages: Stages, observer: Observer | None =
     require_startable(config)
     with tempfile.TemporaryDirectory() as scratch:
         world, training = _outline(config, Path(scratch), observer)
-        attacked = {name: _attacked(config, world, name, stages, observer) for name in dict.fromkeys(stages.names)}
+        attacked = {name: attacked_in(config, world, name, stages, observer) for name in dict.fromkeys(stages.names)}
         campaign = CampaignView(
             config,
             observer,
@@ -122,7 +102,7 @@ def estimate(config: CampaignConfig, stages: Stages, observer: Observer | None =
             usage=Usage(Path(scratch)),
         )
         models, device = campaign.models, resolve_device(first_device(world.rm.device))
-        attacked = _require_answers(campaign, stages, attacked)
+        attacked = require_answers(campaign, stages, attacked)
         rm = models.rm(stages.round)
         pairs = _timed_pairs(rm, world)
         rm.rewards(pairs)  # warm-up
@@ -133,7 +113,8 @@ def estimate(config: CampaignConfig, stages: Stages, observer: Observer | None =
         flops_per_second = sum(rm.flops(rm.n_tokens(pair)) for pair in pairs) / seconds
         judged = any(attacked.values())
         judging = _judging(models) if judged else None
-        unchecked = _measured(models, stages.round, per_second, judging, training) if judged else ()
+        judging_s = None if judging is None else judging.seconds
+        unchecked = measured_at_once(models, stages.round, per_second, judging_s, training) if judged else ()
     return Estimate(
         stages=(
             *(_training(name, flops / flops_per_second) for name, flops in training.items()),
@@ -152,38 +133,6 @@ def estimate(config: CampaignConfig, stages: Stages, observer: Observer | None =
     )
 
 
-def _attacked(config: CampaignConfig, world: World, name: str, stages: Stages, observer: Observer) -> list[Attacked]:
-    """What a stage attacks. Errors as the stage's own."""
-    if name == "mine":
-        return mined(config, world, stages.round)
-    if name == "evaluate":
-        patched = "patch" in stages.names or stages.round  # an RM that is patched meets more attacks
-        return evaluated(config, world, 1 if patched else 0, observer)
-    if name == "tune":
-        tuned = tuned_on(config, world, stages.tuned_attack)
-        return [tuned.train, tuned.held_out]
-    return []
-
-
-def _require_answers(
-    campaign: CampaignView, stages: Stages, attacked: dict[str, list[Attacked]]
-) -> dict[str, list[Attacked]]:
-    """``attacked`` without what is left out; refused is what the stages would refuse."""
-    models = campaign.models
-    if stages.leaving_out_unable:
-        why = unable(models, campaign.config.attacks, stages.round)
-        for error in why.values():
-            campaign.observer.note(f"left out of the suite: {error}")
-        attacked = {name: [one for one in found if one.section.name not in why] for name, found in attacked.items()}
-    if stages.is_cycle:
-        require_cycle(campaign)
-    for found in attacked.values():
-        require_attacks(models, found, stages.round)
-    if stages.names == ("patch",) and not campaign.run.has_patch(stages.round + 1):
-        require_patch(campaign, stages.round)
-    return attacked
-
-
 def _timed_pairs(rm: RewardModel, world: World) -> list[Pair]:
     """Texts to time the RM on: clean answers, or one answer to every prompt where it takes none of them."""
     n_timed = N_METERED if rm.is_billed else N_TIMED
@@ -194,37 +143,6 @@ def _timed_pairs(rm: RewardModel, world: World) -> list[Pair]:
     if not pairs:
         raise ConfigError("the data holds no prompt; nothing to run")
     return pairs
-
-
-def _measured(
-    models: RoundModels,
-    round_number: int,
-    per_second: float,
-    judging: JudgingEstimate | None,
-    training: dict[str, float],
-) -> tuple[str, ...]:
-    """Sets the bar, calibrates the judge and loads the policy as the run does: for what is not there yet or takes long,
-    why not. Errors as those of ``models``."""
-    config, rm, unchecked = models.config, models.rm(round_number), []
-    n_clean = len(models.bar_setting_pairs(round_number).pairs)
-    if "rm" in training:
-        unchecked.append("the bar: the RM is still to be trained")
-    elif rm.is_billed:
-        unchecked.append(f"whether {n_clean} clean answers set a bar: asking may cost money")
-    elif (seconds := PASSES * n_clean / per_second) > MAX_CHECKED_S:
-        unchecked.append(f"whether {n_clean} clean answers set a bar: about {seconds / 60:.0f} min")
-    else:
-        models.criteria(round_number)
-    asks_docs = config.data.world == DOCS if config.reference_lm is None else config.reference_lm.source == DOCS
-    if asks_docs and models.world.reference_lm is None:
-        unchecked.append("the checks: the built-in reference LM may still have to be made")
-    elif judging is not None and judging.seconds > MAX_CHECKED_S:
-        unchecked.append(f"whether the checks can read this text: about {judging.seconds / 60:.0f} min")
-    else:
-        _ = models.judge  # calibrates it
-    if "policy" not in training:
-        _ = models.policy  # loads it
-    return tuple(unchecked)
 
 
 def _judging(models: RoundModels) -> JudgingEstimate | None:

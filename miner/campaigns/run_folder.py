@@ -233,17 +233,6 @@ class RunFolder:
         return read_config(path, {"out": str(self.path)})
 
 
-@dataclass(frozen=True)
-class Rehearsal(RunFolder):
-    """A run's folder that is only read: what is measured or chosen once goes to the folder ``scratch`` instead."""
-
-    scratch: Path
-
-    def once(self, name: str, made_from: object, kind: type[T], make: Callable[[], T]) -> T:
-        stored = self.kept(name, made_from, kind)
-        return RunFolder(self.scratch).once(name, made_from, kind, make) if stored is None else stored
-
-
 def _move_into(folder: Path, source: Path) -> None:
     for path in source.iterdir():
         shutil.move(path, folder)

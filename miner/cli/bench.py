@@ -166,7 +166,8 @@ def _findings(corpora: list[Path]) -> list[Finding]:
 
 
 def _dry_run(configs: dict[str, CampaignConfig], *, json: bool) -> None:
-    from miner.campaigns.estimate import Stages, estimate
+    from miner.campaigns.estimate import estimate
+    from miner.campaigns.rehearsal import Stages
 
     found = {}
     with running().stage("timing the reward models") as advance:

@@ -212,7 +212,8 @@ def _print_summary(summary: Summary, *, json: bool) -> None:
 def _print_estimate(
     config: CampaignConfig, stages: tuple[str, ...], *, json: bool, round_number: int = 0, tuned_attack: str = ""
 ) -> None:
-    from miner.campaigns.estimate import Stages, estimate
+    from miner.campaigns.estimate import estimate
+    from miner.campaigns.rehearsal import Stages
 
     watcher = running()
     asked = Stages(names=stages, round=round_number, tuned_attack=tuned_attack)

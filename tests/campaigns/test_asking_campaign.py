@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from miner.campaigns.campaign import Campaign
-from miner.campaigns.estimate import Stages, estimate
+from miner.campaigns.estimate import estimate
+from miner.campaigns.rehearsal import Stages
 from miner.config.campaign import CampaignConfig
 from miner.errors import CapabilityError, ModelError
 from miner.reporting.summarise import summarise

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from miner.campaigns.campaign import Campaign
-from miner.campaigns.estimate import Estimate, Stages, estimate
+from miner.campaigns.estimate import Estimate, estimate
 from miner.campaigns.judge import measured_judge
+from miner.campaigns.rehearsal import Stages
 from miner.cli.tables import dry_run_table
 from miner.errors import ConfigError
 from miner.language_models.ngram import train_ngram_model

@@ -13,7 +13,8 @@ import pytest
 
 from corpus.errors import CorpusReadError
 from miner.campaigns.campaign import Campaign
-from miner.campaigns.estimate import Estimate, Stages, estimate
+from miner.campaigns.estimate import Estimate, estimate
+from miner.campaigns.rehearsal import Stages
 from miner.campaigns.tuning import tune
 from miner.config.campaign import CampaignConfig
 from miner.errors import CapabilityError, ConfigError, ResumeError, RmMinerError
@@ -136,7 +137,7 @@ def test_a_judge_that_is_blind_is_refused_where_that_is_quick_to_see(
     judged = {"names": ["order", "repetition"], "false_alarm": 0.05}
     given = config(checks=judged, reference_lm={"source": str(tmp_path / "blind")})
     refused(given, ("mine",), ConfigError, "word salads")
-    monkeypatch.setattr("miner.campaigns.estimate.MAX_CHECKED_S", 0.0)
+    monkeypatch.setattr("miner.campaigns.rehearsal.MAX_CHECKED_S", 0.0)
     told = estimate(given, Stages(names=("mine",))).unchecked
     assert [line.partition(":")[0] for line in told] == [
         f"whether {told[0].split()[1]} clean answers set a bar",
