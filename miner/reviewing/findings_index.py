@@ -57,6 +57,7 @@ class FindingsIndex:
         self._lock = threading.Lock()
         self._read_at = 0.0
         self._counts: dict[Filters, int] = {}
+        self._counted: dict[str, list[tuple[str, int]]] = {}
         empty = first_published([], SPEC, COLUMNS)
         self._database.register("fresh", empty)
         self._database.execute(f"CREATE TABLE findings AS SELECT {_selected()} FROM fresh")
@@ -78,6 +79,7 @@ class FindingsIndex:
             self._database.unregister("fresh")
             self._segments.update(segments)
             self._counts.clear()
+            self._counted.clear()
 
     def count(self, filters: Filters = Filters()) -> int:
         if filters not in self._counts:
@@ -88,30 +90,42 @@ class FindingsIndex:
     def page(self, filters: Filters, order: str, page: int) -> list[Finding]:
         """The findings on a page, from 0, in one of ``ORDERS``."""
         where, values = filters.where()
-        ids = self.rows(
-            f"SELECT finding_id FROM findings WHERE {where} ORDER BY {ORDERS[order]}, finding_id "
+        found = self._stored(
+            f"SELECT rowid FROM findings WHERE {where} ORDER BY {ORDERS[order]}, finding_id "
             f"LIMIT {PAGE_ROWS} OFFSET {page * PAGE_ROWS}",
             values,
+            f" ORDER BY {ORDERS[order]}, finding_id",
         )
-        return self.findings([row[0] for row in ids])
+        return list(found.values())
 
     def findings(self, ids: Sequence[str]) -> list[Finding]:
         """Those of these ids that there are, in their order."""
-        with self._lock:
-            stored = self._database.sql(
-                f"SELECT {', '.join(COLUMNS)} FROM findings WHERE finding_id IN (SELECT unnest(?))", params=[list(ids)]
-            ).to_arrow_table()
-        found = {row["finding_id"]: cast(Finding, record_of(SPEC, row)) for row in stored.to_pylist()}
+        found = self._stored("SELECT rowid FROM findings WHERE finding_id IN (SELECT unnest(?))", [list(ids)])
         return [found[one] for one in ids if one in found]
+
+    def _stored(self, rowids: str, values: Sequence[Any], order: str = "") -> dict[str, Finding]:
+        """The findings of a query for row numbers, by id: only of these rows all columns are read."""
+        sql = f"SELECT {', '.join(COLUMNS)} FROM findings WHERE rowid IN ({rowids}){order}"
+        with self._lock:
+            rows = self._database.sql(sql, params=list(values)).to_arrow_table().to_pylist()
+        return {row["finding_id"]: cast(Finding, record_of(SPEC, row)) for row in rows}
 
     def values(self, column: str) -> list[str]:
         """The values of a column, for people to choose from."""
-        return [str(row[0]) for row in self.rows(f"SELECT DISTINCT {column} FROM findings ORDER BY 1 LIMIT 200")]
+        return sorted(value for value, _ in self.counts_by(column))
 
     def counts_by(self, column: str) -> list[tuple[str, int]]:
         """How many findings have each value, most frequent first."""
-        counted = self.rows(f"SELECT {column}, count(*) FROM findings GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 200")
-        return [(str(value), int(n)) for value, n in counted]
+        if column not in self._counted:
+            rows = self.rows(f"SELECT {column}, count(*) FROM findings GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 200")
+            self._counted[column] = [(str(value), int(n)) for value, n in rows]
+        return self._counted[column]
+
+    def arrays(self, sql: str) -> dict[str, Any]:
+        """The columns of a query of ours as NumPy arrays."""
+        with self._lock:
+            found: dict[str, Any] = self._database.execute(sql).fetchnumpy()
+            return found
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query of ours; what people type goes into ``values``."""

@@ -177,16 +177,15 @@ def open_source(mode: ReviewMode, run: Path, corpus: Corpus, index: FindingsInde
 
 def stratified(index: FindingsIndex, seed: int, *, pairs: bool = False) -> list[str]:
     """The ids of all findings of nonsense in an order of which any beginning holds every stratum at its share."""
-    rows = index.rows(
-        "SELECT finding_id, attack, form, ntile(3) OVER (ORDER BY margin) FROM findings WHERE kind = 'nonsense' "
-        f"{'AND reference IS NOT NULL ' if pairs else ''}ORDER BY finding_id"
+    found = index.arrays(
+        "SELECT finding_id, dense_rank() OVER (ORDER BY attack, form, third) - 1 AS stratum FROM (SELECT finding_id, "
+        "attack, form, ntile(3) OVER (ORDER BY margin, finding_id) AS third FROM findings WHERE kind = 'nonsense'"
+        f"{' AND reference IS NOT NULL' if pairs else ''}) ORDER BY finding_id"
     )
-    if not rows:
-        return []
-    names = [f"{attack}|{form}|{third}" for _, attack, form, third in rows]
-    _, stratum, sizes = np.unique(names, return_inverse=True, return_counts=True)
-    order = spread(stratum, sizes, np.random.default_rng(seed))
-    return [rows[at][0] for at in order]
+    stratum = np.asarray(found["stratum"], dtype=np.intp)
+    order = spread(stratum, np.bincount(stratum), np.random.default_rng(seed))
+    ids: list[str] = np.asarray(found["finding_id"])[order].tolist()
+    return ids
 
 
 def spread(
