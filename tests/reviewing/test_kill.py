@@ -33,8 +33,8 @@ def _started(run: Path) -> tuple[subprocess.Popen[str], str]:
 
 def _answer_until_it_dies(process: subprocess.Popen[str], url: str, rng: random.Random, reviewer: str) -> list[str]:
     """The items whose answers were acknowledged before the server was killed in the middle of one."""
-    acknowledged: list[str] = []
     origin, last = url.split("/?")[0], rng.randint(1, 5)
+    acknowledged: list[str] = []
     with httpx2.Client(base_url=origin, trust_env=False, timeout=30, follow_redirects=True) as client:
         client.get(url)
         html = client.get(f"/review/verdicts?reviewer={reviewer}").text
