@@ -78,10 +78,9 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostRatio:
-    """Mean queries to the first find, none counted above the budget, over those of ``against`` on the RM as given: the
-    same attack or, for an adaptive one, the one that it adapts. Paired by prompt, at one budget.
-
-    A bound where attempts ended without a find: ``unbroken`` of them against this RM.
+    """Mean queries to the first find, over those of ``against`` on the RM as given: the same attack or, for an adaptive
+    one, the one that it adapts. Paired by prompt, at one budget, as which an attempt without a find counts: against
+    this RM, ``unbroken`` of them.
     """
 
     attack: str

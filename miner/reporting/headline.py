@@ -49,10 +49,11 @@ def headline(run: Run) -> Headline:
     """The first round against the last one."""
     rounds, tried = run.rounds, trials(run)
     counted = [trial for trial in tried if trial.split == "held_out"] or tried
+    untouched = [trial for trial in counted if not trial.first.adaptive]
     retried = [trial for trial in counted if len(trial.results) > 1 or trial.last.adaptive]
     return Headline(
         trials=counted,
-        strongest_before=max(counted, key=lambda trial: trial.first.rate, default=None),
+        strongest_before=max(untouched, key=lambda trial: trial.first.rate, default=None),
         strongest_after=max(retried, key=lambda trial: trial.last.rate, default=None),
         first=rounds[0] if rounds else None,
         last=rounds[-1] if rounds else None,
