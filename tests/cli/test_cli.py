@@ -79,7 +79,7 @@ def test_bad_input_is_one_line_and_status_2(
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
     columns = tmp_path / "columns.jsonl"
-    columns.write_text('{"question": "a", "answer": "b"}\n')
+    columns.write_text('{"subject": "a", "verb": "b"}\n')
     good = ("--rm", tiny_rm_folder, "--data", preference_file)
     assert "no model folder" in one_line(run_here("mine", "--rm", "./nowhere", "--data", preference_file))
     assert "line 2" in one_line(run_here("mine", "--rm", tiny_rm_folder, "--data", broken))

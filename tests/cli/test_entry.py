@@ -71,7 +71,7 @@ def test_columns_of_one_name_are_told_apart(run: Run, tmp_path: Path) -> None:
 def test_attempts_that_all_end_in_an_error_are_no_success(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = SimpleNamespace(corpus=SimpleNamespace(path="somewhere"))
     erring = MiningReport(made=4, skipped=0, found=0, errors=4)
-    monkeypatch.setattr("miner.campaigns.opening.OpenCampaign", lambda *_given: opened)
+    monkeypatch.setattr("miner.campaigns.opening.OpenCampaign", lambda *_given, **_options: opened)
     monkeypatch.setattr("miner.campaigns.stages.mine_round", lambda *_given: erring)
     status, _, said = run("mine", "--rm", "x", "--data", "y", "--out", "r")
     assert status == 2

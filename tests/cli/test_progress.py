@@ -28,7 +28,8 @@ main()
 """
 GIVEN = {  # what each verb needs to get past its arguments
     "data": ["nowhere"], "doctor": ["nowhere"], "overopt-labels": ["nowhere", "there"], "bench": ["nowhere"],
-    "triage": ["nowhere"], "report": ["nowhere"], "serve": ["nowhere"], "corpus stats": ["nowhere"],
+    "triage": ["nowhere"], "report": ["nowhere"], "review": ["nowhere"], "serve": ["nowhere"],
+    "corpus stats": ["nowhere"],
     "corpus query": ["nowhere", "select 1"], "corpus export": ["nowhere", "there"],
     "corpus import": ["nowhere", "there"], "corpus compact": ["nowhere"], "corpus verify": ["nowhere"],
 }  # fmt: skip

@@ -136,12 +136,12 @@ def test_when_the_server_is_gone_that_is_said_and_nothing_seems_stored(
 ) -> None:
     page = opened("/review/verdicts?reviewer=Ann")
     shown = item(page)
-    page.route("**/review/verdicts", lambda route: route.fulfill(status=503, body="cannot write: disk full"))
+    page.route("**/review/verdicts*", lambda route: route.fulfill(status=503, body="cannot write: disk full"))
     page.keyboard.press("1")
     page.wait_for_selector("#trouble:not([hidden])")
     assert "Not stored: cannot write: disk full" in page.inner_text("#trouble")
     assert item(page) == shown
-    page.unroute("**/review/verdicts")
+    page.unroute("**/review/verdicts*")
     press(page, "1")
     assert page.is_hidden("#trouble")
     assert verdicts(reviewing) == ["nonsense"]

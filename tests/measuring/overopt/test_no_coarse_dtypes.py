@@ -119,6 +119,7 @@ def test_a_whole_cycle_computes_in_no_coarse_dtype(
     with refusing():
         assert campaign.mine(0).made >= len(attacks)
         campaign.patch(0)
+        campaign.mine(1)  # by those that know the RM before its patch, too
     assert {one.attack for one in campaign.corpus.attempts()} == {one["name"] for one in attacks}
     assert not [one.error for one in campaign.corpus.attempts() if one.outcome == "error"]
 
