@@ -20,9 +20,13 @@ pytestmark = pytest.mark.ranges
 
 Row = dict[str, Any]
 
-# No space at the ends, which a transcript does not keep, and no speaker names.
+# No space at the ends and no \r\n, which a transcript does not keep, no speaker names, and no envelope of JSON.
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
-    lambda value: value == value.strip() and "Human:" not in value and "Assistant:" not in value
+    lambda value: (
+        value == value.strip()
+        and not any(part in value for part in ("Human:", "Assistant:", "\r\n"))
+        and value[0] not in '["{'
+    )
 )
 answers = st.lists(text, min_size=2, max_size=2, unique=True)
 turns = st.lists(st.tuples(text, text), max_size=2)
