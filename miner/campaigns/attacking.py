@@ -114,7 +114,7 @@ def criteria_hash(driver: Driver, *, ascii_only: bool) -> str:
             [oracle.policy.fingerprint, oracle.max_new_tokens] if oracle.policy else None,
             [oracle.rm.ranking_dtype, ascii_only],
             *([pool_digest(oracle.seeds)] if oracle.seeds else []),
-            *([pool_of_carried(oracle.carried)] if oracle.carried else []),
+            *([pool_of_carried(oracle.carried.values())] if oracle.carried else []),
             *([oracle.surrogate.fingerprint] if oracle.surrogate else []),
         ]
     )

@@ -6,13 +6,14 @@ budget is spent. What that takes is booked on the attempt that starts from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from attacks.carried import CarriedAlong
 from corpus.records import Finding, Prompt, digest
 from miner.campaigns.opening import OpenCampaign
+from miner.campaigns.requirements import patch_findings
 from miner.judging.criteria import bar_setting_pairs, criteria_of
 from miner.searching.attempts import Result, RoundContext, numbered_attempt
 from miner.searching.driver import Driver
@@ -34,28 +35,41 @@ def carried_to(
 ) -> Mapping[str, CarriedTexts]:
     """Per prompt the texts that ``attack``, with ``budget`` queries an attempt, starts from against the RM of
     ``round_number``. Each stage of the way is made once, and kept."""
-    pool = CarriedPool(tuple(_starts(campaign.findings(), prompt, round_number, attack.starts) for prompt in prompts))
+    pool = CarriedPool(_starts(campaign, round_number, prompts, attack.starts))
     each = int(attack.share * budget / attack.stages) if attack.stages else 0
     if each >= attack.least_budget and any(one.texts for one in pool.carried):
         for stage in range(1, attack.stages + 1):
-            made_from = [round_number, stage, each, attack.params, [list(one.texts) for one in pool.carried]]
+            made_from = [round_number, stage, each, attack.params, pool_of_carried(pool.carried)]
             name = f"carried-{round_number}-{prompts[0].split}-{stage}"
             bend = partial(_bent, campaign, round_number, attack, prompts, pool, stage, each)
             pool = campaign.run.once(name, made_from, CarriedPool, bend)
     return {one.prompt_id: one for one in pool.carried}
 
 
-def pool_of_carried(carried: Mapping[str, CarriedTexts]) -> str:
+def pool_of_carried(carried: Iterable[CarriedTexts]) -> str:
     """Identity of what attempts start from."""
-    return digest([[one.prompt_id, list(one.texts), one.queries] for one in carried.values()])
+    return digest([[one.prompt_id, list(one.texts), one.queries] for one in carried])
 
 
-def _starts(findings: Sequence[Finding], prompt: Prompt, round_number: int, n: int) -> CarriedTexts:
-    """What won in earlier rounds, the newest round first: on this prompt or, where nothing did, on others."""
-    older = [one for one in findings if one.round < round_number and one.kind == "nonsense"]
-    own = [one for one in older if one.prompt_id == prompt.prompt_id]
-    ordered = sorted(own or older, key=lambda one: (-one.round, -one.margin, one.finding_id))
-    return CarriedTexts(prompt_id=prompt.prompt_id, texts=tuple(dict.fromkeys(one.response for one in ordered))[:n])
+def _starts(campaign: OpenCampaign, round_number: int, prompts: Sequence[Prompt], n: int) -> tuple[CarriedTexts, ...]:
+    """Per prompt up to ``n`` texts that won in earlier rounds, the newest round first: on this prompt or, where nothing
+    did, on others of the train split. Where finds may be trained on, what the patch must not see is no start."""
+    on_train = prompts[0].split == "train"
+    findings = patch_findings(campaign) if on_train else campaign.findings()
+    known = [one for one in findings if one.round < round_number and one.kind == "nonsense"]
+    known.sort(key=lambda one: (-one.round, -one.margin, one.finding_id))
+    elsewhere = _texts(one for one in known if one.split == "train")[:n]
+    own: dict[str, list[Finding]] = {}
+    for one in known:
+        own.setdefault(one.prompt_id, []).append(one)
+    return tuple(
+        CarriedTexts(prompt_id=prompt.prompt_id, texts=_texts(own.get(prompt.prompt_id, ()))[:n] or elsewhere)
+        for prompt in prompts
+    )
+
+
+def _texts(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.response for one in findings))
 
 
 def _bent(

@@ -19,7 +19,6 @@ from attacks.climb import apply_all
 from corpus.records import Form, Prompt
 from miner.patching.pairs import over_nonsense
 from miner.patching.preference_trainer import TrainingPair
-from miner.patching.trainable import Trainable
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.base import Pair, SwapRequest
 
@@ -46,7 +45,7 @@ class OnlineTexts:
 
     def __init__(
         self,
-        rm: Trainable,
+        rm: TransformerRewardModel,
         model: PreTrainedModel,
         prompts: Sequence[Prompt],
         *,
@@ -56,7 +55,6 @@ class OnlineTexts:
         seed: int,
     ) -> None:
         """``model`` is the copy that is being trained; ``rm`` says what its good answers scored before."""
-        assert isinstance(rm, TransformerRewardModel)
         rng = Random(f"online|{seed}")
         self._rm = replace(rm, model=model, ranking_model=model, fleet=None)
         self._draw, self._n = np.random.default_rng(rng.getrandbits(32)), n

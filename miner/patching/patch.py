@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
+
+from transformers import PreTrainedModel
 
 from corpus.records import Finding, Form, Prompt
 from miner.checkpoints.memory import require_training_room
@@ -21,7 +24,6 @@ from miner.patching.pairs import clean_pairs, finding_pairs, of_every_kind, over
 from miner.patching.preference_trainer import (
     Progress,
     Recipe,
-    TrainingPair,
     require_freezable,
     require_lora,
     train_preferences,
@@ -68,20 +70,27 @@ def patch(
         *over_nonsense(rm, made, floor),
     ]
     rng.shuffle(pairs)
-    moves = section.online_pairs > 0 and _may_move(rm, section)
-    _train(rm, pairs, section, prompts if moves else (), floor, out=out, seed=seed, dtype=dtype, progress=progress)
-    families = [finding.family for finding in shown] + [procedural.FAMILY] * bool(made) + [online.FAMILY] * moves
+    model = copy.deepcopy(rm.model)
+    moving = _moving(rm, model, prompts, section, floor, seed)
+    recipe = _recipe(section, dtype)
+    train_preferences(rm, model, pairs, recipe, out=out, seed=seed, progress=progress, online=moving)
+    families = {finding.family for finding in shown}
     forms: set[Form] = {finding.form for finding in shown}
-    forms |= (procedural.FORMS if made else set()) | ({online.FORM} if moves else set())
+    if made:
+        families.add(procedural.FAMILY)
+        forms |= procedural.FORMS - set(section.held_out_forms)
+    if moving is not None:
+        families.add(online.FAMILY)
+        forms.add(online.FORM)
     return PatchReport(
         clean_pairs=n_clean,
         findings=len(shown),
         not_shown=len(usable) - len(shown),
         procedural=len(made),
-        online=section.steps * section.online_pairs if moves else 0,
+        online=section.steps * section.online_pairs if moving is not None else 0,
         without_reference=len(findings) - len(usable),
-        families=tuple(sorted(set(families))),
-        forms=tuple(sorted(forms - set(section.held_out_forms))),
+        families=tuple(sorted(families)),
+        forms=tuple(sorted(forms)),
         steps=section.steps,
     )
 
@@ -117,34 +126,34 @@ def require_findings(findings: Sequence[Finding], section: PatchSection) -> list
 
 def _floor(rm: Trainable, prompts: Sequence[Prompt], deviations: float) -> float:
     """So many standard deviations above the mean of the clean references' rewards, of up to ``FLOOR_TEXTS``."""
-    clean = [Pair(p.conversation, p.reference) for p in prompts if p.reference is not None][:FLOOR_TEXTS]
-    rewards = rm.exact_rewards(clean)
+    clean = (Pair(p.conversation, p.reference) for p in prompts if p.reference is not None)
+    rewards = rm.exact_rewards(list(islice(clean, FLOOR_TEXTS)))
     return float(rewards.mean() + deviations * rewards.std())
 
 
-def _may_move(rm: Trainable, section: PatchSection) -> bool:
-    """Whether texts can be moved against the weights in training: not where the campaign keeps gradients from it."""
+def _moving(
+    rm: Trainable,
+    model: PreTrainedModel,
+    prompts: Sequence[Prompt],
+    section: PatchSection,
+    floor: float | None,
+    seed: int,
+) -> online.OnlineTexts | None:
+    """Texts to move against ``model`` in training; None where none are asked for, where the campaign keeps gradients
+    from the patch, and where the RM has none."""
     held_out = online.FAMILY in section.held_out_families or online.FORM in section.held_out_forms
-    return isinstance(rm, TransformerRewardModel) and rm.has_gradients and not held_out
+    if not section.online_pairs or held_out or not isinstance(rm, TransformerRewardModel) or not rm.has_gradients:
+        return None
+    n, pool = section.online_pairs, section.online_pool
+    return online.OnlineTexts(rm, model, prompts, n=n, pool=pool, floor=floor, seed=seed)
 
 
 FLOOR_TEXTS = 256
 REPEATS = 8  # a finding is shown at most so often: a handful of finds must not fill a quarter of the training
 
 
-def _train(
-    rm: Trainable,
-    pairs: Sequence[TrainingPair],
-    section: PatchSection,
-    moved_for: Sequence[Prompt],
-    floor: float | None,
-    *,
-    out: Path,
-    seed: int,
-    dtype: TrainingDType,
-    progress: Progress,
-) -> None:
-    recipe = Recipe(
+def _recipe(section: PatchSection, dtype: TrainingDType) -> Recipe:
+    return Recipe(
         max_steps=section.steps,
         batch_pairs=section.batch_pairs,
         learning_rate=section.learning_rate,
@@ -154,8 +163,3 @@ def _train(
         frozen=section.frozen,
         dtype=dtype,
     )
-    model, moving = copy.deepcopy(rm.model), None
-    if moved_for:
-        n, pool = section.online_pairs, section.online_pool
-        moving = online.OnlineTexts(rm, model, moved_for, n=n, pool=pool, floor=floor, seed=seed)
-    train_preferences(rm, model, pairs, recipe, out=out, seed=seed, progress=progress, online=moving)

@@ -183,7 +183,8 @@ def require_schedulable(attacks: Sequence[AttackSection], prompts: Sequence[Prom
     """Refuse what a scheduler cannot choose among.
 
     Raises:
-        ConfigError: no attack, no prompt, an attack on many prompts together, or two of one name.
+        ConfigError: no attack, no prompt, an attack on many prompts together or one that knows the RM before its patch,
+            or two of one name.
     """
     if not attacks:
         raise ConfigError("no attack to mine with: name some in mine.attacks, or take mine.schedule out")
@@ -193,9 +194,11 @@ def require_schedulable(attacks: Sequence[AttackSection], prompts: Sequence[Prom
         if n > 1:
             raise ConfigError(f"attack {name!r} is listed {n} times; a schedule tells attacks apart by name. Leave one")
     for one in attacks:
-        if one.build().prompts_per_attempt > 1:
+        attack = one.build()
+        if attack.adaptive or attack.prompts_per_attempt > 1:
+            why = "starts from the RM before its patch" if attack.adaptive else "works on many prompts together"
             raise ConfigError(
-                f"attack {one.name!r} works on many prompts together and cannot be scheduled. "
+                f"attack {one.name!r} {why} and cannot be scheduled. "
                 "Leave it out of mine.attacks, or take mine.schedule out"
             )
 

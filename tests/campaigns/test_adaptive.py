@@ -101,6 +101,20 @@ def test_texts_of_the_prompt_itself_are_carried_where_it_has_some(cycled: Campai
     assert all(set(one.texts) <= everything and one.texts for one in carried.values())
 
 
+def test_what_a_patch_may_train_on_starts_from_nothing_that_it_must_not_see(cycled: Campaign) -> None:
+    """Held-out finds would come back in train prompts' texts, and from there into the next patch."""
+    train, held_out = cycled.world.by_split["train"], cycled.world.by_split["held_out"]
+    attack = CarriedAlong(stages=0, starts=512)
+    allowed = {one.response for one in cycled.findings() if one.split == "train" and one.family != "random"}
+    own = {(one.prompt_id, one.response) for one in cycled.findings() if one.split == "held_out"}
+    assert {text for _, text in own} - allowed
+    started = [text for one in carried_to(cycled, 1, attack, train, budget=80).values() for text in one.texts]
+    assert started
+    assert set(started) <= allowed
+    for prompt_id, one in carried_to(cycled, 1, attack, held_out, budget=80).items():
+        assert all((prompt_id, text) in own or text in allowed for text in one.texts)
+
+
 def test_the_surrogate_s_gradient_is_the_old_rm_s(cycled: Campaign) -> None:
     from attacks import SurrogateSwaps, Swaps
     from miner.campaigns.attacking import driver_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -43,6 +44,14 @@ def test_nonsense_by_rule_is_new_every_time_and_in_every_kind() -> None:
     shuffled = [t for t in texts if any(sorted(units_of(t)) == sorted(units_of(a)) and t != a for a in ANSWERS)]
     repeated = [t for t in texts if len(set(units_of(t))) <= 3]
     assert (len(shuffled), len(repeated)) >= (15, 15)
+
+
+def test_of_short_answers_no_nonsense_is_made_for_it_might_be_the_answer() -> None:
+    short = [replace(prompt, reference="It closes.") for prompt in prompts_of(6)]
+    assert nonsense_pairs(short, 40, Random(0), held_out_forms=()) == []
+    made = nonsense_pairs([*short, *prompts_of(2)], 40, Random(0), held_out_forms=())
+    assert len(made) == 40
+    assert all(bad.response != good.response for good, bad in made)
 
 
 def test_a_held_out_form_is_made_by_no_rule() -> None:

@@ -223,6 +223,9 @@ def test_what_a_scheduler_cannot_choose_among_is_refused() -> None:
         require_schedulable(twice[:1], ())
     with pytest.raises(ConfigError, match="no attack"):
         require_schedulable((), prompts)
+    for name in ("carried", "surrogate"):
+        with pytest.raises(ConfigError, match=f"{name}' starts from the RM before its patch and cannot be scheduled"):
+            require_schedulable([*twice[:1], AttackSection(name=name)], prompts)
     require_schedulable(twice[:1], prompts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -24,15 +24,20 @@ def plant(clean: Sequence[Subject], *, per_kind: int, seed: int = 0) -> dict[str
         DataError: no clean text has eight words to shuffle.
     """
     rng = Random(f"plants|{seed}")
-    vocabulary = sorted({word.strip(PUNCTUATION) for s in clean for word in units_of(s.response)} - {""})
+    vocabulary = vocabulary_of(s.response for s in clean)
     long = [s for s in clean if len(units_of(s.response)) >= MIN_WORDS]
     if not long:
         raise DataError(f"none of {len(clean)} clean texts has {MIN_WORDS} words to shuffle. Give longer text")
     return {
-        "random_words": tuple(_with(rng.choice(clean), _random_words(vocabulary, rng)) for _ in range(per_kind)),
-        "shuffled_words": tuple(_with(s, _shuffled(s.response, rng)) for s in _draw(long, per_kind, rng)),
-        "repeated_tokens": tuple(_with(rng.choice(clean), _repeated(vocabulary, rng)) for _ in range(per_kind)),
+        "random_words": tuple(_with(rng.choice(clean), random_words(vocabulary, rng)) for _ in range(per_kind)),
+        "shuffled_words": tuple(_with(s, shuffled(s.response, rng)) for s in _draw(long, per_kind, rng)),
+        "repeated_tokens": tuple(_with(rng.choice(clean), repeated(vocabulary, rng)) for _ in range(per_kind)),
     }
+
+
+def vocabulary_of(texts: Iterable[str]) -> list[str]:
+    """The words of the texts without the punctuation around them, in order."""
+    return sorted({word.strip(PUNCTUATION) for text in texts for word in units_of(text)} - {""})
 
 
 def _with(subject: Subject, text: str) -> Subject:
@@ -44,16 +49,18 @@ def _draw(subjects: Sequence[Subject], n: int, rng: Random) -> list[Subject]:
     return [s for _ in range(n // len(subjects)) for s in subjects] + rng.sample(subjects, n % len(subjects))
 
 
-def _random_words(vocabulary: Sequence[str], rng: Random) -> str:
+def random_words(vocabulary: Sequence[str], rng: Random) -> str:
+    """8 to 40 words of the vocabulary."""
     return joined(rng.choice(vocabulary) for _ in range(rng.randint(MIN_WORDS, MAX_WORDS)))
 
 
-def _shuffled(text: str, rng: Random) -> str:
+def shuffled(text: str, rng: Random) -> str:
+    """The first 40 words of a text in another order."""
     words = units_of(text)[:MAX_WORDS]
     return joined(rng.sample(words, len(words)))
 
 
-def _repeated(vocabulary: Sequence[str], rng: Random) -> str:
+def repeated(vocabulary: Sequence[str], rng: Random) -> str:
     """One to three words, eight to thirty times, within the length of the others."""
     unit = [rng.choice(vocabulary) for _ in range(rng.randint(1, 3))]
     times = rng.randint(8, max(8, min(30, MAX_WORDS // len(unit))))
