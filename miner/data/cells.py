@@ -17,6 +17,7 @@ TEXT_KEYS = (
     "question", "instruction", "full_text",
 )  # fmt: skip
 ABSENT = object()
+CLOSING = {"[": "]", "{": "}", '"': '"'}
 
 
 def lookup(values: Mapping[str, Any], path: str) -> Any:
@@ -41,17 +42,22 @@ def value_at(values: Mapping[str, Any], path: str | None) -> Any:
 
 
 def json_value(text: str) -> Any:
-    """What a text says that is JSON for a list, a struct or a text, or a Python literal as pandas writes lists into
-    CSV; else ``ABSENT``."""
-    begins = text.lstrip()[:1]
-    if begins not in ("[", "{", '"'):
+    """What a text says that is JSON for a list, a struct or a text; else ``ABSENT``."""
+    begins, ends = text.lstrip()[:1], text.rstrip()[-1:]
+    if CLOSING.get(begins) != ends:
         return ABSENT
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        pass
-    if begins == '"':
         return ABSENT
+
+
+def literal_value(text: str) -> Any:
+    """As ``json_value``, or what a Python literal of a list or a struct says, as pandas writes them into CSV. Reading
+    one is slow: for texts that look like it."""
+    found = json_value(text)
+    if found is not ABSENT or CLOSING.get(text.lstrip()[:1]) != text.rstrip()[-1:] or text.lstrip()[:1] == '"':
+        return found
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -60,7 +66,7 @@ def json_value(text: str) -> Any:
 
 def is_json(text: str) -> bool:
     """Whether the text is JSON for a list or a struct."""
-    return text.lstrip()[:1] in ("[", "{") and json_value(text) is not ABSENT
+    return isinstance(json_value(text), (list, dict))
 
 
 def encodes_text(value: Any, text: str) -> bool:
@@ -69,10 +75,17 @@ def encodes_text(value: Any, text: str) -> bool:
     if isinstance(value, str):
         return value != text.strip()[1:-1]  # more than quotes to take away
     if isinstance(value, list):
-        return bool(value) and (
-            (len(value) == 1 and isinstance(value[0], str)) or all(text_of(one) is not None for one in value)
-        )
-    return isinstance(value, Mapping) and len(value) == 1 and text_of(value) is not None
+        one_text = len(value) == 1 and isinstance(value[0], str)
+        return one_text or (bool(value) and all(map(is_envelope, value)))
+    return is_envelope(value)
+
+
+def is_envelope(value: Any) -> bool:
+    """A struct with one text under a usual name and nothing else, but for a type."""
+    if not isinstance(value, Mapping):
+        return False
+    held = {key: one for key, one in value.items() if key != "type"}
+    return len(held) == 1 and all(key in TEXT_KEYS and isinstance(one, str) for key, one in held.items())
 
 
 def as_number(value: Any) -> float | None:

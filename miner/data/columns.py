@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -122,12 +123,12 @@ class ColumnMapping:
 
 
 def canonical(label: object) -> str:
-    """A label as text: whole floats (a column with nulls) as integers, truth values in small letters."""
+    """A label as text: whole floats (a column with nulls), as text too, as integers, truth values in small letters."""
     if isinstance(label, bool):
         return str(label).lower()
     if isinstance(label, float) and label.is_integer():
         return str(int(label))
-    text = str(label).strip()
+    text = re.sub(r"(?<=\d)\.0+$", "", str(label).strip())
     return text.lower() if text.lower() in ("true", "false") else text
 
 

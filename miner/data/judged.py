@@ -12,13 +12,16 @@ from miner.data.layouts import ALPACA, ANSWERS, PROMPTS, SYSTEM, WHOLE, Examples
 from miner.errors import DataError
 
 LABELS = ("label", "labels", "kto_tag", "is_chosen", "chosen", "is_preferred", "desirable", "is_good", "preference")
-SCORES = ("score", "overall_score", "rating", "overall_rating", "reward", "quality", "grade")
-WORDS = frozenset({
-    "label", "labels", "kto", "chosen", "preferred", "preference", "desirable", "good", "score", "scores", "rating",
-    "ratings", "rated", "reward", "rewards", "quality", "grade", "grades", "stars", "correct", "feedback", "vote",
-    "votes", "upvotes", "thumbs", "verdict", "judgement", "judgment", "helpful", "helpfulness", "accepted", "liked",
+SCORES = ("score", "overall_score", "rating", "overall_rating", "reward", "quality")
+LABELLING = frozenset({
+    "label", "labels", "kto", "tag", "chosen", "preferred", "preference", "desirable", "good", "correct", "grade",
+    "feedback", "vote", "thumbs", "verdict", "judgement", "judgment", "helpful", "accepted", "liked",
 })  # fmt: skip
-"""A column whose name holds one of these words may judge."""
+SCORING = frozenset({
+    "score", "scores", "rating", "ratings", "rated", "reward", "rewards", "quality", "stars", "helpfulness", "votes",
+    "upvotes",
+})  # fmt: skip
+"""The last words of names under which a column may judge; numbers under the former may be those of kinds."""
 CATEGORIES = 3  # so many different texts that are no judgement name kinds of something
 OPPOSITES = (
     ("true", "false"), ("1", "0"), ("1", "-1"), ("yes", "no"), ("good", "bad"), ("desirable", "undesirable"),
@@ -41,7 +44,11 @@ def judged_answers(examples: Examples, where: str) -> Layout | None:
     if answers is None:
         return None
     names = dict.fromkeys(name for values in examples for name in values if name not in answers.values())
-    found = {name: values for name in names if _may_judge(name) and (values := _values(examples, name))}
+    found = {
+        name: values
+        for name in names
+        if _last_word(name) in LABELLING | SCORING and (values := _values(examples, name))
+    }
     read = {name: layout for name, values in found.items() if (layout := _read_by(answers, name, values))}
     for name in (*LABELS, *SCORES):
         if name in read:
@@ -72,13 +79,14 @@ def _answers(examples: Examples) -> dict[str, str] | None:
     return {"completion": turns} if turns else None
 
 
-def _may_judge(name: str) -> bool:
-    return not WORDS.isdisjoint(re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+def _last_word(name: str) -> str:
+    words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().rstrip("_"))
+    return words[-1]
 
 
 def _values(examples: Examples, name: str) -> list[Any]:
     """What a column says, but for nulls; empty where it is no judgement: structures, or names of many kinds."""
-    values = [value for value in (value_at(row, name) for row in examples) if value is not None]
+    values = [value for value in (value_at(row, name) for row in examples) if value not in (None, "")]
     if not all(isinstance(value, (bool, int, float, str)) for value in values):
         return []
     texts = {canonical(value).casefold() for value in values if as_number(value) is None}
@@ -93,7 +101,7 @@ def _read_by(answers: Mapping[str, Any], name: str, values: Sequence[Any]) -> La
         if said <= set(opposites):
             meaning: tuple[LabelValue, ...] = () if opposites in UNDERSTOOD else opposites
             return Layout(name=called, mapping=ColumnMapping(**answers, label=name, label_values=meaning))
-    if all(as_number(value) is not None for value in values):
+    if _last_word(name) in SCORING and all(as_number(value) is not None for value in values):
         return Layout(name="rated answers", mapping=ColumnMapping(**answers, score=name))
     return None
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from corpus.records import Conversation, Message
-from miner.data.cells import ABSENT, LOOKS_LIKE_TURNS, encodes_text, is_turns, json_value, unrolled
+from miner.data.cells import ABSENT, LOOKS_LIKE_TURNS, encodes_text, is_turns, json_value, literal_value, unrolled
 from miner.data.roles import ROLES, role_named
 from miner.data.rows import Reason, UnusableRowError
 from miner.data.transcripts import OPEN_END, is_open_transcript, is_transcript, loose_turns, transcript_turns
@@ -95,10 +95,11 @@ def shown(value: object) -> str:
 
 def _decoded(text: str, where: str) -> Any:
     """The turns that a cell spells out as JSON text, or the text itself where it is none."""
-    found = json_value(text)
+    spelt = LOOKS_LIKE_TURNS.match(text)
+    found = literal_value(text) if spelt else json_value(text)
     if is_turns(found):
         return found
-    if found is ABSENT and LOOKS_LIKE_TURNS.match(text):
+    if found is ABSENT and spelt:
         raise UnusableRowError(Reason.JSON_TEXT, where, f"looks like turns as JSON text and is none: {text!r:.60}")
     if encodes_text(found, text):
         detail = f"JSON text: {text!r:.60}. Where it is meant to be text: --set data.json_text=keep"

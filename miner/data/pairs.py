@@ -25,6 +25,7 @@ def _bytes(*ranges: range, without: bytes) -> Mask:
     return held
 
 
+MIN_RUN = 64
 BEGINNINGS = _bytes(range(0x21, 0x7F), range(0xC3, 0xE1), range(0xE4, 0xF5), without=b'[{"')
 """First bytes of text that is no JSON and does not begin with space; of UTF-8 those with which no space begins."""
 ENDS = _bytes(range(0x21, 0x7F), without=b":")
@@ -65,10 +66,20 @@ def parts_of(batch: Any, wanted: PairColumns | None) -> Iterator[tuple[int, int,
         return
     if isinstance(batch, pa.Table):
         texts = [one.combine_chunks() for one in texts]
-    plain = plain_rows(*texts)
-    cuts = (np.flatnonzero(np.diff(plain)) + 1).tolist()
-    for begin, end in pairwise([0, *cuts, len(plain)]):
+    plain = _in_runs(plain_rows(*texts))
+    for begin, end in pairwise(_edges(plain)):
         yield begin, end, Pairs(*(one.slice(begin, end - begin) for one in texts)) if plain[begin] else None
+
+
+def _edges(mask: Mask) -> list[int]:
+    """Where runs of one value begin, and the end."""
+    return [0, *(np.flatnonzero(np.diff(mask)) + 1).tolist(), len(mask)]
+
+
+def _in_runs(plain: Mask) -> Mask:
+    """``plain`` where it is so for ``MIN_RUN`` rows on end: shorter runs cost more side by side than one by one."""
+    lengths = np.diff(_edges(plain))
+    return plain & np.repeat(lengths >= min(MIN_RUN, len(plain)), lengths)
 
 
 def plain_rows(prompts: Any, chosen: Any, rejected: Any) -> Mask:

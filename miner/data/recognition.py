@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any
 
-from miner.data.cells import ABSENT, is_turns, json_value, lookup, text_of
+from miner.data.cells import ABSENT, is_envelope, is_turns, literal_value, lookup
 from miner.data.columns import ColumnMapping, listed
 from miner.data.judged import judged_answers
 from miner.data.layouts import ALONE, PAIRED, Examples, Layout, Rows
 from miner.data.rows import Reason, Row, UnusableRowError
 from miner.errors import DataError
 
+KEEP = "Where it is meant to be text: --set data.json_text=keep"
 USUAL = ("prompt", "chosen", "rejected")
 HOW_TO_MAP = """--set 'data.columns={prompt="…", chosen="…", rejected="…"}'"""
 
@@ -131,12 +133,12 @@ def decoded(rows: Rows, columns: Collection[str]) -> Iterator[Row | UnusableRowE
         if torn is None:
             yield Row(row.where, {**row.values, **read})
         else:
-            detail = f"the column holds JSON text, this cell is none: {row.values[torn]!r:.60}"
+            detail = f"the column holds JSON text, this cell is none: {row.values[torn]!r:.60}. {KEEP}"
             yield UnusableRowError(Reason.JSON_TEXT, f"{row.where}, column {torn!r}", detail)
 
 
 def _decoded(cell: Any) -> Any:
-    return json_value(cell) if isinstance(cell, str) else cell
+    return literal_value(cell) if isinstance(cell, str) else cell
 
 
 def _encoded_columns(examples: Examples) -> dict[str, list[Any]]:
@@ -146,8 +148,8 @@ def _encoded_columns(examples: Examples) -> dict[str, list[Any]]:
         cells = [values.get(name) for values in examples]
         texts = [cell for cell in cells if cell is not None]
         if texts and all(isinstance(cell, str) for cell in texts):
-            read = [_decoded(cell) for cell in cells]
-            if not any(value is ABSENT for value in read):
+            read = list(takewhile(lambda value: value is not ABSENT, map(_decoded, cells)))
+            if len(read) == len(cells):
                 found[name] = read
     return found
 
@@ -166,12 +168,10 @@ def _read_as_json(mapping: ColumnMapping, encoded: Mapping[str, list[Any]]) -> f
 
 
 def _tells(cell: Any) -> bool:
-    """Whether a value can be read as a prompt or an answer."""
-    if cell is None or isinstance(cell, str) or is_turns(cell) or _is_list_of_texts(cell):
+    """Whether a value can be read as a prompt or an answer, all of it: other JSON is the text itself."""
+    if cell is None or isinstance(cell, str) or is_turns(cell) or _is_list_of_texts(cell) or is_envelope(cell):
         return True
-    if isinstance(cell, list):
-        return bool(cell) and all(isinstance(one, Mapping) for one in cell)
-    return text_of(cell) is not None
+    return isinstance(cell, list) and bool(cell) and all(map(is_envelope, cell))
 
 
 def _is_list_of_texts(cell: Any) -> bool:

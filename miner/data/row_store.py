@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import IO, Any, Self
@@ -29,7 +30,7 @@ class RowWriter:
 
     n_rows: int = 0
     _starts: list[int] = field(default_factory=list)
-    _file: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    _file: IO[bytes] = field(default_factory=lambda: _unbuffered())
     _writer: Any = None
     _held: _Columns = field(default_factory=lambda: _Columns())
 
@@ -74,8 +75,8 @@ class RowWriter:
         import pyarrow as pa
 
         self._flush()
-        self._writer.close()
-        self._file.flush()
+        with _kept():
+            self._writer.close()
         mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         held = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
         batches = tuple(held.get_batch(number) for number in range(held.num_record_batches))
@@ -91,14 +92,25 @@ class RowWriter:
 
         self._starts.append(self.n_rows)
         self.n_rows += batch.num_rows
-        try:
+        with _kept():
             if self._writer is None:
                 self._writer = pa.ipc.new_file(self._file, batch.schema)
             self._writer.write_batch(batch)
-        except OSError as error:
-            place = tempfile.gettempdir()
-            problem = f"{place}: what is read cannot be kept there: {error.strerror or error}"
-            raise DataError(f"{problem}. Set TMPDIR to a folder with more room") from error
+
+
+def _unbuffered() -> IO[bytes]:
+    """A temporary file in which what was written is written: closing it cannot fail for want of room."""
+    return tempfile.TemporaryFile(buffering=0)
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Raises: DataError: what is written here has no room."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"{tempfile.gettempdir()}: what is read cannot be kept there: {error.strerror or error}"
+        raise DataError(f"{problem}. Set TMPDIR to a folder with more room") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,52 @@ def test_turns_are_told_by_their_keys_in_whatever_order(turns: list[dict[str, An
     assert read_preferences(written(tmp_path / "b.jsonl", torn)).report.used == len(PLAIN) - 1
 
 
+@pytest.mark.parametrize(
+    "pack",
+    [
+        lambda text: {"answer": text, "confidence": 0.9},
+        lambda _text: {"answer": 5},
+        lambda text: [{"text": text, "label": "X"}, {"text": "b", "label": "Y"}],
+        lambda text: {"question": text, "context": "of it all"},
+    ],
+    ids=["struct", "number", "entities", "context"],
+)
+@pytest.mark.parametrize("column", ["prompt", "chosen", "rejected"])
+def test_json_of_more_than_a_text_is_the_text_itself_in_one_row_and_in_all(
+    pack: Any, column: str, tmp_path: Path
+) -> None:
+    for rows in ([{**row, column: json.dumps(pack(row[column]))} for row in PLAIN],
+                 [{**PLAIN[0], column: json.dumps(pack(PLAIN[0][column]))}, *PLAIN[1:]]):  # fmt: skip
+        read = read_preferences(written(tmp_path / "a.jsonl", rows), rules=RowRules(max_left_out=0))
+        assert read.report.json_columns == ()
+        (_, text), prompt = facts(read.prompts)[0][0][0], read.prompts[0]
+        assert {"prompt": text, "chosen": prompt.reference, "rejected": prompt.rejected[0]}[column] == rows[0][column]
+
+
+def test_text_after_rows_of_json_text_is_left_out_with_the_way_out(tmp_path: Path) -> None:
+    rows = [{**row, "prompt": json.dumps([f"{row['prompt']} {n}"])} for n in range(10) for row in PLAIN]
+    path = written(tmp_path / "a.jsonl", [*rows, *({**row, "prompt": f"{Q} {n}"} for n, row in enumerate(rows))])
+    with pytest.raises(DataError, match=r"300 of 600 rows would be left out.*--set data\.json_text=keep"):
+        read_preferences(path)
+    assert read_preferences(path, rules=RowRules(keep_json_text=True)).report.used == 600
+
+
+def test_a_cell_that_only_begins_like_a_literal_is_no_work(tmp_path: Path) -> None:
+    """Reading 256 of these as Python takes seconds."""
+    code = "{" + ", ".join(f"'a{n}': foo({n})" for n in range(2000)) + "}"
+    rows = [{**row, "chosen": f"{code[:-1]}, {n}: 1}}"} for n, row in enumerate(PLAIN)]
+    parses = []
+
+    def parsed(text: str) -> Any:
+        parses.append(text)
+        raise ValueError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("miner.data.cells.ast.literal_eval", parsed)
+        assert read_preferences(written(tmp_path / "a.jsonl", rows)).report.used == len(PLAIN)
+    assert len(parses) <= 2  # to see that the column is none
+
+
 @pytest.mark.parametrize("answer", ['{"country": "Denmark", "capital": "Copenhagen"}', '["a", "b"]', "[1, 2]", "{}"])
 def test_an_answer_that_is_json_is_the_answer_and_said_so(answer: str, tmp_path: Path) -> None:
     rows = [{**PLAIN[0], "chosen": answer}, *PLAIN[1:]]

@@ -60,6 +60,27 @@ def test_two_judgements_are_asked_about_and_what_the_message_says_helps(tmp_path
     assert read_preferences(path, columns=good).report.spare == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("chosen_model", ("gpt-4", "gpt-5")), ("reward_model", ("x/y",)), ("label_language", ("en",)),
+        ("correct_answer", ("17", "4")), ("feedback", ("",)), ("score_version", (1, 2, 3)),
+    ],
+)  # fmt: skip
+def test_a_column_that_only_sounds_like_one_judges_nothing(name: str, values: tuple[Any, ...], tmp_path: Path) -> None:
+    rows = [{"prompt": f"{Q} {n}", "response": GOOD, name: values[n % len(values)]} for n in range(6)]
+    read = read_preferences(written(tmp_path / "a.jsonl", rows))
+    assert read.report.read_as == "prompts with a good answer"
+    assert all(prompt.reference == GOOD for prompt in read.prompts)
+
+
+@pytest.mark.parametrize("name", ["label", "grade"])
+def test_numbers_that_may_be_those_of_kinds_are_asked_about(name: str, tmp_path: Path) -> None:
+    rows = [{"prompt": f"{Q} {n}", "response": GOOD, name: n} for n in range(5)]
+    with pytest.raises(DataError, match=f"'{name}' may say how good"):
+        read_preferences(written(tmp_path / "a.jsonl", rows))
+
+
 def test_names_of_kinds_are_no_judgement(tmp_path: Path) -> None:
     rows = [{"prompt": f"{Q} {kind}", "response": GOOD, "label": kind} for kind in ("math", "code", "chat", "law")]
     read = read_preferences(written(tmp_path / "a.jsonl", rows))

@@ -6,18 +6,23 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
 from miner.data import RowRules, read_preferences
-from miner.data.pairs import PairColumns, parsed_lines, parts_of
+from miner.data.pairs import PairColumns, Pairs, parsed_lines, parts_of
+from miner.data.prompts import Prompts
 from miner.data.responses import Reading
+from miner.data.sources import open_source
 from miner.errors import DataError
 from tests.data.test_loader_fuzz import KINDS, ODD, damaged_rows, encoded, stored
 
@@ -131,6 +136,45 @@ def test_lines_are_parsed_side_by_side_only_as_the_standard_library_parses_them(
     assert set(table.column_names) == {*names, *(name for row in expected for name in row)}
     for name in names:
         assert table.column(name).to_pylist() == [row.get(name) for row in expected]
+
+
+Write = Callable[[pa.Table, Path], None]
+
+
+def lines_of(table: pa.Table, path: Path) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+
+
+def parquet_of(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path)
+
+
+def csv_of(table: pa.Table, path: Path) -> None:
+    csv.write_csv(table, path)
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.jsonl", lines_of), ("a.parquet", parquet_of), ("a.csv", csv_of)])
+def test_plain_rows_of_a_file_come_side_by_side(
+    name: str, write: Callable[[pa.Table, Path], None], tmp_path: Path
+) -> None:
+    rows = [{"prompt": f"why {n}", "chosen": "so", "rejected": "no"} for n in range(300)]
+    write(pa.Table.from_pylist(rows), tmp_path / name)
+    names = ("prompt", "chosen", "rejected")
+    found = list(open_source(tmp_path / name, "train").rows(None, PairColumns(names, names)))
+    assert {type(one) for one in found} == {Pairs}
+    assert sum(len(one) for one in found if isinstance(one, Pairs)) == 300
+
+
+@pytest.mark.parametrize("every", [2, 10])
+def test_rows_that_are_plain_now_and_then_fill_no_batch_each(every: int, tmp_path: Path) -> None:
+    end = {True: "so.\n", False: "so."}
+    rows = [{"prompt": f"why {n}", "chosen": end[n % every == 0], "rejected": "no"} for n in range(4000)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prompts = read_preferences(path).prompts
+    assert isinstance(prompts, Prompts)
+    assert len(prompts.gathered.store.batches) < 40
+    assert [prompt.reference for prompt in prompts] == [row["chosen"] for row in rows]
 
 
 def test_a_plain_file_is_read_side_by_side() -> None:

@@ -7,6 +7,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers as hf
@@ -142,3 +143,9 @@ def test_rewards_that_are_no_numbers_are_refused(asking_folder_of: FolderOf, mon
     monkeypatch.setattr(alike, "_output", broken)
     with pytest.raises(ModelError, match="gives short texts NaN or infinity, in plain transformers, too"):
         load("judge", asking_folder_of)
+
+
+def test_an_rm_that_takes_none_of_the_texts_is_not_taken_for_alike(asking_folder_of: FolderOf) -> None:
+    rm = opened(asking_folder_of("lm"), "judge", JUDGE)
+    with pytest.raises(ModelError, match="takes none of five short texts"):
+        alike.require_alike(rm, alike.PlainRewards((), np.zeros(0)))

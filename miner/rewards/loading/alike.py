@@ -117,6 +117,11 @@ def require_alike(
     """
     if plain is None:
         return
+    if not plain.pairs:
+        raise ModelError(
+            f"{_named(rm.model)} takes none of five short texts: there is nothing to compare with plain transformers. "
+            f"{ELSEWHERE}"
+        )
     if not np.isfinite(plain.values).all():
         raise ModelError(
             f"{_named(rm.model)} gives short texts NaN or infinity, in plain transformers, too. Try other weights, or "
