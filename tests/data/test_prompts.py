@@ -36,7 +36,7 @@ def test_wherever_room_ends_it_is_said_what_to_do(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({"prompt": f"why {n}", "chosen": "so\n" * 300, "rejected": "no"}) + "\n"
                             for n in range(600)))  # fmt: skip
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    told = []
+    told: list[int | str] = []
     try:
         for limit in range(20_000, 700_000, 17_000):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
