@@ -4,6 +4,7 @@ What leaves is as blind as the page: prompt and text, controls among findings, n
 in is matched by item; all of a file is taken or, where one line cannot be, nothing.
 
 * CSV: ``item_id, prompt, response, reviewer, verdict, score, seconds, comment``; verdicts that are there are filled in.
+  Gold, of which no item is known, has ``prompt_id``, too: ``overopt-labels`` asks for it.
 * Argilla, ``.jsonl``: ``{"id", "fields": {"prompt", "response"}, "responses": {"verdict": [{"value", "user_id"}]}}``.
 * Label Studio, ``.json``: ``[{"data": {"item_id", "prompt", "response"}, "annotations": [{"completed_by",
   "lead_time", "result": [{"from_name": "verdict", "value": {"choices": [...]}}]}]}]``.
@@ -15,9 +16,10 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from miner.reviewing.desk import VERDICTS, Desk
 from miner.reviewing.items import ReviewItem, reviewers_order
 from miner.reviewing.room import ReviewRoom
 
-COLUMNS = ("item_id", "prompt_id", "prompt", "response", "reviewer", "verdict", "score", "seconds", "comment")
+COLUMNS = ("item_id", "prompt", "response", "reviewer", "verdict", "score", "seconds", "comment")
 KINDS = (".csv", ".jsonl", ".json")
 
 
@@ -57,15 +59,19 @@ def write_items(room: ReviewRoom, mode: str, path: Path) -> int:
     said: dict[str, list[Review]] = {}
     for one in standing(room.journal.all(), desk.mode):
         said.setdefault(one.item_id, []).append(one)
-    write = {".csv": _csv, ".jsonl": _argilla, ".json": _label_studio}[path.suffix]
-    replace_text(path, write(items, said))
+    writers: dict[str, Callable[[Sequence[ReviewItem], dict[str, list[Review]]], str]] = {
+        ".csv": partial(_csv, prompt_ids=desk.mode == "gold"),
+        ".jsonl": _argilla,
+        ".json": _label_studio,
+    }
+    replace_text(path, writers[path.suffix](items, said))
     return len(items)
 
 
-def _csv(items: Sequence[ReviewItem], said: dict[str, list[Review]]) -> str:
+def _csv(items: Sequence[ReviewItem], said: dict[str, list[Review]], *, prompt_ids: bool) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, "prompt_id"] if prompt_ids else COLUMNS)
     for item in items:
         for one in said.get(item.item_id, [None]):
             judged = (
@@ -73,7 +79,7 @@ def _csv(items: Sequence[ReviewItem], said: dict[str, list[Review]]) -> str:
                 if one
                 else ("", "", "", "", "")
             )
-            cells = (item.item_id, item.cluster, _prompt(item), item.texts[0], *judged)
+            cells = (item.item_id, _prompt(item), item.texts[0], *judged, *((item.cluster,) if prompt_ids else ()))
             writer.writerow([csv_text(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()
 

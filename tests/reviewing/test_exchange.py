@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from miner.errors import ConfigError, DataError
 from miner.judging.reviews import standing
 from miner.reviewing.exchange import read_verdicts, write_items
-from miner.reviewing.items import ReviewPlan
+from miner.reviewing.items import ReviewPlan, reviewers_order
 from miner.reviewing.room import ReviewRoom
 
 
@@ -60,6 +61,22 @@ def test_items_leave_blind_and_verdicts_come_back_once(room: ReviewRoom, tmp_pat
     assert one.item_id == next(iter(room.journal.last("verdicts", "Eve")))
     write_items(room, "verdicts", path)
     assert read_verdicts(room, "verdicts", path) == 0
+
+
+def test_no_two_columns_of_a_file_tell_controls_from_findings(room: ReviewRoom, tmp_path: Path) -> None:
+    write_items(room, "verdicts", tmp_path / "items.csv")
+    with (tmp_path / "items.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    known = {one.item_id: one.expected for one in reviewers_order(room.desk("verdicts").items, "", 0)}
+    kinds = {row["item_id"]: known[row["item_id"]] for row in rows}
+    assert set(kinds.values()) == {None, "nonsense", "sensible"}
+    told = {
+        (one, other): {kind: {row[one] == row[other] for row in rows if kinds[row["item_id"]] == kind} for kind in
+                       set(kinds.values())}
+        for one, other in combinations(rows[0], 2)
+    }  # fmt: skip
+    assert not [pair for pair, same in told.items() if len({frozenset(one) for one in same.values()}) > 1]
+    assert len({len(row["item_id"]) for row in rows}) == 1
 
 
 @pytest.mark.parametrize(("kind", "fill"), FILLED)
