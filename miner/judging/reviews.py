@@ -10,13 +10,14 @@ from miner.judging.review_statistics import Judgement, reviewer_errors
 
 NONSENSE, SENSIBLE, CANNOT_TELL = "nonsense", "sensible", "cannot_tell"
 SKIPPED, UNDONE = "skipped", "undone"
+REVEALED = "revealed"  # no answer: from here on the reviewer knows what the item is
 
 
 def last_of_each(reviews: Iterable[Review], mode: ReviewMode, *, source: ReviewSource = "person") -> list[Review]:
     """The last review of every reviewer and item in this mode, in order of publication: clocks are not asked."""
     last: dict[tuple[str, str], Review] = {}
     for one in reviews:
-        if (one.mode, one.source) == (mode, source):
+        if (one.mode, one.source) == (mode, source) and one.verdict != REVEALED:
             last.pop((one.reviewer, one.item_id), None)
             last[one.reviewer, one.item_id] = one
     return list(last.values())

@@ -194,10 +194,7 @@ class ReviewPages:
     def reveal(self, request: Request, given: Mapping[str, str]) -> Response:
         """What an item was, for those who have judged it."""
         desk, reviewer = self._room.desk(_mode(request)), _name(given)
-        shown = desk.show(reviewer, request.path_params["id"])
-        if shown.again is None and desk.blind:
-            raise DataError("what an item is, is shown once you have judged it")
-        return self._page(request, "reveal.html.jinja", shown=shown)
+        return self._page(request, "reveal.html.jinja", shown=desk.reveal(reviewer, request.path_params["id"]))
 
     def groups(self, request: Request, given: Mapping[str, str]) -> Response:
         reviewer = given.get("reviewer", "")

@@ -10,7 +10,7 @@ from statistics import median
 from corpus.records import Review, ReviewMode, digest
 from miner.errors import DataError
 from miner.judging.review_statistics import CertificatePrecision, precision
-from miner.judging.reviews import CANNOT_TELL, NONSENSE, SENSIBLE, SKIPPED, UNDONE, judgements
+from miner.judging.reviews import CANNOT_TELL, NONSENSE, REVEALED, SENSIBLE, SKIPPED, UNDONE, judgements
 from miner.reviewing.items import BLOCK, Blocks, ReviewItem, ReviewPlan, finding_side, reviewers_order
 from miner.reviewing.journal import Journal
 
@@ -109,6 +109,20 @@ class Desk:
         self._store(shown, reviewer, UNDONE, 0.0, "", f"undo of {newest.review_id}")
         return shown
 
+    def reveal(self, reviewer: str, item_id: str) -> Shown:
+        """An item for one who has judged it, to be told what it is; what they say of it afterwards is not blind.
+
+        Raises:
+            DataError: nobody is asked about it, or they have not judged it.
+            CorpusWriteError: that they know could not be stored.
+        """
+        shown = self.show(reviewer, item_id)
+        if self.blind and (shown.again is None or shown.again.verdict == SKIPPED):
+            raise DataError("what an item is, is shown once you have judged it")
+        if self._is_blind(reviewer, item_id):
+            self._store(shown, reviewer, REVEALED, 0.0, "", "")
+        return shown
+
     def newest(self, reviewer: str) -> Review | None:
         """The reviewer's last answer."""
         return next(reversed(self._journal.last(self.mode, reviewer).values()), None)
@@ -146,6 +160,9 @@ class Desk:
         side = finding_side(item, reviewer, self.plan.seed) if len(item.texts) == 2 else None
         return Shown(item=item, order=order, side=side, again=again)
 
+    def _is_blind(self, reviewer: str, item_id: str) -> bool:
+        return self.blind and not self._journal.was_revealed(self.mode, reviewer, item_id)
+
     def _store(self, shown: Shown, reviewer: str, verdict: str, seconds: float, comment: str, showing: str) -> None:
         meant = verdict
         if verdict in ("left", "right"):
@@ -161,7 +178,7 @@ class Desk:
                 score=float(verdict) if self.mode == "gold" and verdict.isdecimal() else None,
                 side=shown.side,
                 seconds=min(max(seconds, 0.0), MAX_SECONDS),
-                blind=self.blind,
+                blind=self._is_blind(reviewer, shown.item.item_id),
                 shown_order=shown.order,
                 comment=comment[:MAX_COMMENT],
                 source="person",

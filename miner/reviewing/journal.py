@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from corpus import Corpus
 from corpus.records import Review, ReviewMode
-from miner.judging.reviews import UNDONE
+from miner.judging.reviews import REVEALED, UNDONE
 
 
 class Journal:
@@ -19,6 +19,7 @@ class Journal:
         self._lock = threading.RLock()
         self._all: list[Review] = []
         self._last: defaultdict[tuple[ReviewMode, str], dict[str, Review]] = defaultdict(dict)
+        self._revealed: set[tuple[ReviewMode, str, str]] = set()
         self.refresh()
 
     def refresh(self) -> None:
@@ -26,6 +27,9 @@ class Journal:
         with self._lock:
             for one in self._follower.news():
                 self._all.append(one)
+                if one.verdict == REVEALED:
+                    self._revealed.add((one.mode, one.reviewer, one.item_id))
+                    continue
                 last = self._last[one.mode, one.reviewer]
                 last.pop(one.item_id, None)  # so that the newest stands last
                 last[one.item_id] = one
@@ -49,6 +53,11 @@ class Journal:
         with self._lock:
             last = self._last[mode, reviewer]
             return {item: one for item, one in last.items() if one.verdict != UNDONE}
+
+    def was_revealed(self, mode: ReviewMode, reviewer: str, item_id: str) -> bool:
+        """Whether the reviewer was shown what the item is."""
+        with self._lock:
+            return (mode, reviewer, item_id) in self._revealed
 
     def of_item(self, item_id: str) -> list[Review]:
         """Everybody's standing answers to one item."""

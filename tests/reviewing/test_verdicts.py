@@ -129,6 +129,38 @@ def test_what_is_put_off_comes_again_at_the_end(serve: Callable[..., Reviewing])
     assert reviewing.answer("cannot_tell") == ""
 
 
+def test_what_was_put_off_is_not_revealed_and_an_answer_after_a_reveal_is_not_blind(
+    serve: Callable[..., Reviewing], run_folder: Path
+) -> None:
+    reviewing = serve(n=6)
+    item = reviewing.open()
+    assert "What was it?" not in reviewing.get(f"/review/verdicts?reviewer=Ann&item={item}").text
+    reviewing.answer("skipped")
+    assert "What was it?" not in reviewing.get("/review/verdicts?reviewer=Ann").text
+    revealed = f"/review/verdicts/reveal/{item}?reviewer=Ann"
+    assert reviewing.get(revealed).status_code == 400
+    reviewing.answer("nonsense", item=item)
+    assert [reviewing.get(revealed).status_code for _ in range(2)] == [200, 200]
+    reviewing.post("/review/verdicts", reviewer="Ann", verdict="undo")
+    assert reviewing.get(revealed).status_code == 400
+    later = serve(n=6)
+    later.answer("sensible", item=item)
+    later.answer("nonsense", reviewer="Bob", item=item)
+    stored = [one for one in Corpus(run_folder / "corpus").reviews() if one.item_id == item]
+    assert [(one.reviewer, one.verdict, one.blind) for one in stored] == [
+        ("Ann", "skipped", True),
+        ("Ann", "nonsense", True),
+        ("Ann", "revealed", True),
+        ("Ann", "undone", False),
+        ("Ann", "sensible", False),
+        ("Bob", "nonsense", True),
+    ]
+    assert [(one.reviewer, one.verdict) for one in standing(stored, "verdicts")] == [
+        ("Ann", "sensible"),
+        ("Bob", "nonsense"),
+    ]
+
+
 def test_the_same_answer_sent_twice_is_one(reviewing: Reviewing) -> None:
     html = reviewing.get("/review/verdicts?reviewer=Ann").text
     values = {"item": item_in(html), "showing": value_of("showing", html), "reviewer": "Ann", "verdict": "nonsense"}
