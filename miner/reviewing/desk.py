@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from statistics import median
 
@@ -27,6 +27,12 @@ VERDICTS: dict[ReviewMode, Verdicts] = {
     "gold": {"1": "1", "2": "2", "3": "3", "4": "4", "5": "5", "0": CANNOT_TELL},
 }
 """What may be answered, by the key that says it."""
+PRECISE: tuple[ReviewMode, ...] = ("verdicts", "near_misses")  # whose answers have a precision
+
+
+def plan_of(mode: ReviewMode, plan: ReviewPlan) -> ReviewPlan:
+    """The plan as a mode can follow it: only where there is a precision can its interval end it."""
+    return plan if mode in PRECISE else replace(plan, until_width=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

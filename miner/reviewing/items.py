@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
@@ -134,9 +134,7 @@ class PairItems(VerdictItems):
     """Findings beside the good answers they beat; nothing is known of any, so there are no controls."""
 
     def __init__(self, index: FindingsIndex, plan: ReviewPlan) -> None:
-        Blocks.__init__(
-            self, ReviewPlan(n=plan.n, controls=0, seed=plan.seed), stratified(index, plan.seed, pairs=True), ()
-        )
+        Blocks.__init__(self, replace(plan, controls=0), stratified(index, plan.seed, pairs=True), ())
         self._index = index
 
     def made(self, ids: Sequence[str]) -> list[ReviewItem]:
@@ -147,7 +145,7 @@ class ListedItems(Blocks):
     """Items that fit into memory, in random order, with controls where ``clean`` answers are given."""
 
     def __init__(self, items: Sequence[ReviewItem], plan: ReviewPlan, clean: Sequence[Subject] = ()) -> None:
-        plan = plan if clean else ReviewPlan(n=plan.n, controls=0, seed=plan.seed)
+        plan = plan if clean else replace(plan, controls=0)
         self._listed = {one.item_id: one for one in items}
         ids = sorted(self._listed)
         random.Random(plan.seed).shuffle(ids)

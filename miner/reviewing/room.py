@@ -14,7 +14,7 @@ from miner.errors import ConfigError, DataError
 from miner.judging.review_summary import ReviewSummary, summarise_reviews
 from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.triage.result import GroupResult, read_triage
-from miner.reviewing.desk import Desk
+from miner.reviewing.desk import Desk, plan_of
 from miner.reviewing.findings_index import FindingsIndex
 from miner.reviewing.items import ReviewPlan, open_source
 from miner.reviewing.journal import Journal
@@ -51,8 +51,9 @@ class ReviewRoom:
         """
         with self._lock:
             if mode not in self._desks:
-                items = open_source(mode, self.run, self.corpus, self.index, self.plan)
-                self._desks[mode] = Desk(mode, items, self.journal, self.plan, blind=self.blind)
+                plan = plan_of(mode, self.plan)
+                items = open_source(mode, self.run, self.corpus, self.index, plan)
+                self._desks[mode] = Desk(mode, items, self.journal, plan, blind=self.blind)
             return self._desks[mode]
 
     def verdicts(self) -> PeoplesVerdicts:

@@ -199,6 +199,15 @@ def test_it_goes_on_until_the_interval_is_narrow(serve: Callable[..., Reviewing]
     assert "narrow enough" in reviewing.get("/review/verdicts?reviewer=Ann").text
 
 
+def test_a_width_ends_no_mode_that_has_no_precision(serve: Callable[..., Reviewing]) -> None:
+    reviewing = serve(n=50, until_width=0.35)
+    for _ in range(45):
+        assert reviewing.answer("left", mode="pairs")
+    page = reviewing.get("/review/pairs?reviewer=Ann").text
+    assert 'of <data value="50">50</data>' in page
+    assert "interval" not in page
+
+
 def test_in_a_pair_the_find_stands_on_either_side_and_what_was_meant_is_kept(reviewing: Reviewing) -> None:
     for _ in range(12):
         reviewing.answer("left", mode="pairs")
