@@ -4,10 +4,15 @@ Controls, clean answers and planted nonsense, measure every reviewer. With a sha
 planted nonsense and a of clean answers, the share that is nonsense is (q − a) / (s − a) (Rogan & Gladen 1978). Its
 interval is that of a Bayesian bootstrap over clusters of items, with Jeffreys' prior on every share: all three vary,
 reviewers of one item vary together, and a share of 0 or 1 is not taken for certain.
+
+A reviewer is flagged where the controls show both: that they are no better than a coin (Fisher's exact test does not
+say otherwise) and that they are no honest reviewer (the 95 % interval of s − a, Newcombe's 1998 from Wilson's, ends
+below ``APART``). Few controls show neither; then the verdicts are kept.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +24,9 @@ from miner.statistics import BLOCK_ENTRIES, Mean, Rate, cluster_bootstrap, perce
 
 Floats = npt.NDArray[np.float64]
 
-MIN_CONTROLS = 20  # before a reviewer can be told from a coin
+MIN_CONTROLS = 20  # before a reviewer can be flagged
 CHANCE = 0.001  # one in so many coins passes for a reviewer
+APART = 0.5  # by which an honest reviewer calls planted nonsense so more often than clean answers, at least
 DRAWS = 4000
 
 
@@ -38,7 +44,7 @@ class Judgement:
 class ReviewerErrors:
     """A reviewer measured on controls: how much planted nonsense they see, and how many clean answers they convict.
 
-    ``flagged``: on enough controls they did no better than a coin.
+    ``flagged``: they answer as a coin, and as no honest reviewer. ``too_few``: there are too few controls to tell.
     """
 
     reviewer: str
@@ -46,6 +52,7 @@ class ReviewerErrors:
     hits: Rate | None
     false_alarms: Rate | None
     flagged: bool
+    too_few: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +85,23 @@ def _errors(reviewer: str, given: Sequence[Judgement]) -> ReviewerErrors:
         [one.verdict == "nonsense" for one in given if one.expected == kind] for kind in ("nonsense", "sensible")
     )
     table = np.array([[sum(planted), len(planted) - sum(planted)], [sum(clean), len(clean) - sum(clean)]])
-    enough = planted and clean and len(planted) + len(clean) >= MIN_CONTROLS
+    hits, alarms = (rate(called) if called else None for called in (planted, clean))
+    coin = bool(stats.fisher_exact(table, alternative="greater").pvalue > CHANCE)
+    enough = len(planted) + len(clean) >= MIN_CONTROLS
+    flagged = bool(coin and enough and hits and alarms and _most_apart(hits, alarms) < APART)
     return ReviewerErrors(
         reviewer=reviewer,
         judged=sum(one.expected is None for one in given),
-        hits=rate(planted) if planted else None,
-        false_alarms=rate(clean) if clean else None,
-        flagged=bool(enough and stats.fisher_exact(table, alternative="greater").pvalue > CHANCE),
+        hits=hits,
+        false_alarms=alarms,
+        flagged=flagged,
+        too_few=coin and not flagged,
     )
+
+
+def _most_apart(hits: Rate, alarms: Rate) -> float:
+    """The upper end of the 95 % interval of their difference (Newcombe 1998, method 10)."""
+    return hits.value - alarms.value + math.hypot(hits.high - hits.value, alarms.value - alarms.low)
 
 
 def precision(

@@ -87,9 +87,26 @@ def test_a_coin_is_flagged_and_an_honest_reviewer_is_not() -> None:
     assert flagged.count("careful") + flagged.count("careless") == 0
 
 
+def test_on_few_controls_an_honest_reviewer_is_kept_and_a_coin_mostly_flagged() -> None:
+    errors = {"careful": (0.1, 0.05), "careless": (0.24, 0.14), "coin": (0.525, 0.475)}  # 5 % of it not sure
+    flagged, told = [], []
+    for seed in range(200):
+        given = crew(0.9, errors, n=20, controls=20, seed=seed)
+        found = reviewer_errors(given)
+        flagged += [one.reviewer for one in found if one.flagged]
+        told += [one.reviewer for one in found if not one.flagged and not one.too_few]
+        assert precision([one for one in given if one.reviewer == "careful"], draws=20)
+    assert flagged.count("careful") == 0
+    assert flagged.count("careless") <= 5  # 0.5 % by enumeration of all outcomes
+    assert 180 <= flagged.count("coin") < 200  # 96 %
+    assert told.count("careful") > 190 > told.count("careless") > 50
+    assert told.count("coin") <= 2
+
+
 def test_nobody_is_flagged_on_a_handful_of_controls() -> None:
     (coin,) = reviewer_errors(crew(0.9, {"coin": (0.5, 0.5)}, controls=5))
     assert not coin.flagged
+    assert coin.too_few
 
 
 def test_a_flagged_reviewer_counts_nowhere() -> None:
