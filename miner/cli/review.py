@@ -22,15 +22,13 @@ def review(
     controls: Annotated[
         float, typer.Option(help="Share of good answers and planted nonsense, half each.", min=0, max=0.8)
     ] = 0.2,
-    seed: Annotated[int, typer.Option(help="Seed of the sample and of everybody's order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the sample and of everybody's order.", min=0)] = 0,
     open_: Annotated[bool, typer.Option("--open", help="Show certificates before the verdict: not blind.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every machine that gets here.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(help="Port; 0 takes any that is free.", min=0, max=65535)] = 8765,
-    mode: Annotated[str, typer.Option(help="What --to and --from hold: verdicts, near_misses, pairs, gold.")] = (
-        "verdicts"
-    ),
+    mode: Annotated[str, typer.Option(help="What --to and --from hold: verdicts, near_misses, gold.")] = ("verdicts"),
     to: Annotated[
         Path | None,
         typer.Option(help="Write the items for another tool: .csv, .jsonl (Argilla), .json (Label Studio)."),

@@ -34,6 +34,7 @@ from miner.reviewing.room import ReviewRoom
 
 COLUMNS = ("item_id", "prompt", "response", "reviewer", "verdict", "score", "seconds", "comment")
 KINDS = (".csv", ".jsonl", ".json")
+MAX_CELL = 2**31 - 1  # characters; as much as every machine's C long takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,27 +147,30 @@ def read_verdicts(room: ReviewRoom, mode: str, path: Path) -> int:
         given = list(read(path, text))
     except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
         raise DataError(f"{path} is not what review --to writes: {type(error).__name__}: {error}") from error
-    known = {one.review_id for one in room.journal.all()}
-    said = {(one.reviewer, one.item_id, one.verdict) for one in standing(room.journal.all(), desk.mode)}
-    reviews = [_review(desk, one) for one in given if (one.reviewer, one.item_id, one.verdict) not in said]
-    fresh = [one for one in reviews if one.review_id not in known]
+    said = {(one.reviewer, one.item_id): one for one in standing(room.journal.all(), desk.mode)}
+    fresh: dict[str, Review] = {}
+    for one in given:
+        before = said.get((one.reviewer, one.item_id))
+        if before is None or before.verdict != one.verdict:
+            review = _review(desk, one, before.review_id if before else "")
+            fresh[review.review_id] = said[one.reviewer, one.item_id] = review
     if fresh:
-        room.corpus.append(*fresh)
+        room.corpus.append(*fresh.values())
         room.journal.refresh()
     return len(fresh)
 
 
-def _review(desk: Desk, one: _Given) -> Review:
+def _review(desk: Desk, one: _Given, replaced: str) -> Review:
+    """The review of a verdict that takes the place of the one of that id, if any."""
     item = desk.items.item(one.item_id)
     if item is None:
         raise DataError(f"{one.where}: no item {one.item_id[:40]!r} among those asked about; is it another run's?")
-    told = {*desk.verdicts.values()} if desk.mode != "pairs" else {"finding", "reference", "cannot_tell"}
-    if one.verdict not in told:
+    if one.verdict not in (told := {*desk.verdicts.values()}):
         raise DataError(f"{one.where}: no verdict {one.verdict[:40]!r}; expected one of: {', '.join(sorted(told))}")
     if not one.reviewer:
         raise DataError(f"{one.where}: a verdict without a reviewer; name who gave it")
     return Review(
-        review_id=digest(["imported", one.reviewer, desk.mode, one.item_id, one.verdict, one.comment]),
+        review_id=digest(["imported", one.reviewer, desk.mode, one.item_id, one.verdict, one.comment, replaced]),
         reviewer=one.reviewer,
         mode=desk.mode,
         item_id=one.item_id,
@@ -184,6 +188,7 @@ def _review(desk: Desk, one: _Given) -> Review:
 
 
 def _from_csv(path: Path, text: str) -> Iterator[_Given]:
+    csv.field_size_limit(MAX_CELL)
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     if missing := [name for name in ("item_id", "reviewer", "verdict") if name not in (reader.fieldnames or ())]:
         raise DataError(f"{path} has no column {missing[0]!r}; expected CSV with {', '.join(COLUMNS)}")
@@ -205,8 +210,12 @@ def _from_argilla(path: Path, text: str) -> Iterator[_Given]:
             record = json.loads(line)
             for one in (record.get("responses") or {}).get("verdict") or []:
                 where = f"{path}, line {number}"
+                name = one["user_id"]
                 yield _Given(
-                    where=where, item_id=str(record["id"]), reviewer=str(one["user_id"]), verdict=str(one["value"])
+                    where=where,
+                    item_id=str(record["id"]),
+                    reviewer="" if name is None else str(name),
+                    verdict=str(one["value"]),
                 )
 
 
@@ -229,6 +238,8 @@ def _from_label_studio(path: Path, text: str) -> Iterator[_Given]:
 def _desk(room: ReviewRoom, mode: str, path: Path) -> Desk:
     if mode not in VERDICTS:
         raise ConfigError(f"no mode {mode!r}; there are: {', '.join(VERDICTS)}")
+    if mode == "pairs":
+        raise ConfigError("a file holds one text an item, a pair has two. Judge pairs in the browser")
     if path.suffix not in KINDS:
         raise ConfigError(f"{path}: expected .csv, .jsonl (Argilla) or .json (Label Studio)")
     return room.desk(mode)

@@ -14,6 +14,7 @@ from miner.judging.reviews import standing
 from miner.reviewing.exchange import read_verdicts, write_items
 from miner.reviewing.items import ReviewPlan, reviewers_order
 from miner.reviewing.room import ReviewRoom
+from scripts.drills import samples
 
 
 @pytest.fixture
@@ -112,6 +113,45 @@ def test_a_file_that_is_something_else_is_one_line(
         read_verdicts(room, "verdicts", tmp_path / name)
     assert "\n" not in str(error.value)
     assert room.corpus.reviews() == []
+
+
+def test_who_changes_their_mind_twice_is_believed_twice(room: ReviewRoom, tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    write_items(room, "verdicts", path)
+    for verdict in ("nonsense", "sensible", "nonsense"):
+        _fill_csv(path, verdict)
+        assert [read_verdicts(room, "verdicts", path) for _ in range(2)] == [1, 0]
+    assert [one.verdict for one in standing(room.corpus.reviews(), "verdicts")] == ["nonsense"]
+    assert len(room.corpus.reviews()) == 3
+
+
+def test_a_long_text_comes_back(room: ReviewRoom, tmp_path: Path) -> None:
+    room.corpus.append(samples.finding(900, response="soup " * 50_000))
+    path, grown = tmp_path / "items.csv", ReviewRoom(room.run, ReviewPlan(n=200))
+    write_items(grown, "verdicts", path)
+    assert "soup " * 50_000 in path.read_text(encoding="utf-8")
+    limit = csv.field_size_limit(10**6)
+    _fill_csv(path, "nonsense")
+    csv.field_size_limit(limit)
+    assert read_verdicts(grown, "verdicts", path) == 1
+
+
+def test_a_verdict_of_nobody_is_refused(room: ReviewRoom, tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    write_items(room, "verdicts", path)
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    records[0]["responses"] = {"verdict": [{"value": "nonsense", "user_id": None}]}
+    path.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+    with pytest.raises(DataError, match="line 1: a verdict without a reviewer"):
+        read_verdicts(room, "verdicts", path)
+    assert room.corpus.reviews() == []
+
+
+def test_pairs_leave_in_no_file(room: ReviewRoom, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Judge pairs in the browser"):
+        write_items(room, "pairs", tmp_path / "items.csv")
+    with pytest.raises(ConfigError, match="Judge pairs in the browser"):
+        read_verdicts(room, "pairs", tmp_path / "items.csv")
 
 
 def test_a_file_of_another_kind_or_mode_is_refused(room: ReviewRoom, tmp_path: Path) -> None:
