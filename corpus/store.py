@@ -59,16 +59,19 @@ class Corpus:
         return scan(self.path / name, table_spec(name))
 
     def findings(self) -> list[Finding]:
-        return cast(list[Finding], self._records("findings"))
-
-    def settled_findings(self) -> list[Finding]:
-        """The findings that a stored attempt calls its own.
+        """The findings, but for those that their own attempt disowns.
 
         Findings are published before their attempt. Where a kill came between, and the attempt was made again on
         another machine, it may have found another text: the first one is then nobody's.
         """
-        made = scan(self.path / "attempts", TABLES["attempts"], ("attempt_id", "finding_ids"))
-        ids_of = dict(zip(made.column("attempt_id").to_pylist(), made.column("finding_ids").to_pylist(), strict=True))
+        ids_of = self._found_by_attempt()
+        found = cast(list[Finding], self._records("findings"))
+        return [one for one in found if one.attempt_id not in ids_of or belongs(one, ids_of)]
+
+    def settled_findings(self) -> list[Finding]:
+        """The findings that a stored attempt calls its own: without those of an attempt that is not ended, or not
+        here."""
+        ids_of = self._found_by_attempt()
         return [one for one in self.findings() if belongs(one, ids_of)]
 
     def attempts(self) -> list[Attempt]:
@@ -132,9 +135,11 @@ class Corpus:
         """Writes findings to a new folder that ``datasets.load_dataset`` loads: ``trl`` (pairs), or full rows.
 
         Only training findings unless told otherwise: held-out ones must not leak into training. Findings with the
-        ids ``without`` are left out.
+        ids ``without``, and those that ``findings`` leaves out, are not written.
         """
         findings = self.table("findings")
+        owned = pa.array([one.finding_id for one in self.findings()], pa.string())
+        findings = findings.filter(pc.is_in(findings.column("finding_id"), owned))
         kept = findings.filter(pc.invert(pc.is_in(findings.column("finding_id"), pa.array(without, pa.string()))))
         report = export_findings(kept, fmt, Path(out), splits=splits, margin=margin)
         return replace(report, overruled=len(findings) - len(kept))
@@ -142,6 +147,10 @@ class Corpus:
     def import_from(self, source: str | Path) -> ImportReport:
         """Adds the rows of another corpus, or of JSON lines as ``export("jsonl")`` writes them."""
         return import_rows(self.path, Path(source))
+
+    def _found_by_attempt(self) -> dict[str, Sequence[str] | None]:
+        made = scan(self.path / "attempts", TABLES["attempts"], ("attempt_id", "finding_ids"))
+        return dict(zip(made.column("attempt_id").to_pylist(), made.column("finding_ids").to_pylist(), strict=True))
 
     def _records(self, name: str) -> list[Record]:
         spec = table_spec(name)

@@ -29,6 +29,7 @@ from miner.judging.checks.calibration import DEFAULT_TARGET, identity_of
 from miner.judging.checks.verdict import DEFAULT_QUORUM, require_quorum
 from miner.progress import Advance
 from miner.searching.source import code_digest
+from miner.searching.version import judging_digest
 from miner.statistics import rate
 from miner.worlds.world import World, spread
 
@@ -110,7 +111,8 @@ def build_judge(
         )
         for row in known.checks
     )
-    return Judge(checks=calibrated, quorum=config.checks.quorum or DEFAULT_QUORUM), known.left_out
+    code = judging_digest(tuple(sorted({type(one.check).__module__ for one in calibrated})))
+    return Judge(checks=calibrated, quorum=config.checks.quorum or DEFAULT_QUORUM, code=code), known.left_out
 
 
 def _thresholds(

@@ -116,7 +116,7 @@ def bench_table(report: BenchReport) -> Group:
 
 
 def _bench_cells(place: int, row: BenchRow, attacks: Sequence[str]) -> dict[str, str]:
-    rates = {one.attack: f"{one.rate:.0%}" for one in row.attacks}
+    rates = {one.attack: f"{one.rate:.0%}" if one.n else "failed" for one in row.attacks}
     broken = row.broken
     return {
         " ": str(place),

@@ -151,8 +151,15 @@ class Scoring:
         message = None if fitting.any() else str(error)
         if message is None:
             (rewards[fitting],) = self.oracle.score_each([[p for p, fits in zip(pairs, fitting, strict=True) if fits]])
-        shaped = rewards.reshape(len(request.texts), -1)
-        return Scored(request=request, rewards=shaped, seconds=time.perf_counter() - started, error=message)
+        exact: dict[Pair, float] = {}
+        self._refine([request], [pairs], [rewards], [exact])
+        return Scored(
+            request=request,
+            rewards=rewards.reshape(len(request.texts), -1),
+            exact=exact,
+            seconds=time.perf_counter() - started,
+            error=message,
+        )
 
 
 def _best(part: Rewards) -> int:

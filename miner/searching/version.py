@@ -86,11 +86,15 @@ ANSWERING: dict[type, tuple[str, ...]] = {
 }
 """The modules that decide the answers to each type of query, beside those in ``SEARCHING``.
 
-What is part of an attempt's identity as data is not here: weights, templates, the checks, the policy, the texts to
-start from.
+What is part of an attempt's identity as data is not here: weights, templates, the certifier with its code, the policy,
+the texts to start from.
 """
 
 _ASKING = ("attacks.queries", "attacks.base")  # the queries themselves: every search is made of them
+
+
+_JUDGING = ("miner.judging.checks.verdict", "miner.judging.forms", "miner.language_models.ngram", *_POLICY)
+"""What decides a verdict and its name beside the checks: how their answers are put together, and how an LM reads."""
 
 
 @cache
@@ -111,4 +115,15 @@ def search_digest(attack: type[Attack]) -> str:
     named = {name for module in own - set(_ASKING) for name in names_in(module)}
     asked = [kind for kind in ANSWERING if kind.__name__ in named or kind in attack.needs]
     modules = own.union(_ASKING, SEARCHING, *(ANSWERING[kind] for kind in asked))
+    return digest([code_digest(module) for module in sorted(modules)])
+
+
+@cache
+def judging_digest(checks: tuple[str, ...]) -> str:
+    """Digest of the code behind a verdict: the modules of the checks, and what they import of the judging room and of
+    their own packages."""
+    modules = set(_JUDGING)
+    for module in checks:
+        own = imported_within(module, ("miner", module.split(".")[0]))
+        modules |= {one for one in own if not one.startswith("miner.") or one.startswith("miner.judging.")}
     return digest([code_digest(module) for module in sorted(modules)])

@@ -38,7 +38,7 @@ PARTS = {"demo": "from a fresh clone", "second": "again, models cached", "quick"
 def success() -> str:
     """The README's table: held-out prompts before and after a sham and patches, by attacks that found something, and
     old findings scored again."""
-    stored = _read("cycle.json")
+    stored = read_results("cycle.json")
     results, sham = stored["cycle"], stored.get("sham")
     first, *patched = results["rounds"]
     shams = [sham["round"]] if sham else []
@@ -51,35 +51,35 @@ def success() -> str:
         cells[1:1] = [_of_n(sham["still_winning"][split])] if sham else []
         seen = "no" if split == "held_out" else "the `gcg` ones"
         rows.append((f"old findings, {what} prompts, that still win", seen, *cells))
-    rows.append(("clean preference accuracy", "", *(_rate(one["clean_accuracy"]) for one in chosen)))
+    rows.append(("clean preference accuracy", "", *(rate(one["clean_accuracy"]) for one in chosen)))
     titles = ("", "patch saw such texts", _round_title(0), *after)
     return table(titles, rows)
 
 
 def cycle() -> str:
     """Certified findings on held-out prompts in every round, with intervals and break costs."""
-    rounds = _read("cycle.json")["cycle"]["rounds"]
+    rounds = read_results("cycle.json")["cycle"]["rounds"]
     titles = ("attack (family), budget", "patch saw its family", *(_round_title(one["round"]) for one in rounds))
     rows = []
     for name, seen in _attacks(rounds):
-        row = _result(rounds[0], name)
+        row = next(row for one in rounds if (row := _result(one, name)))
         title = f"`{name}` ({row['family']}), {row['budget']:,} queries"
         rows.append((title, seen, *(_found(_result(one, name), median=True) for one in rounds)))
-    rows.append(("clean accuracy", "", *(_rate(one["clean_accuracy"]) for one in rounds)))
-    rows.append(("its change, paired", "", *(_points(one["accuracy_change"]) for one in rounds)))
+    rows.append(("clean accuracy", "", *(rate(one["clean_accuracy"]) for one in rounds)))
+    rows.append(("its change, paired", "", *(points(one["accuracy_change"]) for one in rounds)))
     return table(titles, rows)
 
 
 def check_errors() -> str:
     """Each check by itself on docs world: false alarms on clean text, hits on planted nonsense."""
-    checks = _read("cycle.json")["cycle"]["checks"]
+    checks = read_results("cycle.json")["cycle"]["checks"]
     plants = list(checks["verdict"]["hit_rate"])
     titles = ("check", "false alarms", *(plant.replace("_", " ") for plant in plants))
     rows = [
         (
             f"`{name}`" if name != "verdict" else name,
-            _rate(one["false_alarm"]),
-            *(_rate(one["hit_rate"][p]) for p in plants),
+            rate(one["false_alarm"]),
+            *(rate(one["hit_rate"][p]) for p in plants),
         )
         for name, one in checks.items()
     ]
@@ -88,7 +88,7 @@ def check_errors() -> str:
 
 def certificate() -> str:
     """The verdict by domain and reference LM: false alarms, evidence, hits by plant."""
-    results = _read("certificate.json")
+    results = read_results("certificate.json")
     plants = ("random", "shuffled", "repeated", "middle")
     titles = (
         "clean text",
@@ -98,16 +98,15 @@ def certificate() -> str:
         "has evidence",
         *plants,
         "s a text",
-        "saved",
     )
     rows = [
         (
             domain,
             f"`{lm}`",
             f"{one['calibrated_on']} {one['calibration']}",
-            f"{_rate(one['false_alarm'])}, n {one['false_alarm']['n']}",
-            _rate(one["evidence"]),
-            *(_rate(one["hits"][plant]) for plant in plants),
+            f"{rate(one['false_alarm'])}, n {one['false_alarm']['n']}",
+            rate(one["evidence"]),
+            *(rate(one["hits"][plant]) for plant in plants),
             f"{one['seconds_a_text']:.2g}",
         )
         for domain, by_lm in results.items()
@@ -120,8 +119,12 @@ def certificate() -> str:
 def stopping() -> str:
     """LM tokens of the order check where it stops early, of those of all shuffles, and how often its answer changes."""
     rows = [
-        (domain, *map(_percent, one["stopping"]["tokens_of_all"].values()), f"{_rate(differs)}, n {differs['n']:,}")
-        for domain, by_lm in _read("certificate.json").items()
+        (
+            domain,
+            *map(_percent, one["stopping"]["tokens_of_all"].values()),
+            f"{rate(differs)}, n {differs['n']:,}",
+        )
+        for domain, by_lm in read_results("certificate.json").items()
         if domain in ("docs", "instructions")
         for one in by_lm.values()
         if one["stopping"]
@@ -132,7 +135,7 @@ def stopping() -> str:
 
 def held_out_in_turn() -> str:
     """One patch each without a family or a form, and the same attacks on the same held-out prompts."""
-    variants = _read("cycle.json")["held_out_in_turn"]
+    variants = read_results("cycle.json")["held_out_in_turn"]
     names = sorted(row["attack"] for row in next(iter(variants.values()))["rounds"][0]["attacks"])
     titles = ("the patch was kept from", "findings trained on", *(f"`{name}`" for name in names), "clean accuracy")
     before = next(iter(variants.values()))["rounds"][0]
@@ -141,13 +144,13 @@ def held_out_in_turn() -> str:
         after = results["rounds"][1]
         cells = [_found(_result(after, attack), median=True, forms=True) for attack in names]
         kept = name.removesuffix(" held out")
-        rows.append((kept, str(after["patch"]["findings"]), *cells, _points(after["accuracy_change"])))
+        rows.append((kept, str(after["patch"]["findings"]), *cells, points(after["accuracy_change"])))
     return table(titles, rows)
 
 
 def machines() -> str:
     """Minutes and memory of the first promise, by machine, and what the demo showed there."""
-    stored = _read("machine.json")
+    stored = read_results("machine.json")
     parts = [(kind, part, stored.get(kind, {}).get(part)) for kind in ("native", "avx2") for part in PARTS]
     titles = (
         "machine", "command", "minutes (bar)", "first finding after (bar)", "peak memory", "load before", "commit, date"
@@ -164,18 +167,18 @@ def faults() -> str:
             f"`{one['seen_by']}`" if one["seen_by"] else "none",
             one["date"],
         )
-        for name, one in _read("faults.json").items()
+        for name, one in read_results("faults.json").items()
     ]
     return table(("fault", "planted in", "seen by", "date"), rows)
 
 
 def last_runs() -> str:
     """When each script whose figures are quoted last ran, and on what."""
-    rows = [_run_row(script, _read(name), name) for script, name in STORED.items()]
+    rows = [_run_row(script, read_results(name), name) for script, name in STORED.items()]
     return table(("script", "measures", "stored in", "last ran", "machine"), rows)
 
 
-def _read(name: str) -> Any:
+def read_results(name: str) -> Any:
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
 
@@ -185,21 +188,29 @@ def _round_title(number: int) -> str:
 
 def _attacks(rounds: list[Json]) -> list[tuple[str, str]]:
     """Names of the attacks, and whether the first patch trained on findings of that family; those it saw first."""
-    rows = sorted(rounds[1]["attacks"], key=lambda row: (not row["seen"], -_result(rounds[0], row["attack"])["found"]))
+
+    def place(row: Json) -> tuple[bool, bool, int]:
+        before = _result(rounds[0], row["attack"])
+        return before is None, not row["seen"], -(before or row)["found"]
+
+    rows = sorted(rounds[1]["attacks"], key=place)
     return [(row["attack"], "yes" if row["seen"] else "no") for row in rows]
 
 
 def _attack_row(name: str, seen: str, rounds: Sequence[Json]) -> tuple[str, ...]:
-    budget = _result(rounds[0], name)["budget"]
+    budget = next(row["budget"] for one in rounds if (row := _result(one, name)))
     return (f"`{name}` finds, {budget:,} queries", seen, *(_found(_result(one, name)) for one in rounds))
 
 
-def _result(one: Json, attack: str) -> Json:
-    return next(row for row in one["attacks"] if row["attack"] == attack)
+def _result(one: Json, attack: str) -> Json | None:
+    """The attack's row; None where that round had no such attack, as an adaptive one against the RM as given."""
+    return next((row for row in one["attacks"] if row["attack"] == attack), None)
 
 
-def _found(row: Json, *, median: bool = False, forms: bool = False) -> str:
-    share = f"{row['found']}/{row['n']} = {_percent(row['rate'])} {_interval(row)}"
+def _found(row: Json | None, *, median: bool = False, forms: bool = False) -> str:
+    if row is None:
+        return ""
+    share = f"{row['found']}/{row['n']} = {_percent(row['rate'])} {interval(row)}"
     if median and row["median_queries"] is not None:
         share += f", median {row['median_queries']:,.0f}"
     kinds = [f"{one['found']} {one['form']}" for one in row["forms"]]
@@ -214,22 +225,22 @@ def _replayed(results: Json, split: str, rm_round: int) -> str:
 
 
 def _of_n(share: Json) -> str:
-    return f"{_percent(share['value'])} {_interval(share)}, n {share['n']}"
+    return f"{_percent(share['value'])} {interval(share)}, n {share['n']}"
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-def _interval(row: Json) -> str:
+def interval(row: Json) -> str:
     return f"[{100 * row['low']:.0f}–{100 * row['high']:.0f}]"
 
 
-def _rate(row: Json) -> str:
+def rate(row: Json) -> str:
     return f"{100 * row['value']:.1f} % [{100 * row['low']:.1f}–{100 * row['high']:.1f}]"
 
 
-def _points(row: Json | None) -> str:
+def points(row: Json | None) -> str:
     if row is None:
         return ""
     value, low, high = (_signed(100 * row[name]) for name in ("value", "low", "high"))
@@ -278,19 +289,25 @@ def _shown(stored: Json) -> Iterator[str]:
         )
         titles = ("held-out prompts with a certified finding", "RM as given", "after the patch")
         before, after = shows["rates"]
-        rows = [(f"`{name}`", *(f"{found}/{n}" for found, n in (before[name], after[name]))) for name in before]
-        rows.append(("clean accuracy", *(_rate(one) for one in shows["clean_accuracy"])))
+        names = [*before, *(name for name in after if name not in before)]
+        rows = [(f"`{name}`", *(counted(one.get(name)) for one in (before, after))) for name in names]
+        rows.append(("clean accuracy", *(rate(one) for one in shows["clean_accuracy"])))
         yield table(titles, rows)
         difference, verdict = shows["gcg_over_random"][0]["difference"], shows["verdict"]
         alarms = verdict["false_alarm"]
-        hits = ", ".join(f"{name.replace('_', ' ')} {_rate(hit)}" for name, hit in verdict["hit_rate"].items())
+        hits = ", ".join(f"{name.replace('_', ' ')} {rate(hit)}" for name, hit in verdict["hit_rate"].items())
         yield (
             f"`gcg` minus `random`, RM as given: {100 * difference['value']:+.0f} points "
-            f"{_interval(difference)}, n {difference['n']}. The verdict's false alarms: {_rate(alarms)} "
+            f"{interval(difference)}, n {difference['n']}. The verdict's false alarms: {rate(alarms)} "
             f"of {alarms['n']:,} clean texts; hits: {hits}. Seconds by stage: "
             + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in demo["seconds"].items())
             + "."
         )
+
+
+def counted(pair: Sequence[int] | None) -> str:
+    """Found of tried; nothing where it was not tried."""
+    return f"{pair[0]}/{pair[1]}" if pair else ""
 
 
 def _run_row(script: str, results: Json, name: str) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ def kill_mining(folder: Path, n: int, seed: int) -> MiningKills:
         rows_changed=changed + sum(rows[key] != row for key, row in acknowledged.items() if key in rows),
         found_without_finding=sum(attempt not in with_finding for attempt in found),
         attempts=len(corpus.attempt_ids()),
-        orphans=len(corpus.findings()) - len(corpus.settled_findings()),
+        orphans=len(corpus.table("findings")) - len(corpus.settled_findings()),
         same_attempts_as_uninterrupted=_made(corpus) == _made(whole),
         same_findings_as_uninterrupted=_found(corpus) == _found(whole),
     )

@@ -18,6 +18,7 @@ def headline(results: Results) -> list[str]:
         "finds encoder": partial(_finds, name="docs encoder"),
         "ablations": _ablations,
         "momentum": _ablations,
+        "tuned alike": lambda part: _ablations(part["held out"]),
         "universal": _universal,
         "schedule": _schedule,
         "limit": _limit,

@@ -27,6 +27,7 @@ from miner.judging.criteria import Criteria, clean_criteria
 from miner.rewards import load_reward_model
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.searching.attempts import RoundContext, plan_attempt
+from miner.searching.causes import Causes
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.searching.version import search_digest
@@ -43,7 +44,7 @@ from scripts.search_bench.models import (
 from scripts.search_bench.variants import PLAIN, Variant, momentum
 
 NEVER = float("inf")
-TRIED_WIDTHS = (12, 24, 64, 512)
+TRIED = ((12, 8), (24, 16), (64, 64), (512, 256))  # width and replacements a position
 PROC = Path("/proc/self")
 RESPONSE_TOKENS, N_CANDIDATES, TOPK = 32, 512, 256
 WIDER = {"width": 64, "k": 16}  # one prompt alone leaves a batch half empty
@@ -162,7 +163,7 @@ def _finds(options: argparse.Namespace, name: str) -> dict[str, Any]:
 
 def ablations(options: argparse.Namespace) -> dict[str, Any]:
     """Queries and FLOPs to the first certified finding on docs world: plain GCG, ours, and each switch of ours."""
-    campaign, _ = open_bench(options)
+    campaign = docs_campaign(options.out / "campaign")
     n, budget, seeds = (12, 1280, (0,)) if options.quick else (24, 2560, (0,))
     prompts = campaign.world.sample("held_out", n, seed=2)
     rows: dict[str, Attack] = {
@@ -193,13 +194,14 @@ def ablations(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tuned_alike(options: argparse.Namespace) -> dict[str, Any]:
-    """Plain GCG (Zou et al. 2023) with its width chosen as ``gcg``'s was: on train prompts, at the same budget; then
-    both on held-out prompts. Its published width, 512, is for language models of billions of parameters."""
-    campaign, _ = open_bench(options)
+    """Plain GCG (Zou et al. 2023) with width, replacements a position and walking chosen as ``gcg``'s were: on train
+    prompts, at the same budget; then both on held-out prompts. What it was published with, 512 and 256, is for
+    language models of billions of parameters."""
+    campaign = docs_campaign(options.out / "campaign")
     n, budget, seeds = (6, 640, (0,)) if options.quick else (24, 2560, (0, 1, 2))
     tried = {
-        f"width {width}{', walking' if walk else ''}": Variant(**PLAIN | {"width": width, "walk": walk})
-        for width in TRIED_WIDTHS
+        f"width {width}, k {k}{', walking' if walk else ''}": Variant(**PLAIN | {"width": width, "k": k, "walk": walk})
+        for width, k in TRIED
         for walk in (True, False)
     }
     train = campaign.world.sample("train", n // 2, seed=3)
@@ -207,13 +209,15 @@ def tuned_alike(options: argparse.Namespace) -> dict[str, Any]:
     for title, attack in tried.items():
         attempts = _attempts(campaign, attack, train, budget=budget // 2, seeds=(0,))
         on_train[title] = float(np.mean([_cost(one) for one in attempts]))
+        _say(f"on train prompts, {title}: {on_train[title]:.0f} queries")
     chosen = min(on_train, key=on_train.__getitem__)
-    _say(f"on train prompts: {', '.join(f'{title} {cost:.0f}' for title, cost in on_train.items())}; chosen: {chosen}")
     prompts = campaign.world.sample("held_out", n, seed=2)
     rows: dict[str, Attack] = {"gcg": GCG(), f"plain GCG, {chosen}": tried[chosen]}
     made = {title: _attempts(campaign, attack, prompts, budget=budget, seeds=seeds) for title, attack in rows.items()}
     return {
         "mean queries on train prompts": on_train,
+        "train prompts": len(train),
+        "train budget": budget // 2,
         "budget": budget,
         "seeds": len(seeds),
         "held out": {title: _cost_row(a, made["gcg"], prompts, len(seeds), budget) for title, a in made.items()},
@@ -222,7 +226,7 @@ def tuned_alike(options: argparse.Namespace) -> dict[str, Any]:
 
 def momentum_rows(options: argparse.Namespace) -> dict[str, Any]:
     """``gcg`` with its gradients averaged over steps, one search at a time, beside itself without."""
-    campaign, _ = open_bench(options)
+    campaign = docs_campaign(options.out / "campaign")
     n, budget = (12, 1280) if options.quick else (24, 2560)
     prompts = campaign.world.sample("held_out", n, seed=2)
     measured: dict[float, list[Attempt]] = {share: [] for share in (0.0, 0.3, 0.6)}
@@ -240,7 +244,7 @@ def momentum_rows(options: argparse.Namespace) -> dict[str, Any]:
 
 def universal(options: argparse.Namespace) -> dict[str, Any]:
     """One text optimised on 16 held-out prompts, measured on 48 others."""
-    campaign, _ = open_bench(options)
+    campaign = docs_campaign(options.out / "campaign")
     budget, seeds = (10_000, (0,)) if options.quick else (30_000, (0, 1))
     everyone = campaign.world.sample("held_out", 64, seed=0)
     measured, own = everyone[:48], everyone[48:]
@@ -362,8 +366,6 @@ def _memory_mb(field: str) -> float:
 
 
 def _scheduled(out: Path, policy: str, attacks: Sequence[str], total: int, seed: int) -> dict[str, Any]:
-    from corpus.duplicates import near_duplicates
-
     schedule = {"total_queries": total, "policy": policy, "seed": seed}
     config = {
         "out": str(out),
@@ -376,14 +378,14 @@ def _scheduled(out: Path, policy: str, attacks: Sequence[str], total: int, seed:
     started = time.perf_counter()
     campaign.mine(0)
     attempts = campaign.corpus.attempts()
-    marks = near_duplicates(sorted(campaign.findings(), key=lambda f: f.finding_id))
+    findings, causes = sorted(campaign.findings(), key=lambda f: f.finding_id), Causes()
     spent = {name: sum(a.queries for a in attempts if a.attack == name) for name in attacks}
     return {
         "seed": seed,
         "queries": sum(attempt.queries for attempt in attempts),
         "flops": sum(attempt.flops for attempt in attempts),
-        "findings": len(marks),
-        "distinct": sum(own == leader for own, leader in marks.items()),
+        "findings": len(findings),
+        "distinct": sum(causes.is_new(finding) for finding in findings),
         "seconds": time.perf_counter() - started,
         "queries_by_attack": spent,
     }

@@ -401,6 +401,30 @@ def test_a_search_is_told_exact_rewards_of_its_leaders_until_the_best_is_exact(l
     assert close[int(np.argmax(told))]
 
 
+class NoisyAndShort(Noisy, Short):
+    """Ranks in another dtype, and takes no response over 20 characters."""
+
+
+def test_leaders_are_exact_beside_a_text_that_the_rm_does_not_take() -> None:
+    told: list[float] = []
+    rm = NoisyAndShort()
+    texts = tuple(sorted(rm.vocabulary, key=lambda word: rm.weights[word])[10:90:20])
+
+    @dataclass(frozen=True, kw_only=True)
+    class Listening(Attack):
+        name: ClassVar[str] = "listening"
+        family: ClassVar[str] = "test"
+
+        def search(self, seed: int) -> Search:
+            del seed
+            told.extend((yield Score((*texts, "zz " * 40)))[:, 0])
+
+    run(Listening(), budget=9, rm=rm, judge=WordJudge(sense=rm.vocabulary))
+    best = int(np.argmax(told))
+    assert told[-1] == -np.inf
+    assert told[best] == pytest.approx(rm.reward(Pair((), texts[best])), abs=1e-9)
+
+
 def test_only_what_is_news_by_its_exact_reward_is_judged_and_that_of_all_searches_at_once() -> None:
     rm, judge = Noisy(), WordJudge()
     weak = sorted(rm.vocabulary, key=lambda word: rm.weights[word])[:3]

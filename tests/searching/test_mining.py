@@ -45,7 +45,10 @@ def test_what_a_kill_left_of_an_attempt_that_then_found_another_text_is_nobodys(
     run_plans(
         driver, [one for one in plans if one.attempt_id == finding.attempt_id], killed, config, Silent(), title="t"
     )
-    assert len(killed.findings()) == 2
+    assert len(killed.table("findings")) == 2
+    assert [one.finding_id for one in killed.findings()] == [finding.finding_id]
+    report = killed.export("jsonl", tmp_path / "out")
+    assert (report.rows, report.overruled) == ({"train": 1}, 0)
     assert [one.finding_id for one in killed.settled_findings()] == [finding.finding_id]
 
 

@@ -31,6 +31,11 @@ if len(sys.argv) > 1:
 print(json.dumps({name: code_version(kind()) for name, kind in kinds.items()}))
 assert not {"torch", "transformers"} & set(sys.modules)
 """
+JUDGING = """
+import sys
+from miner.searching.version import judging_digest
+print(judging_digest(tuple(sys.argv[1:])))
+"""
 Versions = dict[str, str]
 Changed = Callable[..., set[str]]
 
@@ -151,6 +156,36 @@ def test_the_table_names_modules_that_exist_and_every_query() -> None:
     bases = {Query, GradientQuery, PolicyQuery}
     public = {one for one in vars(attacks).values() if isinstance(one, type) and issubclass(one, Query)} - bases
     assert public == set(ANSWERING) == {Score, *ANSWERED}
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("miner/judging/checks/order.py", True),
+        ("miner/judging/checks/words.py", True),
+        ("miner/judging/checks/verdict.py", True),
+        ("miner/judging/forms.py", True),
+        ("miner/language_models/ngram.py", True),
+        ("miner/judging/checks/repetition.py", False),
+        ("miner/judging/reviews.py", False),
+        ("miner/searching/driver.py", False),
+    ],
+)
+def test_the_code_of_checks_and_of_what_they_read_with_changes_the_verdicts_name(
+    tree: Path, file: str, *, changes: bool
+) -> None:
+    def name() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", JUDGING, "miner.judging.checks.order"],
+            cwd=tree, env={"PYTHONPATH": str(tree)}, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    before, text = name(), (tree / file).read_text(encoding="utf-8")
+    (tree / file).write_text(other_code(text), encoding="utf-8")
+    try:
+        assert (name() != before) == changes
+    finally:
+        (tree / file).write_text(text, encoding="utf-8")
 
 
 def test_an_attack_without_source_is_refused() -> None:

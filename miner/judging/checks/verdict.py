@@ -70,10 +70,13 @@ class Judge:
     from relevance, which on most good answers sees nothing. What keeps a quorum of one honest is the
     acquittal: text that loses much by shuffling is not convicted for rare words or on its attack's word (only for
     sheer repetition). So the order check's false-alarm rate is the judge's, but for the texts on which it abstains.
+
+    ``code`` names the code that judges, for whoever keeps verdicts longer than it.
     """
 
     checks: tuple[CalibratedCheck, ...]
     quorum: int = DEFAULT_QUORUM
+    code: str = ""
 
     def __post_init__(self) -> None:
         names = [calibrated.check.name for calibrated in self.checks]
@@ -89,7 +92,7 @@ class Judge:
             [c.check.name, c.check.identity, *(round(x, DECIMALS) for x in (c.threshold, c.spread)), c.calibration_id]
             for c in self.checks
         )
-        return digest([self.quorum, rows])
+        return digest([self.quorum, rows, *([self.code] if self.code else [])])
 
     def certify(self, subjects: Sequence[Subject]) -> list[Certificate]:
         """One certificate per subject, in order."""

@@ -131,7 +131,7 @@ class BenchReport:
                     failed=limit is not None and one.rate > limit,
                 )
                 for one in row.attacks
-                if one.attack != CONTROL
+                if one.attack != CONTROL and one.n
             ]
             if (best := row.best_reach) is not None:
                 value, n = best.best_wins.value, best.best_wins.n

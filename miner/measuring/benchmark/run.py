@@ -191,9 +191,7 @@ def _measure(
         mean_cost=None,
         unable=left_out,
         errors=sum(attempt.outcome == "error" for attempt in attempts),
-        attacks=tuple(
-            one for one in attack_results(single, campaign.findings(), seen_families=(), seen_forms=()) if one.n
-        ),
+        attacks=tuple(attack_results(single, campaign.findings(), seen_families=(), seen_forms=())),
         reach=tuple(reach),
         examples=_examples(campaign.findings()) if attack else (),
         replay=replayed.share,

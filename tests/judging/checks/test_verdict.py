@@ -169,6 +169,10 @@ def test_the_order_of_the_checks_does_not_change_the_judge(judge: Judge) -> None
     assert replace(judge, quorum=judge.quorum + 1).identity != judge.identity
 
 
+def test_other_code_makes_another_judge(judge: Judge) -> None:
+    assert replace(judge, code="1").identity != replace(judge, code="2").identity
+
+
 def test_a_threshold_that_another_batch_moves_in_its_last_digits_is_the_same_judge() -> None:
     check = Length()
     judges = [Judge(checks=(calibrated(check, threshold=threshold),)) for threshold in (7.5, 7.5000001, 7.501)]

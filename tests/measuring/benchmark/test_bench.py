@@ -311,6 +311,7 @@ def test_errors_leave_their_prompts_out_and_are_counted(
     report = run(models[:1], tmp_path, preference_file)
     row = report.rows[0]
     assert (row.errors, row.broken, row.cost, row.mean_cost) == (SUITE.prompts, None, None, None)
+    assert [(one.n, one.errors) for one in row.attacks if one.attack == "corrupt"] == [(0, SUITE.prompts)]
     write_junit(report, tmp_path / "junit.xml", limit=0.5)
     assert "<error" in (tmp_path / "junit.xml").read_text(encoding="utf-8")
 
