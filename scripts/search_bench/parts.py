@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -41,9 +42,10 @@ from scripts.search_bench.models import (
     docs_campaign,
     questions_of_length,
 )
-from scripts.search_bench.variants import PLAIN, Variant, momentum
+from scripts.search_bench.variants import PLAIN, Variant, damped_layer_norms, momentum
 
 NEVER = float("inf")
+WARM_TEXTS = 16
 TRIED = ((12, 8), (24, 16), (64, 64), (512, 256))  # width and replacements a position
 PROC = Path("/proc/self")
 RESPONSE_TOKENS, N_CANDIDATES, TOPK = 32, 512, 256
@@ -240,6 +242,47 @@ def momentum_rows(options: argparse.Namespace) -> dict[str, Any]:
         _say(f"momentum {share:g}: mean {np.mean([_cost(one) for one in made]):.0f} queries")
     rows = {"gcg" if share == 0 else f"momentum {share:g}": made for share, made in measured.items()}
     return {title: _cost_row(made, rows["gcg"], prompts, 1, budget) for title, made in rows.items()}
+
+
+def ideas(options: argparse.Namespace) -> dict[str, Any]:
+    """What others found to pay, beside ``gcg``: on the RM as given and on a patched one."""
+    campaign = Campaign(ideas_config(options))
+    campaign.mine(0)
+    campaign.patch(0)
+    n, budget = (6, 640) if options.quick else (24, 2560)
+    prompts = campaign.world.sample("held_out", n, seed=2)
+    mined = sorted(campaign.findings(), key=lambda one: (-one.margin, one.finding_id))
+    warm = tuple(dict.fromkeys(one.response for one in mined if one.form == "salad"))[:WARM_TEXTS]
+    tried: dict[str, tuple[Attack, float]] = {
+        "gcg": (GCG(), 1.0),
+        "bandit over positions": (Variant(draw="bandit"), 1.0),
+        "warm start from other prompts": (Variant(warm=warm), 1.0),
+        "gradient through layer norms halved": (GCG(), 0.5),
+        "gradient through layer norms by 0.7": (GCG(), 0.7),
+    }
+    found: dict[str, Any] = {}
+    for round_number, title in enumerate(("as given", "patched")):
+        measured: dict[str, list[Attempt]] = {}
+        for name, (attack, share) in tried.items():
+            driver = driver_of(campaign, round_number)
+            rm = driver.oracle.rm
+            assert isinstance(rm, TransformerRewardModel)
+            plans = [_plan(driver, attack, [prompt], at, budget) for at, prompt in enumerate(prompts)]
+            with damped_layer_norms(rm, share) if share < 1 else nullcontext():
+                results = sorted(driver.run(plans), key=lambda result: result.plan.seed)
+            measured[name] = [result.attempt for result in results]
+            _say(f"{title}, {name}: mean {np.mean([_cost(one) for one in measured[name]]):.0f} queries")
+        found[title] = {name: _cost_row(made, measured["gcg"], prompts, 1, budget) for name, made in measured.items()}
+    return {"warm texts": len(warm), "budget": budget, **found}
+
+
+def ideas_config(options: argparse.Namespace) -> CampaignConfig:
+    return CampaignConfig.model_validate({
+        "out": str(options.out / "ideas"),
+        "data": {"world": "docs"},
+        "attacks": [{"name": "gcg"}],
+        "mine": {"prompts": 12 if options.quick else 64, "budget_queries": 1024},
+    })  # fmt: skip
 
 
 def universal(options: argparse.Namespace) -> dict[str, Any]:

@@ -5,9 +5,10 @@ A switch that does not pay lives here alone; what pays is in ``attacks/gcg.py``.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -25,6 +26,32 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 
 
+@dataclass(slots=True)
+class PositionBandit:
+    """Which positions' edits helped so far: a Beta posterior each, drawn from by Thompson sampling."""
+
+    helped: Counter[int] = field(default_factory=Counter)
+    tried: Counter[int] = field(default_factory=Counter)
+    position: dict[int, int] = field(default_factory=dict)  # of the last table, by where its edits start
+
+    def draw(self, table: SwapTable, width: int, rank: float, rng: np.random.Generator) -> list[Swap]:
+        self.position = {row[0].start: at for at, row in enumerate(table) if row}
+        rows = {at: list(row) for at, row in enumerate(table) if row}
+        drawn: list[Swap] = []
+        while rows and len(drawn) < width:
+            chances = {at: rng.beta(1 + self.helped[at], 1 + self.tried[at] - self.helped[at]) for at in rows}
+            best = max(chances, key=chances.__getitem__)
+            drawn.append(rows[best].pop(min(len(rows[best]) - 1, int(rng.exponential(rank)))))
+            rows = {at: row for at, row in rows.items() if row}
+        return drawn
+
+    def learn(self, edits: Sequence[Swap], value_of: Mapping[str, float], before: ValuedText) -> None:
+        for edit in edits:
+            if (at := self.position.get(edit.start)) is not None:
+                self.tried[at] += 1
+                self.helped[at] += value_of[edit.apply(before.text)] > before.value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant(Attack):
     """Defaults are those of ``gcg``.
@@ -33,6 +60,10 @@ class Variant(Attack):
     tries every number of helpful edits; ``walk`` moves to the best candidate even if it is worse; ``visited`` leaves
     out texts scored before; ``starts`` random texts are tried and the best is taken; ``relaxed`` gradient steps on soft
     tokens come first; ``adaptive_width`` halves the width after a step that helped, and doubles it after another.
+
+    ``draw`` "bandit" gives candidates to the positions whose edits helped before: Thompson sampling of a Beta posterior
+    a position (after Adaptive-GCG and SlotGCG, arXiv:2602.03265). ``warm`` texts, which won on other prompts, are
+    scored, and the best is climbed from (after I-GCG, Jia et al. 2024, arXiv:2405.21018).
     """
 
     name: ClassVar[str] = "variant"
@@ -46,26 +77,32 @@ class Variant(Attack):
     rank: float = 2.0
     patience: int = 4
     perturbations: int = 3
-    draw: Literal["turns", "uniform", "top"] = "turns"
+    draw: Literal["turns", "uniform", "top", "bandit"] = "turns"
     merge: Literal["no", "half", "all"] = "half"
     walk: bool = False
     visited: bool = False
     starts: int = 1
     relaxed: int = 0
     adaptive_width: bool = False
+    warm: tuple[str, ...] = ()
 
     def search(self, seed: int) -> Search:
         rng = np.random.default_rng(seed)
         best = here = yield from self._first(rng)
-        seen = {here.text}
+        seen, bandit = {here.text}, PositionBandit()
         while True:
             stale, width = 0, self.width
             while stale < self.patience or self.walk:
                 table = yield from ask(Swaps(here.text, self.k))
-                edits = [e for e in self._draw(table, width, rng) if not self.visited or e.apply(here.text) not in seen]
+                edits = [
+                    e
+                    for e in self._draw(table, width, rng, bandit)
+                    if not self.visited or e.apply(here.text) not in seen
+                ]
                 if not edits:
                     break
                 found = yield from self._step(here, edits)
+                bandit.learn(edits, {scored.text: scored.value for scored in found}, here)
                 seen.update(scored.text for scored in found)
                 helped = found[0].value > here.value
                 if self.adaptive_width:
@@ -78,7 +115,9 @@ class Variant(Attack):
             here = ValuedText(text, float((yield from ask(Score((text,))))[0, 0]))
 
     def _first(self, rng: np.random.Generator) -> Generator[Query[Any], Any, ValuedText]:
-        if self.start == "x":
+        if self.warm:
+            texts = list(self.warm)
+        elif self.start == "x":
             texts = [" ".join(["x"] * self.n_words)]
         else:
             texts = []
@@ -90,9 +129,11 @@ class Variant(Attack):
         rewards = yield from ask(Score(tuple(texts)))
         return max(map(ValuedText, texts, map(float, rewards[:, 0])), key=lambda scored: scored.value)
 
-    def _draw(self, table: SwapTable, width: int, rng: np.random.Generator) -> list[Swap]:
+    def _draw(self, table: SwapTable, width: int, rng: np.random.Generator, bandit: PositionBandit) -> list[Swap]:
         if self.draw == "turns":
             return list(draw_edits(table, width, self.rank, rng))
+        if self.draw == "bandit":
+            return bandit.draw(table, width, self.rank, rng)
         edits = [edit for row in table for edit in row]
         if self.draw == "top":
             return sorted(edits, key=lambda edit: -edit.gain)[:width]
@@ -144,3 +185,20 @@ def momentum(rm: TransformerRewardModel, share: float) -> Iterator[None]:
         yield
     finally:
         rm.gradients = plain  # type: ignore[method-assign]
+
+
+@contextmanager
+def damped_layer_norms(rm: TransformerRewardModel, share: float) -> Iterator[None]:
+    """Scales every gradient that passes a LayerNorm by ``share``: more of it comes by the residual way (LSGM: Li et al.
+    2024, arXiv:2405.20778)."""
+
+    def damped(_module: torch.nn.Module, found: Any, _given: Any) -> Any:
+        return tuple(gradient if gradient is None else share * gradient for gradient in found)
+
+    norms = [module for name, module in rm.model.named_modules() if "norm" in type(module).__name__.lower()]
+    hooks = [norm.register_full_backward_hook(damped) for norm in norms]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
