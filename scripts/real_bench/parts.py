@@ -65,12 +65,13 @@ def _share(values: Floats, groups: Sequence[str]) -> dict[str, Any]:
 def config(name: str, options: argparse.Namespace) -> CampaignConfig:
     """The campaign against the RM of that name."""
     judge = options.judge_of_smollm2 if name == SMOLLM2 else "smollm2"
-    attacks: list[dict[str, Any]] = [{"name": attack} for attack in SEARCHES]
+    attacks: list[dict[str, Any]] = [{"name": attack} for attack in options.searches]
     attacks += [{"name": "corrupt", "budget_queries": 256}, {"name": "single_token", "budget_queries": 256}]
     attacks += [{"name": attack, "budget_queries": options.samples} for attack in ("best_of_n", "guided")]
     return CampaignConfig.model_validate({
         "out": str(options.out / f"run-{name}"),
         "seed": options.seed,
+        "rounds": options.rounds,
         "data": {"source": str(options.data), "fractions": list(astuple(FRACTIONS))},
         "rm": {"source": str(options.out / f"rm-{name}"), "truncation": CUT},
         "reference_lm": {"source": judge},
