@@ -26,6 +26,8 @@ STORED = {
     "bench_diversity": "diversity.json",
     "bench_machine": "machine.json",
     "bench_certificate": "certificate.json",
+    "bench_real": "real.json",
+    "bench_patch": "patch.json",
 }
 MACHINES = {
     "avx2": "2 cores, products as on an AVX2 processor without bf16",

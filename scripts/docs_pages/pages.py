@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scripts.docs_pages import campaign_file, measured, registries
+from scripts.docs_pages import campaign_file, measured, real, registries
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS: Mapping[str, Callable[[], str]] = {
@@ -28,6 +28,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "machines": measured.machines,
     "certificate": measured.certificate,
     "stopping": measured.stopping,
+    "real accuracy": real.accuracy,
     "faults": measured.faults,
     "last runs": measured.last_runs,
 }

@@ -66,7 +66,10 @@ def config(name: str, options: argparse.Namespace) -> CampaignConfig:
     """The campaign against the RM of that name."""
     judge = options.judge_of_smollm2 if name == SMOLLM2 else "smollm2"
     attacks: list[dict[str, Any]] = [{"name": attack} for attack in options.searches]
-    attacks += [{"name": "corrupt", "budget_queries": 256}, {"name": "single_token", "budget_queries": 256}]
+    attacks += [
+        {"name": "corrupt", "budget_queries": options.queries // 4},
+        {"name": "single_token", "budget_queries": options.queries // 4},
+    ]
     attacks += [{"name": attack, "budget_queries": options.samples} for attack in ("best_of_n", "guided")]
     return CampaignConfig.model_validate({
         "out": str(options.out / f"run-{name}"),
