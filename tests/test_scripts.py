@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,18 @@ def test_every_program_is_linted_and_type_checked(tool: str, listed: str) -> Non
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][tool][listed]
     assert len(PROGRAMS) > 10
     assert {path for pattern in patterns for path in ROOT.glob(pattern)} >= PROGRAMS
+
+
+def test_every_planted_fault_still_finds_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_from_loader("plant_faults", SourceFileLoader("plant_faults", str(ROOT / "scripts/plant_faults")))
+    assert spec is not None
+    assert spec.loader is not None
+    program = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "plant_faults", program)  # its dataclass looks there
+    spec.loader.exec_module(program)
+    assert len(program.FAULTS) >= 30
+    times = {one.name: (ROOT / one.path).read_text(encoding="utf-8").count(one.right) for one in program.FAULTS}
+    assert {name: n for name, n in times.items() if n != 1} == {}
 
 
 def test_parts_that_are_stored_are_left_out_unless_they_are_named_or_always_wanted() -> None:

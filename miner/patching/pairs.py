@@ -9,22 +9,30 @@ from typing import TypeVar
 
 from corpus.records import Finding, Prompt
 from miner.errors import ConfigError
-from miner.patching.preference_trainer import TrainingPair
+from miner.patching.preference_trainer import Row, TrainingPair
 from miner.patching.trainable import Trainable
 from miner.rewards.base import Pair
 
 T = TypeVar("T")
 
 
+Texts = tuple[Pair, Pair]  # the better, the worse
+
+
 def clean_pairs(rm: Trainable, prompts: Sequence[Prompt], n: int, rng: Random, *, anchored: bool) -> list[TrainingPair]:
-    """``n`` pairs: every prompt's reference over one of its rejected answers, again and again in new order. Errors as
-    ``paired``."""
+    """``n`` pairs: every prompt's reference over one of its rejected answers, again and again in new order; both held
+    where they are if ``anchored``. Errors as ``paired``."""
+    texts = _clean_texts(prompts, n, rng)
+    before = _scores(rm, texts) if anchored else [(None, None)] * len(texts)
+    return [TrainingPair(*rows, *scores) for rows, scores in zip(_rows(rm, texts), before, strict=True)]
+
+
+def _clean_texts(prompts: Sequence[Prompt], n: int, rng: Random) -> list[Texts]:
     usable = paired(prompts)
-    drawn = [
+    return [
         (Pair(prompt.conversation, str(prompt.reference)), Pair(prompt.conversation, rng.choice(prompt.rejected)))
         for prompt in _cycled(usable, n, rng)
     ]
-    return _tokenised(rm, drawn, chosen_anchored=anchored, rejected_anchored=anchored)
 
 
 def paired(prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -53,9 +61,12 @@ def finding_pairs(
     return over_nonsense(rm, drawn, floor)
 
 
-def over_nonsense(rm: Trainable, pairs: Sequence[tuple[Pair, Pair]], floor: float | None) -> list[TrainingPair]:
+def over_nonsense(rm: Trainable, texts: Sequence[Texts], floor: float | None) -> list[TrainingPair]:
     """Good answers, held where they are, over nonsense that is to fall to ``floor``."""
-    return _tokenised(rm, pairs, chosen_anchored=True, rejected_anchored=False, floor=floor)
+    return [
+        TrainingPair(chosen, rejected, chosen_before=before, floor=floor)
+        for (chosen, rejected), (before, _) in zip(_rows(rm, texts), _scores(rm, texts), strict=True)
+    ]
 
 
 def of_every_kind(findings: Sequence[Finding], n: int, rng: Random) -> Sequence[Finding]:
@@ -76,26 +87,16 @@ def _cycled(items: Sequence[T], n: int, rng: Random) -> Iterator[T]:
         n -= len(items)
 
 
-def _tokenised(
-    rm: Trainable,
-    pairs: Sequence[tuple[Pair, Pair]],
-    *,
-    chosen_anchored: bool,
-    rejected_anchored: bool,
-    floor: float | None = None,
-) -> list[TrainingPair]:
-    flat = [pair for both in pairs for pair in both]
-    if not flat:
-        return []
-    rows = rm.pipeline.ids(flat)
-    before = [float(r) for r in rm.exact_rewards(flat)] if chosen_anchored or rejected_anchored else []
-    return [
-        TrainingPair(
-            rows[at],
-            rows[at + 1],
-            before[at] if chosen_anchored else None,
-            before[at + 1] if rejected_anchored else None,
-            floor,
-        )
-        for at in range(0, len(flat), 2)
-    ]
+def _rows(rm: Trainable, texts: Sequence[Texts]) -> list[tuple[Row, Row]]:
+    rows = rm.pipeline.ids(_flat(texts)) if texts else []
+    return list(zip(rows[::2], rows[1::2], strict=True))
+
+
+def _scores(rm: Trainable, texts: Sequence[Texts]) -> list[tuple[float, float]]:
+    """What the RM gives each text as it is."""
+    rewards = [float(reward) for reward in rm.exact_rewards(_flat(texts))] if texts else []
+    return list(zip(rewards[::2], rewards[1::2], strict=True))
+
+
+def _flat(texts: Sequence[Texts]) -> list[Pair]:
+    return [pair for both in texts for pair in both]

@@ -182,6 +182,24 @@ def train_preferences(
     """
     of_these_pairs = digest([[p.chosen[0], p.rejected[0]] for p in pairs])[:12]  # of other pairs, afresh
     checkpoints = out / f"checkpoints-{of_these_pairs}"
+    trained = _trained(rm, model, pairs, recipe, checkpoints=checkpoints, seed=seed, progress=progress, online=online)
+    _save(rm, trained, out)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return trained
+
+
+def _trained(
+    rm: Trainable,
+    model: PreTrainedModel,
+    pairs: Sequence[TrainingPair],
+    recipe: Recipe,
+    *,
+    checkpoints: Path,
+    seed: int,
+    progress: Progress,
+    online: Online | None,
+) -> PreTrainedModel:
+    """``model`` after its last step, an adapter merged into it, in the dtype that it came in."""
     stored_in = model.dtype
     if not recipe.lora_rank:
         torch.nn.Module.to(model, torch.float32)  # master weights: a patch's steps are often under half a bf16 step
@@ -206,11 +224,14 @@ def train_preferences(
         trainer.train(resume_from_checkpoint=resume)
     trained: PreTrainedModel = trainee.merge_and_unload() if recipe.lora_rank else trainee
     trained.eval().requires_grad_(False).to(stored_in)
+    return trained
+
+
+def _save(rm: Trainable, trained: PreTrainedModel, out: Path) -> None:
+    """A folder like the one that the RM came from."""
     with quiet_transformers():
         trained.save_pretrained(out)
     rm.pipeline.tokenizer.save_pretrained(out)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return trained
 
 
 def _arguments(recipe: Recipe, checkpoints: Path, *, use_cpu: bool, seed: int) -> TrainingArguments:

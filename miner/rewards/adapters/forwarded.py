@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @dataclass(kw_only=True, eq=False)
 class ForwardedRewardModel(EncoderRewardModel):
     """Padded on the right with the id that the model's config skips when it looks for the last token; rows of models
-    whose config names none go alone."""
+    whose config names none go one at a time."""
 
     is_causal: ClassVar[bool] = True
 

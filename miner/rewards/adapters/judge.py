@@ -52,29 +52,26 @@ class WritingJudge(TransformerRewardModel):
 
     def written(self, model: PreTrainedModel, rows: Sequence[Row]) -> list[str]:
         """What the judge writes behind each row."""
-        out, _ = self._generated(model, rows, self.max_new_tokens, with_logits=False)
-        return list(self.pipeline.tokenizer.batch_decode(out, skip_special_tokens=True))
+        out, n_given = self._generated(model, rows, max_new_tokens=self.max_new_tokens)
+        return list(self.pipeline.tokenizer.batch_decode(out.sequences[:, n_given:], skip_special_tokens=True))
 
     def first_logits(self, model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
         """What the first token that the judge writes is chosen by: (n_rows, vocabulary)."""
-        _, logits = self._generated(model, rows, 1, with_logits=True)
-        return logits[0]
+        out, _ = self._generated(model, rows, max_new_tokens=1, output_logits=True)
+        first: torch.Tensor = out.logits[0]
+        return first
 
-    def _generated(
-        self, model: PreTrainedModel, rows: Sequence[Row], n: int, *, with_logits: bool
-    ) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
-        """Up to ``n`` tokens behind each row; of each token the logits, where they are asked for."""
+    def _generated(self, model: PreTrainedModel, rows: Sequence[Row], **plan: int) -> tuple[Any, int]:
+        """What the model's ``generate`` returns, greedily, and how many ids it was given of each row."""
         from transformers import GenerationConfig
 
         whole: Any = model
         ids, mask, _ = padded([ids for ids, _ in rows], pad=self.pad_id, left=True, device=model.device)
         ends = whole.generation_config.eos_token_id
-        plan = GenerationConfig(
-            max_new_tokens=n, do_sample=False, pad_token_id=self.pad_id, eos_token_id=ends,
-            return_dict_in_generate=True, output_logits=with_logits,
-        )  # fmt: skip
-        out = whole.generate(input_ids=ids, attention_mask=mask, generation_config=plan)
-        return out.sequences[:, ids.shape[1] :], out.logits or ()
+        greedily = GenerationConfig(
+            do_sample=False, pad_token_id=self.pad_id, eos_token_id=ends, return_dict_in_generate=True, **plan
+        )
+        return whole.generate(input_ids=ids, attention_mask=mask, generation_config=greedily), ids.shape[1]
 
     def read(self, text: str) -> float:
         """The number in a judgement: NaN where there is none, two that differ, or one that is off the scale."""

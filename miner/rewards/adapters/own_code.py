@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from miner.checkpoints.devices import device_of
 from miner.checkpoints.folders import first_line
 from miner.errors import ModelError
-from miner.rewards.adapters.encoder import EncoderRewardModel
+from miner.rewards.adapters.forwarded import ForwardedRewardModel
 from miner.rewards.base import Pair
 from miner.rewards.compute.prefix_cache import accepts, padded
 from miner.rewards.text.pipeline import Row
 from miner.rewards.text.swaps import NEUTRAL_PROMPT
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    import torch
 
 FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, KeyError, IndexError, ImportError)
 
 
 @dataclass(kw_only=True, eq=False)
-class OwnCodeRewardModel(EncoderRewardModel):
-    """Asked through its own forward, padded on the right with its config's padding token; alone where it has none."""
+class OwnCodeRewardModel(ForwardedRewardModel):
+    """Asked through its own forward, which may do without a mask, and tried out as it is opened."""
+
+    is_causal: ClassVar[bool] = False  # nobody knows
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        pad = self.model.config.get_text_config().pad_token_id
-        self._alone = not isinstance(pad, int)
-        self.pad_id = self.pad_id if self._alone else pad
         self._try_out()
 
     def _try_out(self) -> None:
@@ -47,14 +44,6 @@ class OwnCodeRewardModel(EncoderRewardModel):
 
     def head_identity(self) -> list[object]:
         return [type(self.model).__name__, "own code", *self.readout.identity()]
-
-    def logits(
-        self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
-    ) -> torch.Tensor:
-        del groups
-        if self._alone:
-            return torch.cat([self._asked(model, [row]) for row in rows])
-        return self._asked(model, rows)
 
     def _asked(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
         ids, mask, _ = padded([ids for ids, _ in rows], pad=self.pad_id, left=False, device=device_of(model))
