@@ -46,6 +46,7 @@ _SCORING = (
     "miner.rewards.compute.forward",
     "miner.rewards.adapters.transformer",
     "miner.rewards.adapters.encoder",
+    "miner.rewards.adapters.forwarded",
     "miner.rewards.adapters.causal",
     "miner.rewards.compute.prefix_cache",
     "miner.rewards.compute.readout",
@@ -61,6 +62,7 @@ _SCORING = (
     "miner.rewards.remote.reward_model",
     "miner.rewards.remote.endpoints",
     "miner.rewards.remote.answers",
+    "miner.rewards.remote.judge",
 )
 _EDITING = ("miner.rewards.text.swaps", "miner.rewards.text.vocabulary", "miner.rewards.remote.words")
 _POLICY = ("miner.language_models.batches", "miner.language_models.model")

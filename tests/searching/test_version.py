@@ -188,6 +188,23 @@ def test_the_code_of_checks_and_of_what_they_read_with_changes_the_verdicts_name
         (tree / file).write_text(text, encoding="utf-8")
 
 
+NO_REWARD_DECIDED = {
+    "miner.rewards.remote.http": "carries requests: what they ask and how answers are read stands elsewhere",
+    "miner.rewards.remote.limits": "when a request may go out",
+    "miner.rewards.remote.parallel": "when a request goes out",
+    "miner.rewards.remote.opening": "hands on the [rm.remote] table, which is part of the RM's identity",
+}
+
+
+@pytest.mark.parametrize("wing", ["adapters", "text", "remote"])
+def test_every_file_that_makes_rewards_of_texts_is_in_the_table(wing: str) -> None:
+    files = (ROOT / "miner/rewards" / wing).glob("*.py")
+    modules = {f"miner.rewards.{wing}.{file.stem}" for file in files if file.stem != "__init__"}
+    named = {module for modules in ANSWERING.values() for module in modules}
+    assert len(modules) > 3
+    assert modules - named == {module for module in NO_REWARD_DECIDED if module in modules}
+
+
 def test_an_attack_without_source_is_refused() -> None:
     class Nowhere(Attack):
         name, family = "nowhere", "test"
