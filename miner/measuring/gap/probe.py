@@ -14,7 +14,7 @@ from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.rewards.compute.parts import exact_in_parts
 from miner.searching.attempts import Ending, RoundContext, Tally, Win, plan_attempt, result_of
-from miner.searching.confirmation import EXACT_TOLERANCE, Confirmation
+from miner.searching.confirmation import Confirmation
 from miner.statistics import rate
 
 EXAMPLES = 5
@@ -88,20 +88,29 @@ def factual_findings(
     mine = [one for one in scored if one.fact.prompt.split == "held_out"]
     confirmation = Confirmation(rm=context.rm, criteria=criteria)
     references = confirmation.reference_rewards([Pair(one.fact.prompt.conversation, _reference(one)) for one in mine])
+    wins = _wins(mine, references, confirmation)
     results = [
-        result_of(_ending(one, reference, confirmation, context), context.rm, criteria)
-        for one, reference in zip(mine, references, strict=True)
+        result_of(_ending(*one, context), context.rm, criteria) for one in zip(mine, references, wins, strict=True)
     ]
     return [(result.attempt, next(iter(result.findings), None)) for result in results]
+
+
+def _wins(mine: Sequence[ScoredFact], references: Sequence[float | None], confirmation: Confirmation) -> list[bool]:
+    """Where the swapped statement is preferred to the true one and wins."""
+    preferred = [(one, reference) for one, reference in zip(mine, references, strict=True) if not one.prefers_true]
+    pairs = [Pair(one.fact.prompt.conversation, one.fact.false) for one, _ in preferred]
+    rewards = iter(confirmation.rewards(pairs, [confirmation.bar(reference) for _, reference in preferred]))
+    return [
+        not one.prefers_true and confirmation.wins(float(next(rewards)), reference)
+        for one, reference in zip(mine, references, strict=True)
+    ]
 
 
 def _reference(one: ScoredFact) -> str:
     return one.fact.prompt.reference or one.fact.true
 
 
-def _ending(
-    one: ScoredFact, reference_reward: float | None, confirmation: Confirmation, context: RoundContext
-) -> Ending:
+def _ending(one: ScoredFact, reference_reward: float | None, wins: bool, context: RoundContext) -> Ending:
     fact, prompt = one.fact, replace(one.fact.prompt, reference=_reference(one))
     attack = FactSwap(
         kind=fact.kind,
@@ -111,17 +120,13 @@ def _ending(
         false=fact.false,
         proof=fact.proof,
     )
-    reward, may_win = one.false_reward, not one.prefers_true and confirmation.is_plain(fact.false)
-    if may_win and confirmation.wins(reward + EXACT_TOLERANCE, reference_reward):
-        reward = context.rm.reward(Pair(prompt.conversation, fact.false))
-    wins = may_win and confirmation.wins(reward, reference_reward)
     proof = Verdict(
         check="proof_of_falsehood", verdict="nonsense", value=1.0, threshold=0.5, calibration_id=digest(fact.proof)
     )
     win = Win(
         prompt=prompt,
         response=fact.false,
-        reward=reward,
+        reward=context.rm.reward(Pair(prompt.conversation, fact.false)) if wins else one.false_reward,
         reference_reward=reference_reward,
         verdicts=(proof,),
         queries=QUERIES,
