@@ -12,7 +12,7 @@ import numpy as np
 from attacks import PolicyQuery, known_attacks
 from corpus.records import Finding, Prompt, digest
 from miner.campaigns.round_models import RoundModels
-from miner.errors import CapabilityError
+from miner.errors import CapabilityError, RmMinerError
 from miner.measuring.clean_cloud import CleanCloud, Floats, percentiles
 from miner.measuring.triage.attribution import with_top_words
 from miner.measuring.triage.intervals import auroc
@@ -41,6 +41,10 @@ class WinRecord:
     finding_id: str
     rm_fingerprint: str
     wins: bool
+
+
+class NotPlacedError(RmMinerError):
+    """Findings whose distance from clean text cannot be had; the message is the note to a triage without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +111,19 @@ def wins_of_round(models: RoundModels, number: int, findings: Sequence[Finding])
     return {finding.finding_id: stored[key_of[finding.finding_id]].wins for finding in findings}
 
 
-def placed_in_domain(models: RoundModels, number: int, mine: Sequence[Finding]) -> DomainDistance | str:
-    """The round's findings in its RM's domain, or why they cannot be placed.
+def placed_in_domain(models: RoundModels, number: int, mine: Sequence[Finding]) -> DomainDistance:
+    """The round's findings in its RM's domain.
 
     The domain is that of the calibration split's references. What findings are compared with are the held-out split's,
     which it has not seen: in a space of many dimensions the texts of the fit lie closer than others.
+
+    Raises:
+        NotPlacedError: too few references, or an RM that has no domain.
     """
     rm, by_split = models.rm(number), models.world.by_split
     fit, other = (_clean(rm, by_split[split], models.config.seed) for split in ("calibration", "held_out"))
     if min(len(fit), len(other)) < MIN_CLEAN:
-        return (
+        raise NotPlacedError(
             f"no distances in round {number}: {len(fit)} references to fit a domain to and {len(other)} others to "
             f"compare with; at least {MIN_CLEAN} of each are needed"
         )
@@ -129,7 +136,7 @@ def placed_in_domain(models: RoundModels, number: int, mine: Sequence[Finding]) 
             found = domain.distances(rm.latents([Pair(f.prompt, f.response) for f in mine]))
             advance(3, 3)
         except (CapabilityError, ValueError) as error:
-            return f"no distances in round {number}: {error}"
+            raise NotPlacedError(f"no distances in round {number}: {error}") from error
     groups = [f.prompt_id for f in mine], [prompt.prompt_id for prompt in other]
     result = RoundDistance(
         round=number,

@@ -16,7 +16,14 @@ from miner.measuring.triage.bisect import bisect_rows, started_again_in
 from miner.measuring.triage.groups import Wins, group_results
 from miner.measuring.triage.intervals import auroc, median_interval
 from miner.measuring.triage.result import FixedByDistance, GroupResult, TriageResult
-from miner.measuring.triage.rounds import DomainDistance, code_digest, placed_in_domain, shrunk_of_round, wins_of_round
+from miner.measuring.triage.rounds import (
+    DomainDistance,
+    NotPlacedError,
+    code_digest,
+    placed_in_domain,
+    shrunk_of_round,
+    wins_of_round,
+)
 from miner.measuring.triage.settings import TriageSettings
 from miner.measuring.triage.shrinking import Shrunk
 from miner.statistics import rate
@@ -44,11 +51,10 @@ def triage(campaign: OpenCampaign, settings: TriageSettings) -> TriageResult:
             if mine:
                 shrunk += shrunk_of_round(campaign.models, number, mine, settings)
             if mine and settings.distance:
-                at = placed_in_domain(campaign.models, number, mine)
-                if isinstance(at, str):
-                    notes.append(at)
-                else:
-                    placed[number] = at
+                try:
+                    placed[number] = placed_in_domain(campaign.models, number, mine)
+                except NotPlacedError as error:
+                    notes.append(str(error))
             if settings.bisect:
                 for finding_id, won in wins_of_round(campaign.models, number, chosen).items():
                     wins[finding_id][number] = won
