@@ -367,7 +367,7 @@ class CampaignConfig(ConfigSection):
             mode="json",
             include={"seed", "criteria", "checks", "patch", "reference_lm"},
             exclude={
-                "checks": {"min_power"},  # stops a run, and changes none
+                "checks": {"min_power", "max_alarms"},  # stop a run, and change none
                 "patch": {"reviewed"},  # people judge when a run is there already
             },
         )

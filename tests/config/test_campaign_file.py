@@ -69,6 +69,14 @@ def test_what_may_join_a_campaign_later_is_not_part_of_its_identity() -> None:
     assert one.fixed_digest() != one.model_copy(update={"seed": 5}).fixed_digest()
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "is_fixed"), [("min_power", 0, False), ("max_alarms", 1, False), ("quorum", 2, True)]
+)
+def test_what_only_stops_a_run_may_be_set_later(key: str, value: float, is_fixed: bool) -> None:
+    one, other = (parse_config({**MINIMAL, "checks": checks}, where="t") for checks in ({}, {key: value}))
+    assert (one.fixed_digest() != other.fixed_digest()) == is_fixed
+
+
 @pytest.mark.parametrize("carrier", ["I do not know.", "{} and {}"])
 def test_a_carrier_that_does_not_say_where_the_trigger_goes_is_refused(carrier: str) -> None:
     with pytest.raises(ConfigError, match=r"'universal': carrier .* needs one \{\}"):
