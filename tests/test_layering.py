@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.sources import ROOT, sources_of
+
 # Lowest first: what each may import. What is ours and not listed, it may not.
 ALLOWED = {
     "corpus": {"corpus"},
@@ -50,13 +51,6 @@ __init__
 LEVELS = {room: level for level, line in enumerate(LAYERS.split("\n")) for room in line.split()}
 
 Arrows = dict[str, set[str]]
-
-
-def sources_of(folder: Path) -> list[Path]:
-    """Every Python file, programs without ``.py`` among them."""
-    programs = [path for path in folder.iterdir() if path.is_file() and not path.suffix]
-    programs = [path for path in programs if "python" in path.read_text(encoding="utf-8").partition("\n")[0]]
-    return sorted([*folder.rglob("*.py"), *programs])
 
 
 def imports_of(path: Path) -> Iterator[tuple[str, str | None]]:

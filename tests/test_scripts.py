@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scripts.parts import chosen, merge, stored
-from tests.test_layering import ROOT, sources_of
+from tests.sources import ROOT, sources_of
 
 PROGRAMS = {path for path in sources_of(ROOT / "scripts") if not path.suffix}
 

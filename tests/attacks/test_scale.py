@@ -8,7 +8,7 @@ from attacks import known_attacks
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.testing import ToyRewardModel, toy_prompts
-from tests.searching.test_driver import WordJudge, criteria, plan
+from tests.searching.scripted import WordJudge, criteria, plan
 
 ATTACKS = ("gcg", "random", "corrupt", "single_token", "relax", "attribution")
 

@@ -20,8 +20,8 @@ from miner.patching.trainable import trainable
 from miner.reporting.summarise import summarise
 from miner.reporting.summary import read_summary
 from miner.rewards.base import Pair
-from tests.campaigns.test_campaign import config_for
-from tests.campaigns.test_evaluation import attempt
+from tests.campaigns.attempts import attempt
+from tests.campaigns.configs import config_for
 
 ATTACKS = [
     {"name": "corrupt", "params": {"variants": 4}},

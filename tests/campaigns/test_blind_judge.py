@@ -19,8 +19,8 @@ from miner.errors import ConfigError
 from miner.language_models.ngram import train_ngram_model
 from miner.language_models.training import train_tokenizer
 from miner.progress import untold
-from tests.campaigns.test_campaign import config_for
-from tests.judging.checks.test_unspaced import LANGUAGES, written
+from tests.campaigns.configs import config_for
+from tests.judging.checks.languages import LANGUAGES, written
 
 ATTACKS = [{"name": "random", "params": {"width": 8}}]
 

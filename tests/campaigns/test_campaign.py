@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +16,7 @@ import torch
 from corpus.records import Finding
 from miner.campaigns.campaign import Campaign
 from miner.campaigns.usage import Usage, peak_memory_mb
-from miner.config.campaign import CampaignConfig, read_config
+from miner.config.campaign import read_config
 from miner.errors import ConfigError, ResumeError
 from miner.patching.findings import training_findings
 from miner.patching.patch import patch
@@ -25,26 +24,12 @@ from miner.patching.trainable import trainable
 from miner.reporting.summarise import summarise
 from miner.reporting.summary import read_summary
 from miner.rewards import Pair, RewardModel
+from tests.campaigns.configs import config_for
 from tests.file_hammer import ended, two_at_once
 
 pytestmark = pytest.mark.ranges
 
 TOLERANCE = 1e-4
-
-
-def config_for(rm_folder: Path, data_file: Path, out: Path, **changes: Any) -> CampaignConfig:
-    raw: dict[str, Any] = {
-        "rm": {"source": str(rm_folder), "dtype": "float32", "device": "cpu"},
-        "data": {"source": str(data_file), "fractions": [0.4, 0.3, 0.3]},
-        "out": str(out),
-        "rounds": 1,
-        "checks": {"names": ["repetition", "construction"], "false_alarm": 0.05},
-        "attacks": [{"name": "corrupt", "params": {"variants": 4}}, {"name": "random", "params": {"width": 8}}],
-        "mine": {"prompts": 12, "budget_queries": 80},
-        "evaluate": {"prompts": 10, "budget_queries": 80},
-        "patch": {"steps": 12, "batch_pairs": 8, "learning_rate": 1e-3, "held_out_families": ["random"]},
-    }
-    return CampaignConfig.model_validate({**raw, **changes})
 
 
 @pytest.fixture(scope="module")

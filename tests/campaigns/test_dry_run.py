@@ -20,7 +20,7 @@ from miner.config.campaign import CampaignConfig
 from miner.errors import CapabilityError, ConfigError, ResumeError, RmMinerError
 from miner.language_models.ngram import train_ngram_model
 from miner.language_models.training import train_tokenizer
-from tests.campaigns.test_campaign import config_for
+from tests.campaigns.configs import config_for
 
 CYCLE = ("evaluate", "mine", "patch", "evaluate")
 RUNS: dict[tuple[str, ...], Callable[[Campaign, int], object]] = {

@@ -15,8 +15,8 @@ from miner.checkpoints import precision
 from miner.config.campaign import CampaignConfig
 from miner.errors import ConfigError
 from miner.reporting.summarise import summarise
-from tests.campaigns.test_campaign import config_for
-from tests.campaigns.test_search_stages import Notes
+from tests.campaigns.configs import config_for
+from tests.campaigns.observing import Notes
 
 pytestmark = pytest.mark.ranges
 

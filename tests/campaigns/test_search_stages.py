@@ -13,11 +13,11 @@ from corpus.records import Prompt
 from miner.campaigns.attacking import criteria_hash, driver_of, pool_for
 from miner.campaigns.campaign import Campaign
 from miner.errors import ConfigError
-from miner.progress import Silent
 from miner.reporting.summarise import summarise
 from miner.searching.mining import prompt_sets
 from miner.testing import toy_prompts
-from tests.campaigns.test_campaign import config_for
+from tests.campaigns.configs import config_for
+from tests.campaigns.observing import Notes
 
 ATTACKS = [
     {"name": "corrupt", "params": {"variants": 4}},
@@ -25,14 +25,6 @@ ATTACKS = [
     {"name": "transfer", "params": {"n": 8, "width": 4}},
     {"name": "universal", "params": {"prompts": 4, "width": 6, "minibatch": 2}, "budget_queries": 120},
 ]
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def config(rm: Path, data: Path, out: Path, **changes: Any) -> Any:

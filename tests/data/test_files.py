@@ -19,22 +19,10 @@ import pytest
 
 from miner.data import ColumnMapping, load_prompts, read_preferences
 from miner.errors import DataError
+from tests.data.compressed import zst
 
 ROWS = [{"prompt": f"ask {n},\n“{n}”", "chosen": f"yes {n}\u2028", "rejected": f"no {n}"} for n in range(60)]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
-
-
-def zst(data: bytes) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-        stream.flush()
-        return sink_bytes(sink, stream)
-
-
-def sink_bytes(sink: Any, stream: Any) -> bytes:
-    stream.close()
-    return bytes(sink.getvalue())
 
 
 def zipped(*files: tuple[str, bytes]) -> bytes:

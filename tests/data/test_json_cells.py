@@ -11,7 +11,7 @@ import pytest
 
 from miner.data import RowRules, read_preferences
 from miner.errors import DataError
-from tests.data.test_named_layouts import ANSWER, BAD, GOOD, LAYOUTS, USER, WRONG, Q, facts, written
+from tests.data.named_layouts import ANSWER, BAD, GOOD, LAYOUTS, USER, WRONG, Q, facts, written
 
 NOT_IN_CSV = {"oasst trees", "oasst messages"}
 IN_CSV = [(name, rows) for name, rows in LAYOUTS if name not in NOT_IN_CSV]

@@ -24,7 +24,7 @@ from miner.data.prompts import Prompts
 from miner.data.responses import Reading
 from miner.data.sources import open_source
 from miner.errors import DataError
-from tests.data.test_loader_fuzz import KINDS, ODD, damaged_rows, encoded, stored
+from tests.data.damaged import KINDS, ODD, damaged_rows, encoded, stored
 
 EXAMPLES = int(os.environ.get("RMMINER_FUZZ_EXAMPLES", "200"))
 PLAIN = st.sampled_from(["why", "why not", "why because", "because", "é"])

@@ -10,7 +10,7 @@ import pytest
 
 from miner.data import SPLITS, each_split, in_split, read_preferences
 from miner.errors import DataError
-from tests.data.test_named_layouts import written
+from tests.data.named_layouts import written
 
 
 def test_items_slices_and_splits_are_those_of_all(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ from miner.reporting.study_figure import proxy_and_gold
 from miner.safe_text import visible
 from tests.reporting.html import Node, parse
 from tests.reporting.samples import HOSTILE, PROMPTS, conversation, tuning, write_run
+from tests.reporting.side_reports import diversity_report, gap_report
 from tests.reporting.study_samples import TURN, write_log, write_study
-from tests.reporting.test_measurements import diversity_report, gap_report
 
 
 def page_of(folder: Path) -> Node:

@@ -17,7 +17,7 @@ from miner.rewards.base import Pair
 from miner.searching.attempts import Ending, RoundContext, Tally, Win, plan_attempt, result_of
 from miner.searching.confirmation import EXACT_TOLERANCE, Candidate, Confirmation, ConfirmationOutcome
 from miner.testing import ToyRewardModel, toy_prompts
-from tests.searching.test_driver import Scripted
+from tests.searching.scripted import Scripted
 
 BAR = Criteria(quantile=0.95, threshold=5.0, clean_mean=0.0, clean_std=1.0, n=20, ranking_tolerance=0.0, data_hash="d")
 (PROMPT,) = toy_prompts(1, reference="ba ba")

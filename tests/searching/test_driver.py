@@ -13,46 +13,16 @@ import pytest
 from attacks import QUERIES_PER_GRADIENT, Attack, Goal, Score, Search, Swaps, Term, Words, known_attacks
 from attacks.gcg import GCG
 from attacks.random_search import RandomSearch
-from corpus.records import Answer, Message, Prompt, Verdict
+from corpus.records import Message
 from miner.errors import CapabilityError, ModelError, TooLongError
 from miner.judging.checks import Certificate, Subject
-from miner.judging.criteria import Criteria, clean_criteria
+from miner.judging.criteria import clean_criteria
 from miner.rewards.base import Pair, SwapRequest
-from miner.searching.attempts import Plan, Result, RoundContext, plan_attempt
+from miner.searching.attempts import Result
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.testing import ToyRewardModel, toy_prompts
-
-
-@dataclass
-class WordJudge:
-    """Convicts what holds none of ``sense``; remembers what it was shown."""
-
-    sense: tuple[str, ...] = ()
-    identity: str = "word-judge"
-
-    def __post_init__(self) -> None:
-        self.shown: list[Subject] = []
-        self.calls = 0
-
-    def certify(self, subjects: Sequence[Subject]) -> list[Certificate]:
-        self.shown += subjects
-        self.calls += bool(subjects)
-        return [self._certificate(subject) for subject in subjects]
-
-    def _certificate(self, subject: Subject) -> Certificate:
-        answer: Answer = "sensible" if any(word in subject.response.split() for word in self.sense) else "nonsense"
-        return Certificate(
-            verdict=answer, verdicts=(Verdict(check="w", verdict=answer, value=1, threshold=0, calibration_id="c"),)
-        )
-
-
-def criteria(rm: ToyRewardModel, quantile: float = 0.95) -> Criteria:
-    rng = np.random.default_rng(1)
-    prompts = [
-        Prompt(conversation=prompt.conversation, reference=" ".join(rm.words(6, rng))) for prompt in toy_prompts(40)
-    ]
-    return clean_criteria(rm, prompts, quantile=quantile)
+from tests.searching.scripted import Scripted, WordJudge, criteria, plan
 
 
 def driver(rm: ToyRewardModel, judge: Any = None, **options: Any) -> Driver:
@@ -60,29 +30,10 @@ def driver(rm: ToyRewardModel, judge: Any = None, **options: Any) -> Driver:
     return Driver(oracle=Oracle(rm=rm), criteria=bar, judge=judge or WordJudge(), **options)
 
 
-def plan(attack: Attack, prompts: Sequence[Prompt], rm: ToyRewardModel, *, budget: int, seed: int = 0) -> Plan:
-    context = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0)
-    return plan_attempt(context, attack, prompts, seed=seed, budget=budget)
-
-
 def run(attack: Attack, *, budget: int, n: int = 1, rm: ToyRewardModel | None = None, **options: Any) -> list[Result]:
     rm = rm or ToyRewardModel()
     plans = [plan(attack, [prompt], rm, budget=budget, seed=i) for i, prompt in enumerate(toy_prompts(n))]
     return list(driver(rm, **options).run(plans))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scripted(Attack):
-    """Asks what its script says."""
-
-    name: ClassVar[str] = "scripted"
-    family: ClassVar[str] = "test"
-    texts: tuple[tuple[str, ...], ...]
-
-    def search(self, seed: int) -> Search:
-        del seed
-        for part in self.texts:
-            yield Score(part)
 
 
 @pytest.mark.parametrize("name", ["gcg", "random", "corrupt", "single_token"])

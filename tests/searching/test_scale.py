@@ -18,7 +18,7 @@ from miner.searching.attempts import Result, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.testing import toy_prompts
-from tests.searching.test_driver import WordJudge
+from tests.searching.scripted import WordJudge
 
 ATTACKS = ("gcg", "random", "corrupt", "single_token", "transfer", "attribution")
 SEEDS = (("elsewhere", "the file of a size"), ("elsewhere", "socket peer close wait"))

@@ -16,7 +16,7 @@ from miner.errors import ConfigError
 from miner.searching.driver import Driver
 from miner.searching.scheduling import Arm, Choice, Scheduler, Yield, difficulty_groups, require_schedulable
 from miner.testing import toy_prompts
-from tests.campaigns.test_campaign import config_for
+from tests.campaigns.configs import config_for
 
 PROMPTS = toy_prompts(30)
 RATES = {"good": 1 / 100, "middling": 1 / 600, "bad": 1 / 20_000}  # findings a query

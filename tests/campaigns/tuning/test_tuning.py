@@ -26,7 +26,7 @@ from miner.config.campaign import CampaignConfig, read_config
 from miner.errors import ConfigError
 from miner.reporting import write_report
 from miner.reporting.summarise import summarise
-from tests.campaigns.test_campaign import config_for
+from tests.campaigns.configs import config_for
 
 
 def plain(journal: Path) -> optuna.Study:

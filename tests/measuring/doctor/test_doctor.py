@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -16,48 +15,18 @@ import transformers as hf
 from safetensors.torch import load_file, save_file
 
 from corpus.records import Message, Prompt
-from miner.config.reward_model import RewardModelSection
 from miner.errors import ConfigError, ModelError, NoRoomError
-from miner.measuring.doctor import Report, examine
+from miner.measuring.doctor import Report
 from miner.rewards import Pair, load_reward_model
 from miner.rewards.adapters.causal import CausalRewardModel
 from miner.rewards.compute.forward import Forward
 from miner.testing import ToyRewardModel
+from tests.measuring.doctor.examining import JUDGED_BY_TEXT, edit_json, examined, red, texts
 from tests.rewards import own_code as own
 from tests.rewards.asking_models import PAIRWISE
 from tests.rewards.heads import Built
 from tests.rewards.models import ARCHITECTURES, ENCODERS, conversation
-from tests.rewards.tokenizers import SENTENCES, byte_level, fast
-
-WORDS = " ".join(SENTENCES[:5]).split()
-
-
-def texts(n: int = 24, longest: int = 24) -> tuple[Prompt, ...]:
-    rng = Random(3)
-
-    def some(least: int, most: int) -> str:
-        return " ".join(rng.choice(WORDS) for _ in range(rng.randint(least, most)))
-
-    return tuple(
-        Prompt(
-            conversation=conversation(f"Question {number}: {some(2, 6)}?"),
-            reference=some(3, longest),
-            rejected=(some(3, longest),),
-            group_key=str(number),
-            split="held_out",
-        )
-        for number in range(n)
-    )
-
-
-def examined(folder: Path, prompts: tuple[Prompt, ...] | None = None, **options: Any) -> Report:
-    given = {"source": str(folder), "device": "cpu", "dtype": "float32", **options}
-    section = RewardModelSection.model_validate(given)
-    return examine(section, prompts or texts(), texts="tests", owned=prompts is not None, progress=unseen)
-
-
-def unseen(done: int, total: int) -> None:
-    del done, total
+from tests.rewards.tokenizers import byte_level, fast
 
 
 def nothing(folder: Path) -> None:
@@ -65,15 +34,8 @@ def nothing(folder: Path) -> None:
     del folder
 
 
-def red(report: Report) -> set[str]:
-    return {d.examination for d in report.diagnoses if d.colour == "red"}
-
-
 def amber(report: Report) -> set[str]:
     return {d.examination for d in report.diagnoses if d.colour == "amber"}
-
-
-JUDGED_BY_TEXT = {"trivial answers", "length", "preference accuracy"}  # of random weights, chance decides these
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -87,11 +49,6 @@ def test_a_sound_model_is_not_accused(name: str, folder_of: Callable[[str], Path
     assert len(report.diagnoses) >= 12
     for diagnosis in report.diagnoses:
         assert bool(diagnosis.fix) == (diagnosis.colour != "green"), diagnosis
-
-
-def edit_json(path: Path, **changes: Any) -> None:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
 
 
 def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.measuring.doctor.test_doctor import JUDGED_BY_TEXT, edit_json, examined, red, texts
+from tests.measuring.doctor.examining import JUDGED_BY_TEXT, edit_json, examined, red, texts
 from tests.rewards.every_architecture import names, save
 
 REFUSED = {  # why no batch of theirs, or none of their texts, can be trusted
