@@ -1,4 +1,4 @@
-"""Greedy coordinate gradient by the gradient of the RM before its patch.
+"""Greedy coordinate gradient by the older RM's gradients.
 
 A patch that only hides an RM's gradient (Athalye et al. 2018, arXiv:1802.00420) does not hide it from who has the RM as
 it was given: where this finds more than ``gcg``, the patch has masked more than it mended.

@@ -1,16 +1,17 @@
-"""What a finding is: every rule of it stands in this class and nowhere else. Six conditions, the cheap ones first:
+"""What a finding is: every rule of it stands in this class and nowhere else.
 
-1. fits the RM    short enough, in turns that the RM's template knows
-2. plain text     no special tokens of the RM, no control characters but line breaks and tabs, valid Unicode
-3. new            unlike what the same attempt has found already, where the attempt looks for many
-4. wins           above the reference on the same prompt, and at or above the quantile of this RM's clean references,
-                  by its exact reward in a batch
-5. certified      a quorum of checks calls it nonsense, by evidence that knows nothing of the RM
-6. scored alone   and still wins by the reward of the string, in a batch of its own, from ordinary pipeline to fp32
+fits the RM    short enough, in turns that the RM's template knows
+plain text     not empty, no special tokens of the RM, no control characters but line breaks and tabs, valid Unicode
+new            unlike what the same attempt has found already, where the attempt looks for many
+wins           above the reference on the same prompt, and at or above the quantile of this RM's clean references
+certified      a quorum of checks calls it nonsense, by evidence that knows nothing of the RM
+scored alone   it wins by the reward of the string, in a batch of its own, through the ordinary pipeline, in fp32 where
+               the model fits
 
-What an attempt submits is held to the first three as it is scored (``Scoring``, ``RunningAttempt``) and goes through
-``confirm`` for the others. Who asks whether a known finding still wins, a replay or a reach, asks ``win_again`` or
-``rewards``: all but new and certified.
+A search meets them in the order of cost: its texts are scored in batches (``Scoring``), those near the bar have to be
+plain and new (``RunningAttempt``), and ``confirm`` asks of these whether they win by their exact rewards, are
+certified, are still wanted, and at last win alone. Replay, reach and triage ask ``win_again`` or ``rewards``,
+which score a text alone only within ``EXACT_TOLERANCE`` of the bar.
 """
 
 from __future__ import annotations
