@@ -40,7 +40,7 @@ class AttributionGuided(Attack):
     depth: int = 4
 
     @property
-    def least_budget(self) -> int:
+    def min_budget(self) -> int:
         return QUERIES_PER_GRADIENT * self.steps + self.variants
 
     def search(self, seed: int) -> Search:

@@ -56,7 +56,7 @@ class Attack(ABC):
         return 1
 
     @property
-    def least_budget(self) -> int:
+    def min_budget(self) -> int:
         """Queries of a start and one whole step: with less there is no search."""
         return 1
 

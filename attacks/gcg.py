@@ -46,7 +46,7 @@ class GCG(Attack):
     perturbations: int = 3
 
     @property
-    def least_budget(self) -> int:
+    def min_budget(self) -> int:
         return 1 + QUERIES_PER_GRADIENT + self.width
 
     def search(self, seed: int) -> Search:

@@ -36,7 +36,7 @@ class RandomSearch(Attack):
     perturbations: int = 3
 
     @property
-    def least_budget(self) -> int:
+    def min_budget(self) -> int:
         return 1 + self.width
 
     def search(self, seed: int) -> Search:

@@ -40,7 +40,7 @@ class Relaxation(Attack):
     temperature: float = 0.5
 
     @property
-    def least_budget(self) -> int:
+    def min_budget(self) -> int:
         return QUERIES_PER_GRADIENT * self.steps + self.readouts + 1
 
     def search(self, seed: int) -> Search:

@@ -79,7 +79,7 @@ class Universal(Attack):
         return self.prompts
 
     @property
-    def least_budget(self) -> int:
+    def min_budget(self) -> int:
         few = min(self.minibatch, self.prompts)
         return 3 * self.prompts + few * (QUERIES_PER_GRADIENT + self.width)
 

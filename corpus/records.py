@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 
 Split = Literal["train", "calibration", "held_out"]
 Form = Literal["salad", "repetition", "structural", "fluent"]
-Kind = Literal["nonsense", "off_topic", "factual"]
+Kind = Literal["nonsense", "off_topic", "factual"]  # nothing of ours makes ``off_topic``; imported rows may be
 Outcome = Literal["found", "budget_spent", "exhausted", "error"]
 Answer = Literal["nonsense", "sensible", "abstain"]
 ReviewMode = Literal["verdicts", "near_misses", "pairs", "gold", "groups"]
@@ -129,7 +129,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A response that won, confirmed and certified. ``reward`` is from text, alone in its batch."""
+    """A response that won, confirmed and certified. ``reward`` is from text, alone in its batch.
+
+    ``parent_ids`` are findings that it was made from; our searches leave them empty, for what a text was bent from is
+    not followed.
+    """
 
     finding_id: str
     attempt_id: str

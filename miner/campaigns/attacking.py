@@ -54,7 +54,7 @@ def attack(
 def _driver_for(
     campaign: OpenCampaign, stage: StageSection, together: Sequence[Attacked], round_number: int, seeded_from: int
 ) -> Driver:
-    """With what these attacks, which start from things of one kind, are given."""
+    """The driver of attacks that start from things of one kind, which it is given."""
     first = together[0]
     prompts, section = first.prompts, first.section
     if first.starts_from is Seeds:
@@ -128,7 +128,7 @@ def plans_of(
 
 
 def round_context(campaign: OpenCampaign, round_number: int, driver: Driver) -> RoundContext:
-    """What the attempts that ``driver`` makes in this round have in common, as of now: its starts included."""
+    """What all attempts of ``driver`` in this round have in common, the things that they start from included."""
     return RoundContext(
         campaign_id=campaign.campaign_id,
         round=round_number,

@@ -37,7 +37,7 @@ def carried_to(
     ``round_number``. Each stage of the way is made once, and kept."""
     pool = CarriedPool(_starts(campaign, round_number, prompts, attack.starts))
     each = int(attack.share * budget / attack.stages) if attack.stages else 0
-    if each >= attack.least_budget and any(one.texts for one in pool.carried):
+    if each >= attack.min_budget and any(one.texts for one in pool.carried):
         for stage in range(1, attack.stages + 1):
             made_from = [round_number, stage, each, attack.params, pool_of_carried(pool.carried)]
             name = f"carried-{round_number}-{prompts[0].split}-{stage}"
@@ -114,7 +114,7 @@ def _bent(
 
 
 def _unpaid(one: CarriedTexts) -> CarriedTexts:
-    """On its way a text has its stage's budget to itself."""
+    """The same texts at no cost: what they have cost so far does not count against this stage's budget."""
     return CarriedTexts(prompt_id=one.prompt_id, texts=one.texts)
 
 

@@ -32,7 +32,7 @@ class Attacked:
 
     @property
     def starts_from(self) -> type[Query[Any]] | None:
-        """What its searches are given beside the RM, that the stage has to get first."""
+        """The query type that the stage must prepare first (Seeds, Carried, SurrogateSwaps), or None."""
         needs = self.section.build().needs
         return next((kind for kind in STARTS if kind in needs), None)
 

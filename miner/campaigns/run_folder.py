@@ -165,7 +165,7 @@ class RunFolder:
             publish_folder(self.model(0), lambda partial: shutil.copytree(model, partial, dirs_exist_ok=True))
 
     def claim(self, identity: Mapping[str, str]) -> None:
-        """Makes the folder that of the campaign with this identity, unless results say that it is another's.
+        """Writes identity.json; refuses a folder with another campaign's results.
 
         Raises:
             ResumeError: it holds results of a campaign made with something else.
@@ -209,7 +209,7 @@ class RunFolder:
         return replace_text(self.path / name, tomli_w.dumps(stored_form(config)))
 
     def holds(self, config: CampaignConfig) -> bool:
-        """Whether the campaign file says so already, however it spells the folder."""
+        """Whether campaign.toml holds this config already, whichever way it writes the path of the folder."""
         try:
             stored = self.read_config()
         except ConfigError:

@@ -37,7 +37,7 @@ def mine_scheduled(
         prompts=prompts,
         group_of=difficulty_groups(prompts, _reference_rewards(campaign, round_number, prompts), section.groups),
         budget_queries=campaign.config.mine.budget_queries,
-        least={one.name: one.build().least_budget for one in sections},
+        least={one.name: one.build().min_budget for one in sections},
         seed=int(digest([campaign.config.seed, round_number, section.seed])[:8], 16),
     )
     older = [f for f in campaign.findings() if f.split == "train" and f.round < round_number]

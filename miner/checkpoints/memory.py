@@ -53,41 +53,41 @@ def copies(
 
 
 def require_room(
-    tensors: Mapping[str, Tensor], wanted: Copies, place: torch.device, free_bytes: FreeBytes | None = None
+    tensors: Mapping[str, Tensor], wanted: Copies, device: torch.device, free_bytes: FreeBytes | None = None
 ) -> None:
-    """Refuse a model whose weights are larger than what is free on ``place``.
+    """Refuse a model whose weights are larger than what is free on ``device``.
 
     Raises:
         NoRoomError: they are; the message holds the arithmetic and what would fit.
     """
-    free, needed = (free_bytes or free_memory)(place), wanted.n_bytes(tensors)
+    free, needed = (free_bytes or free_memory)(device), wanted.n_bytes(tensors)
     if needed <= free:
         return
     weights = sum(tensor.numel for tensor in tensors.values())
     sums = " + ".join(f"{n / GIB:.2f} GiB {purpose}" for purpose, n in wanted.parts(tensors))
     raise NoRoomError(
-        f"the model does not fit {place}: {weights / 1e9:.3g} billion weights take {needed / GIB:.2f} GiB ({sums}), "
+        f"the model does not fit {device}: {weights / 1e9:.3g} billion weights take {needed / GIB:.2f} GiB ({sums}), "
         f"{free / GIB:.2f} GiB are free. {_advice(tensors, free)}"
     )
 
 
 def require_training_room(
-    model: PreTrainedModel, place: torch.device, frozen: tuple[str, ...] = (), free_bytes: FreeBytes | None = None
+    model: PreTrainedModel, device: torch.device, frozen: tuple[str, ...] = (), free_bytes: FreeBytes | None = None
 ) -> None:
     """Refuse to train where a copy in fp32, and gradients and AdamW's two moments of the weights whose names do not
-    begin as ``frozen`` says, are more than is free on ``place``.
+    begin as ``frozen`` says, are more than is free on ``device``.
 
     Raises:
         NoRoomError: they are; the message holds the arithmetic and what would fit.
     """
-    free, sizes = (free_bytes or free_memory)(place), {name: one.numel() for name, one in model.named_parameters()}
+    free, sizes = (free_bytes or free_memory)(device), {name: one.numel() for name, one in model.named_parameters()}
     weights = sum(sizes.values())
     trained = sum(n for name, n in sizes.items() if not name.startswith(frozen))
     if (needed := COPY_BYTES * weights + TRAINED_BYTES * trained) > free:
         raise NoRoomError(
             f"training {trained / 1e9:.3g} of {weights / 1e9:.3g} billion weights takes {needed / GIB:.2f} GiB on "
-            f"{place} (a copy of all in fp32, gradients and two moments of the trained ones), {free / GIB:.2f} GiB are "
-            "free. Train an adapter: --set patch.lora_rank=16"
+            f"{device} (a copy of all in fp32, gradients and two moments of the trained ones), {free / GIB:.2f} GiB "
+            "are free. Train an adapter: --set patch.lora_rank=16"
         )
 
 
@@ -111,11 +111,11 @@ def _bytes_in(dtype: str, tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel for tensor in tensors.values()) * BYTES[dtype]
 
 
-def free_memory(place: torch.device) -> int:
+def free_memory(device: torch.device) -> int:
     """Bytes free on a device; of the CPU what the machine has left, or this container."""
-    if place.type == "cuda":
-        return int(torch.cuda.mem_get_info(place)[0])
-    if place.type == "mps":
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return min([int(psutil.virtual_memory().available), *_container()])
 

@@ -96,27 +96,27 @@ def name_of(dtype: torch.dtype) -> str:
 
 
 @cache
-def gflops(device: str, dtype: torch.dtype, purpose: Purpose = "ranking") -> float:
+def gflops(device_name: str, dtype: torch.dtype, purpose: Purpose = "ranking") -> float:
     """GFLOP/s of one small piece of work in this dtype, measured once per process; 0 where the device refuses it.
 
     A product; for training a feed-forward block forward and backward, since casts and what lies between the products
     may cost more than the products save. On a CPU of one thread, in that thread's own time where it ticks finely (on
     Windows it does not): other work on the machine does not count.
     """
-    place = torch.device(device)
-    n_tokens, hidden = SMALL if place.type == "cpu" else LARGE
-    clock = time.thread_time if place.type == "cpu" and sys.platform != "win32" else time.perf_counter
+    device = torch.device(device_name)
+    n_tokens, hidden = SMALL if device.type == "cpu" else LARGE
+    clock = time.thread_time if device.type == "cpu" and sys.platform != "win32" else time.perf_counter
     seconds: list[float] = []
     with _one_thread():
         try:
             make = _training_step if purpose == "training" else _product
-            work, flops = make(place, dtype, n_tokens, hidden)
+            work, flops = make(device, dtype, n_tokens, hidden)
             work()  # kernels are made and loaded
             while len(seconds) < REPEATS and sum(seconds) < MAX_TIMING_S:
-                _synchronise(place)
+                _synchronise(device)
                 started = clock()
                 work()
-                _synchronise(place)
+                _synchronise(device)
                 seconds.append(clock() - started)
         except torch.OutOfMemoryError:
             raise
@@ -128,24 +128,24 @@ def gflops(device: str, dtype: torch.dtype, purpose: Purpose = "ranking") -> flo
 Work = tuple[Callable[[], object], float]  # a piece of work, and its FLOPs
 
 
-def _product(place: torch.device, dtype: torch.dtype, n_tokens: int, hidden: int) -> Work:
-    left = torch.ones(n_tokens, hidden, dtype=dtype, device=place)
-    right = torch.ones(hidden, 2 * hidden, dtype=dtype, device=place)
+def _product(device: torch.device, dtype: torch.dtype, n_tokens: int, hidden: int) -> Work:
+    left = torch.ones(n_tokens, hidden, dtype=dtype, device=device)
+    right = torch.ones(hidden, 2 * hidden, dtype=dtype, device=device)
     return lambda: left @ right, 4.0 * n_tokens * hidden**2
 
 
-def _training_step(place: torch.device, dtype: torch.dtype, n_tokens: int, hidden: int) -> Work:
+def _training_step(device: torch.device, dtype: torch.dtype, n_tokens: int, hidden: int) -> Work:
     with torch.random.fork_rng(devices=[]):
         block = torch.nn.Sequential(
             torch.nn.LayerNorm(hidden),
             torch.nn.Linear(hidden, 4 * hidden),
             torch.nn.GELU(),
             torch.nn.Linear(4 * hidden, hidden),
-        ).to(place)
-    inputs = torch.ones(n_tokens, hidden, device=place, requires_grad=True)
+        ).to(device)
+    inputs = torch.ones(n_tokens, hidden, device=device, requires_grad=True)
 
     def step() -> None:
-        with torch.enable_grad(), torch.autocast(place.type, dtype, enabled=dtype != torch.float32):
+        with torch.enable_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             loss = block(inputs).float().sum()
         loss.backward()
 
@@ -157,9 +157,9 @@ def measured_gflops(device: torch.device) -> dict[str, float]:
     return {name_of(dtype): round(gflops(str(device), dtype), 1) for dtype in (torch.float32, torch.bfloat16)}
 
 
-def _synchronise(place: torch.device) -> None:
-    if place.type != "cpu":
-        torch.accelerator.synchronize(place)
+def _synchronise(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 @contextmanager

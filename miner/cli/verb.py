@@ -35,7 +35,7 @@ def verb(run: Callable[..., None]) -> Callable[..., None]:
     groups = [group for parameter in parameters if (group := _Group.of(parameter))]
 
     @wraps(run)
-    def told(*, ctx: typer.Context, quiet: bool, **given: Any) -> None:
+    def command(*, ctx: typer.Context, quiet: bool, **given: Any) -> None:
         names = ctx.command_path.split(" ")[1:]
         about = next((given[name] for name in SUBJECTS if given.get(name)), None)
         about = ", ".join(about) if isinstance(about, list) else about
@@ -47,9 +47,9 @@ def verb(run: Callable[..., None]) -> Callable[..., None]:
             run(**given)
 
     shown = [*_shown(parameters, groups), _keyword("ctx", typer.Context), _keyword("quiet", Quiet, False)]
-    told.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    told.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
-    return told
+    command.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return command
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +112,11 @@ def _with_parser(name: str, mark: Any, kind: type[str] | type[Path]) -> Any:
         return mark
     names = (str(one) for one in (mark.default, *(mark.param_decls or ())))  # typer puts the first in ``default``
     flag = next((one for one in names if one.startswith("--")), f"--{name.replace('_', '-')}")
-    told = f"{flag} {{}}, or leave it out" if isinstance(mark, OptionInfo) else f"{name.upper()} {{}}"
+    message = f"{flag} {{}}, or leave it out" if isinstance(mark, OptionInfo) else f"{name.upper()} {{}}"
 
     def parse(value: str | Path) -> str | Path:
         if not str(value).strip():
-            raise ConfigError(told.format("is empty on the command line. Give it a value"))
+            raise ConfigError(message.format("is empty on the command line. Give it a value"))
         return kind(os.path.expanduser(value))
 
     parse.__name__ = {str: "text", Path: "path"}[kind]  # as the help calls it

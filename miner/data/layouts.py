@@ -11,7 +11,7 @@ from miner.data.columns import ColumnMapping
 from miner.data.roles import role_named
 from miner.data.rows import Row, UnusableRowError
 from miner.data.transcripts import loose_turns
-from miner.data.trees import joined_messages, told_trees
+from miner.data.trees import joined_messages, nested_trees
 
 Examples = Sequence[Mapping[str, Any]]
 Rows = Iterable[Row | UnusableRowError]
@@ -226,7 +226,7 @@ TREES = (
         name="oasst trees",
         mapping=ColumnMapping(prompt="prompt", answers="answers", rank="rank", group="tree"),
         needs=("prompt.replies",),
-        regroup=told_trees,
+        regroup=nested_trees,
     ),
     Layout(
         name="oasst messages",

@@ -16,7 +16,7 @@ from miner.data.pairs import PairColumns, Pairs
 from miner.data.preferences import MEDIA, MEDIA_COLUMNS
 from miner.data.prompts import SPLITS, Prompts
 from miner.data.recognition import Recognised, decoded, recognise, unread
-from miner.data.report import LoadReport, left_out_of, refuse_losses, told
+from miner.data.report import LoadReport, described, left_out_of, refuse_losses
 from miner.data.responses import Reading
 from miner.data.rows import Row, Source, UnusableRowError
 from miner.data.sources import open_source
@@ -99,7 +99,7 @@ def read_preferences(
     if columns is not None:
         require_columns(recognised.mapping, tally.lacking, seen.columns, opened.name)
     if gathered is None:
-        raise DataError(f"{opened.name}: none of {tally.rows} rows is usable: {told(left_out_of(tally.left_out))}")
+        raise DataError(f"{opened.name}: none of {tally.rows} rows is usable: {described(left_out_of(tally.left_out))}")
     refuse_losses(opened.name, tally.rows, left_out_of(tally.left_out), rules.max_left_out)
     fractions = split_fractions or SplitFractions()
     prompts = gathered.prompts(lambda key: split_of(key, fractions, split_salt))

@@ -89,7 +89,7 @@ class LoadReport:
 
     def _without(self) -> str:
         n = self.rows - self.used
-        return f"{n} of {self.rows} rows left out: {told(self.left_out)}" if n else ""
+        return f"{n} of {self.rows} rows left out: {described(self.left_out)}" if n else ""
 
     def _dropped(self) -> list[str]:
         found = []
@@ -125,7 +125,7 @@ ONE_GROUP = (
 )
 
 
-def told(left_out: tuple[LeftOut, ...]) -> str:
+def described(left_out: tuple[LeftOut, ...]) -> str:
     return "; ".join(f"{one.rows} × {one.reason} (first: {one.first})" for one in left_out)
 
 
@@ -133,7 +133,7 @@ def refuse_losses(source: str, rows: int, left_out: tuple[LeftOut, ...], max_lef
     """Raises: DataError: more than this share of the rows is left out, ties that the data marks itself not counted."""
     lost = sum(one.rows for one in left_out if one.reason not in MEANT)
     if lost > max_left_out * rows:
-        reasons = told(tuple(one for one in left_out if one.reason not in MEANT))
+        reasons = described(tuple(one for one in left_out if one.reason not in MEANT))
         raise DataError(
             f"{source}: {lost} of {rows} rows would be left out, more than data.max_left_out={max_left_out:g} of them: "
             f"{reasons}. To go on without them: --set data.max_left_out=1"

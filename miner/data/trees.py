@@ -12,19 +12,19 @@ from miner.data.rows import Reason, Row, UnusableRowError
 Rows = Iterable[Row | UnusableRowError]
 
 
-def told_trees(rows: Rows) -> Iterator[Row | UnusableRowError]:
-    """Of every tree each turn of the user's as a row: the conversation up to it, and the replies with their ranks."""
+def nested_trees(rows: Rows) -> Iterator[Row | UnusableRowError]:
+    """A row for each turn of the user's in every tree: the conversation up to it, and the replies with their ranks."""
     for row in rows:
         if isinstance(row, UnusableRowError):
             yield row
             continue
         root = row.values.get("prompt")
         tree = str(row.values.get("message_tree_id") or row.where)
-        yield from _told(root, [], tree, row.where)
+        yield from _turns_of(root, [], tree, row.where)
 
 
 def joined_messages(rows: Rows) -> Iterator[Row | UnusableRowError]:
-    """``told_trees`` of messages that name their parents, in any order; one whose parent is missing is left out."""
+    """``nested_trees`` of messages that name their parents, in any order; one whose parent is missing is left out."""
     messages: dict[str, tuple[str, dict[str, Any]]] = {}
     for row in rows:
         if isinstance(row, UnusableRowError):
@@ -47,11 +47,11 @@ def joined_messages(rows: Rows) -> Iterator[Row | UnusableRowError]:
             yield UnusableRowError(Reason.ORDER, where, f"its parent {parent!r:.40} is not in the data")
     for where, message in roots:
         tree = str(message.get("message_tree_id") or message.get("message_id"))
-        yield from _told(message, [], tree, where)
+        yield from _turns_of(message, [], tree, where)
 
 
-def _told(message: Any, before: list[dict[str, Any]], tree: str, where: str) -> Iterator[Row | UnusableRowError]:
-    """The user's turn ``message`` with its replies, then those further down."""
+def _turns_of(message: Any, before: list[dict[str, Any]], tree: str, where: str) -> Iterator[Row | UnusableRowError]:
+    """Rows of the user's turn ``message`` and of those further down."""
     pending = [(message, before)]
     while pending:
         one, earlier = pending.pop()

@@ -160,7 +160,7 @@ class ContrastGold:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedGold:
-    """``gold``, told what ``judge`` says of the answers that come without a verdict."""
+    """``gold`` of answers with a verdict: those that come without one get that of the checks."""
 
     gold: Gold
     judge: Judge

@@ -65,7 +65,7 @@ def embedding_map(report: DiversityReport, theme: Theme) -> Figure | None:
         style.styled(axes, theme, x="first main axis", y="second main axis" if axes is panels[0] else "", grid="none")
         for other in chosen:
             if other is not side:
-                axes.scatter(*_columns(other), s=9, color=theme.faint, linewidths=0, label="the other side")
+                axes.scatter(*_columns(other), s=9, color=theme.grid, linewidths=0, label="the other side")
         colour = theme.colour(report.sides.index(side))
         axes.scatter(*_columns(side), s=11, color=colour, alpha=0.75, linewidths=0)
         style.titled(axes, theme, f"{style.literal(side.label, LABEL_CHARACTERS)} (n = {len(side.points)} texts)")
@@ -94,7 +94,7 @@ def against_kl(report: DiversityReport, theme: Theme) -> Figure | None:
         return None
     figure = style.new_figure(theme, 3.6)
     axes = style.styled(figure.subplots(), theme, x="√KL from the first policy (√nats)", y="relative to the first (%)")
-    axes.axhline(100, color=theme.faint, linewidth=1)
+    axes.axhline(100, color=theme.grid, linewidth=1)
     for i, (name, scope, label) in enumerate(CURVES):
         points = [(side.sqrt_kl, *r) for side in sides if (r := _relative(name, scope, side, report.sides[0]))]
         if len(points) < 2:

@@ -45,7 +45,7 @@ def margins(run: Run, theme: Theme) -> Figure | None:
         style.titled(axes, theme, style.round_name(one.round))
         values = [*found, *beaten, threshold, -1.0, 1.0]
         bins = np.linspace(math.floor(min(values) * 2) / 2, math.ceil(max(values) * 2) / 2, 33).tolist()
-        axes.axvspan(-1, 1, color=theme.faint, alpha=0.35, linewidth=0, label="clean references, mean ± 1 SD")
+        axes.axvspan(-1, 1, color=theme.grid, alpha=0.35, linewidth=0, label="clean references, mean ± 1 SD")
         if beaten:
             axes.hist(
                 beaten, bins, color=theme.colour(1), alpha=0.75, label=f"good answers they beat (n = {len(beaten)})"
@@ -56,7 +56,7 @@ def margins(run: Run, theme: Theme) -> Figure | None:
             color=theme.colour(0),
             alpha=0.75,
             hatch="///",
-            edgecolor=theme.paper,
+            edgecolor=theme.background,
             label=f"findings (n = {len(found)})",
         )
         axes.axvline(
@@ -207,8 +207,8 @@ def check_errors(checks: Mapping[str, CheckErrors], theme: Theme) -> Figure | No
         ncols=2,
         fontsize=8,
         labelcolor=theme.text,
-        facecolor=theme.paper,
-        edgecolor=theme.faint,
+        facecolor=theme.background,
+        edgecolor=theme.grid,
     )
     return figure
 

@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers tell apart (Okabe and Ito 2008), on light or dark paper."""
+"""How figures look: colours that colour-blind readers tell apart (Okabe and Ito 2008), on light or dark background."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 class Theme:
     """Colours of one theme; ``series`` is used in turn, so that a round or an attack keeps its colour."""
 
-    paper: str
+    background: str
     text: str
-    faint: str
+    grid: str
     accent: str
     series: tuple[str, ...]
 
@@ -34,16 +34,16 @@ class Theme:
 
 
 LIGHT = Theme(
-    paper="#ffffff",
+    background="#ffffff",
     text="#1f2328",
-    faint="#d0d7de",
+    grid="#d0d7de",
     accent="#8a2b06",
     series=("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d"),
 )
 DARK = Theme(
-    paper="#161b22",
+    background="#161b22",
     text="#e6edf3",
-    faint="#3d444d",
+    grid="#3d444d",
     accent="#ffb38a",
     series=("#ff8f4a", "#56b4e9", "#2fc79a", "#e39cc5", "#f0c04c", "#8fb8ff", "#b8c0c8"),
 )
@@ -53,20 +53,20 @@ def new_figure(theme: Theme, height_inches: float) -> Figure:
     """An empty figure that belongs to no pyplot state."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH_INCHES, height_inches), facecolor=theme.paper, layout="constrained")
+    return Figure(figsize=(WIDTH_INCHES, height_inches), facecolor=theme.background, layout="constrained")
 
 
 def styled(axes: Axes, theme: Theme, *, x: str, y: str, grid: str = "y") -> Axes:
     """Axes with their labels, in the theme's colours."""
-    axes.set_facecolor(theme.paper)
+    axes.set_facecolor(theme.background)
     axes.set_xlabel(x, color=theme.text, fontsize=9)
     axes.set_ylabel(y, color=theme.text, fontsize=9)
     axes.tick_params(colors=theme.text, labelsize=8.5, length=3)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(theme.faint)
+        spine.set_color(theme.grid)
     if grid in ("x", "y"):
-        axes.grid(axis="x" if grid == "x" else "y", color=theme.faint, linewidth=0.6, alpha=0.6)
+        axes.grid(axis="x" if grid == "x" else "y", color=theme.grid, linewidth=0.6, alpha=0.6)
         axes.set_axisbelow(True)
     return axes
 
@@ -78,7 +78,7 @@ def titled(axes: Axes, theme: Theme, text: str) -> None:
 def legend(axes: Axes, theme: Theme) -> None:
     """The key inside the axes, where it hides least."""
     axes.legend(
-        loc="best", fontsize=8, labelcolor=theme.text, facecolor=theme.paper, edgecolor=theme.faint, framealpha=0.85
+        loc="best", fontsize=8, labelcolor=theme.text, facecolor=theme.background, edgecolor=theme.grid, framealpha=0.85
     )
 
 

@@ -39,7 +39,7 @@ def distances(triage: TriageResult, theme: Theme) -> Figure | None:
                 color=theme.colour(colour),
                 alpha=0.75,
                 hatch=hatch,
-                edgecolor=theme.paper,
+                edgecolor=theme.background,
                 label=f"{name} (n = {len(values)})",
             )
         style.legend_beside(axes, theme)

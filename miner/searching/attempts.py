@@ -99,7 +99,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A finished attempt with what belongs to it; stored together or not at all."""
+    """A finished attempt with what belongs to it: its findings are stored before it."""
 
     plan: Plan
     attempt: Attempt

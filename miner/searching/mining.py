@@ -44,7 +44,7 @@ def require_budgets(config: CampaignConfig) -> None:
     """
     for title, stage in (("mine", config.mine), ("evaluate", config.evaluate)):
         for section in config.stage_attacks(stage):
-            least, budget = section.build().least_budget, section.budget_queries or stage.budget_queries
+            least, budget = section.build().min_budget, section.budget_queries or stage.budget_queries
             if budget < least:
                 raise ConfigError(
                     f"{title}: {budget} queries are too few for one step of {section.name!r}, which takes {least}. "

@@ -21,7 +21,8 @@ CHECKED_SPLITS: tuple[Split, ...] = ("calibration", "held_out")
 
 @dataclass(frozen=True)
 class World:
-    """``clean`` holds good answers by split for the checks: each judged beside *another* good answer, or none.
+    """``clean`` holds by split the good answers that checks are calibrated and measured on. Each has another good
+    answer to the same prompt as its reference, or none.
 
     ``data`` says how rows were read and what was left out, where they are a person's own.
     """

@@ -48,17 +48,17 @@ def onset(bench_out: Path, *, quick: bool) -> dict[str, Any]:
     best = max((chosen for mix in MIXES for chosen in _tried(mix, tuning)), key=lambda one: one[0])[1]
     plain = summarise([verdict_on_run(s.name, c, Detector(), truth=truths[s.name]) for s, c in found])
     return {
-        "default settings, on all": _told(plain),
+        "default settings, on all": _figures(plain),
         "tuned": {
             "weights": dict(best.weights),
             "threshold": best.threshold,
             "in_a_row": best.in_a_row,
-            "on tuning runs": _told(accuracy_of(best, tuning=True)),
-            "on the others": _told(accuracy_of(best, tuning=False)),
+            "on tuning runs": _figures(accuracy_of(best, tuning=True)),
+            "on the others": _figures(accuracy_of(best, tuning=False)),
         },
-        "default on the others": _told(accuracy_of(Detector(), tuning=False)),
+        "default on the others": _figures(accuracy_of(Detector(), tuning=False)),
         "default by RM": {
-            target: _told(summarise([one for one in plain.runs if one.run.startswith(f"{target}/")]))
+            target: _figures(summarise([one for one in plain.runs if one.run.startswith(f"{target}/")]))
             for target in TARGETS
         },
         "runs": [
@@ -107,7 +107,7 @@ def _near(steps: Floats, mean: Floats, at: int, truth: GoldOnset) -> float:
     return (error <= WITHIN) - 0.5 * min(error, 1.0)
 
 
-def _told(accuracy: Accuracy) -> dict[str, Any]:
+def _figures(accuracy: Accuracy) -> dict[str, Any]:
     rates = {n: getattr(accuracy, n) for n in ("close", "online_close", "inside", "caught", "false_alarms")}
     return {
         **{name: asdict(value) if value else None for name, value in rates.items()},

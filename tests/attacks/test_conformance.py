@@ -178,9 +178,9 @@ def test_corrupt_claims_only_what_cannot_be_sense() -> None:
 
 
 @attacks
-def test_with_its_least_budget_a_search_gets_through_a_step(attack: Attack) -> None:
+def test_with_its_minimum_budget_a_search_gets_through_a_step(attack: Attack) -> None:
     """The texts and gradients asked for before the second round of scoring fit the least budget, whatever it is."""
-    if attack.least_budget == 1:
+    if attack.min_budget == 1:
         return
     spent, rounds = 0, 0
     for query in transcript(attack, 5):
@@ -192,7 +192,7 @@ def test_with_its_least_budget_a_search_gets_through_a_step(attack: Attack) -> N
         if rounds:
             break
     assert rounds
-    assert spent <= attack.least_budget
+    assert spent <= attack.min_budget
 
 
 def answered(search: Search, answers: dict[type, list[Any]]) -> None:

@@ -57,7 +57,7 @@ class Check(ABC):
     fixed_threshold: ClassVar[float | None] = None
     """Set where the value means something by itself; otherwise the threshold comes from clean text."""
 
-    least_threshold: ClassVar[float] = -math.inf
+    min_threshold: ClassVar[float] = -math.inf
     """No clean text, however plain, lowers the threshold below this."""
 
     acquits: ClassVar[bool] = False
@@ -67,7 +67,7 @@ class Check(ABC):
     """Whether such evidence outweighs this check's ``nonsense``."""
 
     speaks_of: ClassVar[Aspect | None] = None
-    """What of a text's form its verdict settles; None where it settles nothing."""
+    """Which aspect of a text's form its verdict decides; None where it decides none."""
 
     @property
     def reads(self) -> str:

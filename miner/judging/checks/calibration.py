@@ -52,7 +52,7 @@ def _calibrate(check: Check, clean: Sequence[Subject], target: float, clean_id: 
     rank = max(1, math.floor(target * (len(known) + 1)))
     return CalibratedCheck(
         check=check,
-        threshold=max(float(known[-rank]), check.least_threshold),
+        threshold=max(float(known[-rank]), check.min_threshold),
         target=max(target, 1 / (len(known) + 1)),
         calibration_id=digest([check.identity, clean_id, target]),
         spread=spread,

@@ -21,11 +21,11 @@ MAX_ORDER_KEPT = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Construction(Check):
-    """1.0 for a text whose attack claims a construction that the text itself bears out, abstention otherwise.
+    """1.0 for a text whose attack claims a construction that the text does not contradict, abstention otherwise.
 
-    ``repeated_token`` can be seen. Of the others the text can only contradict the claim: random words and gibberish
-    need enough words to rule out a chance sentence, a shuffle at least eight different ones, of which at most half
-    still follow each other as in the reference. Never a vote for sense.
+    Random words and gibberish cannot be told from other text: there the text can only contradict the claim, by too few
+    different words to rule out a chance sentence. A repeated token can be seen. A shuffle has at least eight different
+    words, of which at most half still follow each other as in the reference. Never a vote for sense.
     """
 
     name: ClassVar[str] = "construction"

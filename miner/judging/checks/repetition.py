@@ -23,7 +23,7 @@ class Repetition(Check):
 
     name: ClassVar[str] = "repetition"
     speaks_of: ClassVar[Aspect | None] = "repetition"
-    least_threshold: ClassVar[float] = 0.75
+    min_threshold: ClassVar[float] = 0.75
     yields_to_acquittal: ClassVar[bool] = False  # a phrase may be in order and still be said twenty times
 
     n: int = 5

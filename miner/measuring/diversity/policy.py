@@ -37,7 +37,7 @@ class MeasuredSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """``off_mode_tokens`` 0 leaves the attractor test out."""
+    """How policies are sampled and measured. ``off_mode_tokens`` 0 leaves the attractor test out."""
 
     samples: int = 16
     max_new_tokens: int = 48

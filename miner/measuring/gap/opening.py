@@ -34,10 +34,11 @@ from miner.worlds.opening import docs_pairs, read_references
 
 @dataclass(frozen=True, kw_only=True)
 class NamedGap:
-    """``policy`` (folder, hub id, "docs") or ``checkpoints`` (a run's folder of overopt, or JSONL), of which at most so
-    many, are asked ``n_prompts`` held-out prompts of the data of ``config``; 0: facts alone.
+    """A measurement of the gap by names: ``n_prompts`` held-out prompts of the config's data (0: facts alone) are put
+    to ``policy`` (folder, hub id, "docs"), or to at most ``at_most`` of ``checkpoints`` (a run's folder of overopt, or
+    JSONL).
 
-    ``rm_named``: the RM of the config is the one asked for, and not that of the run which ``checkpoints`` are of.
+    ``rm_named``: the user named the config's RM; else the RM is that of the run which ``checkpoints`` are of.
     """
 
     config: CampaignConfig

@@ -1,4 +1,4 @@
-"""The runs of one KL weight, told together: how many game, from which step, when to stop."""
+"""Summary over the seeds of one KL weight: how many game, from which step, when to stop."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""When a policy starts to game its reward model, told without gold, from what a user really has.
+"""Detects without gold when a policy starts to game its RM.
 
-Each signal is told in standard deviations over prompts at the start. Their weighted sum is the *index*: it alarms where
-measurements in a row pass the threshold, and the bend of its climb is the onset. Weights and threshold were fixed
-before any run was stored; choosing them on a handful of tuning runs made the detector worse on the others
+Each signal is measured in standard deviations over prompts at the start. Their weighted sum is the *index*: it alarms
+where measurements in a row pass the threshold, and the bend of its climb is the onset. Weights and threshold were
+fixed before any run was stored; choosing them on a handful of tuning runs made the detector worse on the others
 (``scripts/bench_policy``).
 """
 
@@ -34,8 +34,8 @@ MIN_STEPS_SHARE = 0.5  # share of the steps at which an RM must have answered: t
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
     """``step``: the measurement at which the alarm was raised, None where it never was. ``onset``: the bend of the
-    index by what was measured until then and as long again, None without an alarm; ``online`` the same by what was
-    known when it was raised."""
+    index by up to twice the measurements until then, None without an alarm; ``online`` the same by the measurements
+    until then."""
 
     step: float | None
     onset: BendInterval | None
@@ -90,13 +90,13 @@ def signal(curves: Curves, name: str) -> Floats | None:
     if name == "disagreement":
         if min(curves.known(one).mean() for one in ("proxy", "second")) < MIN_STEPS_SHARE:
             return None
-        parts = [_told(curves, one, 0.0) for one in ("proxy", "second")]
+        parts = [_standardised(curves, one, 0.0) for one in ("proxy", "second")]
         return parts[0] - parts[1]
     source = "entropy" if name == "certainty" else name
     if not curves.known(source).any():
         return None
-    told = _told(curves, source, MIN_SPREAD.get(name, 0.0))
-    return -told if name == "certainty" else told
+    standardised = _standardised(curves, source, MIN_SPREAD.get(name, 0.0))
+    return -standardised if name == "certainty" else standardised
 
 
 def raised(index: Floats, threshold: float, in_a_row: int) -> int | None:
@@ -106,14 +106,14 @@ def raised(index: Floats, threshold: float, in_a_row: int) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def _told(curves: Curves, measure: str, least: float) -> Floats:
+def _standardised(curves: Curves, measure: str, min_spread: float) -> Floats:
     values = curves.by_prompt(measure)
     known = curves.known(measure)
     mean = np.interp(curves.steps, curves.steps[known], curves.mean(measure)[known])
     filled = np.where(np.isnan(values), mean, values)
-    unit = max(curves.spread(measure), least) or 1.0
-    told: Floats = np.clip((filled - filled[:, 0].mean()) / unit, -CAP, CAP)
-    return told
+    unit = max(curves.spread(measure), min_spread) or 1.0
+    standardised: Floats = np.clip((filled - filled[:, 0].mean()) / unit, -CAP, CAP)
+    return standardised
 
 
 def first_climb(steps: Floats, by_prompt: Floats, known: int) -> tuple[Floats, Floats]:

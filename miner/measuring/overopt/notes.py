@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def run_notes(runs: Sequence[RunSummary]) -> list[str]:
-    """A sentence each; runs of which the same is to be said share it."""
+    """One sentence per caveat; runs with the same caveat share it."""
     notes = [f"{run.info.name}: {run.with_gold.reason}" for run in runs if run.with_gold.reason]
-    for told in (_floor, _without_gold, _without_second):
-        notes += _shared(runs, told)
+    for note_of in (_floor, _without_gold, _without_second):
+        notes += _shared(runs, note_of)
     notes += [
         f"{run.info.name} stopped: {run.info.reason}; last good checkpoint: {run.info.last_good or 'none'}"
         for run in runs
@@ -26,10 +26,10 @@ def run_notes(runs: Sequence[RunSummary]) -> list[str]:
     return notes
 
 
-def _shared(runs: Sequence[RunSummary], told: Callable[[RunSummary], str]) -> list[str]:
+def _shared(runs: Sequence[RunSummary], note_of: Callable[[RunSummary], str]) -> list[str]:
     names: dict[str, list[str]] = {}
     for run in runs:
-        if note := told(run):
+        if note := note_of(run):
             names.setdefault(note, []).append(run.info.name)
     return [f"{', '.join(named)}: {note}" for note, named in names.items()]
 
@@ -46,7 +46,7 @@ def _floor(run: RunSummary) -> str:
 
 
 def _without_gold(run: RunSummary) -> str:
-    """The steps and the prompts that gold is not told on; empty where there are none, or no gold at all."""
+    """The steps and the prompts without gold; empty where there are none, or no gold at all."""
     missing, found = sum(point.gold is None for point in run.points), run.with_gold
     said = []
     if 0 < missing < len(run.points):
@@ -54,7 +54,7 @@ def _without_gold(run: RunSummary) -> str:
     if found.left_out and found.games is not None:
         steps = "every other step" if said else "every step"
         said.append(
-            f"gold is told on the {found.n_prompts} prompts that have it at {steps}; "
+            f"gold is that of the {found.n_prompts} prompts that have it at {steps}; "
             f"{found.left_out} others are left out"
         )
     return "; ".join(said)

@@ -1,4 +1,4 @@
-"""One run told with gold and without, side by side."""
+"""Compares one run's onset with gold to the alarm raised without it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from miner.measuring.overopt.results import DetectorVerdict, GoldOnset
 def verdict_on_run(
     name: str, curves: Curves, detector: Detector, *, seed: int = 0, truth: GoldOnset | None = None
 ) -> DetectorVerdict:
-    """One run; ``truth`` where it has been told already."""
+    """Both onsets of one run; ``truth`` is the gold onset, if already computed."""
     gold, alarm = truth or gold_onset(curves, seed=seed), detector.alarm(curves, seed=seed)
     return DetectorVerdict(
         run=name,

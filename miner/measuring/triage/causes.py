@@ -61,7 +61,7 @@ class Rarity:
         return self(word) * (TOP_WEIGHT if kind == "top" else 1.0)
 
 
-def told(features: Iterable[str]) -> tuple[str, ...]:
+def describe(features: Iterable[str]) -> tuple[str, ...]:
     """Features for people: words as they are, in quotes, each once, and what else there is."""
     plain = (f"“{word}”" if colon else kind for kind, colon, word in (one.partition(": ") for one in features))
     return tuple(dict.fromkeys(plain))

@@ -42,7 +42,7 @@ def ddmin(n: int) -> Generator[Candidates, int | None, Kept]:
     return kept
 
 
-def most_queries(n: int) -> int:
+def max_ddmin_queries(n: int) -> int:
     """What ddmin asks for at worst on ``n`` pieces, by the paper's bound."""
     return n * n + 3 * n
 

@@ -20,5 +20,5 @@ class Forecast:
 def forecast(run: RunFolder, settings: TriageSettings) -> Forecast:
     """That of the findings in a run's folder."""
     findings = settings.choose(run.corpus.settled_findings())
-    at_most = settings.most_queries(findings, len(run.rounds_present()))
+    at_most = settings.max_queries_of(findings, len(run.rounds_present()))
     return Forecast(findings=len(findings), queries_at_most=at_most)

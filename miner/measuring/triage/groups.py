@@ -11,7 +11,7 @@ import numpy as np
 from corpus.records import Finding
 from miner.campaigns.reach import reaches
 from miner.campaigns.round_models import RoundModels
-from miner.measuring.triage.causes import Rarity, cause_of, told
+from miner.measuring.triage.causes import Rarity, cause_of, describe
 from miner.measuring.triage.grouping import Group, grouped
 from miner.measuring.triage.result import GroupResult
 from miner.measuring.triage.settings import TriageSettings
@@ -41,7 +41,7 @@ def group_results(
         results.append(
             GroupResult(
                 group=group.group,
-                cause=told(group.cause),
+                cause=describe(group.cause),
                 count=len(mine),
                 prompts=len({finding.prompt_id for finding in mine}),
                 forms=dict(Counter(shrunk[f.finding_id].form for f in mine).most_common()),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from corpus.records import Finding, Split, digest
 from miner.errors import ConfigError
-from miner.measuring.triage.shrinking import most_to_shrink
+from miner.measuring.triage.shrinking import max_shrinking_queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +57,11 @@ class TriageSettings:
         drawn = sorted(mine, key=lambda finding: digest(["triage", finding.finding_id]))
         return sorted(drawn[: self.limit or None], key=lambda finding: finding.finding_id)
 
-    def most_queries(self, findings: Sequence[Finding], n_rounds: int) -> dict[str, int]:
+    def max_queries_of(self, findings: Sequence[Finding], n_rounds: int) -> dict[str, int]:
         """What triaging these findings takes at most, by what it is spent on."""
         n = len(findings)
         return {
-            "shrinking": sum(most_to_shrink(finding.response, self.max_queries) for finding in findings),
+            "shrinking": sum(max_shrinking_queries(finding.response, self.max_queries) for finding in findings),
             "bisect": 2 * n * n_rounds if self.bisect else 0,
             "reach": min(n, self.reach_groups) * 2 * self.reach_prompts,
         }

@@ -9,7 +9,7 @@ from typing import Any
 from corpus.records import Finding, Form
 from miner.judging.checks.verdict import Certificate
 from miner.judging.forms import form_of
-from miner.measuring.triage.ddmin import most_queries
+from miner.measuring.triage.ddmin import max_ddmin_queries
 from miner.measuring.triage.pieces import n_words, pieces_of
 from miner.measuring.triage.shrink import NAMES, OWN, Ask, Probe, Reduce, ShrinkResult, Try, _QueriesSpent, dissect
 from miner.measuring.triage.trials import Trials
@@ -99,10 +99,10 @@ def shrink(findings: Sequence[Finding], trials: Trials, *, max_queries: int) -> 
         live = [case for case in live if case.result is None]
 
 
-def most_to_shrink(response: str, max_queries: int) -> int:
+def max_shrinking_queries(response: str, max_queries: int) -> int:
     """What shrinking a response takes at most."""
-    cause = most_queries(len(pieces_of(response))) + NAMES * (2 + n_words(response))
-    return min(max_queries, most_queries(len(pieces_of(response)))) + min(max_queries, cause)
+    cause = max_ddmin_queries(len(pieces_of(response))) + NAMES * (2 + n_words(response))
+    return min(max_queries, max_ddmin_queries(len(pieces_of(response)))) + min(max_queries, cause)
 
 
 def _score(live: Sequence[_Case], trials: Trials, max_queries: int) -> None:

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class EncoderRewardModel(TransformerRewardModel):
-    """Always padded on the right, whatever the tokenizer's ``padding_side`` says.
-
-    These heads read the first column, which on the left would hold padding.
-    """
+    """Always padded on the right, whatever the tokenizer's ``padding_side`` says: these heads read the first token, and
+    on the left that would be padding."""
 
     reads_its_models_output: ClassVar[bool] = True
 

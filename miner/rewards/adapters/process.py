@@ -48,7 +48,7 @@ class ProcessRewardModel(CausalRewardModel):
         self, model: PreTrainedModel, rows: Sequence[Row], groups: Sequence[Hashable] | None = None
     ) -> torch.Tensor:
         tagged = [i for i, (ids, _) in enumerate(rows) if self.step_id in ids]
-        if len(tagged) < len(rows):  # a response that its tag melts into has no step
+        if len(tagged) < len(rows):  # a response whose end merges with its tag into one token has no step
             values = torch.full((len(rows),), torch.nan, device=model.device)
             if tagged:
                 values[tagged] = self.logits(model, [rows[i] for i in tagged]).to(values)

@@ -30,7 +30,7 @@ LENGTHS_KEPT = 1 << 16  # of the texts scored last
 
 @dataclass(kw_only=True, eq=False)
 class TransformerRewardModel(Forward, RewardModel):
-    """``fleet`` has the replicas on other devices, this one the first among them; None where there are none."""
+    """``fleet`` holds this model and its replicas on other devices; None where there are no replicas."""
 
     fingerprint: str
     fleet: Fleet[Forward] | None = None

@@ -45,7 +45,7 @@ def test_partial_labels_use_whole_prompts_alone(study: Path, tmp_path: Path) -> 
     labels = read_labels(scored(tmp_path / "sheet.csv", study, some))
     found = summarise_study(study, labels=labels)
     assert any(
-        "rl-seed0, rl-seed1: gold is told on the 10 prompts" in note and "14 others" in note for note in found.notes
+        "rl-seed0, rl-seed1: gold is that of the 10 prompts" in note and "14 others" in note for note in found.notes
     )
     for run, seed in zip(found.runs, (0, 1), strict=True):
         alone = gold_onset(Curves([row for row in read_samples(study / f"rl-seed{seed}") if row.prompt_id in whole]))

@@ -96,7 +96,7 @@ def test_steps_and_prompts_left_out_are_told_together(tmp_path: Path) -> None:
     (note,) = summarise_study(tmp_path / "overopt").notes
     assert note == (
         "a, b: 1 of 12 steps are left out, at which most prompts have no gold; "
-        "gold is told on the 20 prompts that have it at every other step; 4 others are left out"
+        "gold is that of the 20 prompts that have it at every other step; 4 others are left out"
     )
 
 
@@ -153,7 +153,7 @@ def test_prompts_left_out_are_told_beside_an_onset_that_cannot_be_placed(tmp_pat
     (run,) = (summary := summarise_study(tmp_path / "overopt")).runs
     assert run.with_gold.games
     assert run.with_gold.reason
-    assert any("gold is told on the 20 prompts that have it at every step" in note for note in summary.notes)
+    assert any("gold is that of the 20 prompts that have it at every step" in note for note in summary.notes)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from miner.measuring.triage.attribution import with_top_words
-from miner.measuring.triage.causes import ANY_REPEATED, ANY_WORDS, PROMPT_WORD, Cause, Rarity, cause_of, told
+from miner.measuring.triage.causes import ANY_REPEATED, ANY_WORDS, PROMPT_WORD, Cause, Rarity, cause_of, describe
 from miner.measuring.triage.grouping import grouped
 from miner.measuring.triage.shrinking import shrink
 from miner.measuring.triage.trials import Trials
@@ -122,4 +122,4 @@ def test_ten_thousand_findings_need_no_loop_over_pairs() -> None:
 
 
 def test_features_are_told_in_words() -> None:
-    assert told(["word: of", "top: of", "prompt word"]) == ("“of”", "prompt word")
+    assert describe(["word: of", "top: of", "prompt word"]) == ("“of”", "prompt word")

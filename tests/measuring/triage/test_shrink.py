@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.judging.checks import Subject
-from miner.measuring.triage.ddmin import ddmin, most_queries
+from miner.measuring.triage.ddmin import ddmin, max_ddmin_queries
 from miner.measuring.triage.pieces import joined, pieces_of
 from miner.measuring.triage.shrink import OWN
-from miner.measuring.triage.shrinking import Shrunk, most_to_shrink, shrink
+from miner.measuring.triage.shrinking import Shrunk, max_shrinking_queries, shrink
 from miner.measuring.triage.trials import Trials
 from miner.rewards.base import Pair
 from miner.searching.confirmation import Confirmation
@@ -48,7 +48,7 @@ def test_ddmin_keeps_exactly_what_is_needed_within_its_bound(n: int, needed: set
     except StopIteration as end:
         kept = end.value
     assert set(kept) == needed or (not needed and len(kept) == 1)
-    assert asked <= most_queries(n)
+    assert asked <= max_ddmin_queries(n)
 
 
 @given(st.text(alphabet="ab c('.…é\n世", max_size=60))
@@ -127,7 +127,7 @@ def test_queries_stay_within_their_cap_and_what_it_cut_short_is_flagged(
     assert any(not one.one_minimal for one in found)
     by_id = {finding.finding_id: finding for finding in planted.findings}
     for one in found:
-        assert one.queries + one.cause_queries <= most_to_shrink(by_id[one.finding_id].response, cap)
+        assert one.queries + one.cause_queries <= max_shrinking_queries(by_id[one.finding_id].response, cap)
         assert planted.criteria.wins(one.reward, by_id[one.finding_id].reference_reward)
 
 
