@@ -197,6 +197,26 @@ def test_a_forbidden_import_is_seen(tmp_path: Path, package: str, file: str, mod
     assert forbidden_imports(tmp_path / package) == {(file, module)}
 
 
+def imports_of_test_files(folder: Path) -> set[tuple[str, str]]:
+    return {
+        (path.name, module)
+        for path in sources_of(folder)
+        for module, name in imports_of(path)
+        if module.split(".")[0] == "tests" and any(part.startswith("test_") for part in f"{module}.{name}".split("."))
+    }
+
+
+def test_what_tests_share_stands_in_no_file_of_tests() -> None:
+    assert len(sources_of(ROOT / "tests")) > 200
+    assert imports_of_test_files(ROOT / "tests") == set()
+
+
+@pytest.mark.parametrize("line", ["from tests.data.test_files import zst", "from tests.data import test_files"])
+def test_an_import_of_a_file_of_tests_is_seen(tmp_path: Path, line: str) -> None:
+    (tmp_path / "test_one.py").write_text(line, encoding="utf-8")
+    assert len(imports_of_test_files(tmp_path)) == 1
+
+
 def test_every_import_of_ours_leads_to_a_file() -> None:
     paths = [path for package in ALLOWED for path in sources_of(ROOT / package)]
     assert len(paths) > 400
