@@ -20,7 +20,6 @@ HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 IGNORABLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-FORMULA_STARTS = frozenset("=+-@")
 
 
 def visible(text: str, *, keep_whitespace: bool = False) -> str:

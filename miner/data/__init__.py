@@ -1,7 +1,7 @@
 """Preference data: every layout people keep it in, read into prompts that are split before anything is mined."""
 
 from miner.data.columns import ColumnMapping
-from miner.data.loading import PreferenceData, RowRules, load_prompts, read_preferences
+from miner.data.loading import PreferenceData, RowRules, read_preferences
 from miner.data.prompts import SPLITS, Prompts, each_split, in_split
 from miner.data.report import LeftOut, LoadReport
 from miner.data.splits import SplitFractions, split_of
@@ -17,7 +17,6 @@ __all__ = [
     "SplitFractions",
     "each_split",
     "in_split",
-    "load_prompts",
     "read_preferences",
     "split_of",
 ]

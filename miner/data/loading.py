@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from corpus.records import Prompt
 from miner.data.columns import ColumnMapping, require_columns
 from miner.data.gathering import Gathering, LoadTally, gather
 from miner.data.pairs import PairColumns, Pairs
@@ -46,28 +45,6 @@ class RowRules:
     max_left_out: float = MAX_LEFT_OUT
     calls_as_text: bool = False
     keep_json_text: bool = False
-
-
-def load_prompts(
-    source: str | Path,
-    *,
-    columns: ColumnMapping | None = None,
-    hub_split: str = "train",
-    limit: int | None = None,
-    split_fractions: SplitFractions | None = None,
-    split_salt: str = "",
-) -> list[Prompt]:
-    """The prompts of ``read_preferences``, whose report says what was left out."""
-    return list(
-        read_preferences(
-            source,
-            columns=columns,
-            hub_split=hub_split,
-            limit=limit,
-            split_fractions=split_fractions,
-            split_salt=split_salt,
-        ).prompts
-    )
 
 
 def read_preferences(

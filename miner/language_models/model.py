@@ -84,14 +84,13 @@ class LanguageModel:
         seed: int,
         max_new_tokens: int,
         temperature: float = 1.0,
-        top_p: float = 1.0,
         prefix: str = "",
     ) -> Samples:
         """``n`` continuations of ``prompt``: the same for the same seed, global generators untouched.
 
         With ``prefix``, the beginning of a response, they are what is written after it; their texts are without it.
 
-        ``log_probability`` is under the distribution that was sampled from, temperature and ``top_p`` applied, the
+        ``log_probability`` is under the distribution that was sampled from, temperature applied, the
         end mark counted.
 
         Raises:
@@ -110,7 +109,7 @@ class LanguageModel:
         with torch.random.fork_rng(devices=devices), torch.inference_mode():
             torch.manual_seed(seed)
             for start in range(0, n, rows):
-                batch, tokens = self._generate(ids, min(rows, n - start), max_new_tokens, temperature, top_p)
+                batch, tokens = self._generate(ids, min(rows, n - start), max_new_tokens, temperature)
                 continuations += batch
                 policy_tokens += tokens
         return Samples(continuations=tuple(continuations), policy_tokens=policy_tokens)
@@ -204,7 +203,7 @@ class LanguageModel:
         return self._encode([gap + response if response else "" for response in responses])
 
     def _generate(
-        self, ids: list[int], n: int, max_new_tokens: int, temperature: float, top_p: float
+        self, ids: list[int], n: int, max_new_tokens: int, temperature: float
     ) -> tuple[list[Continuation], int]:
         from transformers import GenerationConfig
 
@@ -212,7 +211,7 @@ class LanguageModel:
         config = GenerationConfig(
             do_sample=True,
             temperature=temperature,
-            top_p=top_p,
+            top_p=1.0,
             top_k=0,
             max_new_tokens=max_new_tokens,
             eos_token_id=list(self.end_tokens) or None,

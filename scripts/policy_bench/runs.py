@@ -3,6 +3,7 @@ sample of it."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from miner.judging.gold import ContrastGold
 from miner.measuring.benchmark import docs_models as zoo
 from miner.measuring.overopt.curves import Curves
 from miner.measuring.overopt.log import RunLog, read_samples
-from miner.measuring.overopt.rl import remove_checkpoints
+from miner.measuring.overopt.rl import CHECKPOINTS
 from miner.measuring.overopt.settings import RlSettings
 from miner.measuring.overopt.study import Study, run_name
 from miner.progress import Observer
@@ -170,7 +171,7 @@ class Bench:
         info = study.run(kl=spec.kl, seed=spec.seed, steps=QUICK_STEPS if self.quick else spec.settings.steps)
         folder = study.folder / info.name
         if not keep_checkpoints:
-            remove_checkpoints(folder)
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # its log stays
         curves = Curves(read_samples(folder))
         told = "  ".join(f"{n} {curves.mean(n)[0]:.2f} → {curves.mean(n)[-1]:.2f}" for n in ("proxy", "gold", "second"))
         spent = time.process_time() - started

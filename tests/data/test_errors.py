@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from miner.data import ColumnMapping, load_prompts, read_preferences
+from miner.data import ColumnMapping, read_preferences
 from miner.errors import ConfigError, DataError
+from tests.data.loaded import load_prompts
 
 GOOD = {"prompt": "q", "chosen": "a", "rejected": "b"}
 

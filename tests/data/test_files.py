@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from miner.data import ColumnMapping, load_prompts, read_preferences
+from miner.data import ColumnMapping, read_preferences
 from miner.errors import DataError
 from tests.data.compressed import zst
+from tests.data.loaded import load_prompts
 
 ROWS = [{"prompt": f"ask {n},\n“{n}”", "chosen": f"yes {n}\u2028", "rejected": f"no {n}"} for n in range(60)]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()

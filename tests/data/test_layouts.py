@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpus.records import Message, Prompt
-from miner.data import ColumnMapping, RowRules, load_prompts, read_preferences
+from miner.data import ColumnMapping, RowRules, read_preferences
 from miner.errors import DataError
+from tests.data.loaded import load_prompts
 
 pytestmark = pytest.mark.ranges
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from miner.data import ColumnMapping, RowRules, load_prompts, read_preferences
+from miner.data import ColumnMapping, RowRules, read_preferences
 from miner.errors import DataError
+from tests.data.loaded import load_prompts
 
 ALL = RowRules(max_left_out=1)
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.data import ColumnMapping, SplitFractions, load_prompts, read_preferences, split_of
+from miner.data import ColumnMapping, SplitFractions, read_preferences, split_of
 from miner.errors import ConfigError, DataError
+from tests.data.loaded import load_prompts
 
 fractions = (
     st.tuples(*[st.integers(0, 10)] * 3)

@@ -123,8 +123,8 @@ def test_the_log_probability_is_what_the_model_gives_the_text(lm: LanguageModel)
     assert checked >= 5
 
 
-def test_a_narrow_nucleus_writes_the_most_likely_text(lm: LanguageModel) -> None:
-    samples = lm.sample(PROMPT, 5, seed=0, max_new_tokens=8, top_p=1e-6)
+def test_near_temperature_zero_the_most_likely_text_is_written(lm: LanguageModel) -> None:
+    samples = lm.sample(PROMPT, 5, seed=0, max_new_tokens=8, temperature=1e-6)
     assert len({c.text for c in samples.continuations}) == 1
     assert samples.continuations[0].log_probability == pytest.approx(0.0, abs=1e-6)
 

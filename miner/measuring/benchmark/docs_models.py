@@ -34,7 +34,6 @@ from miner.worlds.docs.world import DocsWorld
 
 SEED = 0
 CODE_VERSION = 1  # raise it when training changes in a way that a recipe does not show
-WEAK = ("bag-of-words", "length-biased")
 TURNS = "{% for message in messages %}{{ message['content'] }} [SEP]{% if not loop.last %} {% endif %}{% endfor %}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -264,8 +263,3 @@ def _step_of(checkpoint: Path | None) -> int:
 def checkpoints_of(folder: Path) -> dict[int, Path]:
     """Every checkpoint of a run's folder by step: each loads as a policy."""
     return dict(sorted((_step_of(path), path) for path in (folder / CHECKPOINTS).glob("checkpoint-*")))
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Free a run's checkpoints; its log stays."""
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

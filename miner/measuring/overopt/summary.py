@@ -91,18 +91,16 @@ def _runs(folder: Path, detector: Detector, labels: Labels | None) -> tuple[list
     for path in sorted(folder.glob("*/run.json")):
         info, rows = RunLog(path.parent).info(), read_samples(path.parent)
         if rows:
-            found.append(_summary(info, rows, detector, labels))
+            found.append(run_summary(info, rows, detector, labels))
         else:
             notes.append(f"{info.name} has measured nothing and is left out: {info.reason or 'it is not finished'}")
     return found, notes
 
 
-def summarise_run(folder: Path, detector: Detector, labels: Labels | None = None) -> RunSummary:
-    """Raises: DataError: it has measured nothing, or cannot be read."""
-    return _summary(RunLog(folder).info(), read_samples(folder), detector, labels)
-
-
-def _summary(info: RunInfo, rows: Sequence[SampleRow], detector: Detector, labels: Labels | None) -> RunSummary:
+def run_summary(
+    info: RunInfo, rows: Sequence[SampleRow], detector: Detector, labels: Labels | None = None
+) -> RunSummary:
+    """One run: its curves, the onset with gold and without, and what the policy said on the way."""
     run = Curves(labels.as_gold(rows) if labels else rows)
     floor = None if labels else info.floor.get("constant")
     with_gold, whole = gold_onset(run, floor=floor), run.whole("gold", "proxy")
@@ -110,13 +108,13 @@ def _summary(info: RunInfo, rows: Sequence[SampleRow], detector: Detector, label
         verdict = verdict_on_run(info.name, run, detector, truth=with_gold)
     except ConfigError:
         verdict = None
-    told = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))
-    seen, best = whole if told else run, _best_step(whole) if told else None
+    is_decidable = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))
+    seen, best = whole if is_decidable else run, _best_step(whole) if is_decidable else None
     gold = dict(zip(seen.steps, seen.mean("gold"), strict=True))
     return RunSummary(
         info=info,
         points=tuple(_point(run, seen, at, gold.get(step, NAN)) for at, step in enumerate(run.steps)),
-        fit=_law(whole) if told else None,
+        fit=_law(whole) if is_decidable else None,
         with_gold=with_gold,
         judged=verdict,
         best_step=best,

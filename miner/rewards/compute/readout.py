@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 LAST = "last"
 FIRST = "first"
 MEAN = "mean"
-TOKEN = "last_token_id"
 
 Ids = tuple[int, ...]
 
