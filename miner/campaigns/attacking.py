@@ -99,7 +99,7 @@ def driver_of(
     return Driver(
         oracle=oracle,
         criteria=models.criteria(round_number),
-        judge=models.judge,
+        judge=models.certifier,
         in_flight=config.in_flight,
         keep_queries=config.keep_queries,
     )

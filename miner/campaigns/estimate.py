@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from miner.campaigns.judge import ANSWERS, SALADS
+from miner.campaigns.certifier import ANSWERS, SALADS
 from miner.campaigns.opening import CampaignView, require_startable
 from miner.campaigns.planned import Attacked
 from miner.campaigns.rehearsal import Rehearsal, Stages, attacked_in, measured_at_once, require_answers
@@ -58,7 +58,7 @@ class JudgingEstimate:
 
     @property
     def seconds(self) -> float:
-        """Until it is known whether the judge sees: see ``require_sight``."""
+        """Until it is known whether the certifier sees: see ``require_sight``."""
         return self.calibrating * self.n_calibration + self.clear * (SALADS + ANSWERS)
 
 

@@ -90,8 +90,8 @@ def measured_at_once(
     judging_s: float | None,
     training: Collection[str],
 ) -> tuple[str, ...]:
-    """Sets the bar, calibrates the judge and loads the policy as the run does: for what is not there yet or takes long,
-    why not. Errors as those of ``models``."""
+    """Sets the bar, calibrates the checks and loads the policy as the run does; why not, for what is not there yet or
+    takes long. Errors as those of ``models``."""
     config, rm, unchecked = models.config, models.rm(round_number), []
     n_clean = len(models.bar_setting_pairs(round_number).pairs)
     if "rm" in training:
@@ -108,7 +108,7 @@ def measured_at_once(
     elif judging_s is not None and judging_s > MAX_CHECKED_S:
         unchecked.append(f"whether the checks can read this text: about {judging_s / 60:.0f} min")
     else:
-        _ = models.judge  # calibrates it
+        _ = models.certifier  # calibrates it
     if "policy" not in training:
         _ = models.policy  # loads it
     return tuple(unchecked)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, get_args
 
-from miner.campaigns.judge import NO_REFERENCE_LM, build_judge, checks_of, require_sight
+from miner.campaigns.certifier import NO_REFERENCE_LM, build_certifier, checks_of, require_sight
 from miner.campaigns.run_folder import RunFolder
 from miner.campaigns.usage import Usage
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.config.campaign import CampaignConfig, stored_form
 from miner.config.reward_model import DType, RewardModelSection
 from miner.errors import ConfigError
-from miner.judging.checks import Check, Judge
+from miner.judging.checks import Certifier, Check
 from miner.judging.criteria import Criteria, bar_setting_pairs, criteria_of, data_hash_of
 from miner.patching.trainable import trainable
 from miner.progress import Observer
@@ -150,23 +150,23 @@ class RoundModels:
         return checks_of(self.config, self.world)
 
     @cached_property
-    def judge(self) -> Judge:
+    def certifier(self) -> Certifier:
         """The checks that certify nonsense, calibrated once a run."""
         with self.usage.timed("calibrate"), self.observer.stage("calibrating the checks") as advance:
-            judge, left_out = build_judge(self.config, self.world, self.checks, progress=advance, run=self.run)
-            require_sight(judge, self.config, self.world, self.run)
+            certifier, left_out = build_certifier(self.config, self.world, self.checks, progress=advance, run=self.run)
+            require_sight(certifier, self.config, self.world, self.run)
         for reason in left_out:
             self.observer.note(reason)
         if self.world.reference_lm is None:
             self.observer.note(NO_REFERENCE_LM)
-        self._warn_of_kinship(judge)
-        return judge
+        self._warn_of_kinship(certifier)
+        return certifier
 
-    def _warn_of_kinship(self, judge: Judge) -> None:
+    def _warn_of_kinship(self, certifier: Certifier) -> None:
         from miner.campaigns.kinship import kinship
         from miner.judging.checks.order import Order
 
-        for check in (calibrated.check for calibrated in judge.checks):
+        for check in (calibrated.check for calibrated in certifier.checks):
             if isinstance(check, Order) and (why := kinship(self.rm(0), check.reference_lm)) is not None:
                 self.observer.note(
                     f"the reference LM may be a relative of the RM: {why}. A certificate by a relative is worth "

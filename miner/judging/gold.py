@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from corpus.records import Conversation, Prompt, digest
 from miner.errors import OutageError
-from miner.judging.checks import Judge, Subject
+from miner.judging.checks import Certifier, Subject
 from miner.judging.overlap import rouge_l, words
 from miner.rewards.base import Pair, Scorer
 
@@ -45,7 +45,7 @@ class Answer:
 
 
 class Gold(Protocol):
-    """Scores answers, higher is better; None is an abstention (a judge that is down, a reference that is missing).
+    """Scores answers, higher is better; None is an abstention (an LLM that is down, a reference that is missing).
 
     ``needs_reference``: it abstains on every answer without one.
     """
@@ -163,16 +163,16 @@ class JudgedGold:
     """``gold`` of answers with a verdict: those that come without one get that of the checks."""
 
     gold: Gold
-    judge: Judge
+    certifier: Certifier
 
     @property
     def name(self) -> str:
-        checks = ", ".join(one.check.name for one in self.judge.checks)
+        checks = ", ".join(one.check.name for one in self.certifier.checks)
         return f"{self.gold.name}, 0 where the checks convict ({checks})"
 
     @property
     def fingerprint(self) -> str:
-        return digest(["judged", self.gold.fingerprint, self.judge.identity])
+        return digest(["judged", self.gold.fingerprint, self.certifier.identity])
 
     @property
     def needs_reference(self) -> bool:
@@ -182,7 +182,7 @@ class JudgedGold:
         open_ = [at for at, answer in enumerate(answers) if answer.nonsense is None]
         subjects = [Subject(response=answers[at].response, prompt=answers[at].prompt) for at in open_]
         told = list(answers)
-        for at, certificate in zip(open_, self.judge.certify(subjects), strict=True):
+        for at, certificate in zip(open_, self.certifier.certify(subjects), strict=True):
             told[at] = replace(told[at], nonsense=CONVICTED[certificate.verdict])
         return self.gold.scores(told)
 

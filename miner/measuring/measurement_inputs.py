@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from corpus.records import Prompt, Split
     from miner.config.campaign import CampaignConfig
-    from miner.judging.checks import Judge
+    from miner.judging.checks import Certifier
     from miner.judging.gold import Gold
     from miner.measuring.diversity import MeasuredSource
     from miner.progress import Observer
@@ -184,7 +184,7 @@ def gold_of(named: str | None, prompts: Sequence[Prompt], config: CampaignConfig
     references.
 
     Raises:
-        ConfigError, ModelError, RemoteError: see ``open_scorer``, ``checks_of`` and ``build_judge``.
+        ConfigError, ModelError, RemoteError: see ``open_scorer``, ``checks_of`` and ``build_certifier``.
     """
     from miner.judging.gold import ContrastGold, JudgedGold, RewardGold
 
@@ -195,19 +195,19 @@ def gold_of(named: str | None, prompts: Sequence[Prompt], config: CampaignConfig
         return None if rm is None else RewardGold(rm=rm)
     if len({prompt.reference for prompt in prompts} - {None}) < 2:
         return None
-    return JudgedGold(gold=ContrastGold.of(prompts), judge=_judge(config, observer))
+    return JudgedGold(gold=ContrastGold.of(prompts), certifier=_certifier(config, observer))
 
 
-def _judge(config: CampaignConfig, observer: Observer) -> Judge:
-    """The judge that a campaign of this config has."""
-    from miner.campaigns.judge import NO_REFERENCE_LM, build_judge, checks_of
-    from miner.worlds.opening import open_to_judge
+def _certifier(config: CampaignConfig, observer: Observer) -> Certifier:
+    """The certifier that a campaign of this config has."""
+    from miner.campaigns.certifier import NO_REFERENCE_LM, build_certifier, checks_of
+    from miner.worlds.opening import open_to_certify
 
-    world = open_to_judge(config, observer)
+    world = open_to_certify(config, observer)
     with observer.stage("calibrating the checks") as advance:
-        judge, left_out = build_judge(config, world, checks_of(config, world), progress=advance)
+        certifier, left_out = build_certifier(config, world, checks_of(config, world), progress=advance)
     for reason in left_out:
         observer.note(reason)
     if world.reference_lm is None:
         observer.note(NO_REFERENCE_LM)
-    return judge
+    return certifier

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.records import Attempt, Finding
+from miner.campaigns.certifier import measured_certifier
 from miner.campaigns.evaluation import attack_results, contrasts, cost_ratios, transfer_cells
-from miner.campaigns.judge import measured_judge
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.reach import reach_results
 from miner.campaigns.results import PatchSummary, RoundSummary, TransferCell
@@ -35,7 +35,7 @@ GIVEN = "as asked for"
 def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
     """The summary of all rounds that were evaluated; the RM of each is loaded once."""
     with campaign.observer.stage("measuring the checks") as advance:
-        judge = measured_judge(campaign.models.judge, campaign.world, campaign.run, progress=advance)
+        certifier = measured_certifier(campaign.models.certifier, campaign.world, campaign.run, progress=advance)
     rm = _rm(campaign)
     rounds: list[RoundSummary] = []
     transfer: list[TransferCell] = []
@@ -52,8 +52,8 @@ def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
         world=campaign.world.name,
         data_hash=campaign.world.data_hash,
         rm=rm,
-        checks=judge.checks,
-        seconds_a_judged_text=judge.seconds_a_text,
+        checks=certifier.checks,
+        seconds_a_judged_text=certifier.seconds_a_text,
         rounds=rounds,
         transfer=transfer,
         seconds={stage: round(spent, 1) for stage, spent in campaign.usage.seconds.items()},

@@ -27,7 +27,7 @@ from attacks import Construction
 from corpus.duplicates import similarity
 from corpus.records import Answer, Finding, Prompt, Verdict
 from miner.errors import ModelError, TooLongError
-from miner.judging.checks import Certificate, Certifier, Subject
+from miner.judging.checks import AnyCertifier, Certificate, Subject
 from miner.judging.criteria import Criteria
 from miner.progress import Advance, untold
 from miner.rewards.base import Pair, RewardModel
@@ -66,24 +66,24 @@ class Candidate:
 class ConfirmationOutcome:
     """What became of a candidate over its ``news_bar``.
 
-    It is certified unless ``withheld``: the judge's verdict where that alone keeps it from winning. Where it ``wins``,
-    the reward is that of the text alone in its batch.
+    It is certified unless ``unconvicted``: the verdict where that alone keeps it from winning. Where it ``wins``, the
+    reward is that of the text alone in its batch.
     """
 
     candidate: Candidate
     reward: float
     verdicts: tuple[Verdict, ...]
     wins: bool
-    withheld: Answer | None = None
+    unconvicted: Answer | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """The rule against one RM. ``judge`` may be left out where nothing is to be certified."""
+    """The rule against one RM. ``certifier`` may be left out where nothing is to be certified."""
 
     rm: RewardModel
     criteria: Criteria
-    judge: Certifier | None = None
+    certifier: AnyCertifier | None = None
 
     def confirm(
         self, candidates: Sequence[Candidate], is_wanted: Sequence[Callable[[Candidate], bool]]
@@ -103,7 +103,7 @@ class Confirmation:
                 continue
             reward, reference = rewards[i], candidate.reference_reward
             if certificate.verdict != "nonsense":
-                yield self._withheld(candidate, reward, certificate)
+                yield self._unconvicted(candidate, reward, certificate)
                 continue
             if self.wins(reward + EXACT_TOLERANCE, reference):
                 reward = self.rm.reward(candidate.pair)
@@ -114,12 +114,14 @@ class Confirmation:
                 wins=self.wins(reward, reference),
             )
 
-    def _withheld(self, candidate: Candidate, reward: float, certificate: Certificate) -> ConfirmationOutcome | None:
+    def _unconvicted(self, candidate: Candidate, reward: float, certificate: Certificate) -> ConfirmationOutcome | None:
         """What would have won, had it been convicted; None where it would not."""
         if not self.wins(reward, candidate.reference_reward):
             return None
-        verdicts, withheld = certificate.verdicts, certificate.verdict
-        return ConfirmationOutcome(candidate=candidate, reward=reward, verdicts=verdicts, wins=False, withheld=withheld)
+        verdicts, answer = certificate.verdicts, certificate.verdict
+        return ConfirmationOutcome(
+            candidate=candidate, reward=reward, verdicts=verdicts, wins=False, unconvicted=answer
+        )
 
     def is_plain(self, text: str) -> bool:
         """Not empty, no special tokens, no control characters but line breaks and tabs, valid Unicode."""
@@ -172,9 +174,9 @@ class Confirmation:
 
     def certify(self, subjects: Sequence[Subject]) -> list[Certificate]:
         """One certificate per subject, in order."""
-        if self.judge is None:
-            raise ValueError("a confirmation without a judge certifies nothing; give it the campaign's")
-        return self.judge.certify(subjects)
+        if self.certifier is None:
+            raise ValueError("a confirmation without a certifier certifies nothing; give it the campaign's")
+        return self.certifier.certify(subjects)
 
     def is_new(self, text: str, found: Sequence[str]) -> bool:
         """Whether the text is unlike all of ``found``."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from attacks import QUERIES_PER_GRADIENT, Carried, GradientQuery, PolicyQuery, Query, Score
 from miner.errors import RmMinerError
-from miner.judging.checks import Certifier
+from miner.judging.checks import AnyCertifier
 from miner.judging.criteria import Criteria
 from miner.rewards.base import Pair
 from miner.searching.attempts import Plan, Result, result_of
@@ -35,13 +35,13 @@ class Driver:
 
     oracle: Oracle
     criteria: Criteria
-    judge: Certifier
+    judge: AnyCertifier
     in_flight: int = 24
     keep_queries: bool = False
 
     @cached_property
     def confirmation(self) -> Confirmation:
-        return Confirmation(rm=self.oracle.rm, criteria=self.criteria, judge=self.judge)
+        return Confirmation(rm=self.oracle.rm, criteria=self.criteria, certifier=self.judge)
 
     def run(self, plans: Iterable[Plan]) -> Iterator[Result]:
         """The results of ``plans``, each as soon as it has ended.

@@ -173,9 +173,9 @@ class RunningAttempt:
         self._confirmed.add((candidate.prompt.prompt_id, candidate.response))
         if confirmed is None:
             return
-        if confirmed.withheld is not None:
-            self._tally.won_abstained += confirmed.withheld == "abstain"
-            self._tally.won_acquitted += confirmed.withheld == "sensible"
+        if confirmed.unconvicted is not None:
+            self._tally.won_abstained += confirmed.unconvicted == "abstain"
+            self._tally.won_acquitted += confirmed.unconvicted == "sensible"
             return
         tally, reference, queries = self._tally, candidate.reference_reward, candidate.queries
         if self._confirmation.criteria.beats_quantile(confirmed.reward):

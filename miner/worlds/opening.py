@@ -60,13 +60,13 @@ def read_split(config: CampaignConfig, split: Split, observer: Observer) -> Sequ
     return read_prompts(config, observer).in_split(split)
 
 
-def open_to_judge(config: CampaignConfig, observer: Observer) -> World:
+def open_to_certify(config: CampaignConfig, observer: Observer) -> World:
     """The world as its checks need it: of docs world's models only the reference LM is trained where the cache lacks
     it. Errors as ``open_world``."""
     if config.data.world == "docs":
-        from miner.worlds.docs.models import prepare_to_judge
+        from miner.worlds.docs.models import prepare_to_certify
 
-        return prepare_to_judge(config, observer=observer)
+        return prepare_to_certify(config, observer=observer)
     return open_world(config, observer)
 
 

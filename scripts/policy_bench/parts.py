@@ -125,7 +125,9 @@ def gap(bench: Bench) -> dict[str, Any]:
         evenly(read_run(runs[0], start=study.policy_source), 3 if bench.quick else 5),
         spread(bench.campaign.world.by_split["held_out"], 12 if bench.quick else 40, seed=1),
         SamplePlan(n=16 if bench.quick else 64, max_new_tokens=study.settings.max_new_tokens),
-        JudgedGold(gold=ContrastGold.of(bench.campaign.world.by_split["held_out"]), judge=bench.campaign.models.judge),
+        JudgedGold(
+            gold=ContrastGold.of(bench.campaign.world.by_split["held_out"]), certifier=bench.campaign.models.certifier
+        ),
         folder=bench.out / "gap",
         device="cpu",
         observer=bench.observer,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.records import Conversation, Finding, Message, Prompt, Verdict, digest, finding_id
-from miner.judging.checks import CalibratedCheck, Judge, Subject
+from miner.judging.checks import CalibratedCheck, Certifier, Subject
 from miner.judging.checks.base import Check
 from miner.judging.criteria import Criteria, clean_criteria
 from miner.rewards.base import Pair, TokenAttribution
@@ -124,7 +124,7 @@ class PlantedSet:
 
     rm: FlawedRewardModel
     criteria: Criteria
-    judge: Judge
+    certifier: Certifier
     prompts: tuple[Prompt, ...]
     findings: tuple[Finding, ...]
     truth: tuple[str, ...]
@@ -137,18 +137,18 @@ def planted_set(*, seed: int, per_flaw: int = 12, noise: float = 0.3, gives_grad
     prompts = [_prompt(rm, rng, number) for number in range(N_PROMPTS)]
     criteria = clean_criteria(rm, prompts, quantile=0.95)
     check = StrangeWords(sensible=frozenset(rm.sensible))
-    judge = Judge(checks=(CalibratedCheck(check=check, threshold=0.5, target=None, calibration_id="toy"),))
+    certifier = Certifier(checks=(CalibratedCheck(check=check, threshold=0.5, target=None, calibration_id="toy"),))
     findings: list[Finding] = []
     truth: list[str] = []
     for flaw in rm.flaws:
         for _ in range(per_flaw):
-            findings.append(_finding(rm, flaw, prompts, criteria, judge, rng))
+            findings.append(_finding(rm, flaw, prompts, criteria, certifier, rng))
             truth.append(flaw.name)
     order = rng.permutation(len(findings))
     return PlantedSet(
         rm=rm,
         criteria=criteria,
-        judge=judge,
+        certifier=certifier,
         prompts=tuple(prompts),
         findings=tuple(findings[i] for i in order),
         truth=tuple(truth[i] for i in order),
@@ -171,7 +171,7 @@ def _finding(
     flaw: Flaw,
     prompts: Sequence[Prompt],
     criteria: Criteria,
-    judge: Judge,
+    certifier: Certifier,
     rng: np.random.Generator,
 ) -> Finding:
     """Draws until a text wins, is certified and shows no other flaw."""
@@ -183,7 +183,7 @@ def _finding(
         pair = Pair(prompt.conversation, text)
         reference = rm.reward(Pair(prompt.conversation, str(prompt.reference)))
         reward = rm.reward(pair)
-        (certificate,) = judge.certify([Subject(response=text, prompt=prompt.conversation)])
+        (certificate,) = certifier.certify([Subject(response=text, prompt=prompt.conversation)])
         if shown == [flaw] and criteria.wins(reward, reference) and certificate.verdict == "nonsense":
             verdicts = certificate.verdicts
             return _row(rm, criteria, prompt, text, reward, reference, verdicts, flaw, prompt.conversation)

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from miner.campaigns.campaign import Campaign
+from miner.campaigns.certifier import measured_certifier
 from miner.campaigns.estimate import Estimate, estimate
-from miner.campaigns.judge import measured_judge
 from miner.campaigns.rehearsal import Stages
 from miner.cli.tables import dry_run_table
 from miner.errors import ConfigError
@@ -122,9 +122,11 @@ def test_a_judge_that_sees_is_measured_once_a_run(
     assert found["convicted"] >= 80
     asked: list[int] = []
     again = campaign(tiny_rm_folder, preference_file, tmp_path / "run", seeing)
-    judge = type(first.models.judge)
-    certify = judge.certify
-    monkeypatch.setattr(judge, "certify", lambda self, subjects: asked.append(len(subjects)) or certify(self, subjects))
+    certifier = type(first.models.certifier)
+    certify = certifier.certify
+    monkeypatch.setattr(
+        certifier, "certify", lambda self, subjects: asked.append(len(subjects)) or certify(self, subjects)
+    )
     assert again.mine(0).skipped == 2
     assert asked == []
 
@@ -140,7 +142,7 @@ def test_a_judges_errors_are_measured_once_a_run_with_what_a_verdict_takes(
     tiny_rm_folder: Path, preference_file: Path, tmp_path: Path, seeing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = campaign(tiny_rm_folder, preference_file, tmp_path, seeing)
-    found = measured_judge(run.models.judge, run.world, run.run, progress=untold)
+    found = measured_certifier(run.models.certifier, run.world, run.run, progress=untold)
     assert found.checks["verdict"].hit_rate["random_words"].n == 300
     assert found.seconds_a_text is not None
     assert found.seconds_a_text > 0
@@ -148,9 +150,9 @@ def test_a_judges_errors_are_measured_once_a_run_with_what_a_verdict_takes(
     def refuse(*_: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(type(run.models.judge), "certify", refuse)
+    monkeypatch.setattr(type(run.models.certifier), "certify", refuse)
     again = campaign(tiny_rm_folder, preference_file, tmp_path, seeing)
-    assert measured_judge(again.models.judge, again.world, again.run, progress=untold) == found
+    assert measured_certifier(again.models.certifier, again.world, again.run, progress=untold) == found
 
 
 def test_a_dry_run_says_what_judging_takes_where_an_lm_judges(

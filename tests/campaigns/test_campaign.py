@@ -87,7 +87,7 @@ def test_every_finding_wins_and_is_convicted_by_the_quorum(cycled: Campaign) -> 
         assert finding.reward >= finding.threshold
         assert finding.reference_reward is not None
         assert finding.reward > finding.reference_reward
-        assert sum(verdict.verdict == "nonsense" for verdict in finding.certificate) >= cycled.models.judge.quorum
+        assert sum(verdict.verdict == "nonsense" for verdict in finding.certificate) >= cycled.models.certifier.quorum
 
 
 def test_a_patch_sees_no_held_out_prompt_family_or_form(cycled: Campaign) -> None:

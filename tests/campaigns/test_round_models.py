@@ -35,18 +35,18 @@ def test_a_resumed_run_keeps_its_bar_and_its_thresholds_and_scores_nothing_for_t
     automatic: CampaignConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = OpenCampaign(automatic)
-    criteria, judge = first.models.criteria(0), first.models.judge
+    criteria, certifier = first.models.criteria(0), first.models.certifier
     identity = criteria_hash(driver_of(first, 0), ascii_only=False)
 
     def never(*_: object, **__: object) -> Any:
         raise AssertionError("measured again")
 
     monkeypatch.setattr("miner.campaigns.round_models.criteria_of", never)
-    monkeypatch.setattr("miner.campaigns.judge.calibrate", _raising("miner.judging.checks.calibration"))
+    monkeypatch.setattr("miner.campaigns.certifier.calibrate", _raising("miner.judging.checks.calibration"))
     again = OpenCampaign(automatic)
     assert again.models.criteria(0) == criteria
-    assert again.models.judge.identity == judge.identity
-    assert [one.threshold for one in again.models.judge.checks] == [one.threshold for one in judge.checks]
+    assert again.models.certifier.identity == certifier.identity
+    assert [one.threshold for one in again.models.certifier.checks] == [one.threshold for one in certifier.checks]
     assert criteria_hash(driver_of(again, 0), ascii_only=False) == identity
 
 
@@ -63,7 +63,7 @@ def test_another_quantile_or_rate_of_false_alarms_is_measured_anew(automatic: Ca
     changes = {"criteria": {"quantile": 0.5}, "checks": {"names": ("repetition",), "false_alarm": 0.3}}
     other = OpenCampaign(CampaignConfig.model_validate({**automatic.model_dump(), **changes})).models
     assert other.criteria(0).threshold < one.criteria(0).threshold
-    assert len(other.judge.checks) < len(one.judge.checks)
+    assert len(other.certifier.checks) < len(one.certifier.checks)
 
 
 def test_the_dtype_that_ranked_when_the_run_began_ranks_when_it_goes_on(

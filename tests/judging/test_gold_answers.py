@@ -14,7 +14,7 @@ import pytest
 from corpus.records import Message
 from miner.config.campaign import load_config
 from miner.errors import OutageError
-from miner.judging.checks import Judge, Subject, build_checks, calibrate
+from miner.judging.checks import Certifier, Subject, build_checks, calibrate
 from miner.judging.checks.base import Materials
 from miner.judging.gold import CHUNK, LAST_OUTAGE, Answer, ContrastGold, JudgedGold, RewardGold, gold_floor
 from miner.judging.overlap import rouge_l
@@ -37,7 +37,7 @@ def answers(*texts: str) -> list[Answer]:
 class Server:
     """An RM that answers with lengths, and gives none to a batch that ``breaks``."""
 
-    name, fingerprint = "judge", "f"
+    name, fingerprint = "certifier", "f"
 
     def __init__(self, breaks: Callable[[Sequence[str]], bool]) -> None:
         self.breaks, self.asked = breaks, list[int]()
@@ -117,15 +117,15 @@ def test_near_gold_with_other_references_is_another_gold() -> None:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def certifier() -> Certifier:
     clean = [
         Subject(response=f"Return number {n} of the {n + 1} files that are open.", prompt=ASKED) for n in range(40)
     ]
     return calibrate(build_checks(Materials(), ["repetition"]), clean, target=0.05)
 
 
-def test_near_gold_of_what_the_checks_convict_is_nothing(judge: Judge) -> None:
-    gold = JudgedGold(gold=GOLD, judge=judge)
+def test_near_gold_of_what_the_checks_convict_is_nothing(certifier: Certifier) -> None:
+    gold = JudgedGold(gold=GOLD, certifier=certifier)
     (collapsed,) = GOLD.scores(answers(COLLAPSED))
     assert collapsed is not None
     assert collapsed > 0.05
@@ -135,9 +135,9 @@ def test_near_gold_of_what_the_checks_convict_is_nothing(judge: Judge) -> None:
     assert gold.needs_reference
 
 
-def test_a_verdict_that_is_known_is_not_asked_for_again(judge: Judge) -> None:
+def test_a_verdict_that_is_known_is_not_asked_for_again(certifier: Certifier) -> None:
     known = [replace(one, nonsense=False) for one in answers(COLLAPSED)]
-    assert JudgedGold(gold=GOLD, judge=judge).scores(known) == GOLD.scores(known)
+    assert JudgedGold(gold=GOLD, certifier=certifier).scores(known) == GOLD.scores(known)
 
 
 def test_a_second_reward_model_serves_as_gold_and_abstains_where_its_reward_is_not_finite() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from attacks import known_attacks
 from corpus.records import Prompt
-from miner.judging.checks import CalibratedCheck, Judge
+from miner.judging.checks import CalibratedCheck, Certifier
 from miner.judging.checks.repetition import Repetition
 from miner.judging.criteria import Criteria
 from miner.rewards import load_reward_model
@@ -29,7 +29,7 @@ RmOf = Callable[[str], TransformerRewardModel]
 NO_WIN = Criteria(
     quantile=0.95, threshold=np.inf, clean_mean=0, clean_std=1, n=20, ranking_tolerance=0, data_hash="none"
 )
-NEVER_ASKED = Judge(checks=(CalibratedCheck(check=Repetition(), threshold=1, target=None, calibration_id="none"),))
+NEVER_ASKED = Certifier(checks=(CalibratedCheck(check=Repetition(), threshold=1, target=None, calibration_id="none"),))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

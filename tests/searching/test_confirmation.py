@@ -61,7 +61,7 @@ class Batching(ToyRewardModel):
 
 
 def confirmation(rm: ToyRewardModel, answer: Answer = "nonsense", criteria: Criteria = BAR) -> Confirmation:
-    return Confirmation(rm=rm, criteria=criteria, judge=Answering(answer))
+    return Confirmation(rm=rm, criteria=criteria, certifier=Answering(answer))
 
 
 def candidate(text: str, *, reference_reward: float | None = 1.0, news_bar: float = 5.0) -> Candidate:
@@ -89,7 +89,7 @@ def test_without_a_conviction_nothing_is_confirmed_nor_scored_alone(answer: Answ
     rm = Batching()
     found = confirmed(rm, candidate(rm.flaw), answer)
     assert found is not None
-    assert (found.wins, found.withheld) == (False, answer)
+    assert (found.wins, found.unconvicted) == (False, answer)
     assert rm.alone == []
     assert confirmed(rm, candidate(rm.flaw, reference_reward=rm.FLAW_WEIGHT + 1), answer) is None, "it would not win"
 

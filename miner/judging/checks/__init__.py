@@ -5,17 +5,17 @@ from miner.judging.checks.calibration import calibrate
 from miner.judging.checks.measurement import ErrorRates, measure
 from miner.judging.checks.plants import plant
 from miner.judging.checks.registry import CHECKS, build_checks, known_checks, require_known
-from miner.judging.checks.verdict import DEFAULT_QUORUM, CalibratedCheck, Certificate, Certifier, Judge
+from miner.judging.checks.verdict import DEFAULT_QUORUM, AnyCertifier, CalibratedCheck, Certificate, Certifier
 
 __all__ = [
     "CHECKS",
     "DEFAULT_QUORUM",
+    "AnyCertifier",
     "CalibratedCheck",
     "Certificate",
     "Certifier",
     "Check",
     "ErrorRates",
-    "Judge",
     "Materials",
     "Subject",
     "build_checks",

@@ -10,7 +10,7 @@ import numpy as np
 from corpus.records import conversation_id, digest
 from miner.errors import ConfigError
 from miner.judging.checks.base import Check, Subject
-from miner.judging.checks.verdict import DEFAULT_QUORUM, CalibratedCheck, Judge
+from miner.judging.checks.verdict import DEFAULT_QUORUM, CalibratedCheck, Certifier
 
 DEFAULT_TARGET = 0.005  # half of what the verdict may reach on text that set no threshold
 MIN_EVIDENCE = 20
@@ -22,8 +22,8 @@ def calibrate(
     *,
     target: float = DEFAULT_TARGET,
     quorum: int = DEFAULT_QUORUM,
-) -> Judge:
-    """The judge whose checks each convict a share of at most ``target`` of such text as ``clean``, in expectation.
+) -> Certifier:
+    """The certifier whose checks each convict a share of at most ``target`` of such text as ``clean``, in expectation.
 
     With fewer than 1 / ``target`` clean texts on which a check does not abstain, no threshold can promise that: it is
     then the largest clean value, and the check's ``target`` says what that promises.
@@ -32,7 +32,7 @@ def calibrate(
         ConfigError: a check has evidence on too few clean texts, or the quorum cannot be met.
     """
     clean_id = identity_of(clean)
-    return Judge(checks=tuple(_calibrate(check, clean, target, clean_id) for check in checks), quorum=quorum)
+    return Certifier(checks=tuple(_calibrate(check, clean, target, clean_id) for check in checks), quorum=quorum)
 
 
 def identity_of(clean: Sequence[Subject]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from miner.judging.checks.base import Subject
-from miner.judging.checks.verdict import Certificate, Judge
+from miner.judging.checks.verdict import Certificate, Certifier
 from miner.progress import Advance, untold
 from miner.statistics import Rate, rate
 
@@ -26,24 +26,24 @@ class ErrorRates:
 
 
 def measure(
-    judge: Judge,
+    certifier: Certifier,
     clean: Sequence[Subject],
     plants: Mapping[str, Sequence[Subject]],
     *,
     groups: Sequence[Hashable] | None = None,
     progress: Advance = untold,
 ) -> dict[str, ErrorRates]:
-    """Error rates by check, and under ``"verdict"`` the judge's own. ``groups``: one per clean subject, for intervals.
+    """Error rates by check, and under ``"verdict"`` of all together. ``groups``: one per clean subject, for intervals.
 
     Give clean text other than the calibration's: on that the false alarms are the target by design.
     """
-    on_clean = judge.certify(clean)
+    on_clean = certifier.certify(clean)
     progress(1, 1 + len(plants))
     on_plants: dict[str, list[Certificate]] = {}
     for kind, subjects in plants.items():
-        on_plants[kind] = judge.certify(subjects)
+        on_plants[kind] = certifier.certify(subjects)
         progress(1 + len(on_plants), 1 + len(plants))
-    names = [*(calibrated.check.name for calibrated in judge.checks), VERDICT]
+    names = [*(calibrated.check.name for calibrated in certifier.checks), VERDICT]
     return {
         name: ErrorRates(
             false_alarm=rate([answer == "nonsense" for answer in _answers(on_clean, name)], groups=groups),

@@ -52,8 +52,8 @@ class Certificate:
     verdicts: tuple[Verdict, ...]
 
 
-class Certifier(Protocol):
-    """Whoever says which texts are nonsense; ours is the ``Judge``."""
+class AnyCertifier(Protocol):
+    """Whoever says which texts are nonsense; ours is the ``Certifier``."""
 
     @property
     def identity(self) -> str: ...
@@ -62,14 +62,14 @@ class Certifier(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge:
+class Certifier:
     """Convicts where at least ``quorum`` checks say nonsense and none that can acquit says sensible.
 
     One nonsense answer is enough by default, because the only strong check of any salad is the order of its words: a
     second vote would have to come from fluency, which sees a sixth of random words and two thirds of shuffled ones, or
     from relevance, which on most good answers sees nothing. What keeps a quorum of one honest is the
     acquittal: text that loses much by shuffling is not convicted for rare words or on its attack's word (only for
-    sheer repetition). So the order check's false-alarm rate is the judge's, but for the texts on which it abstains.
+    sheer repetition). So the order check's false-alarm rate is the certifier's, but for the texts on which it abstains.
 
     ``code`` names the code that judges, for whoever keeps verdicts longer than it.
     """

@@ -12,7 +12,7 @@ import torch
 
 from corpus.records import Prompt, digest
 from miner.errors import OutageError
-from miner.judging.checks import Judge, Subject
+from miner.judging.checks import Certifier, Subject
 from miner.judging.criteria import Criteria
 from miner.judging.gold import Answer, Gold
 from miner.language_models import LanguageModel
@@ -47,7 +47,7 @@ class Metrics:
     second_criteria: Criteria | None = None
     reference_lm: LanguageModel | None = None
     clean_space: CleanCloud | None = None
-    judge: Judge | None = None
+    certifier: Certifier | None = None
 
     def rows(
         self, step: int, prompts: Sequence[Prompt], responses: Sequence[str], moved: PolicyShift
@@ -86,12 +86,12 @@ class Metrics:
         ]
 
     def nonsense(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
-        """1.0 where the judge convicts, 0.0 where it sees sense, NaN where it abstains or there is none."""
-        if self.judge is None:
+        """1.0 where the certifier convicts, 0.0 where it sees sense, NaN where it abstains or there is none."""
+        if self.certifier is None:
             return [NAN] * len(prompts)
         subjects = [Subject(response=t, prompt=p.conversation) for p, t in zip(prompts, responses, strict=True)]
         found = {"nonsense": 1.0, "sensible": 0.0, "abstain": NAN}
-        return [found[certificate.verdict] for certificate in self.judge.certify(subjects)]
+        return [found[certificate.verdict] for certificate in self.certifier.certify(subjects)]
 
     def _gold(self, prompts: Sequence[Prompt], responses: Sequence[str], nonsense: Sequence[float]) -> list[float]:
         if self.gold is None:

@@ -76,12 +76,12 @@ class Study:
             second_criteria=None if self.second is None else criteria_for_scorer(self.second, calibration, quantile),
             reference_lm=reference_lm,
             clean_space=clean_space,
-            judge=self.campaign.models.judge,
+            certifier=self.campaign.models.certifier,
         )
 
     def _reading_lm(self, section: LanguageModelSection) -> LanguageModel:
-        """The LM whose likelihoods and hidden states are read: the judge's, or docs world's neural one where it counts
-        n-grams."""
+        """The LM whose likelihoods and hidden states are read: the reference LM, or docs world's neural one where that
+        counts n-grams."""
         if is_ngram_model(Path(section.source)):
             from miner.worlds.docs.models import reading_lm
 
@@ -145,7 +145,7 @@ class Study:
             "policy": self.policy.fingerprint,
             "gold": self.gold.fingerprint if self.gold else "",
             "second": self.second.fingerprint if self.second else "",
-            "checks": self.campaign.models.judge.identity,
+            "checks": self.campaign.models.certifier.identity,
             "data": self.campaign.world.data_hash,
         }
 

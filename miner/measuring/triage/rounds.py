@@ -63,7 +63,7 @@ def shrunk_of_round(
     calibration = models.world.by_split["calibration"]
     elsewhere = spread(calibration, min(N_ELSEWHERE, len(calibration)), seed=models.config.seed)
     decided_by = [
-        [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash, models.judge.identity],
+        [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash, models.certifier.identity],
         [code_digest(), settings.max_queries, settings.attribution, [prompt.prompt_id for prompt in elsewhere]],
     ]
     key_of = {finding.finding_id: digest([finding.finding_id, decided_by]) for finding in mine}
@@ -71,7 +71,7 @@ def shrunk_of_round(
     stored = rows.read()
     left = [finding for finding in mine if key_of[finding.finding_id] not in stored]
     trials = Trials(
-        confirmation=Confirmation(rm=rm, criteria=criteria, judge=models.judge),
+        confirmation=Confirmation(rm=rm, criteria=criteria, certifier=models.certifier),
         elsewhere=tuple(prompt.conversation for prompt in elsewhere),
         sampled_by=_sampled_by(models, left),
     )
@@ -159,7 +159,7 @@ def code_digest() -> str:
 
 
 def _sampled_by(models: RoundModels, findings: Sequence[Finding]) -> dict[str, str]:
-    """The policy of findings whose attack samples one: its own LM is no judge of them."""
+    """The policy of findings whose attack samples one: its own LM is no evidence against them."""
     attacks = known_attacks()
     sampling = {name for name, one in attacks.items() if any(issubclass(need, PolicyQuery) for need in one.needs)}
     sampled = [finding.finding_id for finding in findings if finding.attack in sampling]

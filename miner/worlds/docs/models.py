@@ -75,7 +75,7 @@ def prepare(config: CampaignConfig, *, observer: Observer) -> World:
     return replace(world, seconds=cache.seconds)
 
 
-def prepare_to_judge(config: CampaignConfig, *, observer: Observer) -> World:
+def prepare_to_certify(config: CampaignConfig, *, observer: Observer) -> World:
     """Docs world with its reference LM, and the RM and policy that the config names, if any. Errors as ``prepare``."""
     cache = ModelCache(cache_folder() / "docsworld", observer)
     docs = cache.docs()
@@ -96,14 +96,14 @@ def outline(config: CampaignConfig, folder: Path) -> tuple[World, dict[str, floa
     if config.rm.source is None and not Path(rm).exists():
         flops["rm"] = recipes.rm.flops
         rm = str(initialise(folder / "rm", recipes.rm.layers, config.seed))
-    policy, judge = config.policy, config.reference_lm
+    policy, reference_lm = config.policy, config.reference_lm
     if policy is None and _samples(config):
         place = cache.place("policy", _lm_key(docs.policy_text(), recipes.policy, config))
         policy = PolicySection(source=str(place))
         if not place.exists():
             flops["policy"] = recipes.policy.flops
-    own_judge = judge is None or judge.source == DOCS
-    return _world(docs, config, rm=rm, policy=policy, reference_lm=None if own_judge else judge), flops
+    own_lm = reference_lm is None or reference_lm.source == DOCS
+    return _world(docs, config, rm=rm, policy=policy, reference_lm=None if own_lm else reference_lm), flops
 
 
 def _world(
@@ -188,7 +188,7 @@ def _reference_lm(config: CampaignConfig, cache: ModelCache, docs: DocsWorld) ->
         advance(1, 1)
 
     key = [asdict(recipe), digest(list(texts))]
-    return LanguageModelSection(source=str(cache.trained("reference LM", "counting words for the judge", key, train)))
+    return LanguageModelSection(source=str(cache.trained("reference LM", "counting words for the checks", key, train)))
 
 
 def restating_policy(config: CampaignConfig, *, observer: Observer) -> PolicySection:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from corpus.records import Message
-from miner.judging.checks import CHECKS, Judge, Materials, Subject, build_checks, calibrate
+from miner.judging.checks import CHECKS, Certifier, Materials, Subject, build_checks, calibrate
 from miner.language_models import LanguageModel, load_language_model
 from miner.language_models.training import LanguageModelRecipe, train_language_model
 
@@ -65,5 +65,5 @@ def materials(reference_lm: LanguageModel) -> Materials:
 
 
 @pytest.fixture(scope="session")
-def judge(materials: Materials) -> Judge:
+def certifier(materials: Materials) -> Certifier:
     return calibrate(build_checks(materials, sorted(CHECKS)), subjects(400, 3), target=0.01)

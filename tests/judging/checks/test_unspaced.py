@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from corpus.records import Message
-from miner.judging.checks import Judge, Materials, Subject, build_checks, calibrate, measure, plant
+from miner.judging.checks import Certifier, Materials, Subject, build_checks, calibrate, measure, plant
 from miner.judging.checks.plants import KINDS
 from miner.judging.checks.words import joined, units_of
 from miner.language_models.ngram import NGramModel, train_ngram_model
@@ -44,7 +44,7 @@ def trained(texts: Sequence[str], out: Path) -> NGramModel:
     return NGramModel.load(out)
 
 
-def calibrated(lm: NGramModel, clean: Sequence[Subject]) -> Judge:
+def calibrated(lm: NGramModel, clean: Sequence[Subject]) -> Certifier:
     materials = Materials(clean_texts=tuple(subject.response for subject in clean), reference_lm=lm)
     return calibrate(build_checks(materials, ["order", "fluency", "repetition"]), clean)
 
@@ -60,8 +60,8 @@ def subjects(language: str) -> tuple[list[str], list[Subject], list[Subject]]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_planted_nonsense_is_convicted_and_sense_is_spared(language: str, tmp_path: Path) -> None:
     lm_text, clean, others = subjects(language)
-    judge = calibrated(trained(lm_text, tmp_path), clean)
-    found = measure(judge, others, plant(others, per_kind=100))["verdict"]
+    certifier = calibrated(trained(lm_text, tmp_path), clean)
+    found = measure(certifier, others, plant(others, per_kind=100))["verdict"]
     assert found.evidence.value == 1
     assert found.false_alarm.value <= 0.03
     for kind in KINDS:
@@ -75,7 +75,7 @@ def test_a_judge_whose_lm_does_not_know_the_language_convicts_no_sense(language:
     english = [
         f"{who} {did} the {what}." for who, did, what in product(("We", "They"), ("see", "hear"), ("cat", "dog"))
     ]
-    judge = calibrated(trained(english * 20, tmp_path), clean)
-    found = measure(judge, others, plant(others, per_kind=100))["verdict"]
+    certifier = calibrated(trained(english * 20, tmp_path), clean)
+    found = measure(certifier, others, plant(others, per_kind=100))["verdict"]
     assert found.false_alarm.value <= 0.03
     assert found.hit_rate["shuffled_words"].value < 0.8

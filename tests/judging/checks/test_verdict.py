@@ -20,8 +20,8 @@ from corpus.records import Answer, Message
 from miner.errors import ConfigError, DataError
 from miner.judging.checks import (
     CHECKS,
+    Certifier,
     Check,
-    Judge,
     Materials,
     Subject,
     build_checks,
@@ -89,16 +89,16 @@ def test_an_abstention_never_changes_a_conviction(answers: list[Answer], quorum:
 
 
 def test_a_good_answer_given_three_times_is_no_nonsense_even_without_an_lm() -> None:
-    judge = calibrate(build_checks(Materials()), subjects(400, 3))
+    certifier = calibrate(build_checks(Materials()), subjects(400, 3))
     thrice = [replace(s, response=" ".join([s.response] * 3)) for s in subjects(40, 41)]
-    assert {certificate.verdict for certificate in judge.certify(thrice)} == {"sensible"}
+    assert {certificate.verdict for certificate in certifier.certify(thrice)} == {"sensible"}
 
 
 @pytest.mark.parametrize(("stubborn", "verdict"), [(False, "sensible"), (True, "nonsense")])
 def test_an_acquittal_outweighs_only_what_yields_to_it(stubborn: bool, verdict: Answer) -> None:
     convicting = Stubborn(label="a") if stubborn else Length(label="a")
     checks = (calibrated(convicting, threshold=10.0), calibrated(Sense(label="b"), threshold=1e6))
-    (certificate,) = Judge(checks=checks, quorum=1).certify(of_lengths([50]))
+    (certificate,) = Certifier(checks=checks, quorum=1).certify(of_lengths([50]))
     assert [v.verdict for v in certificate.verdicts] == ["nonsense", "sensible"]
     assert certificate.verdict == verdict
 
@@ -109,9 +109,9 @@ def test_only_repetition_stands_against_order(materials: Materials) -> None:
     assert [check.name for check in checks if not check.yields_to_acquittal] == ["repetition"]
 
 
-def test_order_acquits_what_a_claim_or_another_check_would_convict(judge: Judge) -> None:
+def test_order_acquits_what_a_claim_or_another_check_would_convict(certifier: Certifier) -> None:
     claimed = [replace(s, construction="random_words") for s in subjects(40, 42)]
-    certificates = judge.certify(claimed)
+    certificates = certifier.certify(claimed)
     convicted = [c for c in certificates if c.verdict == "nonsense"]
     assert all(any(v.check == "construction" and v.verdict == "nonsense" for v in c.verdicts) for c in certificates)
     assert len(convicted) <= 2
@@ -128,15 +128,15 @@ def test_new_clean_text_is_convicted_at_most_at_the_target_rate() -> None:
     everyone = of_lengths(random.Random(0).sample(range(1, 1000), 100))
     convicted = 0
     for left_out in range(100):
-        judge = calibrate([Length()], everyone[:left_out] + everyone[left_out + 1 :], target=0.03, quorum=1)
-        convicted += judge.certify([everyone[left_out]])[0].verdict == "nonsense"
+        certifier = calibrate([Length()], everyone[:left_out] + everyone[left_out + 1 :], target=0.03, quorum=1)
+        convicted += certifier.certify([everyone[left_out]])[0].verdict == "nonsense"
     assert convicted == 3
 
 
 def test_with_few_clean_texts_nothing_up_to_their_largest_value_convicts_and_the_target_says_so() -> None:
-    judge = calibrate([Length()], of_lengths(range(1, 101)), target=0.001, quorum=1)
-    assert judge.checks[0].threshold == 100.0
-    assert judge.checks[0].target == pytest.approx(1 / 101)
+    certifier = calibrate([Length()], of_lengths(range(1, 101)), target=0.001, quorum=1)
+    assert certifier.checks[0].threshold == 100.0
+    assert certifier.checks[0].target == pytest.approx(1 / 101)
 
 
 def test_too_few_clean_texts_set_no_threshold() -> None:
@@ -145,38 +145,38 @@ def test_too_few_clean_texts_set_no_threshold() -> None:
 
 
 def test_an_abstention_carries_no_value() -> None:
-    judge = calibrate([Length()], of_lengths(range(1, 200)), quorum=1)
-    (certificate,) = judge.certify(of_lengths([0]))
+    certifier = calibrate([Length()], of_lengths(range(1, 200)), quorum=1)
+    (certificate,) = certifier.certify(of_lengths([0]))
     assert certificate.verdict == "abstain"
     assert np.isnan(certificate.verdicts[0].value)
 
 
 def test_the_calibration_is_named_after_check_texts_and_target() -> None:
     clean, more = of_lengths(range(1, 200)), of_lengths(range(2, 201))
-    judges = [
+    certifiers = [
         calibrate([Length()], clean, target=0.02, quorum=1),
         calibrate([Length(label="other")], clean, target=0.02, quorum=1),
         calibrate([Length()], more, target=0.02, quorum=1),
         calibrate([Length()], clean, target=0.03, quorum=1),
     ]
-    assert len({judge.checks[0].calibration_id for judge in judges}) == 4
-    assert len({judge.identity for judge in judges}) == 4
-    assert judges[0].identity == calibrate([Length()], clean, target=0.02, quorum=1).identity
+    assert len({certifier.checks[0].calibration_id for certifier in certifiers}) == 4
+    assert len({certifier.identity for certifier in certifiers}) == 4
+    assert certifiers[0].identity == calibrate([Length()], clean, target=0.02, quorum=1).identity
 
 
-def test_the_order_of_the_checks_does_not_change_the_judge(judge: Judge) -> None:
-    assert replace(judge, checks=judge.checks[::-1]).identity == judge.identity
-    assert replace(judge, quorum=judge.quorum + 1).identity != judge.identity
+def test_the_order_of_the_checks_does_not_change_the_certifier(certifier: Certifier) -> None:
+    assert replace(certifier, checks=certifier.checks[::-1]).identity == certifier.identity
+    assert replace(certifier, quorum=certifier.quorum + 1).identity != certifier.identity
 
 
-def test_other_code_makes_another_judge(judge: Judge) -> None:
-    assert replace(judge, code="1").identity != replace(judge, code="2").identity
+def test_other_code_makes_another_certifier(certifier: Certifier) -> None:
+    assert replace(certifier, code="1").identity != replace(certifier, code="2").identity
 
 
 def test_a_threshold_that_another_batch_moves_in_its_last_digits_is_the_same_judge() -> None:
     check = Length()
-    judges = [Judge(checks=(calibrated(check, threshold=threshold),)) for threshold in (7.5, 7.5000001, 7.501)]
-    assert judges[0].identity == judges[1].identity != judges[2].identity
+    certifiers = [Certifier(checks=(calibrated(check, threshold=threshold),)) for threshold in (7.5, 7.5000001, 7.501)]
+    assert certifiers[0].identity == certifiers[1].identity != certifiers[2].identity
 
 
 @pytest.mark.parametrize("quorum", [0, 2])
@@ -214,19 +214,19 @@ def test_without_a_reference_lm_its_checks_are_absent_unless_asked_for() -> None
         build_checks(Materials(), ["order"])
 
 
-def test_the_default_judge_convicts_plants_and_spares_clean_text(judge: Judge) -> None:
+def test_the_default_checks_convict_plants_and_spares_clean_text(certifier: Certifier) -> None:
     clean = subjects(300, 31)
-    errors = measure(judge, clean, plant(clean, per_kind=60))
+    errors = measure(certifier, clean, plant(clean, per_kind=60))
     assert errors["verdict"].false_alarm.value <= 0.05
     assert errors["verdict"].false_alarm.n == 300
     for kind in ("random_words", "shuffled_words", "repeated_tokens"):
         assert errors["verdict"].hit_rate[kind].value >= 0.9, kind
-    assert set(errors) == {"verdict", *(calibrated.check.name for calibrated in judge.checks)}
+    assert set(errors) == {"verdict", *(calibrated.check.name for calibrated in certifier.checks)}
 
 
 def test_the_published_false_alarm_rate_is_that_of_the_certificates() -> None:
-    judge = calibrate([Length()], of_lengths(range(1, 201)), target=0.1, quorum=1)
-    errors = measure(judge, of_lengths([500, 1, 1, 0]), {"long": of_lengths([400, 1])})["verdict"]
+    certifier = calibrate([Length()], of_lengths(range(1, 201)), target=0.1, quorum=1)
+    errors = measure(certifier, of_lengths([500, 1, 1, 0]), {"long": of_lengths([400, 1])})["verdict"]
     assert (errors.false_alarm.value, errors.evidence.value, errors.hit_rate["long"].value) == (0.25, 0.75, 0.5)
 
 

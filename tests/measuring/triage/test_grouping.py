@@ -28,7 +28,7 @@ def test_groups_are_the_planted_causes(gives_gradients: bool) -> None:
     made = planted_set(seed=300, per_flaw=6, gives_gradients=gives_gradients)
     by_id = {finding.finding_id: finding for finding in made.findings}
     elsewhere = tuple(prompt.conversation for prompt in made.prompts[:32])
-    confirmation = Confirmation(rm=made.rm, criteria=made.criteria, judge=made.judge)
+    confirmation = Confirmation(rm=made.rm, criteria=made.criteria, certifier=made.certifier)
     trials = Trials(confirmation=confirmation, elsewhere=elsewhere)
     shrunk = [with_top_words(made.rm, by_id[s.finding_id], s) for s in shrink(made.findings, trials, max_queries=600)]
     assert all((one.top is not None) == gives_gradients for one in shrunk)

@@ -84,7 +84,7 @@ def test_a_triage_shrinks_groups_places_and_follows_every_finding(campaign: Camp
         rm, criteria = campaign.models.rm(own.round), campaign.models.criteria(own.round)
         assert criteria.wins(rm.reward(Pair(own.prompt, group.representative)), own.reference_reward)
         subject = Subject(response=group.representative, prompt=own.prompt, construction="repeated_token")
-        (certificate,) = campaign.models.judge.certify([subject])
+        (certificate,) = campaign.models.certifier.certify([subject])
         assert certificate.verdict == "nonsense" or group.representative == own.response
     assert [group.reach is not None for group in found.groups[:2]] == [True, True]
     assert {one.round for one in found.distances} == {finding.round for finding in findings.values()}

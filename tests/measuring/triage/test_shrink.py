@@ -25,7 +25,7 @@ def planted() -> PlantedSet:
 @pytest.fixture(scope="module")
 def trials(planted: PlantedSet) -> Trials:
     return Trials(
-        confirmation=Confirmation(rm=planted.rm, criteria=planted.criteria, judge=planted.judge),
+        confirmation=Confirmation(rm=planted.rm, criteria=planted.criteria, certifier=planted.certifier),
         elsewhere=tuple(prompt.conversation for prompt in planted.prompts[:16]),
     )
 
@@ -71,7 +71,7 @@ def test_every_minimal_text_still_wins_from_text_and_is_still_certified(
         reward = planted.rm.reward(Pair(finding.prompt, one.minimal))
         assert reward == pytest.approx(one.reward)
         assert planted.criteria.wins(reward, finding.reference_reward)
-        (certificate,) = planted.judge.certify([Subject(response=one.minimal, prompt=finding.prompt)])
+        (certificate,) = planted.certifier.certify([Subject(response=one.minimal, prompt=finding.prompt)])
         assert certificate.verdict == "nonsense"
         assert one.pieces_after <= one.pieces_before
         assert planted.criteria.wins(planted.rm.reward(Pair(finding.prompt, one.core)), finding.reference_reward)
@@ -142,12 +142,12 @@ def test_shrinking_alone_or_together_and_in_any_order_gives_the_same(
 
 def test_an_attacks_word_vouches_for_no_part_of_its_text(planted: PlantedSet) -> None:
     """Of constructions only what the text itself shows may convict what is left of it."""
-    from miner.judging.checks import CalibratedCheck, Judge, Materials
+    from miner.judging.checks import CalibratedCheck, Certifier, Materials
     from miner.judging.checks.construction import Construction
 
     check = CalibratedCheck(check=Construction.of(Materials()), threshold=0.5, target=None, calibration_id="c")
-    judge = Judge(checks=(check,))
-    trials = Trials(confirmation=Confirmation(rm=planted.rm, criteria=planted.criteria, judge=judge))
+    certifier = Certifier(checks=(check,))
+    trials = Trials(confirmation=Confirmation(rm=planted.rm, criteria=planted.criteria, certifier=certifier))
     texts = [(planted.findings[0], "one two three four five six seven"), (planted.findings[0], "ba ba ba ba")]
     assert [one.verdict for one in trials.certify(texts)] == ["abstain", "nonsense"]
 
@@ -157,7 +157,7 @@ def test_what_is_left_may_not_spell_a_special_token(planted: PlantedSet) -> None
         special_tokens = ("[MASK]",)
 
     rm = Special(seed=3)
-    trials = Trials(confirmation=Confirmation(rm=rm, criteria=planted.criteria, judge=planted.judge))
+    trials = Trials(confirmation=Confirmation(rm=rm, criteria=planted.criteria, certifier=planted.certifier))
     texts = ("ba [MASK]", "ba mask", "ba \x1b", "")
     rewards = trials.rewards([(planted.findings[0], text, OWN) for text in texts])
     assert [reward > -100 for reward in rewards] == [False, True, False, False]

@@ -1,4 +1,4 @@
-"""The campaign's judge: the checks its world can feed, calibrated on one split and measured on another."""
+"""What certifies a campaign's finds: the checks its world can feed, calibrated on one split and measured on another."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from miner.config.campaign import CampaignConfig
 from miner.errors import ConfigError, DataError
 from miner.judging.checks import (
     CalibratedCheck,
+    Certifier,
     Check,
-    Judge,
     Materials,
     Subject,
     build_checks,
@@ -59,7 +59,7 @@ class CheckThreshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Those of a judge's checks, and why other checks have none."""
+    """Those of a certifier's checks, and why other checks have none."""
 
     checks: tuple[CheckThreshold, ...]
     left_out: tuple[str, ...]
@@ -77,15 +77,15 @@ def checks_of(config: CampaignConfig, world: World) -> tuple[Check, ...]:
     return checks
 
 
-def build_judge(
+def build_certifier(
     config: CampaignConfig,
     world: World,
     checks: Sequence[Check],
     *,
     progress: Advance,
     run: RunFolder | None = None,
-) -> tuple[Judge, tuple[str, ...]]:
-    """The judge of ``checks``, calibrated on the calibration split, and why which of them were left out.
+) -> tuple[Certifier, tuple[str, ...]]:
+    """The certifier of ``checks``, calibrated on the calibration split, and why which of them were left out.
 
     With the folder of a run, thresholds are those that it keeps for these checks and this clean text.
 
@@ -112,7 +112,7 @@ def build_judge(
         for row in known.checks
     )
     code = judging_digest(tuple(sorted({type(one.check).__module__ for one in calibrated})))
-    return Judge(checks=calibrated, quorum=config.checks.quorum or DEFAULT_QUORUM, code=code), known.left_out
+    return Certifier(checks=calibrated, quorum=config.checks.quorum or DEFAULT_QUORUM, code=code), known.left_out
 
 
 def _thresholds(
@@ -147,35 +147,35 @@ def _thresholds(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convicted:
-    """How many of ``n`` texts a judge convicts."""
+    """How many of ``n`` texts a certifier convicts."""
 
     convicted: int
     n: int
 
 
-def require_sight(judge: Judge, config: CampaignConfig, world: World, run: RunFolder) -> None:
-    """Refuse a judge that reads word order and still cannot read this campaign's text: measured once a run.
+def require_sight(certifier: Certifier, config: CampaignConfig, world: World, run: RunFolder) -> None:
+    """Refuse a certifier that reads word order and still cannot read this campaign's text: measured once a run.
 
     Raises:
         ConfigError: it convicts less than ``checks.min_power`` of word salad made of the calibration split's words, or
             more than ``checks.max_alarms``, by more than chance, of the good answers to train prompts, on which no
             threshold was set.
     """
-    if not any(one.check.speaks_of == "order" for one in judge.checks):
+    if not any(one.check.speaks_of == "order" for one in certifier.checks):
         return
     if config.checks.min_power > 0:
-        _require_power(judge, config, world, run)
+        _require_power(certifier, config, world, run)
     if config.checks.max_alarms < 1:
-        _require_domain(judge, config, world, run)
+        _require_domain(certifier, config, world, run)
 
 
-def _require_power(judge: Judge, config: CampaignConfig, world: World, run: RunFolder) -> None:
+def _require_power(certifier: Certifier, config: CampaignConfig, world: World, run: RunFolder) -> None:
     clean = world.clean["calibration"]
     try:
         salads = plant(clean, per_kind=SALADS)["random_words"]
     except DataError:
         return  # no clean text has enough words: what cannot be measured is not asked for
-    found = _convicted(judge, salads, run, "power", [identity_of(clean), SALADS])
+    found = _convicted(certifier, salads, run, "power", [identity_of(clean), SALADS])
     if found.convicted < config.checks.min_power * found.n:
         raise ConfigError(
             f"the checks convict {found.convicted} of {found.n} word salads made of this campaign's own clean answers "
@@ -184,11 +184,11 @@ def _require_power(judge: Judge, config: CampaignConfig, world: World, run: RunF
         )
 
 
-def _require_domain(judge: Judge, config: CampaignConfig, world: World, run: RunFolder) -> None:
+def _require_domain(certifier: Certifier, config: CampaignConfig, world: World, run: RunFolder) -> None:
     known = [prompt for prompt in world.by_split["train"] if prompt.reference]
     prompts = spread(known, min(ANSWERS, len(known)), seed=config.seed)
     answers = [Subject(response=prompt.reference or "", prompt=prompt.conversation) for prompt in prompts]
-    found = _convicted(judge, answers, run, "alarms", [identity_of(answers)])
+    found = _convicted(certifier, answers, run, "alarms", [identity_of(answers)])
     alarms = [at < found.convicted for at in range(found.n)]
     if found.n and rate(alarms).low > config.checks.max_alarms:
         raise ConfigError(
@@ -200,12 +200,14 @@ def _require_domain(judge: Judge, config: CampaignConfig, world: World, run: Run
 
 
 def _convicted(
-    judge: Judge, subjects: Sequence[Subject], run: RunFolder, name: str, made_from: list[object]
+    certifier: Certifier, subjects: Sequence[Subject], run: RunFolder, name: str, made_from: list[object]
 ) -> Convicted:
     def measured() -> Convicted:
-        return Convicted(convicted=sum(one.verdict == "nonsense" for one in judge.certify(subjects)), n=len(subjects))
+        return Convicted(
+            convicted=sum(one.verdict == "nonsense" for one in certifier.certify(subjects)), n=len(subjects)
+        )
 
-    return run.once(name, [judge.identity, *made_from], Convicted, measured)
+    return run.once(name, [certifier.identity, *made_from], Convicted, measured)
 
 
 def _plants(clean: Sequence[Subject]) -> dict[str, tuple[Subject, ...]]:
@@ -234,38 +236,38 @@ def open_reference_lm(world: World) -> ReferenceLm | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeasuredJudge:
-    """The errors of a judge's checks and of its verdict, by name, and what a verdict takes; None of no text."""
+class MeasuredCertifier:
+    """The errors of a certifier's checks and of its verdict, by name, and what a verdict takes; None of no text."""
 
     checks: dict[str, CheckErrors]
     seconds_a_text: float | None
 
 
-def measured_judge(judge: Judge, world: World, run: RunFolder, *, progress: Advance) -> MeasuredJudge:
+def measured_certifier(certifier: Certifier, world: World, run: RunFolder, *, progress: Advance) -> MeasuredCertifier:
     """False alarms on the held-out split's clean text and hits on nonsense planted among it, measured once a run."""
     clean = world.clean["held_out"]
     if not clean:
-        return MeasuredJudge(checks={}, seconds_a_text=None)
-    modules = [measure.__module__, plant.__module__, Judge.__module__]
-    code = [code_digest(name) for name in (*modules, *sorted(type(one.check).__module__ for one in judge.checks))]
-    made_from = [judge.identity, code, identity_of(clean), PLANTS_PER_KIND]
-    return run.once("errors", made_from, MeasuredJudge, lambda: _measured(judge, world, progress))
+        return MeasuredCertifier(checks={}, seconds_a_text=None)
+    modules = [measure.__module__, plant.__module__, Certifier.__module__]
+    code = [code_digest(name) for name in (*modules, *sorted(type(one.check).__module__ for one in certifier.checks))]
+    made_from = [certifier.identity, code, identity_of(clean), PLANTS_PER_KIND]
+    return run.once("errors", made_from, MeasuredCertifier, lambda: _measured(certifier, world, progress))
 
 
-def _measured(judge: Judge, world: World, progress: Advance) -> MeasuredJudge:
+def _measured(certifier: Certifier, world: World, progress: Advance) -> MeasuredCertifier:
     clean, started = world.clean["held_out"], time.perf_counter()
     group_of = {prompt.prompt_id: prompt.group_key for prompt in world.by_split["held_out"]}
     planted = _plants(clean)
     found = measure(
-        judge,
+        certifier,
         clean,
         planted,
         groups=[group_of[conversation_id(subject.prompt)] for subject in clean],
         progress=progress,
     )
     n_texts = len(clean) + sum(map(len, planted.values()))
-    calibrated = {one.check.name: one for one in judge.checks}
-    return MeasuredJudge(
+    calibrated = {one.check.name: one for one in certifier.checks}
+    return MeasuredCertifier(
         checks={
             name: CheckErrors(
                 false_alarm=errors.false_alarm,
