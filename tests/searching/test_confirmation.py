@@ -156,6 +156,6 @@ def test_a_replay_asks_this_rm_for_all_of_it() -> None:
     assert confirmation(rm).win_again(of) == [True, False, False, False, False]
 
 
-def test_nothing_is_certified_without_a_judge() -> None:
-    with pytest.raises(ValueError, match="without a judge certifies nothing"):
+def test_nothing_is_certified_without_a_certifier() -> None:
+    with pytest.raises(ValueError, match="without a certifier certifies nothing"):
         Confirmation(rm=Batching(), criteria=BAR).certify([])
