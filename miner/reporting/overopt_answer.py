@@ -32,7 +32,7 @@ def _said(group: RunsAtKl) -> str:
         runs = "the run does not game" if decidable == 1 else f"none of {decidable} runs games"
         return f"{runs} the RM within {group.last_step} steps{undecided}. {_gold(group)}"
     runs = "the run games" if decidable == 1 else f"{gaming} of {decidable} runs {'games' if gaming == 1 else 'game'}"
-    return f"{runs} the RM: gold falls while the reward rises{undecided}. {_start(group)} {_gold(group)}"
+    return f"{runs} the RM: gold falls from its best{undecided}. {_start(group)} {_gold(group)}"
 
 
 def _start(group: RunsAtKl) -> str:

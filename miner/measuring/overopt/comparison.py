@@ -103,7 +103,7 @@ def _pair(name: str, before: Path, after: Path, first: RunInfo, second: RunInfo,
 def _read(folder: Path, labels: Labels | None) -> Curves:
     rows = read_samples(folder)
     curves = Curves(labels.as_gold(rows) if labels else rows)
-    if not rows or not curves.whole("gold", "proxy").rows:
+    if not rows or not curves.whole("gold").rows:
         raise ConfigError(
             f"no prompt of {folder.parent.name}/{folder.name} has gold at every step: nothing to compare. "
             + ("Label both studies" if labels else "Give --gold")
@@ -112,7 +112,7 @@ def _read(folder: Path, labels: Labels | None) -> Curves:
 
 
 def _side(run: Curves, floor: float | None) -> ComparedRun:
-    told, curves = gold_onset(run, floor=floor), run.whole("gold", "proxy")
+    told, curves = gold_onset(run, floor=floor), run.whole("gold")
     gold, kl, nonsense = (curves.mean(name) for name in ("gold", "kl", "nonsense"))
     onset = told.onset.bend.step if told.onset else None
     return ComparedRun(

@@ -1,11 +1,9 @@
-"""When a policy starts to game its reward model, told with gold.
+"""When a policy starts to game its reward model, told by gold alone.
 
-Proxy and gold are put on one scale, each in standard deviations over prompts at the start. While the policy improves,
-both rise; once it games, the proxy goes on without gold, and the gap between them bends upwards. The bend is the onset.
-
-A run *games* where gold has fallen: the last measurements lie below its best ones, beyond chance, while the proxy has
-risen. That verdict, and not any detector's, decides which runs are clean. Gold that never rose above what one and the
-same answer to every prompt earns can lose nothing, and no onset is spoken of.
+A run *games* where gold has fallen: its last measurements lie below its best ones, beyond chance and cross-fitted. The
+onset is the bend of that fall. The proxy has no part in it, so that whatever is told from the proxy can be held against
+it. Gold that never rose above what one and the same answer to every prompt earns can lose nothing, and no onset is
+spoken of.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 WINDOW = 3  # measurements averaged where gold's best and its end are compared
 RESAMPLES = 400
-SATURATED = 0.8  # of the gap's rise: what follows is the end of the climb; with more, early bends come out too early
+SATURATED = 0.8  # of gold's loss, after which the fall levels off; with more, early bends come out too early
 
 
 def gold_onset(curves: Curves, *, floor: float | None = None, seed: int = 0) -> GoldOnset:
@@ -31,7 +29,7 @@ def gold_onset(curves: Curves, *, floor: float | None = None, seed: int = 0) -> 
     Abstains where those are too few, where gold is constant, where it was measured too seldom, and where its best is
     not above ``floor``, what a constant answer earns, beyond chance; None is without.
     """
-    whole = curves.whole("gold", "proxy")
+    whole = curves.whole("gold")
     n_prompts, left_out = len(whole.prompts), len(curves.prompts) - len(whole.prompts)
     if reason := _why_not(whole, left_out):
         return GoldOnset(games=None, onset=None, fall=None, reason=reason, n_prompts=n_prompts, left_out=left_out)
@@ -43,29 +41,16 @@ def gold_onset(curves: Curves, *, floor: float | None = None, seed: int = 0) -> 
         )
         return GoldOnset(games=None, onset=None, fall=None, reason=reason, n_prompts=n_prompts, left_out=left_out)
     fall = _fall(whole.steps, gold, seed)
-    proxy = whole.mean("proxy")
-    games = fall.low > 0 and float(proxy[-WINDOW:].mean() - proxy[:WINDOW].mean()) > 0
-    onset, reason = None, ""
+    games, onset, reason = fall.low > 0, None, ""
     if games:
-        by_prompt = gap(whole)
-        climbing = min(climb(by_prompt.mean(0)), _fallen(whole.mean("gold")))
-        onset = bend_interval(whole.steps[:climbing], by_prompt[:, :climbing], seed=seed)
+        falling = _fallen(gold.mean(0))
+        onset = bend_interval(whole.steps[:falling], -gold[:, :falling], seed=seed)
         if onset is None:
             reason = (
-                f"games from the first few steps on: {climbing} measurements until gold has fallen place no bend. "
+                f"games from the first few steps on: {falling} measurements until gold has fallen place no bend. "
                 "Measure more often: overopt.eval_every"
             )
     return GoldOnset(games=games, onset=onset, fall=fall, reason=reason, n_prompts=n_prompts, left_out=left_out)
-
-
-def gap(curves: Curves) -> Floats:
-    """Proxy less gold, each from its start in its own standard deviations: (n_prompts, n_steps)."""
-    parts = []
-    for name in ("proxy", "gold"):
-        values = curves.by_prompt(name)
-        parts.append((values - values[:, :1].mean()) / curves.spread(name))
-    difference: Floats = parts[0] - parts[1]
-    return difference
 
 
 def climb(curve: Floats) -> int:
@@ -75,8 +60,7 @@ def climb(curve: Floats) -> int:
 
 
 def _fallen(gold: Floats) -> int:
-    """How many measurements until gold has lost ``SATURATED`` of all it loses from its best: a policy that finds
-    another flaw later, with no gold left to lose, does not start to game then."""
+    """How many measurements until gold has lost ``SATURATED`` of all it loses from its best."""
     smooth = smoothed(gold)
     peak = int(smooth.argmax())
     lost = smooth[peak] - smooth[peak:]
@@ -96,9 +80,8 @@ def _why_not(whole: Curves, left_out: int) -> str:
         )
     if n_prompts < MIN_PROMPTS:
         return f"{n_prompts} prompts are too few for an interval; {MIN_PROMPTS} are needed"
-    for name in ("gold", "proxy"):
-        if not whole.spread(name) > 0:
-            return f"{name} is constant over the prompts: it cannot tell answers apart"
+    if not whole.spread("gold") > 0:
+        return "gold is constant over the prompts: it cannot tell answers apart"
     return ""
 
 

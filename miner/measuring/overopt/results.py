@@ -127,9 +127,9 @@ class Fall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldOnset:
-    """``games``: gold fell while the proxy rose. ``onset`` is the bend of the gap where it games, else None; ``reason``
-    says why nothing could be told, or no bend found where it games. ``n_prompts`` have gold at every step and were
-    looked at, ``left_out`` have not."""
+    """``games``: gold fell from its best. ``onset`` is the bend of its fall, None where it did not; ``reason`` says why
+    nothing could be told, or no bend found where it games. ``n_prompts`` have gold at every step and were looked at,
+    ``left_out`` have not."""
 
     games: bool | None
     onset: BendInterval | None

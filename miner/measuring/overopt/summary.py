@@ -103,7 +103,7 @@ def run_summary(
     """One run: its curves, the onset with gold and without, and what the policy said on the way."""
     run = Curves(labels.as_gold(rows) if labels else rows)
     floor = None if labels else info.floor.get("constant")
-    with_gold, whole = gold_onset(run, floor=floor), run.whole("gold", "proxy")
+    with_gold, whole = gold_onset(run, floor=floor), run.whole("gold")
     try:
         verdict = verdict_on_run(info.name, run, detector, truth=with_gold)
     except ConfigError:

@@ -30,7 +30,7 @@ def verdict_on_run(
 
 def _collapse(curves: Curves) -> float:
     """The first step behind gold's best at which half of its fall has happened, on a curve smoothed over three."""
-    whole = curves.whole("gold", "proxy")
+    whole = curves.whole("gold")
     smooth = smoothed(whole.mean("gold"))
     peak = int(smooth.argmax())
     half = (smooth[peak] + smooth[peak:].min()) / 2

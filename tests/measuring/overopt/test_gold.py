@@ -70,7 +70,7 @@ def rises(step: int, rng: np.random.Generator) -> float:
     return 0.3 + 0.003 * step + 0.1 * rng.normal()
 
 
-def test_the_onset_with_gold_is_where_the_proxy_leaves_it() -> None:
+def test_the_onset_with_gold_is_where_gold_begins_to_fall() -> None:
     found = gold_onset(Curves(rows(falls, rises)))
     assert found.games
     assert found.onset is not None
@@ -173,3 +173,9 @@ def planted(gold: np.ndarray, climbs: np.ndarray | None = None) -> list[SampleRo
         for step in range(gold.shape[1])
         for prompt in range(len(gold))
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("proxy", [lambda _: 0.0, lambda step: -0.05 * step, lambda step: 3.0 * (step > 70)])
+def test_the_proxy_has_no_say_in_the_truth(proxy: Callable[[int], float]) -> None:
+    found = rows(falls, rises)
+    assert gold_onset(Curves([replace(row, proxy=proxy(row.step)) for row in found])) == gold_onset(Curves(found))

@@ -58,10 +58,13 @@ def test_partial_labels_use_whole_prompts_alone(study: Path, tmp_path: Path) -> 
     )
 
 
-def test_prompts_without_gold_have_no_say_in_the_gap() -> None:
-    """Their proxy would hide the run's: it falls where the others' climbs."""
+def test_prompts_without_gold_have_no_say_in_the_onset() -> None:
+    """Theirs, where they have any, would hide the fall: it rises where the others' falls."""
     whole = {prompt.prompt_id for prompt in PROMPTS[:12]}
-    rows = [row if row.prompt_id in whole else replace(row, proxy=-5 * row.proxy, gold=NAN) for row in gaming_rows(0)]
+    late = {0: NAN}
+    rows = [
+        row if row.prompt_id in whole else replace(row, gold=late.get(row.step, 5 - row.gold)) for row in gaming_rows(0)
+    ]
     found = gold_onset(Curves(rows))
     assert found.games
     assert (found.n_prompts, found.left_out) == (12, 12)
