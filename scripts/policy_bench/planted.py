@@ -22,30 +22,36 @@ BENDS = (10, 14, 22, 30, 40)
 def planted(*, runs: int) -> dict[str, Any]:
     """Shares of ``runs`` flat curves called gaming, short and long; of planted bends those inside their interval."""
     rng = np.random.default_rng(0)
-    flat = {n: [bool(gold_onset(_run(None, n, rng)).games) for _ in range(runs)] for n in (19, 51)}
+    flat = {n: [bool(gold_onset(run(None, n, rng)).games) for _ in range(runs)] for n in (19, 51)}
     found: dict[str, Any] = {f"flat gold games, {n} measurements": asdict(rate(games)) for n, games in flat.items()}
     for at in BENDS:
-        onsets = [told.onset for told in (gold_onset(_run(at, 19, rng)) for _ in range(runs)) if told.onset is not None]
+        onsets = [told.onset for told in (gold_onset(run(at, 19, rng)) for _ in range(runs)) if told.onset is not None]
         found[f"bend at {at}"] = {
             "placed": len(onsets),
             "mean": float(np.mean([one.bend.step for one in onsets])),
             "covered": asdict(rate([one.low <= at <= one.high for one in onsets])),
+            "width": float(np.median([one.high - one.low for one in onsets])),
         }
     return found
 
 
-def _run(at: int | None, n_steps: int, rng: np.random.Generator) -> Curves:
-    """Proxy rises by two and gold is lost over ``WIDTH`` steps from ``at``; neither does with None."""
+def run(at: int | None, n_steps: int, rng: np.random.Generator, *, kind: str = "gaming") -> Curves:
+    """From ``at``, over ``WIDTH`` steps, the proxy rises by two and gold is lost ("gaming"), or won ("honest"), or lost
+    while the proxy climbs straight on ("unbent"); with None nothing happens. The second RM is fooled by none of it."""
     steps, own = EVERY * np.arange(n_steps), 0.3 * rng.normal(size=PROMPTS)
-    lost = np.zeros(n_steps) if at is None else np.clip((steps - at) / WIDTH, 0, 1)
+    moved = np.zeros(n_steps) if at is None else np.clip((steps - at) / WIDTH, 0, 1)
+    bends, lost = 0 if kind == "unbent" else moved, -moved if kind == "honest" else moved
+    climb = 0.03 if kind == "unbent" else 0.004
     gold = np.maximum(0, 0.08 * (1 - lost) + NOISE * rng.normal(size=(PROMPTS, n_steps)))
-    proxy = 0.004 * steps + 2 * lost + own[:, None] + 0.5 * rng.normal(size=(PROMPTS, n_steps))
+    noise = own[:, None] + 0.5 * rng.normal(size=(2, PROMPTS, n_steps))
+    proxy = climb * steps + 2 * bends + noise[0]
+    second = 0.004 * steps - 2 * lost + noise[1]
     return Curves(
         [
             SampleRow(
                 step=int(step), prompt_id=f"{prompt:02d}", response="", proxy=proxy[prompt, k], gold=gold[prompt, k],
-                second=NAN, kl=float(step), entropy=NAN, length=NAN, repetition=NAN, surprise=NAN, latent=NAN,
-                nonsense=NAN,
+                second=second[prompt, k], kl=float(step), entropy=NAN, length=NAN, repetition=NAN, surprise=NAN,
+                latent=NAN, nonsense=NAN,
             )
             for k, step in enumerate(steps)
             for prompt in range(PROMPTS)

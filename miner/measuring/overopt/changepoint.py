@@ -17,6 +17,7 @@ PER_GAP = 4  # places tried between two measured steps
 MIN_POINTS = 6
 MIN_PROMPTS = 8
 RESAMPLES = 400
+ROUNDING = 1e-12  # of a curve's squares: what no line leaves is not told apart from nothing
 
 
 def bend(steps: Floats, values: Floats) -> Bend | None:
@@ -58,7 +59,7 @@ def _bends(steps: Floats, curves: Floats) -> list[Bend | None]:
         else Bend(
             step=float(places[best[i]]),
             gain=float(gains[best[i], i]),
-            explained=float(1 - left[best[i], i] / plain[i]) if plain[i] > 0 else 0.0,
+            t=float(np.sqrt(max(plain[i] / left[best[i], i] - 1, 0.0) * (len(steps) - 3))),
         )
         for i in range(len(curves))
     ]
@@ -77,5 +78,6 @@ def _projector(columns: Floats) -> Floats:
 
 def _left(curves: Floats, basis: Floats) -> Floats:
     """Squared residuals of each curve off the span of ``basis``."""
-    left: Floats = (curves**2).sum(1) - ((curves @ basis) ** 2).sum(1)
-    return np.maximum(left, 0.0)
+    squares = (curves**2).sum(1)
+    left: Floats = squares - ((curves @ basis) ** 2).sum(1)
+    return np.maximum(left, ROUNDING * squares + np.finfo(float).tiny)

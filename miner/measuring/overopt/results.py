@@ -97,12 +97,12 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bend:
-    """Two lines meeting at ``step``. ``gain`` is how much steeper the second is; ``explained`` the share of what one
-    line leaves that the second line explains."""
+    """Two lines meeting at ``step``. ``gain`` is how much steeper the second is, ``t`` by how many of its standard
+    errors."""
 
     step: float
     gain: float
-    explained: float
+    t: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +113,15 @@ class BendInterval:
     low: float
     high: float
     support: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """The reward's bend, seen at the measured ``step``: it lies at step ``onset``."""
+
+    step: float
+    onset: float
+    t: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,54 @@
+"""The bend of the reward as it is seen while a run goes on, and the bench's thresholds, on known curves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from miner.measuring.overopt.alarm import THRESHOLD, bend_seen, first_alarm
+from scripts.policy_bench.onsets import conformal
+
+STEPS = np.arange(0, 200, 5, dtype=float)
+
+
+def reward(seed: int, *, bend: float = math.inf) -> np.ndarray:
+    noise = 0.1 * np.random.default_rng(seed).normal(size=len(STEPS))
+    return 0.004 * STEPS + 0.05 * np.maximum(STEPS - bend, 0) + noise
+
+
+@pytest.mark.parametrize("bend", [60.0, 120.0])
+def test_a_bend_is_noticed_soon_behind_it_by_what_is_known_then(bend: float) -> None:
+    found = first_alarm(STEPS, reward(0, bend=bend))
+    assert found is not None
+    assert bend < found.step <= bend + 30
+    assert found.onset == pytest.approx(bend, abs=12)
+    known = int((found.step >= STEPS).sum())
+    assert found == first_alarm(STEPS[:known], reward(0, bend=bend)[:known])
+    assert first_alarm(STEPS[: known - 1], reward(0, bend=bend)[: known - 1]) is None
+
+
+def test_straight_noise_rings_about_as_often_as_the_threshold_says() -> None:
+    rang = [first_alarm(STEPS, reward(seed)) is not None for seed in range(60)]
+    assert 0.03 <= np.mean(rang) <= 0.2
+    higher = [first_alarm(STEPS, reward(seed), 2 * THRESHOLD) is not None for seed in range(60)]
+    assert sum(higher) < sum(rang)
+
+
+@pytest.mark.parametrize("curve", [0 * STEPS - 1, 1e6 + 0 * STEPS, 0.3 * STEPS, -np.maximum(STEPS - 50, 0)])
+def test_what_is_constant_straight_or_flattens_never_rings(curve: np.ndarray) -> None:
+    assert first_alarm(STEPS, curve) is None
+
+
+def test_the_scale_of_a_reward_does_not_matter() -> None:
+    one, other = (bend_seen(STEPS, scale * reward(0, bend=60) + shift) for scale, shift in ((1, 0), (40, -300)))
+    assert one is not None
+    assert other is not None
+    assert (other.onset, other.t) == (one.onset, pytest.approx(one.t))
+
+
+def test_a_conformal_threshold_is_a_quantile_and_infinite_where_runs_are_too_few() -> None:
+    assert conformal(range(1, 10), 0.1) == 9
+    assert conformal(range(1, 9), 0.1) == math.inf
+    assert conformal([5, 1, 3, 2, 4, 6, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19], 0.1) == 18
