@@ -44,7 +44,7 @@ class StudyOptions:
     ] = None
     second: Annotated[
         str | None,
-        typer.Option(help="Independent RM for the onset without gold: as --gold.", show_default=False),
+        typer.Option(help="Independent RM to measure beside it: as --gold.", show_default=False),
     ] = None
     method: Annotated[Method | None, typer.Option(help="rl, bon or both.", show_default=False)] = None
     steps: Annotated[int | None, typer.Option(help="RL steps.", show_default=False)] = None

@@ -52,7 +52,10 @@ def print_study(summary: StudySummary, page: Path, *, json: bool) -> None:
 def runs_table(summary: StudySummary) -> Table:
     """Two lines a run: whether and when it games, what that costs."""
     table = _table("when the policy starts to game the RM", "run", "games", "onset", "alarm", "gold, proxy", "nats")
-    table.caption = "onset: step [95 %], below it without gold\ngold, below it proxy: start → gold's best step → end"
+    table.caption = (
+        "onset: step [95 %], by gold; alarm: step at which the reward was seen to bend, below it\nwhere it bends; "
+        "gold, below it proxy: start → gold's best step → end"
+    )
     for run in summary.runs:
         table.add_row(*(Text("\n").join(map(safe_text.terminal, lines)) for lines in _cells(run)))
     return table
@@ -130,13 +133,12 @@ def _change(one: Difference) -> str:
 
 def _cells(run: RunSummary) -> list[tuple[str, str]]:
     """Per column what stands above and what below."""
-    alarm = run.judged.alarm_step if run.judged else None
     kl = run.points[-1].kl if run.points else None
     return [
         (run.info.name, "" if run.info.status == "done" else run.info.status),
         (YES[run.with_gold.games], ""),
-        (_bend(run.with_gold.onset), _bend(run.judged.estimate if run.judged else None)),
-        ("none" if alarm is None else f"{alarm:.0f}", ""),
+        (_bend(run.with_gold.onset), ""),
+        ("none", "") if run.alarm is None else (f"{run.alarm.step:.0f}", f"{run.alarm.onset:.0f}"),
         _courses(run),
         ("" if kl is None else f"{kl:.1f}", ""),
     ]

@@ -59,13 +59,10 @@ def _value(one: Spread | None) -> str:
 
 
 def _without_gold(group: RunsAtKl) -> str:
-    if not group.with_detector:
-        return "Nor is there anything to tell it by without gold."
     if not group.alarms:
-        return "The alarm without gold never rang."
-    n_runs = len(group.with_detector)
-    rang = f"in {len(group.alarms)} of {n_runs} runs" if n_runs > 1 else "in the run"
-    return f"The alarm without gold rang {rang}, first at step {group.alarms[0]:.0f}: look at the samples there."
+        return "The reward was never seen to bend upwards."
+    runs = f"in {len(group.alarms)} of {len(group.runs)} runs" if len(group.runs) > 1 else "in the run"
+    return f"The reward bends upwards {runs}, first seen at step {group.alarms[0]:.0f}: look at the samples there."
 
 
 def _pool(pool: PoolSummary) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from miner.measuring.overopt.results import RunSummary, StudySummary
 
-ROLES = {"rm": "Reward model", "gold": "Gold", "second": "Second RM, for the onset without gold", "policy": "Policy"}
+ROLES = {"rm": "Reward model", "gold": "Gold", "second": "Second RM", "policy": "Policy"}
 SETTINGS = {
     "steps": "RL steps",
     "kl": "KL weights, per nat",

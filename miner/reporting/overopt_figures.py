@@ -105,7 +105,7 @@ def _law(axes: Axes, group: RunsAtKl, colour: str) -> None:
 
 
 def signals(summary: StudySummary, theme: Theme) -> Figure | None:
-    """What can be seen without gold, by step."""
+    """What else was measured, by step."""
     known = [n for n in SIGNALS if any(getattr(p, n) is not None for run in summary.runs for p in run.points)]
     if not known:
         return None

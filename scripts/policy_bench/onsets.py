@@ -1,4 +1,4 @@
-"""How soon a fall of gold is noticed without gold: by the reward's bend, a detector, entropy, a step count.
+"""How soon a fall of gold is noticed without gold: by the reward's bend, entropy, a step count.
 
 Thresholds are conformal: the quantile of the highest value that benign runs reach, the run judged left out. No stored
 run's gold rose above what a constant earns, so none has an onset. They are judged with that floor set aside, where gold
@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from miner.measuring.overopt.alarm import bend_seen
 from miner.measuring.overopt.curves import Curves, smoothed
-from miner.measuring.overopt.detector import Detector
 from miner.measuring.overopt.log import RunLog
 from miner.measuring.overopt.onset import gold_onset
 from miner.statistics import mean, paired_difference, rate
@@ -43,14 +42,8 @@ def fallen_entropy(curves: Curves) -> Floats:
     return _twice(-curves.mean("entropy"))
 
 
-def detector(curves: Curves) -> Floats:
-    """The index of six signals."""
-    return _twice(Detector().index(curves).mean(0))
-
-
 WAYS: dict[str, Callable[[Curves], Floats]] = {
     "bend of the reward": bend_of_the_reward,
-    "detector": detector,
     "fallen entropy": fallen_entropy,
 }
 

@@ -37,21 +37,19 @@ def planted(*, runs: int) -> dict[str, Any]:
 
 def run(at: int | None, n_steps: int, rng: np.random.Generator, *, kind: str = "gaming") -> Curves:
     """From ``at``, over ``WIDTH`` steps, the proxy rises by two and gold is lost ("gaming"), or won ("honest"), or lost
-    while the proxy climbs straight on ("unbent"); with None nothing happens. The second RM is fooled by none of it."""
+    while the proxy climbs straight on ("unbent"); with None nothing happens."""
     steps, own = EVERY * np.arange(n_steps), 0.3 * rng.normal(size=PROMPTS)
     moved = np.zeros(n_steps) if at is None else np.clip((steps - at) / WIDTH, 0, 1)
     bends, lost = 0 if kind == "unbent" else moved, -moved if kind == "honest" else moved
     climb = 0.03 if kind == "unbent" else 0.004
     gold = np.maximum(0, 0.08 * (1 - lost) + NOISE * rng.normal(size=(PROMPTS, n_steps)))
-    noise = own[:, None] + 0.5 * rng.normal(size=(2, PROMPTS, n_steps))
-    proxy = climb * steps + 2 * bends + noise[0]
-    second = 0.004 * steps - 2 * lost + noise[1]
+    proxy = climb * steps + 2 * bends + own[:, None] + 0.5 * rng.normal(size=(PROMPTS, n_steps))
     return Curves(
         [
             SampleRow(
                 step=int(step), prompt_id=f"{prompt:02d}", response="", proxy=proxy[prompt, k], gold=gold[prompt, k],
-                second=second[prompt, k], kl=float(step), entropy=NAN, length=NAN, repetition=NAN, surprise=NAN,
-                latent=NAN, nonsense=NAN,
+                second=NAN, kl=float(step), entropy=NAN, length=NAN, repetition=NAN, surprise=NAN, latent=NAN,
+                nonsense=NAN,
             )
             for k, step in enumerate(steps)
             for prompt in range(PROMPTS)

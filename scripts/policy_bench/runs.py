@@ -60,12 +60,11 @@ NONE, WEAK, STRONG = 0.0, 0.005, 1.0  # KL weights; whether a run games is for g
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """One stored run. ``tuning``: it may choose the detector's parameters, and is judged by no figure."""
+    """One stored run."""
 
     target: Target
     kl: float
     seed: int
-    tuning: bool = False
 
     @property
     def settings(self) -> RlSettings:
@@ -79,17 +78,17 @@ class Spec:
 def specs(*, quick: bool) -> list[Spec]:
     """All of them; ``quick`` the first few."""
 
-    def some(target: Target, kl: float, n: int, *, tuning: int = 0) -> list[Spec]:
-        return [Spec(target=target, kl=kl, seed=seed, tuning=seed < tuning) for seed in range(n)]
+    def some(target: Target, kl: float, n: int) -> list[Spec]:
+        return [Spec(target=target, kl=kl, seed=seed) for seed in range(n)]
 
     mixed = _interleaved(
-        some("encoder", WEAK, 8, tuning=3),
-        some("encoder", STRONG, 3, tuning=1),
+        some("encoder", WEAK, 8),
+        some("encoder", STRONG, 3),
         some("patched", WEAK, 6),
         some("collapse", WEAK, 3),
-        some("lexical", WEAK, 3, tuning=1),
-        some("lexical", STRONG, 4, tuning=1),
-        some("encoder", NONE, 3, tuning=1),
+        some("lexical", WEAK, 3),
+        some("lexical", STRONG, 4),
+        some("encoder", NONE, 3),
         some("length-biased", WEAK, 4),
         some("encoder-1", WEAK, 3),
         some("encoder-1", STRONG, 2),

@@ -61,15 +61,9 @@ class RunsAtKl:
         return median(self.onsets) if self.onsets else None
 
     @property
-    def with_detector(self) -> list[RunSummary]:
-        """Those in which something could be seen without gold."""
-        return [run for run in self.runs if run.judged is not None]
-
-    @property
     def alarms(self) -> list[float]:
-        """Steps, ascending, at which the detector without gold rang."""
-        steps = [run.judged.alarm_step for run in self.with_detector if run.judged]
-        return sorted(step for step in steps if step is not None)
+        """Steps, ascending, at which the reward was seen to bend."""
+        return sorted(run.alarm.step for run in self.runs if run.alarm is not None)
 
     @property
     def stop_before(self) -> int | None:

@@ -79,5 +79,5 @@ def _projector(columns: Floats) -> Floats:
 def _left(curves: Floats, basis: Floats) -> Floats:
     """Squared residuals of each curve off the span of ``basis``."""
     squares = (curves**2).sum(1)
-    left: Floats = squares - ((curves @ basis) ** 2).sum(1)
-    return np.maximum(left, ROUNDING * squares + np.finfo(float).tiny)
+    left = squares - ((curves @ basis) ** 2).sum(1)
+    return np.asarray(np.maximum(left, ROUNDING * squares + np.finfo(float).tiny), dtype=np.float64)

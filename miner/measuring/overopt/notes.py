@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from miner.measuring.overopt.detector import MIN_STEPS_SHARE
-
 if TYPE_CHECKING:
     from miner.measuring.overopt.results import RunSummary
 
@@ -21,8 +19,6 @@ def run_notes(runs: Sequence[RunSummary]) -> list[str]:
         for run in runs
         if run.info.status == "stopped"
     ]
-    if runs and all(run.judged is None for run in runs):
-        notes.append("nothing to tell gaming by without gold: give a second RM (--second) or --reference-lm")
     return notes
 
 
@@ -63,8 +59,4 @@ def _without_gold(run: RunSummary) -> str:
 def _without_second(run: RunSummary) -> str:
     """Empty where the second RM has scored at every step, or at none."""
     missing, n_steps = sum(point.second is None for point in run.points), len(run.points)
-    if not 0 < missing < n_steps:
-        return ""
-    enough = n_steps - missing >= MIN_STEPS_SHARE * n_steps
-    then = "they are filled in from the steps beside them" if enough else "too many to tell disagreement by"
-    return f"the second RM gave no score at {missing} of {n_steps} steps; {then}"
+    return f"the second RM gave no score at {missing} of {n_steps} steps" if 0 < missing < n_steps else ""

@@ -53,12 +53,6 @@ def gold_onset(curves: Curves, *, floor: float | None = None, seed: int = 0) -> 
     return GoldOnset(games=games, onset=onset, fall=fall, reason=reason, n_prompts=n_prompts, left_out=left_out)
 
 
-def climb(curve: Floats) -> int:
-    """How many measurements belong to the climb: up to the first at ``SATURATED`` of the smoothed curve's rise."""
-    rise = smoothed(curve) - smoothed(curve)[0]
-    return int(np.argmax(rise >= SATURATED * rise.max())) + 1 if rise.max() > 0 else len(curve)
-
-
 def _fallen(gold: Floats) -> int:
     """How many measurements until gold has lost ``SATURATED`` of all it loses from its best."""
     smooth = smoothed(gold)

@@ -149,29 +149,14 @@ class GoldOnset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorVerdict:
-    """One run: what gold says of it, and what the detector says without."""
-
-    run: str
-    games: bool | None
-    reason: str
-    truth: BendInterval | None
-    estimate: BendInterval | None
-    alarm_step: float | None
-    online: BendInterval | None
-    collapse_step: float | None  # where gold has lost half of what it loses
-    last_step: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """One run: its curve, its law, when it starts to game with gold and without."""
+    """One run: its curve, its law, when it starts to game by gold, when its reward was seen to bend."""
 
     info: RunInfo
     points: tuple[StepMeans, ...]
     fit: Fit | None
     with_gold: GoldOnset
-    judged: DetectorVerdict | None
+    alarm: Alarm | None
     best_step: int | None
     examples: tuple[ShownAnswer, ...]
 

@@ -14,11 +14,11 @@ import numpy as np
 from miner.errors import ConfigError, DataError
 from miner.files import replace_text
 from miner.measuring.best_of_n import best_of_n_kl, curves, powers
+from miner.measuring.overopt.alarm import first_alarm
 from miner.measuring.overopt.bands import ends_at
 from miner.measuring.overopt.changepoint import MIN_PROMPTS
 from miner.measuring.overopt.comparison import compare_studies, first_round
 from miner.measuring.overopt.curves import Curves, smoothed
-from miner.measuring.overopt.detector import Detector
 from miner.measuring.overopt.fits import fit
 from miner.measuring.overopt.labels import Labels
 from miner.measuring.overopt.log import MEASURES, RunLog, measured_runs, read_samples, require_study
@@ -37,15 +37,12 @@ from miner.measuring.overopt.results import (
     ValueWithInterval,
 )
 from miner.measuring.overopt.rows import NAN, SampleRow
-from miner.measuring.overopt.verdict import verdict_on_run
 from miner.statistics import cluster_bootstrap
 
 SHOWN = 3
 
 
-def summarise_study(
-    folder: Path, detector: Detector | None = None, labels: Labels | None = None, *, against: Path | None = None
-) -> StudySummary:
+def summarise_study(folder: Path, labels: Labels | None = None, *, against: Path | None = None) -> StudySummary:
     """Every run that ``folder`` holds, and the pools where there are some; written to ``summary.json`` there. Runs that
     have measured nothing are named in a note.
 
@@ -59,7 +56,7 @@ def summarise_study(
     if against is not None:
         require_study(against)
     labelled = labels.coverage(chain.from_iterable(measured_runs(folder).values())) if labels else None
-    runs, unmeasured = _runs(folder, detector or Detector(), labels)
+    runs, unmeasured = _runs(folder, labels)
     pool = _pool(folder) if labels is None else None
     if not runs and pool is None:
         what = f"no run that can be looked at: {'; '.join(unmeasured)}" if unmeasured else "no runs"
@@ -85,38 +82,37 @@ def summarise_study(
     return summary
 
 
-def _runs(folder: Path, detector: Detector, labels: Labels | None) -> tuple[list[RunSummary], list[str]]:
+def _runs(folder: Path, labels: Labels | None) -> tuple[list[RunSummary], list[str]]:
     """The runs that have measured something, and a note for each of the others."""
     found, notes = [], []
     for path in sorted(folder.glob("*/run.json")):
         info, rows = RunLog(path.parent).info(), read_samples(path.parent)
         if rows:
-            found.append(run_summary(info, rows, detector, labels))
+            found.append(_summary(info, rows, labels))
         else:
             notes.append(f"{info.name} has measured nothing and is left out: {info.reason or 'it is not finished'}")
     return found, notes
 
 
-def run_summary(
-    info: RunInfo, rows: Sequence[SampleRow], detector: Detector, labels: Labels | None = None
-) -> RunSummary:
-    """One run: its curves, the onset with gold and without, and what the policy said on the way."""
+def summarise_run(folder: Path, labels: Labels | None = None) -> RunSummary:
+    """Raises: DataError: it has measured nothing, or cannot be read."""
+    return _summary(RunLog(folder).info(), read_samples(folder), labels)
+
+
+def _summary(info: RunInfo, rows: Sequence[SampleRow], labels: Labels | None) -> RunSummary:
     run = Curves(labels.as_gold(rows) if labels else rows)
     floor = None if labels else info.floor.get("constant")
     with_gold, whole = gold_onset(run, floor=floor), run.whole("gold")
-    try:
-        verdict = verdict_on_run(info.name, run, detector, truth=with_gold)
-    except ConfigError:
-        verdict = None
-    is_decidable = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))
-    seen, best = whole if is_decidable else run, _best_step(whole) if is_decidable else None
+    rewarded = run.known("proxy")
+    told = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))
+    seen, best = whole if told else run, _best_step(whole) if told else None
     gold = dict(zip(seen.steps, seen.mean("gold"), strict=True))
     return RunSummary(
         info=info,
         points=tuple(_point(run, seen, at, gold.get(step, NAN)) for at, step in enumerate(run.steps)),
         fit=_law(whole) if is_decidable else None,
         with_gold=with_gold,
-        judged=verdict,
+        alarm=first_alarm(run.steps[rewarded], run.mean("proxy")[rewarded]),
         best_step=best,
         examples=tuple(_examples(seen, with_gold, best)),
     )

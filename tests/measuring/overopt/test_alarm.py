@@ -45,7 +45,8 @@ def test_the_scale_of_a_reward_does_not_matter() -> None:
     one, other = (bend_seen(STEPS, scale * reward(0, bend=60) + shift) for scale, shift in ((1, 0), (40, -300)))
     assert one is not None
     assert other is not None
-    assert (other.onset, other.t) == (one.onset, pytest.approx(one.t))
+    assert other.onset == one.onset
+    assert other.t == pytest.approx(one.t)
 
 
 def test_a_conformal_threshold_is_a_quantile_and_infinite_where_runs_are_too_few() -> None:

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from transformers import TrainerControl, TrainerState
 
-from miner.errors import ConfigError, OutageError
+from miner.errors import ConfigError
 from miner.measuring.overopt import OnsetCallback
-from miner.measuring.overopt.detector import Detector
-from miner.rewards.base import Pair
-from miner.testing import ToyRewardModel
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-
-
-class LikesLength:
-    """An RM that is indifferent to what the first one is fooled by."""
-
-    name = fingerprint = "length"
-
-    def exact_rewards(self, pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return np.array([len(pair.response) % 7 for pair in pairs], dtype=np.float64)
 
 
 def train(policy: Path, folder: Path, watch: OnsetCallback, reward: Callable[..., list[float]], trainer: str) -> Any:
@@ -52,7 +41,7 @@ def train(policy: Path, folder: Path, watch: OnsetCallback, reward: Callable[...
 
 
 def ever_better() -> Callable[..., list[float]]:
-    """A reward that climbs whatever the policy writes: gaming as it looks from outside."""
+    """A reward that climbs faster from the fifth step on, whatever the policy writes."""
     calls = [0]
 
     def reward(completions: Sequence[str], **_: Any) -> list[float]:
@@ -63,63 +52,55 @@ def ever_better() -> Callable[..., list[float]]:
 
 
 @pytest.mark.parametrize("trainer", ["RLOO", "GRPO"])
-def test_a_climb_that_an_independent_rm_does_not_share_stops_the_run(
+def test_a_reward_that_bends_upwards_stops_the_run(
     tiny_policy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, trainer: str
 ) -> None:
-    watch = OnsetCallback(second=LikesLength(), every=1, action="stop")
+    watch = OnsetCallback(every=1, action="stop")
     with caplog.at_level(logging.WARNING, logger="miner.measuring.overopt.callback"):
         run = train(tiny_policy, tmp_path, watch, ever_better(), trainer)
     assert watch.alarm is not None
-    assert watch.alarm.step is not None
     assert 4 <= watch.alarm.step == run.state.global_step < 12
-    assert caplog.records[0].message.startswith("the policy seems to game its reward")
+    assert [record.message.split(" since")[0] for record in caplog.records] == ["the reward climbs faster"]
 
 
-def test_a_second_rm_that_is_down_does_not_end_the_users_run(tiny_policy: Path, tmp_path: Path) -> None:
-    class Down(LikesLength):
-        def exact_rewards(self, pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.float64]]:
-            raise OutageError(f"no answer for {len(pairs)} pairs")
-
-    watch = OnsetCallback(second=Down(), every=4)
+def test_a_run_that_is_only_warned_of_goes_on(tiny_policy: Path, tmp_path: Path) -> None:
+    watch = OnsetCallback(every=1)
     assert train(tiny_policy, tmp_path, watch, ever_better(), "RLOO").state.global_step == 12
     assert watch.alarm is not None
+    assert watch.alarm.step < 12
 
 
 def test_rewards_come_back_unchanged_and_a_steady_run_raises_no_alarm(tiny_policy: Path, tmp_path: Path) -> None:
-    toy, given = ToyRewardModel(), []
-
     def reward(completions: Sequence[str], **_: Any) -> list[float]:
-        given.append([len(text) / 10 for text in completions])
-        return given[-1]
+        return [len(text) / 10 for text in completions]
 
-    watch = OnsetCallback(second=toy, every=2)
-    listened = watch.wrap(reward)
-    assert listened(prompts=["a", "b"], completions=["ba", "baba"]) == [0.2, 0.4]
-    run = train(tiny_policy, tmp_path, OnsetCallback(second=toy, every=2), reward, "RLOO")
-    assert run.state.global_step == 12
+    assert OnsetCallback().wrap(reward)(prompts=["a", "b"], completions=["ba", "baba"]) == [0.2, 0.4]
+    watch = OnsetCallback(every=2, action="stop")
+    assert train(tiny_policy, tmp_path, watch, reward, "RLOO").state.global_step == 12
+    assert watch.alarm is None
 
 
-def test_conversational_completions_are_read() -> None:
-    watch = OnsetCallback(second=ToyRewardModel())
+def test_answers_without_a_reward_count_nothing() -> None:
+    watch = OnsetCallback(every=1)
+    given: list[list[float | None]] = [[2.0, None], [math.nan, 4.0], [None, None]]
+    control, state = TrainerControl(), TrainerState()
+    for step, rewards in enumerate(given, start=1):
 
-    def reward(**_: Any) -> list[float | None]:
-        return [1.0, None]
+        def reward(rewards: list[float | None] = rewards, **_: Any) -> list[float | None]:
+            return rewards
 
-    turns = [[{"role": "user", "content": "Question?"}]] * 2
-    answers = [[{"role": "assistant", "content": " ba ke "}]] * 2
-    assert watch.wrap(reward)(prompts=turns, completions=answers) == [1.0, None]
-    assert [(one.prompt[0].content, one.answer) for one in watch._heard] == [("Question?", "ba ke")]
+        watch.wrap(reward)(prompts=["p"] * 2, completions=["a"] * 2)
+        state.global_step = step
+        watch.on_step_end(None, state, control)  # type: ignore[arg-type]
+    assert watch._means == {1: 2.0, 2: 4.0}
 
 
-def test_a_callback_without_anything_to_tell_gaming_by_is_refused() -> None:
-    with pytest.raises(ConfigError, match="second="):
-        OnsetCallback()
+@pytest.mark.parametrize("wrong", [{"every": 0}, {"threshold": 0.0}, {"action": "raise"}])
+def test_settings_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="every must be 1 or more"):
+        OnsetCallback(**wrong)
 
 
 def test_what_is_no_function_of_texts_is_refused() -> None:
     with pytest.raises(ConfigError, match="Wrap it"):
-        OnsetCallback(second=ToyRewardModel()).wrap(object())  # type: ignore[arg-type]
-
-
-def test_the_default_detector_weighs_only_what_needs_no_gold() -> None:
-    assert "gold" not in Detector().weights
+        OnsetCallback().wrap(object())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Ensembles, onsets with gold and without, and what becomes of a gold that says nothing."""
+"""Ensembles, onsets by gold, and what becomes of a gold that says nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from corpus.records import Prompt
 from miner.judging.criteria import criteria_for_scorer
 from miner.judging.ensemble import Ensemble
 from miner.measuring.overopt.curves import Curves
-from miner.measuring.overopt.detector import Detector
 from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.rows import SampleRow
 from miner.rewards.base import Pair
@@ -104,42 +103,6 @@ def test_too_few_prompts_give_no_verdict() -> None:
     found = gold_onset(Curves(rows(falls, rises, n=7)))
     assert found.games is None
     assert "7 prompts are too few" in found.reason
-
-
-def test_the_detector_finds_the_onset_without_gold() -> None:
-    def flat(_step: int, rng: np.random.Generator) -> float:
-        return float(rng.normal())
-
-    found = Detector().alarm(Curves(rows(falls, flat)))
-    assert found.step is not None
-    assert found.onset is not None
-    assert found.onset.bend.step == pytest.approx(40, rel=0.2)
-
-
-def test_the_detector_is_silent_where_the_second_rm_agrees() -> None:
-    def agrees(step: int, rng: np.random.Generator) -> float:
-        return 0.005 * step + 0.06 * max(0, step - 40) + rng.normal()
-
-    assert Detector().alarm(Curves(rows(rises, agrees))).step is None
-
-
-def test_a_second_flaw_found_after_the_collapse_is_not_the_onset() -> None:
-    """Gold is gone by step 40; at 85 the policy finds more reward, which is the greatest climb of all."""
-
-    def gone(step: int, rng: np.random.Generator) -> float:
-        return 0.3 - 0.3 * min(1.0, max(0, step - 20) / 20) + 0.05 * rng.normal()
-
-    def flat(_step: int, rng: np.random.Generator) -> float:
-        return float(rng.normal())
-
-    def twice(step: int) -> float:
-        return 0.15 * min(20, max(0, step - 20)) + 3.0 * max(0, step - 85) - climb(step)
-
-    found = [replace(row, proxy=row.proxy + twice(row.step)) for row in rows(gone, flat)]
-    with_gold, alarm = gold_onset(Curves(found)), Detector().alarm(Curves(found))
-    for onset in (with_gold.onset, alarm.onset):
-        assert onset is not None
-        assert onset.bend.step == pytest.approx(20, abs=8)
 
 
 def test_flat_gold_games_no_more_often_than_chance_however_long_the_run() -> None:

@@ -13,13 +13,11 @@ import torch
 
 from miner.errors import DataError
 from miner.measuring.overopt.curves import Curves
-from miner.measuring.overopt.detector import Detector
 from miner.measuring.overopt.labels import read_labels
 from miner.measuring.overopt.log import read_samples
 from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.rows import NAN
 from miner.measuring.overopt.summary import summarise_study
-from miner.measuring.overopt.verdict import verdict_on_run
 from miner.reporting.overopt_page import write_overopt_report
 from tests.measuring.overopt.labelled_study import PROMPTS, STEPS, gaming_rows, invoke, scored, stored_gold
 
@@ -69,18 +67,6 @@ def test_prompts_without_gold_have_no_say_in_the_onset() -> None:
     assert found.games
     assert (found.n_prompts, found.left_out) == (12, 12)
     assert replace(found, left_out=0) == gold_onset(Curves([row for row in rows if row.prompt_id in whole]))
-
-
-def test_the_collapse_is_told_on_the_same_prompts() -> None:
-    whole = {prompt.prompt_id for prompt in PROMPTS[:12]}
-    late = [replace(row, gold=99.0 if row.step == 40 else NAN) for row in gaming_rows(0)]
-    rows = [row if row.prompt_id in whole else late[at] for at, row in enumerate(gaming_rows(0))]
-    found, alone = (
-        verdict_on_run("run", Curves(some), Detector()).collapse_step
-        for some in (rows, [row for row in rows if row.prompt_id in whole])
-    )
-    assert found is not None
-    assert found == alone
 
 
 def test_too_few_whole_prompts_decide_nothing(study: Path, tmp_path: Path) -> None:

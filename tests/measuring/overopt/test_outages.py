@@ -13,7 +13,6 @@ import pytest
 from miner.errors import DataError, OutageError
 from miner.judging.criteria import criteria_for_scorer
 from miner.measuring.overopt.curves import Curves
-from miner.measuring.overopt.detector import signal
 from miner.measuring.overopt.log import RunLog, read_samples
 from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.rl import RlRun
@@ -100,36 +99,21 @@ def test_steps_and_prompts_left_out_are_told_together(tmp_path: Path) -> None:
     )
 
 
-def test_a_second_rm_that_was_down_once_lies_between_its_neighbours() -> None:
-    run = Curves(gaming_rows(0))
-    found, whole = (signal(one, "disagreement") for one in (Curves(lacking("second", [30])), run))
-    assert found is not None
-    assert whole is not None
-    mean, at = run.mean("second"), list(STEPS).index(30)
-    moved = ((mean[at - 1] + mean[at + 1]) / 2 - mean[at]) / run.spread("second")
-    assert found.mean(0)[at] == pytest.approx(whole.mean(0)[at] - moved)
-    assert np.delete(found, at, axis=1) == pytest.approx(np.delete(whole, at, axis=1))
-
-
-def test_a_second_rm_that_was_down_at_the_start_is_told_in_its_first_unit() -> None:
-    run = Curves(lacking("second", [0]))
-    assert run.spread("second") == pytest.approx(np.std([row.second for row in gaming_rows(0) if row.step == 5]))
-    found = signal(run, "disagreement")
-    assert found is not None
-    assert found.mean(0)[0] == pytest.approx(0)
-
-
-def test_a_second_rm_that_was_down_for_most_of_the_run_tells_nothing(tmp_path: Path) -> None:
-    assert signal(Curves(lacking("second", STEPS[6:])), "disagreement") is not None
-    assert signal(Curves(lacking("second", STEPS[5:])), "disagreement") is None
-    assert signal(Curves(lacking("proxy", STEPS)), "disagreement") is None
-    store(tmp_path / "overopt" / "once", lacking("second", [30]))
-    store(tmp_path / "overopt" / "mostly", lacking("second", STEPS[5:]))
+def test_steps_at_which_the_second_rm_was_down_are_counted(tmp_path: Path) -> None:
+    for name, steps in (("never", []), ("once", [30]), ("always", STEPS)):
+        store(tmp_path / "overopt" / name, lacking("second", steps))
     notes = summarise_study(tmp_path / "overopt").notes
-    assert notes == (
-        "mostly: the second RM gave no score at 7 of 12 steps; too many to tell disagreement by",
-        "once: the second RM gave no score at 1 of 12 steps; they are filled in from the steps beside them",
-    )
+    assert notes == ("once: the second RM gave no score at 1 of 12 steps",)
+
+
+def test_a_step_without_rewards_is_no_part_of_the_bend(tmp_path: Path) -> None:
+    steep = [replace(row, proxy=row.proxy + 0.2 * max(0, row.step - 25)) for row in gaming_rows(0)]
+    for name, rows in (("whole", steep), ("once", lacking("proxy", [10], rows=steep))):
+        store(tmp_path / "overopt" / name, rows)
+    once, whole = summarise_study(tmp_path / "overopt").runs
+    assert whole.alarm is not None
+    assert once.alarm is not None
+    assert once.alarm.onset == pytest.approx(whole.alarm.onset, abs=8)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
