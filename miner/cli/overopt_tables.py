@@ -53,7 +53,7 @@ def runs_table(summary: StudySummary) -> Table:
     """Two lines a run: whether and when it games, what that costs."""
     table = _table("when the policy starts to game the RM", "run", "games", "onset", "alarm", "gold, proxy", "nats")
     table.caption = (
-        "onset: step [95 %], by gold; alarm: step at which the reward was seen to bend, below it\nwhere it bends; "
+        "onset: by gold, step [95 %]; alarm: the reward's bend is seen, below: its step\n"
         "gold, below it proxy: start → gold's best step → end"
     )
     for run in summary.runs:
