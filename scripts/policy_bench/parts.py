@@ -15,6 +15,7 @@ from miner.measuring.diversity.run_checkpoints import read_run
 from miner.measuring.diversity.sampling import SamplePlan
 from miner.measuring.gap.series import measure_series
 from miner.measuring.overopt.comparison import compare_studies
+from miner.measuring.overopt.log import RunLog, read_samples
 from miner.measuring.overopt.rl import checkpoints_of
 from miner.measuring.overopt.summary import run_summary, summarise_study
 from miner.rewards.base import Pair
@@ -57,7 +58,7 @@ def curves_shown(folder: Path, *, quick: bool) -> dict[str, Any]:
     """By RM and KL weight: verdicts of gold, onsets, laws; proxy and gold at start, at gold's best and at the end."""
     groups: dict[str, list[Any]] = {}
     for spec, _ in stored(folder, quick=quick):
-        run = summarise_run(folder / spec.name)
+        run = run_summary(RunLog(folder / spec.name).info(), read_samples(folder / spec.name))
         first, last = run.points[0], run.points[-1]
         best = next((p for p in run.points if p.step == run.best_step), first)
         groups.setdefault(f"{spec.target}, KL weight {spec.kl:g}", []).append(

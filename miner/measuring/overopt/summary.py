@@ -88,24 +88,20 @@ def _runs(folder: Path, labels: Labels | None) -> tuple[list[RunSummary], list[s
     for path in sorted(folder.glob("*/run.json")):
         info, rows = RunLog(path.parent).info(), read_samples(path.parent)
         if rows:
-            found.append(_summary(info, rows, labels))
+            found.append(run_summary(info, rows, labels))
         else:
             notes.append(f"{info.name} has measured nothing and is left out: {info.reason or 'it is not finished'}")
     return found, notes
 
 
-def summarise_run(folder: Path, labels: Labels | None = None) -> RunSummary:
-    """Raises: DataError: it has measured nothing, or cannot be read."""
-    return _summary(RunLog(folder).info(), read_samples(folder), labels)
-
-
-def _summary(info: RunInfo, rows: Sequence[SampleRow], labels: Labels | None) -> RunSummary:
+def run_summary(info: RunInfo, rows: Sequence[SampleRow], labels: Labels | None = None) -> RunSummary:
+    """One run: its curves, the onset with gold, the alarm without, and what the policy said on the way."""
     run = Curves(labels.as_gold(rows) if labels else rows)
     floor = None if labels else info.floor.get("constant")
     with_gold, whole = gold_onset(run, floor=floor), run.whole("gold")
     rewarded = run.known("proxy")
-    told = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))
-    seen, best = whole if told else run, _best_step(whole) if told else None
+    is_decidable = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))
+    seen, best = whole if is_decidable else run, _best_step(whole) if is_decidable else None
     gold = dict(zip(seen.steps, seen.mean("gold"), strict=True))
     return RunSummary(
         info=info,
