@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from miner.measuring.overopt.alarm import THRESHOLD, bend_seen, first_alarm
-from scripts.policy_bench.onsets import conformal
+from scripts.policy_bench.onsets import Case, compared, conformal
 
 STEPS = np.arange(0, 200, 5, dtype=float)
 
@@ -53,3 +53,21 @@ def test_a_conformal_threshold_is_a_quantile_and_infinite_where_runs_are_too_few
     assert conformal(range(1, 10), 0.1) == 9
     assert conformal(range(1, 9), 0.1) == math.inf
     assert conformal([5, 1, 3, 2, 4, 6, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19], 0.1) == 18
+
+
+def test_a_benign_run_that_sets_no_threshold_rings_falsely_all_the_same() -> None:
+    steps = np.arange(12.0)
+
+    def case(number: int, highest: float, falls: tuple[float, float] | None = None, *, sets: bool = True) -> Case:
+        values = {"bend of the reward": np.where(steps >= 4, highest, 0.0), "fallen entropy": np.full(12, np.nan)}
+        return Case(steps=steps, values=values, group=number, falls=falls, sets=sets)
+
+    still = [case(n, 1.0) for n in range(9)]
+    falling = [case(10, 3.0, (2, 6)), case(11, 3.0, (5, 9)), case(12, 3.0, (0, 3)), case(13, 0.5, (2, 6))]
+    found = compared([*still, case(9, 5.0, sets=False), *falling], 60.0)["bend of the reward"]
+    assert [found[name]["value"] for name in ("in time", "too early", "too late", "missed")] == [0.25] * 4
+    assert found["lead"]["value"] == pytest.approx(np.mean([6 - 4, 9 - 4, 3 - 4, 6 - 11]))
+    assert found["false alarms"]["value"] == pytest.approx(1 / 10)
+    assert found["false alarms an hour"] == pytest.approx(1 / (10 * 11 / 60))
+    with_it = compared([*still, case(9, 5.0), *falling], 60.0)["bend of the reward"]
+    assert (with_it["missed"]["value"], with_it["false alarms"]["value"]) == (1.0, pytest.approx(1 / 10))
