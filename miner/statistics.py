@@ -23,8 +23,8 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """A share of ``n`` outcomes, with its 95 % interval."""
+class WithInterval:
+    """A number made of ``n`` others, with its 95 % interval."""
 
     value: float
     n: int
@@ -33,33 +33,23 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """The mean of ``n`` paired differences, with its 95 % interval."""
-
-    value: float
-    n: int
-    low: float
-    high: float
+class Rate(WithInterval):
+    """A share of ``n`` outcomes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
-    """The mean of ``n`` values, with its 95 % interval."""
-
-    value: float
-    n: int
-    low: float
-    high: float
+class Difference(WithInterval):
+    """The mean of ``n`` paired differences."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """The mean of one side of ``n`` pairs over that of the other, with its 95 % interval."""
+class Mean(WithInterval):
+    """The mean of ``n`` values."""
 
-    value: float
-    n: int
-    low: float
-    high: float
+
+@dataclass(frozen=True, slots=True)
+class Ratio(WithInterval):
+    """The mean of one side of ``n`` pairs over that of the other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def entropy_by_position(report: DiversityReport, theme: Theme) -> Figure | None:
     for i, side in sides:
         x = range(1, len(side.entropy_by_position) + 1)
         low, high = ([getattr(m, end) for m in side.entropy_by_position] for end in ("low", "high"))
-        axes.fill_between(x, low, high, color=theme.colour(i), alpha=0.18, linewidth=0)
+        style.band(axes, x, low, high, theme.colour(i))
         line = style.LINES[i % len(style.LINES)]
         values = [m.value for m in side.entropy_by_position]
         axes.plot(x, values, color=theme.colour(i), linestyle=line, label=style.literal(side.label, LABEL_CHARACTERS))
@@ -154,10 +154,9 @@ def _rows(axes: Axes, report: DiversityReport, name: str, theme: Theme) -> None:
             found = side.metric(name, scope)
             if found is None:
                 continue
-            bars = [[max(0.0, found.value - found.low)], [max(0.0, found.high - found.value)]]
             axes.errorbar(
-                [found.value], [at + shift], xerr=bars, fmt=marker, color=theme.colour(0 if scope == "within" else 1),
-                capsize=2.5, markersize=5, label=label,
+                [found.value], [at + shift], xerr=style.bars([found]), fmt=marker, label=label,
+                color=theme.colour(0 if scope == "within" else 1), capsize=2.5, markersize=5,
             )  # fmt: skip
     axes.locator_params(axis="x", nbins=4)
     axes.set_yticks(range(len(report.sides)), [style.literal(side.label, 16) for side in report.sides])

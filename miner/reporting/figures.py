@@ -194,7 +194,7 @@ def check_errors(checks: Mapping[str, CheckErrors], theme: Theme) -> Figure | No
     ):
         at = [i for i, row in enumerate(rows) if row[2] is alarm]
         rates = [rows[i][1] for i in at]
-        bars = 100 * np.array([[r.value - r.low for r in rates], [r.high - r.value for r in rates]]).clip(0)
+        bars = 100 * style.bars(rates)
         shares = [100 * rate.value for rate in rates]
         axes.errorbar(
             shares, at, xerr=bars, fmt=marker, color=theme.colour(colour), capsize=3, markersize=5, label=label
@@ -244,7 +244,7 @@ def _with_intervals(
     axes: Axes, x: list[int] | list[float], rates: list[Rate], *, colour: str, marker: str, label: str
 ) -> None:
     values = [100 * rate.value for rate in rates]
-    ends = 100 * np.array([[r.value - r.low for r in rates], [r.high - r.value for r in rates]]).clip(0)
+    ends = 100 * style.bars(rates)
     axes.errorbar(
         x, values, yerr=ends, color=colour, marker=marker, markersize=6, linewidth=1.4, capsize=3, label=label
     )

@@ -56,9 +56,7 @@ def _one_curve(axes: Axes, found: Selection, theme: Theme) -> None:
 
 def _band(axes: Axes, found: Selection, means: Sequence[Mean], i: int, label: str, theme: Theme) -> None:
     n = [point.n for point in found.curve]
-    axes.fill_between(
-        n, [m.low for m in means], [m.high for m in means], color=theme.colour(i), alpha=0.18, linewidth=0
-    )
+    style.band(axes, n, [m.low for m in means], [m.high for m in means], theme.colour(i))
     axes.plot(n, [m.value for m in means], color=theme.colour(i), linestyle=style.LINES[i], label=label)
 
 
@@ -96,9 +94,8 @@ def gap_series(report: GapReport, theme: Theme) -> Figure | None:
 def _points(
     axes: Axes, at: Sequence[int], found: Sequence[Mean] | Sequence[Difference], i: int, label: str, theme: Theme
 ) -> None:
-    bars = np.array([[one.value - one.low for one in found], [one.high - one.value for one in found]]).clip(0)
     axes.errorbar(
-        at, [one.value for one in found], yerr=bars, color=theme.colour(i), marker=style.MARKERS[i],
+        at, [one.value for one in found], yerr=style.bars(found), color=theme.colour(i), marker=style.MARKERS[i],
         linestyle=style.LINES[i], linewidth=1.3, capsize=2.5, markersize=5, label=label,
     )  # fmt: skip
 
@@ -118,10 +115,15 @@ def facts(report: GapReport, theme: Theme) -> Figure | None:
     figure = style.new_figure(theme, 1.1 + 0.38 * len(report.facts))
     axes = style.styled(figure.subplots(), theme, x="prefers the true statement (%)", y="", grid="x")
     rates = [one.prefers_true for one in report.facts]
-    bars = 100 * np.array([[r.value - r.low for r in rates], [r.high - r.value for r in rates]]).clip(0)
     at = range(len(rates))
     axes.errorbar(
-        [100 * r.value for r in rates], at, xerr=bars, fmt="o", color=theme.colour(1), capsize=3, markersize=6
+        [100 * r.value for r in rates],
+        at,
+        xerr=100 * style.bars(rates),
+        fmt="o",
+        color=theme.colour(1),
+        capsize=3,
+        markersize=6,
     )
     axes.axvline(100 * COIN, color=theme.text, linewidth=1, linestyle=":", label="a coin")
     axes.set_yticks(at, [f"{one.kind} (n = {one.prefers_true.n})" for one in report.facts])

@@ -75,7 +75,7 @@ def _runs_and_mean(axes: Axes, group: RunsAtKl, name: str, place: Place, colour:
     label = group.name if n == 1 else f"{group.name}, mean of {n} runs"
     axes.plot(found.x, found.mean, color=colour, linewidth=2.2, label=label)
     if found.low is not None and found.high is not None:
-        axes.fill_between(found.x, found.low, found.high, color=colour, alpha=0.18, linewidth=0)
+        style.band(axes, found.x, found.low, found.high, colour)
 
 
 def _onsets(axes: Axes, group: RunsAtKl, colour: str) -> None:
@@ -134,9 +134,7 @@ def best_of_n(summary: StudySummary, theme: Theme) -> Figure | None:
         found = getattr(pool, name)
         style.styled(axes, theme, x=f"√KL bound (n = 1 to {pool.ns[-1]:,})", y=f"{name}, best of n")
         axes.plot(distance, [one.value for one in found], color=colour, marker="o", markersize=4)
-        axes.fill_between(
-            distance, [one.low for one in found], [one.high for one in found], color=colour, alpha=0.18, linewidth=0
-        )
+        style.band(axes, distance, [one.low for one in found], [one.high for one in found], colour)
     return figure
 
 

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from miner.safe_text import visible
+from miner.statistics import Floats, WithInterval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,6 +73,16 @@ def styled(axes: Axes, theme: Theme, *, x: str, y: str, grid: str = "y") -> Axes
         axes.grid(axis="x" if grid == "x" else "y", color=theme.grid, linewidth=0.6, alpha=0.6)
         axes.set_axisbelow(True)
     return axes
+
+
+def band(axes: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str) -> None:
+    """The interval of a curve, behind it."""
+    axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def bars(found: Sequence[WithInterval]) -> Floats:
+    """How far intervals reach below and above their values, as ``errorbar`` takes them: (2, n)."""
+    return np.array([[one.value - one.low for one in found], [one.high - one.value for one in found]]).clip(0)
 
 
 def titled(axes: Axes, theme: Theme, text: str) -> None:

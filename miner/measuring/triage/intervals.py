@@ -7,13 +7,13 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from miner.measuring.triage.result import Auroc, Interval
-from miner.statistics import cluster_bootstrap
+from miner.measuring.triage.result import Auroc
+from miner.statistics import WithInterval, cluster_bootstrap
 
 Floats = npt.NDArray[np.float64]
 
 
-def median_interval(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Interval:
+def median_interval(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> WithInterval:
     """The median with a bootstrap interval over groups."""
     ordered = np.argsort(values, kind="stable")
     sorted_values = np.array(values)[ordered]
@@ -24,7 +24,7 @@ def median_interval(values: Sequence[float], groups: Sequence[str], seed: int = 
         return float(sorted_values[np.searchsorted(reached, reached[-1] / 2)])
 
     low, high = cluster_bootstrap(median, len(names), seed=seed)
-    return Interval(float(np.median(sorted_values)), len(values), float(low), float(high))
+    return WithInterval(float(np.median(sorted_values)), len(values), float(low), float(high))
 
 
 def auroc(

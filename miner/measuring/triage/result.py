@@ -8,20 +8,10 @@ from pathlib import Path
 
 from corpus.records import Form, Split
 from miner.files import read_stored, replace_text
-from miner.statistics import Rate
+from miner.statistics import Rate, WithInterval
 
 FOLDER_NAME = "triage"
 FILE_NAME = "triage.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A number with its 95 % interval, from ``n`` of them."""
-
-    value: float
-    n: int
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +99,7 @@ class TriageResult:
 
     n: int
     of: int
-    shrink_factor: Interval | None
+    shrink_factor: WithInterval | None
     one_minimal: Rate | None
     queries: dict[str, int]
     queries_per_finding: float
