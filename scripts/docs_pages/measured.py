@@ -28,7 +28,6 @@ STORED = {
     "bench_certificate": "certificate.json",
     "bench_real": "real.json",
     "bench_patch": "patch.json",
-    "bench_review": "review.json",
 }
 MACHINES = {
     "avx2": "2 cores, products as on an AVX2 processor without bf16",
