@@ -16,7 +16,7 @@ from miner.cli.diversity import diversity
 from miner.cli.doctor import doctor
 from miner.cli.gap import gap
 from miner.cli.output import say_error, spell_out_what_is_lacking
-from miner.cli.overopt import overopt, overopt_labels
+from miner.cli.overopt import overopt, overopt_people
 from miner.cli.review import review
 from miner.cli.rms import rms
 from miner.cli.serve import serve
@@ -47,7 +47,7 @@ for one in (
     stages.tune,
     bench,
     overopt,
-    overopt_labels,
+    overopt_people,
     diversity,
     gap,
     triage,

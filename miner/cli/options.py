@@ -28,8 +28,8 @@ MaxNewTokens = Annotated[
 GoldRm = Annotated[
     str | None,
     typer.Option(
-        help="RM whose reward is gold: folder, hub id, address or campaign file; several by commas: their mean. "
-        "Overlap with the references unless named.",
+        help="RM whose reward is gold: folder, hub id, address or campaign file; several by commas: their mean; "
+        "'people': their scores from review. Overlap with the references unless named.",
         show_default=False,
     ),
 ]

@@ -89,18 +89,17 @@ def overopt(
     return None
 
 
-def overopt_labels(
+def overopt_people(
     study: Annotated[Path, typer.Argument(help="Folder of stored runs: RUN/overopt.")],
-    scores: Annotated[Path, typer.Argument(help="CSV with prompt_id, response and score: people's, higher is better.")],
     against: Against = None,
     json: o.Json = False,
 ) -> None:
-    """Show stored runs of overopt with people's scores as gold: no model is loaded, nothing is trained."""
-    from miner.measuring.overopt.labels import read_labels
+    """Show stored runs of overopt with people's scores as gold, given in review: nothing is loaded or trained."""
+    from miner.measuring.overopt.people import read_scores_of
     from miner.measuring.overopt.summary import summarise_study
 
     with running().stage("looking for the onset in every run"):
-        summary = summarise_study(study, labels=read_labels(scores), against=against)
+        summary = summarise_study(study, people=read_scores_of(study, *([against] if against else [])), against=against)
     _show(summary, json=json)
 
 

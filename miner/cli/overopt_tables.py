@@ -36,8 +36,8 @@ def print_study(summary: StudySummary, page: Path, *, json: bool) -> None:
         print_json({**plain(summary), "report": str(page)})
         return
     console = out()
-    if summary.labelled is not None:
-        console.print(f"gold: {summary.labelled.text}", markup=False)
+    if summary.people is not None:
+        console.print(f"gold: {summary.people.text}", markup=False)
     if summary.runs:
         console.print(runs_table(summary))
     if summary.pool is not None or any(run.fit for run in summary.runs):

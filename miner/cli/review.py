@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from miner.cli import options as o
 from miner.cli.output import err, out, print_json
+from miner.cli.serve import LOOPBACK
 from miner.cli.watcher import running
+
+if TYPE_CHECKING:
+    from miner.reviewing.room import ReviewRoom
+    from miner.reviewing.server import ReviewServer
 
 
 def review(
@@ -46,7 +51,6 @@ def review(
         from miner.reviewing.server import ReviewServer
     except ModuleNotFoundError as error:
         raise ConfigError(f"the review pages need {error.name}: pip install starlette uvicorn") from error
-    from miner.reviewing.exchange import read_verdicts, write_items
     from miner.reviewing.items import ReviewPlan
     from miner.reviewing.room import ReviewRoom
 
@@ -56,29 +60,38 @@ def review(
     with watcher.stage("reading the corpus"):
         room = ReviewRoom(run, ReviewPlan(n=n, controls=controls, seed=seed, until_width=until_width), blind=not open_)
     if to is not None or from_ is not None:
-        done = {
-            **({"written": write_items(room, mode, to), "to": str(to)} if to else {}),
-            **({"taken": read_verdicts(room, mode, from_), "from": str(from_)} if from_ else {}),
-        }
-        if json:
-            print_json(done)
-        else:
-            out().print(", ".join(f"{name} {value}" for name, value in done.items()), markup=False)
+        _exchange(room, mode, to, from_, json=json)
         return
-    room.desk("verdicts")  # so that a run without findings is refused here
+    room.require_items()
     server = ReviewServer(room, host=host, port=port)
+    server.run(lambda: _announce(room, server, host, json=json))
+    err().print("ended; what was answered is stored. The same command goes on from there", markup=False)
 
-    def ready() -> None:
-        watcher.rest()
-        if json:
-            print_json({"url": server.url, "run": run, "findings": room.index.count()})
-            return
-        err().print(f"{room.index.count():,} findings. Open: {server.url}", markup=False)
-        if host not in ("127.0.0.1", "localhost", "::1"):
-            err().print(
-                f"every machine that reaches {host} and has this link can read the run and judge; names and texts "
-                "travel in the clear",
-                markup=False,
-            )
 
-    server.run(ready)
+def _exchange(room: ReviewRoom, mode: str, to: Path | None, from_: Path | None, *, json: bool) -> None:
+    """Items to another tool's file, its verdicts from one."""
+    from miner.reviewing.exchange import read_verdicts, write_items
+
+    done = {
+        **({"written": write_items(room, mode, to), "to": str(to)} if to else {}),
+        **({"taken": read_verdicts(room, mode, from_), "from": str(from_)} if from_ else {}),
+    }
+    if json:
+        print_json(done)
+    else:
+        out().print(", ".join(f"{name} {value}" for name, value in done.items()), markup=False)
+
+
+def _announce(room: ReviewRoom, server: ReviewServer, host: str, *, json: bool) -> None:
+    """The address, and what it opens."""
+    running().rest()
+    if json:
+        print_json({"url": server.url, "run": room.run, "findings": room.index.count()})
+        return
+    err().print(f"{room.index.count():,} findings. Open: {server.url}", markup=False)
+    if host not in LOOPBACK:
+        err().print(
+            f"every machine that reaches {host} and has this link can read the run and judge; names and texts "
+            "travel in the clear",
+            markup=False,
+        )

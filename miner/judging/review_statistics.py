@@ -166,8 +166,7 @@ class _Shares:
             weights = rng.gamma(1.0, size=(min(block, draws - start), len(numbers)))
             top[start : start + block] += weights @ yes
             bottom[start : start + block] += weights @ n
-        return cls((yes.sum(0) + 0.5) / (n.sum(0) + 1) if not len(given) else _share(yes.sum(0), n.sum(0)),
-                   n.sum(0), top / bottom)  # fmt: skip
+        return cls(_share(yes.sum(0), n.sum(0)), n.sum(0), top / bottom)
 
 
 def _share(yes: Floats, n: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from corpus.records import Finding, Review
@@ -14,7 +14,7 @@ from miner.judging.review_statistics import (
     precision,
     reviewer_errors,
 )
-from miner.judging.reviews import PeoplesVerdicts, judgements, standing
+from miner.judging.reviews import PeoplesVerdicts, counted, judgements, standing
 from miner.statistics import Mean, Rate, rate
 
 MIN_ITEMS = 5  # a row of its own in a table
@@ -22,7 +22,8 @@ MIN_ITEMS = 5  # a row of its own in a table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewSummary:
-    """People's verdicts alone: what scripts answered is in none of these figures.
+    """People's verdicts alone: what scripts answered is in none of these figures, nor what reviewers said who are
+    flagged, but for the line that says so of them.
 
     ``precision`` is of the certificate: the share of findings that is nonsense. ``preferred`` is the share of pairs in
     which a find was called better than the good answer it beat; ``near_misses`` the share that is nonsense among texts
@@ -41,12 +42,16 @@ class ReviewSummary:
     near_misses: CertificatePrecision | None
 
 
-def summarise_reviews(reviews: Sequence[Review], findings: Sequence[Finding]) -> ReviewSummary | None:
-    """The summary of ``reviews`` of these findings; None where people have judged nothing."""
-    given, near, pairs = judgements(reviews), judgements(reviews, "near_misses"), standing(reviews, "pairs")
-    if not (given or near or pairs):
+def summarise_reviews(
+    reviews: Sequence[Review], findings: Sequence[Finding], near_prompts: Mapping[str, str] | None = None
+) -> ReviewSummary | None:
+    """The summary of ``reviews`` of these findings; ``near_prompts`` names the prompt of each near miss. None where
+    people have judged nothing."""
+    everybody = judgements(reviews)
+    reviewers, counting = reviewer_errors(everybody), counted(reviews)
+    given, near, pairs = judgements(counting), judgements(counting, "near_misses"), standing(counting, "pairs")
+    if not (everybody or near or pairs):
         return None
-    known = {one.finding_id: one for one in findings}
     clusters = {one.finding_id: one.prompt_id for one in findings}
     of_check = {(c.check, f.finding_id) for f in findings for c in f.certificate if c.verdict == "nonsense"}
     votes = PeoplesVerdicts(reviews)
@@ -57,13 +62,16 @@ def summarise_reviews(reviews: Sequence[Review], findings: Sequence[Finding]) ->
         by_attack=_by(given, clusters, {(one.attack, one.finding_id) for one in findings}),
         by_form=_by(given, clusters, {(one.form, one.finding_id) for one in findings}),
         agreement=krippendorff_alpha([(one.item, one.verdict) for one in given if one.expected is None]),
-        reviewers=reviewer_errors(given),
-        confirmed=len(votes.confirmed & known.keys()),
-        overruled=len(votes.overruled & known.keys()),
-        preferred=rate([one.verdict == "finding" for one in told], groups=[one.item_id for one in told])
+        reviewers=reviewers,
+        confirmed=len(votes.confirmed & clusters.keys()),
+        overruled=len(votes.overruled & clusters.keys()),
+        preferred=rate(
+            [one.verdict == "finding" for one in told],
+            groups=[clusters.get(one.item_id, one.item_id) for one in told],
+        )
         if told
         else None,
-        near_misses=precision(near),
+        near_misses=precision(near, clusters=near_prompts),
     )
 
 

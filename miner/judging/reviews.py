@@ -10,6 +10,7 @@ from miner.judging.review_statistics import Judgement, reviewer_errors
 
 NONSENSE, SENSIBLE, CANNOT_TELL = "nonsense", "sensible", "cannot_tell"
 SKIPPED, UNDONE = "skipped", "undone"
+CONTROLLED: tuple[ReviewMode, ...] = ("verdicts", "near_misses")  # with items among them whose kind is known
 REVEALED = "revealed"  # no answer: from here on the reviewer knows what the item is
 
 
@@ -36,16 +37,20 @@ def judgements(reviews: Iterable[Review], mode: ReviewMode = "verdicts") -> list
     ]
 
 
+def counted(reviews: Sequence[Review]) -> list[Review]:
+    """Without all that reviewers said whom the controls of either mode that has some show to be a coin."""
+    flagged = {one.reviewer for mode in CONTROLLED for one in reviewer_errors(judgements(reviews, mode)) if one.flagged}
+    return [one for one in reviews if one.reviewer not in flagged]
+
+
 class PeoplesVerdicts:
-    """Which findings people confirm or overrule, by majority; reviewers who answer controls as a coin would do not
-    count, nor do scripts."""
+    """Which findings people confirm or overrule: more call it nonsense than sensible, or the other way round. Who
+    cannot tell has no vote, nor have scripts, nor reviewers who answer controls as a coin would."""
 
     def __init__(self, reviews: Sequence[Review]) -> None:
-        given = judgements(reviews)
-        counted = {one.reviewer for one in reviewer_errors(given) if not one.flagged}
         votes: Counter[str] = Counter()
-        for one in given:
-            if one.expected is None and one.reviewer in counted:
+        for one in judgements(counted(reviews)):
+            if one.expected is None:
                 votes[one.item] += (one.verdict == NONSENSE) - (one.verdict == SENSIBLE)
         self.confirmed = frozenset(item for item, vote in votes.items() if vote > 0)
         self.overruled = frozenset(item for item, vote in votes.items() if vote < 0)

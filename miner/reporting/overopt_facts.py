@@ -23,8 +23,8 @@ def facts(summary: StudySummary, command: str = "") -> list[tuple[str, str]]:
     runs = summary.runs
     found = [("Command", command)]
     found += [(title, _listed(_model(run, role) for run in runs)) for role, title in ROLES.items()]
-    if summary.labelled is not None:
-        found = [(title, summary.labelled.text if title == "Gold" else value) for title, value in found]
+    if summary.people is not None:
+        found = [(title, summary.people.text if title == "Gold" else value) for title, value in found]
     found += [
         ("Held-out prompts", _listed(f"{_prompts(run):,}" for run in runs)),
         ("Answers measured", f"{sum(map(_answers, runs)):,}" if runs else ""),

@@ -18,16 +18,16 @@ from miner.reporting.overopt_figures import FIGURES
 from miner.reporting.page import Plot, asset, content_security_policy, environment
 from miner.reporting.sections import draw_plots
 
-PAGE, LABELLED_PAGE = "overopt.html", "overopt-labels.html"
+PAGE, PEOPLES_PAGE = "overopt.html", "overopt-people.html"
 HERE = Path(__file__).parent
 
 
 def write_overopt_report(summary: StudySummary, *, command: str = "") -> Path:
-    """Write ``overopt.html`` beside the study's runs, with people's labels as the gold ``overopt-labels.html``.
+    """Write ``overopt.html`` beside the study's runs, with people's scores as the gold ``overopt-people.html``.
 
     ``command`` is shown as the one that made the page. Raises: DataError: a run's prompts cannot be read.
     """
-    name = LABELLED_PAGE if summary.labelled else PAGE
+    name = PEOPLES_PAGE if summary.people else PAGE
     asked = read_prompts(summary.folder)
     return replace_text(summary.folder / name, render(summary, draw_plots(summary, FIGURES), asked, command))
 

@@ -13,6 +13,7 @@ from corpus import Corpus
 from corpus.records import Conversation, Finding, digest
 from miner.campaigns.results import AttackResult, RoundSummary
 from miner.errors import DataError
+from miner.judging.near_misses import prompts_of_near_misses
 from miner.judging.review_summary import ReviewSummary, summarise_reviews
 from miner.reporting.measured import Measurements, read_measurements
 from miner.reporting.studies import sample_prompts
@@ -83,14 +84,14 @@ def read_run(folder: Path) -> Run:
         place = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{folder / FILE_NAME} is not a summary of this version: {place}: {first['msg']}") from error
     corpus, measured = Corpus(folder / CORPUS_FOLDER), read_measurements(folder)
-    findings = corpus.findings()
+    findings, reviews = corpus.findings(), corpus.reviews()
     return Run(
         folder=folder,
         summary=summary,
         findings=findings,
         measurements=measured,
         sampled=_sampled(corpus, measured),
-        reviews=summarise_reviews(corpus.reviews(), findings),
+        reviews=summarise_reviews(reviews, findings, prompts_of_near_misses(corpus, reviews)),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,6 @@ from miner.measuring.overopt.by_kl_weight import RunsAtKl, by_kl_weight
 from miner.measuring.overopt.eval_prompts import read_prompts
 from miner.measuring.overopt.results import PoolSummary, RunSummary, StudyComparison, StudySummary
 
-FOLDER = re.compile(r"overopt(?:-round(\d+))?")  # one per RM: as given, and after so many patches
 FILE_NAME, PAGE_NAME = "summary.json", "overopt.html"
 
 
@@ -43,12 +41,6 @@ class RoundStudy:
     def sampled(self) -> RunSummary | None:
         """The run whose samples are shown: the first that games, else the first that has any."""
         return next((run for run in (*self.gaming, *self.runs) if run.examples), None)
-
-
-def study_folders(folder: Path) -> list[tuple[int, Path]]:
-    """The folders of studies in a campaign's folder, each with the round of its RM, in their order."""
-    named = ((FOLDER.fullmatch(path.name), path) for path in folder.glob("overopt*"))
-    return sorted((int(match[1] or 0), path) for match, path in named if match)
 
 
 def read_study(folder: Path, number: int) -> RoundStudy | None:

@@ -20,6 +20,7 @@ from miner.campaigns.usage import machine
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose
 from miner.config.campaign import PatchSection
+from miner.judging.near_misses import prompts_of_near_misses
 from miner.judging.review_summary import summarise_reviews
 from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.gap.fact_swap import FACTUAL_FAMILY
@@ -39,7 +40,8 @@ def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
     rm = _rm(campaign)
     rounds: list[RoundSummary] = []
     transfer: list[TransferCell] = []
-    people = PeoplesVerdicts(campaign.corpus.reviews() if campaign.config.patch.reviewed != "ignore" else ())
+    reviews = campaign.corpus.reviews()
+    people = PeoplesVerdicts(reviews if campaign.config.patch.reviewed != "ignore" else ())
     findings, lost = people.without_overruled(_nonsense(campaign)), people.lost_attempts(campaign.findings())
     with campaign.observer.stage("figures of every round, and which findings win in it") as advance:
         present = campaign.run.rounds_present()
@@ -67,7 +69,7 @@ def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
         data=dict(campaign.world.data),
         peak_memory_mb=campaign.usage.peak_memory_mb,
         triage=read_triage(campaign.folder),
-        reviews=summarise_reviews(campaign.corpus.reviews(), campaign.findings()),
+        reviews=summarise_reviews(reviews, campaign.findings(), prompts_of_near_misses(campaign.corpus, reviews)),
     )
 
 

@@ -87,10 +87,10 @@ class Desk:
         Raises:
             DataError: nobody is asked about it.
         """
-        item = self.items.item(item_id)
+        last = self._journal.last(self.mode, reviewer)
+        item = self.items.item(item_id, answered=len(last))
         if item is None:
             raise DataError("this item is not among those asked about. Go on with the next one")
-        last = self._journal.last(self.mode, reviewer)
         return self._shown(item, reviewer, len(last) + 1, last.get(item_id))
 
     def answer(self, reviewer: str, item_id: str, verdict: str, *, seconds: float, comment: str, showing: str) -> None:
@@ -134,8 +134,10 @@ class Desk:
         return next(reversed(self._journal.last(self.mode, reviewer).values()), None)
 
     def progress(self, reviewer: str) -> Progress:
-        last = [one for one in self._journal.last(self.mode, reviewer).values() if one.verdict != SKIPPED]
-        total = max(self.items.total, len(last))
+        """How much of what is asked about the reviewer has judged."""
+        total = self.items.total
+        given = self._journal.last(self.mode, reviewer)
+        last = [one for item, one in given.items() if one.verdict != SKIPPED and item in self.items]
         pace = median([one.seconds for one in last[-50:]]) if len(last) >= 3 else None
         known = pace is not None and self.plan.until_width is None
         return Progress(
@@ -152,7 +154,7 @@ class Desk:
     def clusters(self) -> dict[str, str]:
         """What the findings judged so far were drawn together with: their prompt."""
         judged = {one.item for one in judgements(self._journal.all(), self.mode) if one.expected is None}
-        found = (self.items.item(one) for one in judged)
+        found = (self.items.item(one, answered=len(judged)) for one in judged)
         return {one.item_id: one.cluster for one in found if one}
 
     def is_narrow_enough(self) -> bool:

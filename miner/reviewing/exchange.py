@@ -4,7 +4,7 @@ What leaves is as blind as the page: prompt and text, controls among findings, n
 in is matched by item; all of a file is taken or, where one line cannot be, nothing.
 
 * CSV: ``item_id, prompt, response, reviewer, verdict, score, seconds, comment``; verdicts that are there are filled in.
-  Gold, of which no item is known, has ``prompt_id``, too: ``overopt-labels`` asks for it.
+  Gold is any number, given as the score or as the verdict.
 * Argilla, ``.jsonl``: ``{"id", "fields": {"prompt", "response"}, "responses": {"verdict": [{"value", "user_id"}]}}``.
 * Label Studio, ``.json``: ``[{"data": {"item_id", "prompt", "response"}, "annotations": [{"completed_by",
   "lead_time", "result": [{"from_name": "verdict", "value": {"choices": [...]}}]}]}]``.
@@ -19,7 +19,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def write_items(room: ReviewRoom, mode: str, path: Path) -> int:
     for one in standing(room.journal.all(), desk.mode):
         said.setdefault(one.item_id, []).append(one)
     writers: dict[str, Callable[[Sequence[ReviewItem], dict[str, list[Review]]], str]] = {
-        ".csv": partial(_csv, prompt_ids=desk.mode == "gold"),
+        ".csv": _csv,
         ".jsonl": _argilla,
         ".json": _label_studio,
     }
@@ -69,10 +68,10 @@ def write_items(room: ReviewRoom, mode: str, path: Path) -> int:
     return len(items)
 
 
-def _csv(items: Sequence[ReviewItem], said: dict[str, list[Review]], *, prompt_ids: bool) -> str:
+def _csv(items: Sequence[ReviewItem], said: dict[str, list[Review]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([*COLUMNS, "prompt_id"] if prompt_ids else COLUMNS)
+    writer.writerow(COLUMNS)
     for item in items:
         for one in said.get(item.item_id, [None]):
             judged = (
@@ -80,7 +79,7 @@ def _csv(items: Sequence[ReviewItem], said: dict[str, list[Review]], *, prompt_i
                 if one
                 else ("", "", "", "", "")
             )
-            cells = (item.item_id, _prompt(item), item.texts[0], *judged, *((item.cluster,) if prompt_ids else ()))
+            cells = (item.item_id, _prompt(item), item.texts[0], *judged)
             writer.writerow([csv_text(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()
 
@@ -148,11 +147,12 @@ def read_verdicts(room: ReviewRoom, mode: str, path: Path) -> int:
     except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
         raise DataError(f"{path} is not what review --to writes: {type(error).__name__}: {error}") from error
     said = {(one.reviewer, one.item_id): one for one in standing(room.journal.all(), desk.mode)}
+    items = {item.item_id: item for item in reviewers_order(desk.items, "", room.plan.seed)}
     fresh: dict[str, Review] = {}
     for one in given:
         before = said.get((one.reviewer, one.item_id))
         if before is None or before.verdict != one.verdict:
-            review = _review(desk, one, before.review_id if before else "")
+            review = _review(desk, one, items.get(one.item_id), before.review_id if before else "")
             fresh[review.review_id] = said[one.reviewer, one.item_id] = review
     if fresh:
         room.corpus.append(*fresh.values())
@@ -160,12 +160,12 @@ def read_verdicts(room: ReviewRoom, mode: str, path: Path) -> int:
     return len(fresh)
 
 
-def _review(desk: Desk, one: _Given, replaced: str) -> Review:
+def _review(desk: Desk, one: _Given, item: ReviewItem | None, replaced: str) -> Review:
     """The review of a verdict that takes the place of the one of that id, if any."""
-    item = desk.items.item(one.item_id)
     if item is None:
         raise DataError(f"{one.where}: no item {one.item_id[:40]!r} among those asked about; is it another run's?")
-    if one.verdict not in (told := {*desk.verdicts.values()}):
+    score = _number(one.verdict) if desk.mode == "gold" else None
+    if score is None and one.verdict not in (told := {*desk.verdicts.values()}):
         raise DataError(f"{one.where}: no verdict {one.verdict[:40]!r}; expected one of: {', '.join(sorted(told))}")
     if not one.reviewer:
         raise DataError(f"{one.where}: a verdict without a reviewer; name who gave it")
@@ -176,7 +176,7 @@ def _review(desk: Desk, one: _Given, replaced: str) -> Review:
         item_id=one.item_id,
         verdict=one.verdict,
         expected=item.expected,
-        score=float(one.verdict) if one.verdict.isdecimal() else None,
+        score=score,
         side=None,
         seconds=one.seconds if math.isfinite(one.seconds) and one.seconds >= 0 else 0.0,
         blind=True,
@@ -187,13 +187,21 @@ def _review(desk: Desk, one: _Given, replaced: str) -> Review:
     )
 
 
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def _from_csv(path: Path, text: str) -> Iterator[_Given]:
     csv.field_size_limit(MAX_CELL)
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     if missing := [name for name in ("item_id", "reviewer", "verdict") if name not in (reader.fieldnames or ())]:
         raise DataError(f"{path} has no column {missing[0]!r}; expected CSV with {', '.join(COLUMNS)}")
     for row in reader:
-        if verdict := (row["verdict"] or "").strip():
+        if verdict := (row["verdict"] or "").strip() or (row.get("score") or "").strip():
             yield _Given(
                 where=f"{path}, line {reader.line_num}",
                 item_id=row["item_id"] or "",

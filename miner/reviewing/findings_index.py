@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -121,16 +121,10 @@ class FindingsIndex:
             self._counted[column] = [(str(value), int(n)) for value, n in rows]
         return self._counted[column]
 
-    def arrays(self, sql: str) -> dict[str, Any]:
-        """The columns of a query of ours as NumPy arrays."""
-        with self._lock:
-            found: dict[str, Any] = self._database.execute(sql).fetchnumpy()
-            return found
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query of ours; what people type goes into ``values``."""
         with self._lock:
-            return self._database.execute(sql, list(values)).fetchall()
+            return self._database.execute(sql, values).fetchall()
 
 
 def _selected() -> str:

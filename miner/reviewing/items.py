@@ -1,8 +1,9 @@
 """What is shown for judgement, and in which order: a sample of findings with controls between them.
 
 The sample is stratified by attack, form and margin: any beginning of it holds every stratum at about its share, so
-that rates over what was judged so far need no weights. All reviewers judge the same items, block by block, each in an
-order of their own that the seed and their name decide.
+that rates over what was judged so far need no weights. Within a stratum a digest of the seed and the id decides, so
+that of a corpus that grew mostly the same are asked about. All reviewers judge the same items, block by block, each in
+an order of their own that the seed and their name decide.
 """
 
 from __future__ import annotations
@@ -12,18 +13,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
-from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from corpus import Corpus
-from corpus.records import Conversation, Finding, Message, ReviewMode, digest
+from corpus.records import Conversation, Finding, digest
 from miner.errors import ConfigError
 from miner.judging.checks import Subject
 from miner.judging.checks.plants import plant
-from miner.measuring.overopt.eval_prompts import read_prompts
-from miner.measuring.overopt.log import STUDY, measured_runs
 from miner.reviewing.findings_index import FindingsIndex
 
 BLOCK = 40
@@ -93,13 +87,15 @@ class Blocks:
                 self._blocks.append(list(fresh.values()))
             return self._blocks[number] if number < len(self._blocks) else ()
 
-    def item(self, item_id: str) -> ReviewItem | None:
-        """One that is asked about, whoever was shown it."""
-        number = 0
-        while item_id not in self._items and number * BLOCK < self._most:
-            self.block(number)
-            number += 1
+    def item(self, item_id: str, *, answered: int = 0) -> ReviewItem | None:
+        """One that is asked about: of the blocks made, or of those that one who gave so many answers has come to."""
+        if item_id not in self._items:
+            self.block(answered // (BLOCK - self._n_controls) + 1)
         return self._items.get(item_id)
+
+    def __contains__(self, item_id: object) -> bool:
+        """Whether it is in the blocks made."""
+        return item_id in self._items
 
     def _make(self, number: int) -> Iterator[ReviewItem]:
         size = min(BLOCK, self._most - number * BLOCK)
@@ -142,65 +138,41 @@ class PairItems(VerdictItems):
 
 
 class ListedItems(Blocks):
-    """Items that fit into memory, in random order, with controls where ``clean`` answers are given."""
+    """Items that fit into memory, in their order, with controls where ``clean`` answers are given."""
 
     def __init__(self, items: Sequence[ReviewItem], plan: ReviewPlan, clean: Sequence[Subject] = ()) -> None:
         plan = plan if clean else replace(plan, controls=0)
         self._listed = {one.item_id: one for one in items}
-        ids = sorted(self._listed)
-        random.Random(plan.seed).shuffle(ids)
-        super().__init__(plan, ids, clean)
+        super().__init__(plan, list(self._listed), clean)
 
     def made(self, ids: Sequence[str]) -> list[ReviewItem]:
         return [self._listed[one] for one in ids]
 
 
-def open_source(mode: ReviewMode, run: Path, corpus: Corpus, index: FindingsIndex, plan: ReviewPlan) -> Blocks:
-    """The items of a mode.
-
-    Raises:
-        ConfigError, DataError: the run holds none; the message says how to come by some.
-    """
-    if mode == "gold":
-        return ListedItems(_samples(run), plan)
-    if mode == "near_misses":
-        return ListedItems(_near_misses(corpus, run), plan, clean_answers(index, plan.seed))
-    if not index.count():
-        raise ConfigError(f"{run} holds no findings to review. Mine some first: rmminer mine --out {run}")
-    source = PairItems(index, plan) if mode == "pairs" else VerdictItems(index, plan)
-    if not source.total:
-        raise ConfigError(f"no finding of {run} has a reference to stand beside. Review verdicts instead")
-    return source
-
-
 def stratified(index: FindingsIndex, seed: int, *, pairs: bool = False) -> list[str]:
-    """The ids of all findings of nonsense in an order of which any beginning holds every stratum at its share."""
-    found = index.arrays(
-        "SELECT finding_id, dense_rank() OVER (ORDER BY attack, form, third) - 1 AS stratum FROM (SELECT finding_id, "
-        "attack, form, ntile(3) OVER (ORDER BY margin, finding_id) AS third FROM findings WHERE kind = 'nonsense'"
-        f"{' AND reference IS NOT NULL' if pairs else ''}) ORDER BY finding_id"
+    """The ids of all findings of nonsense in an order of which any beginning holds every stratum at its share.
+
+    A stratum's findings lie evenly between 0 and 1, in the order of their digests, from a beginning of its own.
+    """
+    rows = index.rows(
+        "SELECT finding_id FROM (SELECT finding_id, "
+        "row_number() OVER (PARTITION BY attack, form, third ORDER BY drawn, finding_id) - 1 AS rank, "
+        "count(*) OVER (PARTITION BY attack, form, third) AS size, "
+        "md5_number_lower(concat_ws('|', $seed, attack, form, third)) / 18446744073709551616.0 AS beginning, drawn "
+        "FROM (SELECT finding_id, attack, form, md5(concat_ws('|', $seed, finding_id)) AS drawn, "
+        "ntile(3) OVER (ORDER BY margin, finding_id) AS third FROM findings WHERE kind = 'nonsense'"
+        f"{' AND reference IS NOT NULL' if pairs else ''})) ORDER BY (rank + beginning) / size, drawn",
+        {"seed": str(seed)},
     )
-    stratum = np.asarray(found["stratum"], dtype=np.intp)
-    order = spread(stratum, np.bincount(stratum), np.random.default_rng(seed))
-    ids: list[str] = np.asarray(found["finding_id"])[order].tolist()
-    return ids
-
-
-def spread(
-    stratum: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp], rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
-    """A random order of the rows in which each stratum is spread evenly; ``stratum`` is every row's, by number."""
-    by_stratum = np.lexsort((rng.random(len(stratum)), stratum))
-    rank = np.empty(len(stratum))
-    rank[by_stratum] = np.arange(len(stratum)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.argsort((rank + rng.random(len(sizes))[stratum]) / sizes[stratum], kind="stable")
+    return [row[0] for row in rows]
 
 
 def clean_answers(index: FindingsIndex, seed: int) -> list[Subject]:
     """References of findings' prompts, each prompt once, in random order."""
     rows = index.rows(
         "SELECT min(finding_id) FROM findings WHERE reference IS NOT NULL GROUP BY prompt_id "
-        f"ORDER BY hash(prompt_id || '{int(seed)}') LIMIT {MAX_CLEAN}"
+        f"ORDER BY md5(concat_ws('|', $seed, prompt_id)) LIMIT {MAX_CLEAN}",
+        {"seed": str(seed)},
     )
     found = index.findings([row[0] for row in rows])
     return [Subject(response=str(one.reference), prompt=one.prompt, reference=one.reference) for one in found]
@@ -242,54 +214,3 @@ def _control(subject: Subject, expected: str) -> ReviewItem:
         expected=expected,
         reference=subject.reference,
     )
-
-
-def _samples(run: Path) -> list[ReviewItem]:
-    """Answers of policies as ``overopt`` stored them, each once."""
-    prompts = read_prompts(run / STUDY)
-    rows = chain.from_iterable(measured_runs(run / STUDY).values())
-    unknown = (Message(role="user", content="(the prompt was not stored)"),)
-    return [
-        ReviewItem(
-            item_id=sample_id(prompt_id, response),
-            prompt=prompts.get(prompt_id, unknown),
-            texts=(response,),
-            cluster=prompt_id,
-        )
-        for prompt_id, response in sorted({(row.prompt_id, row.response) for row in rows})
-    ]
-
-
-def sample_id(prompt_id: str, response: str) -> str:
-    """The item of a stored answer."""
-    return digest(["sample", prompt_id, response])
-
-
-def _near_misses(corpus: Corpus, run: Path) -> list[ReviewItem]:
-    """Texts of stored queries that passed the bar and are no findings: the checks acquitted them, or could not tell."""
-    sql = """
-        SELECT DISTINCT q.prompt_id, q.response, f.prompt, f.reference
-        FROM queries q JOIN (
-            SELECT prompt_id, rm_fingerprint, any_value(prompt) AS prompt, any_value(reference) AS reference,
-                   max(greatest(threshold, coalesce(reference_reward, threshold))) AS bar
-            FROM findings GROUP BY ALL
-        ) f USING (prompt_id, rm_fingerprint)
-        WHERE q.reward > f.bar
-          AND NOT EXISTS (FROM findings g WHERE g.prompt_id = q.prompt_id AND g.response = q.response)
-        ORDER BY 1, 2 LIMIT 20000"""
-    rows = corpus.query(sql).to_pylist()
-    if not rows:
-        raise ConfigError(
-            f"{run} holds no near misses: texts that passed the bar and were acquitted are kept with all scored texts "
-            "only (mine with --set keep_queries=true)"
-        )
-    return [
-        ReviewItem(
-            item_id=digest(["near miss", row["prompt_id"], row["response"]]),
-            prompt=tuple(Message(**turn) for turn in row["prompt"]),
-            texts=(row["response"],),
-            cluster=row["prompt_id"],
-            reference=row["reference"],
-        )
-        for row in rows
-    ]

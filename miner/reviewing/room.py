@@ -11,13 +11,16 @@ from typing import Any
 from corpus import Corpus
 from corpus.records import Finding, Review, ReviewMode, digest
 from miner.errors import ConfigError, DataError
+from miner.judging.near_misses import prompts_of_near_misses
 from miner.judging.review_summary import ReviewSummary, summarise_reviews
 from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.triage.result import GroupResult, read_triage
 from miner.reviewing.desk import Desk, plan_of
 from miner.reviewing.findings_index import FindingsIndex
-from miner.reviewing.items import ReviewPlan, open_source
+from miner.reviewing.gold_items import gold_items
+from miner.reviewing.items import ReviewPlan
 from miner.reviewing.journal import Journal
+from miner.reviewing.sources import open_source
 
 GROUP_VERDICTS = ("named", "fixed", "wont_fix", "open", "merge", "split")
 SAME_TEXT = 50  # findings listed as the same text elsewhere
@@ -32,9 +35,9 @@ class ReviewRoom:
     """
 
     def __init__(self, run: Path, plan: ReviewPlan, *, blind: bool = True) -> None:
-        folder = run / "corpus" if (run / "corpus").is_dir() else run
-        self.run, self.corpus = run, Corpus(folder)
-        if not self.corpus.exists():
+        inside = run / "corpus"
+        self.run, self.corpus = run, Corpus(inside if inside.is_dir() or not Corpus(run).exists() else run)
+        if not self.corpus.exists() and not gold_items(run, plan.seed):
             raise ConfigError(f"no corpus at {run}. Name the folder of a run: rmminer mine --out {run} makes one")
         self.plan, self.blind = plan, blind
         self.index = FindingsIndex(self.corpus)
@@ -55,6 +58,14 @@ class ReviewRoom:
                 items = open_source(mode, self.run, self.corpus, self.index, plan)
                 self._desks[mode] = Desk(mode, items, self.journal, plan, blind=self.blind)
             return self._desks[mode]
+
+    def require_items(self) -> None:
+        """Refuse a run that has neither findings nor answers to judge. Errors as ``desk``."""
+        try:
+            self.desk("verdicts")
+        except ConfigError:
+            if not gold_items(self.run, self.plan.seed):
+                raise
 
     def verdicts(self) -> PeoplesVerdicts:
         """What people confirm and overrule by now."""
@@ -84,7 +95,8 @@ class ReviewRoom:
             reviews = self.journal.all()
             if self._summary[0] != len(reviews):
                 judged = sorted({one.item_id for one in reviews if one.expected is None})
-                self._summary = (len(reviews), summarise_reviews(reviews, self.index.findings(judged)))
+                near = prompts_of_near_misses(self.corpus, reviews)
+                self._summary = (len(reviews), summarise_reviews(reviews, self.index.findings(judged), near))
             return self._summary[1]
 
     def about(self, finding: Finding) -> dict[str, Any]:

@@ -44,12 +44,16 @@ class ReviewServer:
         return f"{self.address}/?token={self.token}"
 
     def run(self, ready: Callable[[], None]) -> None:
-        """Answer requests until a signal, or ``stop``; what was answered is stored in any case."""
+        """Answer requests until Ctrl-C, or ``stop``; what was answered is stored in any case."""
         ready()
-        with self._socket:
-            self._server.run(sockets=[self._socket])
-        if len(self._room.journal.all()):
-            self._room.corpus.compact("reviews")
+        try:
+            with self._socket:
+                self._server.run(sockets=[self._socket])
+        except KeyboardInterrupt:
+            pass  # uvicorn raises it again once everything is answered
+        finally:
+            if self._room.journal.all():
+                self._room.corpus.compact("reviews")
 
     def stop(self) -> None:
         """Answer what is under way, and end."""

@@ -35,7 +35,7 @@ def given_values(name: str, command: Any) -> Iterator[tuple[str, tuple[str, ...]
 
 VALUES = list(given_values("", typer.main.get_command(app)))
 TEXTS = {("doctor", "model"), ("doctor", "--data"), ("demo", "--out"), ("mine", "config"), ("mine", "--attack"),
-         ("bench", "models"), ("bench", "--replay"), ("gap", "--gold-rm"), ("overopt-labels", "scores"),
+         ("bench", "models"), ("bench", "--replay"), ("gap", "--gold-rm"), ("overopt-people", "study"),
          ("serve", "--key-env"), ("corpus import", "source"), ("corpus export", "--split")}  # fmt: skip
 """Some of those that have to be among them."""
 
@@ -92,7 +92,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "call",
     ["report ~/it", "triage ~/it", "corpus stats ~/it", "corpus verify ~/it", "corpus import ./here ~/it",
-     "overopt-labels ~/it ~/it", "data ~/it", "doctor ~/it", "serve ~/it", "mine ~/it.toml",
+     "overopt-people ~/it", "data ~/it", "doctor ~/it", "serve ~/it", "mine ~/it.toml",
      "bench ~/rm --replay ~/it", "diversity --texts ~/it", "gap --facts ~/it --prompts 0",
      "evaluate --data ~/it --rm x"],
 )  # fmt: skip

@@ -27,7 +27,7 @@ from miner.cli import main
 main()
 """
 GIVEN = {  # what each verb needs to get past its arguments
-    "data": ["nowhere"], "doctor": ["nowhere"], "overopt-labels": ["nowhere", "there"], "bench": ["nowhere"],
+    "data": ["nowhere"], "doctor": ["nowhere"], "overopt-people": ["nowhere"], "bench": ["nowhere"],
     "triage": ["nowhere"], "report": ["nowhere"], "review": ["nowhere"], "serve": ["nowhere"],
     "corpus stats": ["nowhere"],
     "corpus query": ["nowhere", "select 1"], "corpus export": ["nowhere", "there"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -38,7 +39,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
 
 
-def _loaded(folder: Path, cache: Path, split: str = "train") -> list[dict[str, object]]:
+def _loaded(folder: Path, cache: Path, split: str = "train") -> list[dict[str, Any]]:
     rows: list[dict[str, object]] = datasets.load_dataset(str(folder), split=split, cache_dir=str(cache)).to_list()
     return rows
 
@@ -62,7 +63,7 @@ def test_what_people_overruled_does_not_leave(corpus: Corpus, tmp_path: Path) ->
     overruled = corpus.findings()[0].finding_id
     report = corpus.export("trl", tmp_path / "out", without=[overruled])
     assert (report.rows, report.overruled) == ({"train": 1}, 1)
-    assert [row["rejected"][0]["content"] for row in _loaded(report.path, tmp_path / "cache")] == ["=cmd|' /C calc'!A0"]  # type: ignore[index]
+    assert [row["rejected"][0]["content"] for row in _loaded(report.path, tmp_path / "cache")] == ["=cmd|' /C calc'!A0"]
 
 
 def test_held_out_findings_leave_only_when_named(corpus: Corpus, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from miner.reviewing.server import ReviewServer
 from tests.reporting.samples import write_run
 
 TOKEN = "token-of-these-tests"
+SIXTY = ReviewPlan(n=60)
 
 
 @dataclass
@@ -67,8 +68,8 @@ def serve(run_folder: Path) -> Iterator[Callable[..., Reviewing]]:
     """Starts the pages of ``run_folder``, or of another folder."""
     running: list[tuple[ReviewServer, threading.Thread, httpx2.Client]] = []
 
-    def start(folder: Path = run_folder, *, blind: bool = True, **plan: object) -> Reviewing:
-        room = ReviewRoom(folder, ReviewPlan(**{"n": 60, **plan}), blind=blind)  # type: ignore[arg-type]
+    def start(folder: Path = run_folder, *, blind: bool = True, plan: ReviewPlan = SIXTY) -> Reviewing:
+        room = ReviewRoom(folder, plan, blind=blind)
         server = ReviewServer(room, token=TOKEN)
         ready = threading.Event()
         thread = threading.Thread(target=server.run, args=(ready.set,), daemon=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from corpus import Corpus
-from corpus.records import Review
+from corpus.records import Review, ReviewMode
 from miner.campaigns.run_folder import RunFolder
 from miner.config.campaign import PatchSection, parse_config
 from miner.judging.review_statistics import Judgement, krippendorff_alpha, precision, reviewer_errors
@@ -20,6 +20,8 @@ from miner.reporting.reading import read_run
 from miner.reporting.writing import write_report
 from scripts.drills import samples
 from tests.reporting.samples import finding, write_run
+
+VERDICTS = ("nonsense", "sensible")
 
 
 def crew(
@@ -112,6 +114,53 @@ def test_nobody_is_flagged_on_a_handful_of_controls() -> None:
 def test_a_flagged_reviewer_counts_nowhere() -> None:
     given = crew(0.9, {"a": (0.02, 0.02), "coin": (0.5, 0.5)}, seed=1)
     assert precision(given) == precision([one for one in given if one.reviewer == "a"])
+
+
+def test_in_no_figure_of_the_summary_a_flagged_reviewer_counts() -> None:
+    found = [finding(n) for n in range(40)]
+    ids = [one.finding_id for one in found]
+    controls = [(f"c{n}", ("nonsense", "sensible")[n % 2]) for n in range(80)]
+    rng = np.random.default_rng(0)
+
+    def said(reviewer: str, errors: float, mode: ReviewMode, names: tuple[str, str]) -> list[Review]:
+        asked: list[tuple[str, str | None]] = [*((one, None) for one in ids), *(controls if mode == "verdicts" else [])]
+        return [
+            samples.review(
+                at, review_id=f"{reviewer}{mode}{at}", reviewer=reviewer, mode=mode, item_id=item, expected=kind,
+                verdict=names[int((kind == names[1]) != (rng.random() < errors))],
+            )
+            for at, (item, kind) in enumerate(asked)
+        ]  # fmt: skip
+
+    honest = [*said("Ann", 0.02, "verdicts", VERDICTS), *said("Bob", 0.05, "verdicts", VERDICTS)]
+    honest += said("Ann", 0.1, "pairs", ("reference", "finding"))
+    coin = [*said("coin", 0.5, "verdicts", VERDICTS), *said("coin", 0.5, "pairs", ("reference", "finding"))]
+    one, other = (summarise_reviews(reviews, found) for reviews in (honest, [*honest, *coin]))
+    assert one
+    assert other
+    assert [who.flagged for who in other.reviewers] == [False, False, True]
+    assert replace(other, reviewers=one.reviewers) == one
+
+
+def test_pairs_and_near_misses_of_one_prompt_are_drawn_together() -> None:
+    found = [finding(n) for n in range(60)]
+    by_prompt = sorted(found, key=lambda one: one.prompt_id)
+    modes = {"pairs": ("finding", "reference"), "near_misses": VERDICTS}
+    reviews = [
+        samples.review(review_id=f"{mode}{at}", mode=mode, item_id=one.finding_id, verdict=names[at // 30])
+        for mode, names in modes.items()
+        for at, one in enumerate(by_prompt)
+    ]
+    prompts = {one.finding_id: one.prompt_id for one in found}
+    together, alone = summarise_reviews(reviews, found, prompts), summarise_reviews(reviews, [])
+    assert together
+    assert alone
+    assert together.preferred
+    assert alone.preferred
+    assert together.preferred.high - together.preferred.low > 1.5 * (alone.preferred.high - alone.preferred.low)
+    assert together.near_misses
+    assert alone.near_misses
+    assert together.near_misses.width > 1.5 * alone.near_misses.width
 
 
 def test_agreement_is_krippendorffs() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from corpus import Corpus
 from miner.errors import ConfigError, DataError
 from miner.judging.reviews import standing
 from miner.reviewing.exchange import read_verdicts, write_items
@@ -45,11 +47,12 @@ def _fill_label_studio(path: Path, verdict: str) -> None:
     path.write_text(json.dumps(tasks), encoding="utf-8")
 
 
-FILLED = [("csv", _fill_csv), ("jsonl", _fill_argilla), ("json", _fill_label_studio)]
+Fill = Callable[[Path, str], None]
+FILLED: list[tuple[str, Fill]] = [("csv", _fill_csv), ("jsonl", _fill_argilla), ("json", _fill_label_studio)]
 
 
 @pytest.mark.parametrize(("kind", "fill"), FILLED)
-def test_items_leave_blind_and_verdicts_come_back_once(room: ReviewRoom, tmp_path: Path, kind: str, fill) -> None:  # type: ignore[no-untyped-def]
+def test_items_leave_blind_and_verdicts_come_back_once(room: ReviewRoom, tmp_path: Path, kind: str, fill: Fill) -> None:
     path = tmp_path / f"items.{kind}"
     n = write_items(room, "verdicts", path)
     assert n == room.desk("verdicts").items.total
@@ -81,7 +84,9 @@ def test_no_two_columns_of_a_file_tell_controls_from_findings(room: ReviewRoom, 
 
 
 @pytest.mark.parametrize(("kind", "fill"), FILLED)
-def test_an_unknown_verdict_is_one_line_and_nothing_is_taken(room: ReviewRoom, tmp_path: Path, kind: str, fill) -> None:  # type: ignore[no-untyped-def]
+def test_an_unknown_verdict_is_one_line_and_nothing_is_taken(
+    room: ReviewRoom, tmp_path: Path, kind: str, fill: Fill
+) -> None:
     path = tmp_path / f"items.{kind}"
     write_items(room, "verdicts", path)
     fill(path, "perhaps")
@@ -161,9 +166,10 @@ def test_a_file_of_another_kind_or_mode_is_refused(room: ReviewRoom, tmp_path: P
         write_items(room, "votes", tmp_path / "items.csv")
 
 
-def test_a_formula_leaves_as_text(room: ReviewRoom, tmp_path: Path) -> None:
-    write_items(room, "verdicts", tmp_path / "items.csv")
+@pytest.mark.parametrize("formula", ["=cmd|' /C calc'!A0", "-1+SUM(1)", "@SUM(1+1)"])
+def test_a_formula_leaves_as_text(tmp_path: Path, formula: str) -> None:
+    Corpus(tmp_path / "corpus").append(samples.finding(response=formula), samples.finding(1))
+    write_items(ReviewRoom(tmp_path, ReviewPlan(controls=0)), "verdicts", tmp_path / "items.csv")
     with (tmp_path / "items.csv").open(encoding="utf-8", newline="") as file:
-        cells = [cell for row in csv.reader(file) for cell in row]
-    assert any(cell.startswith("'=cmd") or "=cmd" not in cell for cell in cells)
-    assert not [cell for cell in cells if cell.lstrip().startswith(("=", "+", "@"))]
+        responses = {row["response"] for row in csv.DictReader(file)}
+    assert responses == {f"'{formula}", "the the the 1"}

@@ -16,6 +16,7 @@ import pytest
 
 from corpus import Corpus
 from miner.judging.reviews import standing
+from scripts.drills import samples
 from tests.pages import ROOT
 from tests.reviewing.conftest import item_in, value_of
 
@@ -23,9 +24,9 @@ KILLS = int(os.environ.get("RMMINER_REVIEW_KILLS", "3"))  # 50 were run: docs/re
 START = "import sys; from miner.cli import main; sys.argv[0] = 'rmminer'; main()"
 
 
-def _started(run: Path) -> tuple[subprocess.Popen[str], str]:
+def _started(run: Path, *, errors: int | None = None) -> tuple[subprocess.Popen[str], str]:
     command = [sys.executable, "-c", START, "review", str(run), "--port", "0", "--n", "100000", "--json", "--quiet"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT)
     assert process.stdout
     text = "".join(iter(process.stdout.readline, "}\n")) + "}"
     return process, str(json.loads(text)["url"])
@@ -75,6 +76,20 @@ def test_nothing_that_was_acknowledged_is_lost_to_a_kill(run_folder: Path) -> No
     assert not set(acknowledged) - set(stored)
     assert len(corpus.reviews()) == len(stored)
     assert len(stored) - len(acknowledged) <= KILLS  # at most the one under way each time
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT there")
+def test_ctrl_c_puts_the_answers_together_and_says_so(run_folder: Path) -> None:
+    Corpus(run_folder / "corpus").append(samples.review(0))
+    Corpus(run_folder / "corpus").append(samples.review(1))
+    segments = run_folder / "corpus" / "reviews"
+    assert len(list(segments.glob("*.parquet"))) == 2
+    process, _ = _started(run_folder, errors=subprocess.PIPE)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, len(list(segments.glob("*.parquet")))) == (0, 1)
+    assert said.strip() == "ended; what was answered is stored. The same command goes on from there"
+    assert [one.review_id for one in Corpus(run_folder / "corpus").reviews()] == ["review-0", "review-1"]
 
 
 def test_a_port_in_use_is_one_line(run_folder: Path) -> None:

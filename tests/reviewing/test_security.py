@@ -17,6 +17,7 @@ import pytest
 from corpus import Corpus
 from corpus.records import Message, Verdict
 from miner.reviewing.app import ReviewPages
+from miner.reviewing.items import ReviewPlan
 from scripts.drills import samples
 from tests.reporting.samples import HOSTILE
 from tests.reviewing.conftest import TOKEN, Reviewing
@@ -172,7 +173,7 @@ def hostile(serve: Callable[..., Reviewing], tmp_path: Path) -> Reviewing:
         corpus.append(
             samples.review(number, comment=text, reviewer=text[:500], item_id=corpus.findings()[-1].finding_id)
         )
-    return serve(tmp_path / "hostile", n=40)
+    return serve(tmp_path / "hostile", plan=ReviewPlan(n=40))
 
 
 def test_hostile_text_in_every_field_stays_text(hostile: Reviewing) -> None:

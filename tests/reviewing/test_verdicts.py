@@ -14,6 +14,7 @@ from miner.judging.reviews import standing
 from miner.reviewing.items import ReviewPlan, reviewers_order
 from miner.reviewing.room import ReviewRoom
 from scripts.drills import samples
+from tests.reporting.samples import finding
 from tests.reviewing.conftest import Reviewing, item_in, value_of
 
 
@@ -58,7 +59,7 @@ def test_any_beginning_of_the_sample_holds_every_stratum_at_its_share(run_folder
 def test_nothing_that_gives_an_item_away_is_shown_before_it_is_judged(
     serve: Callable[..., Reviewing], blind: bool
 ) -> None:
-    reviewing = serve(blind=blind, controls=0)
+    reviewing = serve(blind=blind, plan=ReviewPlan(n=60, controls=0))
     html = reviewing.get("/review/verdicts?reviewer=Ann").text
     assert ("threshold" in html) is not blind
     item = item_in(html)
@@ -93,6 +94,35 @@ def test_a_session_goes_on_where_it_was_on_another_machine_too(
     assert serve(moved).open() == shown
 
 
+def test_a_session_goes_on_in_a_corpus_that_grew(serve: Callable[..., Reviewing], run_folder: Path) -> None:
+    plan = ReviewPlan(n=60)
+    reviewing = serve(plan=plan)
+    while item := reviewing.open():
+        reviewing.answer("nonsense", item=item)
+    Corpus(run_folder / "corpus").append(*(finding(number) for number in range(120, 132)))
+    grown = serve(plan=plan)
+    before, after = (
+        {one.item_id for one in reviewers_order(room.desk("verdicts").items, "Ann", 0)}
+        for room in (reviewing.room, grown.room)
+    )
+    assert 45 <= len(before & after) < len(before)
+    progress = grown.room.desk("verdicts").progress("Ann")
+    assert (progress.done, progress.total) == (len(before & after), len(after))
+    assert grown.open() in after - before
+
+
+def test_what_nobody_is_asked_about_builds_no_items(run_folder: Path) -> None:
+    items = ReviewRoom(run_folder, ReviewPlan(n=120, until_width=0.01)).desk("verdicts").items
+    first, third = items.block(0)[0], "the first of the third block"
+    assert items.item(third) is None
+    assert len(items._blocks) == 2
+    third = items.block(2)[0].item_id
+    again = ReviewRoom(run_folder, ReviewPlan(n=120, until_width=0.01)).desk("verdicts").items
+    assert again.item(first.item_id)
+    assert again.item(third) is None
+    assert again.item(third, answered=80)
+
+
 def test_two_reviewers_judge_the_same_items_and_do_not_get_into_each_others_way(reviewing: Reviewing) -> None:
     total = reviewing.room.desk("verdicts").items.total
     for _ in range(total):
@@ -120,7 +150,7 @@ def test_undo_shows_the_last_item_again_and_rewrites_nothing(reviewing: Reviewin
 
 
 def test_what_is_put_off_comes_again_at_the_end(serve: Callable[..., Reviewing]) -> None:
-    reviewing = serve(n=6)
+    reviewing = serve(plan=ReviewPlan(n=6))
     put_off = reviewing.open()
     reviewing.answer("skipped")
     seen = [reviewing.open(), *(reviewing.answer("nonsense") for _ in range(5))]
@@ -132,7 +162,7 @@ def test_what_is_put_off_comes_again_at_the_end(serve: Callable[..., Reviewing])
 def test_what_was_put_off_is_not_revealed_and_an_answer_after_a_reveal_is_not_blind(
     serve: Callable[..., Reviewing], run_folder: Path
 ) -> None:
-    reviewing = serve(n=6)
+    reviewing = serve(plan=ReviewPlan(n=6))
     item = reviewing.open()
     assert "What was it?" not in reviewing.get(f"/review/verdicts?reviewer=Ann&item={item}").text
     reviewing.answer("skipped")
@@ -143,7 +173,7 @@ def test_what_was_put_off_is_not_revealed_and_an_answer_after_a_reveal_is_not_bl
     assert [reviewing.get(revealed).status_code for _ in range(2)] == [200, 200]
     reviewing.post("/review/verdicts", reviewer="Ann", verdict="undo")
     assert reviewing.get(revealed).status_code == 400
-    later = serve(n=6)
+    later = serve(plan=ReviewPlan(n=6))
     later.answer("sensible", item=item)
     later.answer("nonsense", reviewer="Bob", item=item)
     stored = [one for one in Corpus(run_folder / "corpus").reviews() if one.item_id == item]
@@ -184,7 +214,7 @@ def test_a_write_that_fails_is_said_and_nothing_is_taken_for_stored(
 
 
 def test_it_goes_on_until_the_interval_is_narrow(serve: Callable[..., Reviewing]) -> None:
-    reviewing = serve(until_width=0.35, controls=0.2)
+    reviewing = serve(plan=ReviewPlan(n=60, until_width=0.35))
     desk = reviewing.room.desk("verdicts")
     answered = 0
     while item := reviewing.open():
@@ -200,7 +230,7 @@ def test_it_goes_on_until_the_interval_is_narrow(serve: Callable[..., Reviewing]
 
 
 def test_a_width_ends_no_mode_that_has_no_precision(serve: Callable[..., Reviewing]) -> None:
-    reviewing = serve(n=50, until_width=0.35)
+    reviewing = serve(plan=ReviewPlan(n=50, until_width=0.35))
     for _ in range(45):
         assert reviewing.answer("left", mode="pairs")
     page = reviewing.get("/review/pairs?reviewer=Ann").text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from collections.abc import Callable
 from html import unescape
@@ -11,15 +12,18 @@ import pytest
 
 from corpus import Corpus, DamagedSegmentError, SchemaVersionError
 from corpus.durable import publish_bytes
-from miner.errors import ConfigError
+from miner.errors import ConfigError, DataError
 from miner.files import replace_table, replace_text
+from miner.judging import near_misses
+from miner.judging.people_gold import peoples_scores
 from miner.measuring.overopt.eval_prompts import store_prompts
 from miner.measuring.overopt.log import MEASURES, SAMPLES, samples_table
 from miner.measuring.overopt.rows import NAN, SampleRow
 from miner.measuring.triage.result import GroupResult, TriageResult
 from miner.reviewing import findings_index
-from miner.reviewing.exchange import write_items
+from miner.reviewing.exchange import read_verdicts, write_items
 from miner.reviewing.findings_index import Filters, FindingsIndex
+from miner.reviewing.gold_items import gold_items
 from miner.reviewing.items import ReviewPlan
 from miner.reviewing.room import ReviewRoom
 from scripts.drills import samples
@@ -115,26 +119,58 @@ def test_groups_are_named_merged_and_settled(serve: Callable[..., Reviewing], ru
     assert len(reviewing.room.journal.all()) == 3
 
 
-def test_gold_is_scored_and_leaves_as_overopt_takes_it(serve: Callable[..., Reviewing], run_folder: Path) -> None:
-    from miner.measuring.overopt.labels import read_labels
-
-    prompt, study = samples.prompt(), run_folder / "overopt" / "rl-0"
+def _stored_answers(run: Path, *, texts: int = 5) -> list[SampleRow]:
+    """Answers of a study against the RM as given, and of one against a patched RM."""
+    prompts = [samples.prompt(n) for n in range(2)]
     rows = [SampleRow(step=0, prompt_id=prompt.prompt_id, response=f"answer {n}", **dict.fromkeys(MEASURES, NAN))
-            for n in range(5)]  # fmt: skip
-    study.mkdir(parents=True)
-    replace_text(study / "run.json", "{}")
-    replace_table(study / SAMPLES, samples_table(rows))
-    store_prompts(study, [prompt])
+            for prompt in prompts for n in range(texts)]  # fmt: skip
+    for name, part in (("overopt", rows[::2]), ("overopt-round1", rows[1::2])):
+        study = run / name / "rl-0"
+        study.mkdir(parents=True)
+        replace_text(study / "run.json", "{}")
+        replace_table(study / SAMPLES, samples_table(part))
+        store_prompts(study, prompts)
+    return rows
+
+
+def test_gold_is_scored_prompt_by_prompt(serve: Callable[..., Reviewing], run_folder: Path) -> None:
+    rows = _stored_answers(run_folder)
     reviewing = serve()
-    assert "What does `f0` do?" in reviewing.get("/review/gold?reviewer=Ann").text
+    assert "What does `f" in reviewing.get("/review/gold?reviewer=Ann").text
     for score in ("1", "4", "cannot_tell"):
         reviewing.answer(score, mode="gold")
     given = reviewing.room.journal.all()
     assert [one.score for one in given] == [1.0, 4.0, None]
-    write_items(reviewing.room, "gold", run_folder / "scores.csv")
-    labels = read_labels(run_folder / "scores.csv")
-    assert sorted(labels.scores.values()) == [1.0, 4.0]
-    assert labels.coverage(rows).unmatched == 0
+    people = peoples_scores(given)
+    assert sorted(people.by_item.values()) == [1.0, 4.0]
+    assert len([row for row in rows if people.of(row.prompt_id, row.response)]) == 2
+    clusters = [one.cluster for one in gold_items(run_folder, 0)]
+    assert len(clusters) == 10
+    assert [len({*clusters[:5]}), len({*clusters[5:]})] == [1, 1]
+
+
+def test_answers_without_findings_can_be_scored(tmp_path: Path) -> None:
+    _stored_answers(tmp_path)
+    room = ReviewRoom(tmp_path, ReviewPlan())
+    room.require_items()
+    assert room.desk("gold").items.total == 10
+    with pytest.raises(ConfigError, match="no corpus at"):
+        ReviewRoom(tmp_path / "overopt", ReviewPlan())
+
+
+def test_gold_of_a_file_is_any_number(tmp_path: Path) -> None:
+    _stored_answers(tmp_path)
+    room, path = ReviewRoom(tmp_path, ReviewPlan()), tmp_path / "gold.csv"
+    write_items(room, "gold", path)
+    with path.open(encoding="utf-8", newline="") as file:
+        ids = [row["item_id"] for row in csv.DictReader(file)]
+    head = "item_id,reviewer,verdict,score\n"
+    path.write_text(f"{head}{ids[0]},Eve,0.25,\n{ids[1]},Eve,,-3\n{ids[2]},Eve,cannot_tell,\n", encoding="utf-8")
+    assert read_verdicts(room, "gold", path) == 3
+    assert peoples_scores(room.corpus.reviews()).by_item == {ids[0]: 0.25, ids[1]: -3.0}
+    path.write_text(f"{head}{ids[3]},Eve,nan,\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 2: no verdict 'nan'"):
+        read_verdicts(room, "gold", path)
 
 
 def test_near_misses_are_texts_over_the_bar_that_are_no_findings(tmp_path: Path) -> None:
@@ -147,6 +183,23 @@ def test_near_misses_are_texts_over_the_bar_that_are_no_findings(tmp_path: Path)
         corpus.append(samples.scored_query(n, prompt_id=found.prompt_id, response=text, reward=reward))
     desk = ReviewRoom(tmp_path, ReviewPlan(controls=0)).desk("near_misses")
     assert [one.texts for one in desk.items.block(0)] == [("let go",)]
+
+
+def test_of_many_near_misses_those_kept_are_of_all_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_misses, "SQL", near_misses.SQL.replace("20000", "20"))
+    corpus, found = Corpus(tmp_path / "corpus"), [samples.finding(n, prompt_id=f"p{n}") for n in range(4)]
+    corpus.append(*found)
+    corpus.append(
+        *(
+            samples.scored_query(50 * at + n, prompt_id=one.prompt_id, response=f"let go {n}", reward=9.0 + at)
+            for at, one in enumerate(found)
+            for n in range(50)
+        )
+    )
+    kept = near_misses.near_misses(corpus)
+    assert len(kept) == 20
+    assert {one.prompt_id for one in kept} == {"p0", "p1", "p2", "p3"}
+    assert near_misses.near_misses(corpus) == kept
 
 
 def test_an_index_of_nothing_is_empty(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from corpus.records import Prompt, digest
+from corpus.records import Conversation, Prompt, digest
 from miner.errors import ConfigError
 from miner.files import read_rows, replace_text
 from miner.language_models import LanguageModel
 from miner.measuring.diversity.response_sets import PromptResponses, ResponseSets
 from miner.progress import Advance
 
+SAMPLES_FOLDER = "samples"
 CODE_VERSION = 1  # raise it when the same request would be sampled otherwise
 
 
@@ -34,8 +35,11 @@ class SamplePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSamples:
+    """``prompt`` is for people, who score the responses."""
+
     prompt_id: str
     responses: tuple[str, ...]
+    prompt: Conversation = ()
 
 
 def sample_response_sets(
@@ -50,7 +54,7 @@ def sample_response_sets(
     """
     asked = [prompt.prompt_id for prompt in prompts]
     request = [CODE_VERSION, policy.fingerprint, policy.dtype, asked, plan.n, plan.max_new_tokens, plan.temperature]
-    path = folder / "samples" / f"{digest([*request, plan.seed])}.jsonl"
+    path = folder / SAMPLES_FOLDER / f"{digest([*request, plan.seed])}.jsonl"
     if not path.exists():
         rows = []
         for done, prompt in enumerate(prompts, start=1):
@@ -62,10 +66,11 @@ def sample_response_sets(
                 temperature=plan.temperature,
             )
             texts = tuple(one.text for one in samples.continuations)
-            rows.append(json.dumps(asdict(StoredSamples(prompt_id=prompt.prompt_id, responses=texts))))
+            stored = StoredSamples(prompt_id=prompt.prompt_id, responses=texts, prompt=prompt.conversation)
+            rows.append(json.dumps(asdict(stored)))
             progress(done, len(prompts))
         replace_text(path, "\n".join(rows) + "\n")
-    responses = {row.prompt_id: row.responses for row in read_rows(path, StoredSamples, "prompt_id and responses")}
+    responses = {row.prompt_id: row.responses for row in _read(path)}
     return ResponseSets(
         label=label,
         written=tuple(
@@ -79,6 +84,19 @@ def sample_response_sets(
             for prompt in prompts
         ),
     )
+
+
+def stored_samples(folder: Path) -> list[StoredSamples]:
+    """All that a measurement's folder keeps; none where it sampled nothing.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    return [row for path in sorted((folder / SAMPLES_FOLDER).glob("*.jsonl")) for row in _read(path)]
+
+
+def _read(path: Path) -> list[StoredSamples]:
+    return list(read_rows(path, StoredSamples, "prompt_id and responses"))
 
 
 def seed_of(seed: int, *names: str) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 from corpus.records import Prompt
 from miner.config.campaign import CampaignConfig
 from miner.errors import ConfigError
+from miner.judging.gold import Gold
+from miner.judging.people_gold import PEOPLE, PeoplesGold, peoples_scores, reviews_of
 from miner.measuring.diversity.checkpoints import evenly
 from miner.measuring.diversity.policy import MeasuredSource
 from miner.measuring.diversity.run_checkpoints import run_info
@@ -84,7 +86,7 @@ def run_gap(named: NamedGap, *, observer: Observer, command: str) -> GapReport:
         policies=policies,
         prompts=asked,
         plan=named.plan,
-        gold=gold_of(named.gold_rm, asked, config, observer),
+        gold=_gold(named, asked, observer),
         facts=stated or _own_facts(config, observer),
         calibration=prompts_of(config, None, "calibration", observer=observer),
         quantile=config.criteria.quantile,
@@ -95,6 +97,13 @@ def run_gap(named: NamedGap, *, observer: Observer, command: str) -> GapReport:
     report = measure_gap(rm, request, observer=observer, command=command)
     report.write(named.folder)
     return report
+
+
+def _gold(named: NamedGap, asked: Sequence[Prompt], observer: Observer) -> Gold | None:
+    """As named; people's scores are those in the corpus of the folder, or of the run that it lies in."""
+    if named.gold_rm != PEOPLE:
+        return gold_of(named.gold_rm, asked, named.config, observer)
+    return PeoplesGold(people=peoples_scores(reviews_of([named.folder, named.folder.absolute().parent])))
 
 
 def _reward_model(config: CampaignConfig, kept: str | None, observer: Observer) -> RewardModel:

@@ -58,11 +58,13 @@ def _pool(rm: RewardModel, gold: Gold, one: PromptResponses) -> ScoredSamples | 
     answers = [Answer(prompt=one.prompt, response=text, reference=one.reference) for text in different]
     if one.reference is not None:  # it is a good answer: no check is asked
         answers.append(Answer(prompt=one.prompt, response=one.reference, reference=one.reference, nonsense=False))
-    rewards = [float(reward) for reward in rm.exact_rewards([answer.pair for answer in answers])]
     scores = gold.scores(answers)
-    reward_of = dict(zip(different, rewards, strict=False))  # the reference is not among them
     worth = {text: score for text, score in zip(different, scores, strict=False) if score is not None}
-    if len(worth) < len(different) or not np.isfinite(list(reward_of.values())).all():
+    if len(worth) < len(different):
+        return None
+    rewards = [float(reward) for reward in rm.exact_rewards([answer.pair for answer in answers])]
+    reward_of = dict(zip(different, rewards, strict=False))  # the reference is not among them
+    if not np.isfinite(list(reward_of.values())).all():
         return None
     reference_reward, reference_gold = (None, None) if one.reference is None else (rewards[-1], scores[-1])
     return ScoredSamples(

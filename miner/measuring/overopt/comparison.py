@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from miner.errors import ConfigError
+from miner.judging.people_gold import PeoplesScores
 from miner.measuring.overopt.curves import Curves, smoothed
-from miner.measuring.overopt.labels import Labels
 from miner.measuring.overopt.log import RunLog, read_samples
 from miner.measuring.overopt.onset import gold_onset
+from miner.measuring.overopt.people import with_peoples_gold
 from miner.measuring.overopt.results import ComparedRun, Pairing, RunInfo, StudyComparison
 from miner.statistics import Difference, rate, student_interval
 
@@ -37,8 +38,8 @@ def first_round(folder: Path) -> Path | None:
     return place if any(place.glob("*/run.json")) else None
 
 
-def compare_studies(before: Path, after: Path, labels: Labels | None = None) -> StudyComparison:
-    """Every run that both folders hold under one name, from stored rows alone; with ``labels`` these are the gold.
+def compare_studies(before: Path, after: Path, people: PeoplesScores | None = None) -> StudyComparison:
+    """Every run that both folders hold under one name, from stored rows alone; ``people``: their scores are the gold.
 
     Raises:
         ConfigError: they share no run, differ in more than the RM, or have no gold.
@@ -51,7 +52,7 @@ def compare_studies(before: Path, after: Path, labels: Labels | None = None) -> 
             f"{before} and {after} share no run: {', '.join(sorted(runs[0])) or 'none'} against "
             f"{', '.join(sorted(runs[1])) or 'none'}. Make the second with the same --kl, --seeds and seed"
         )
-    pairs = [_pair(name, before / name, after / name, runs[0][name], runs[1][name], labels) for name in names]
+    pairs = [_pair(name, before / name, after / name, runs[0][name], runs[1][name], people) for name in names]
     told = [pair for pair in pairs if pair.later is not None]
     known = [(pair.before.games, pair.after.games) for pair in pairs]
     return StudyComparison(
@@ -78,9 +79,11 @@ def _named(folder: Path, info: RunInfo) -> str:
     return f"{folder.name} ({info.target})" if info.target else folder.name
 
 
-def _pair(name: str, before: Path, after: Path, first: RunInfo, second: RunInfo, labels: Labels | None) -> Pairing:
-    sides = [_read(folder, labels) for folder in (before, after)]
-    shared = [key for key in SHARED if key != "gold" or labels is None]
+def _pair(
+    name: str, before: Path, after: Path, first: RunInfo, second: RunInfo, people: PeoplesScores | None
+) -> Pairing:
+    sides = [_read(folder, people) for folder in (before, after)]
+    shared = [key for key in SHARED if key != "gold" or people is None]
     differs = [key for key in shared if first.models.get(key) != second.models.get(key)]
     differs += [
         key for key, value in first.settings.items() if key not in FREE and value != second.settings.get(key, value)
@@ -93,20 +96,20 @@ def _pair(name: str, before: Path, after: Path, first: RunInfo, second: RunInfo,
             "both with the same settings and the same campaign seed"
         )
     last = int(min(side.steps[-1] for side in sides))
-    floors = [None if labels else info.floor.get("constant") for info in (first, second)]
+    floors = [None if people else info.floor.get("constant") for info in (first, second)]
     one, other = (
         _side(side.upto(int((side.steps <= last).sum())), floor) for side, floor in zip(sides, floors, strict=True)
     )
     return Pairing(run=name, before=one, after=other, last_step=last)
 
 
-def _read(folder: Path, labels: Labels | None) -> Curves:
+def _read(folder: Path, people: PeoplesScores | None) -> Curves:
     rows = read_samples(folder)
-    curves = Curves(labels.as_gold(rows) if labels else rows)
+    curves = Curves(with_peoples_gold(rows, people) if people else rows)
     if not rows or not curves.whole("gold").rows:
         raise ConfigError(
             f"no prompt of {folder.parent.name}/{folder.name} has gold at every step: nothing to compare. "
-            + ("Label both studies" if labels else "Give --gold")
+            + ("Have answers of both scored: rmminer review" if people else "Give --gold")
         )
     return curves
 

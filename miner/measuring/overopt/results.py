@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from miner.statistics import Difference, Rate
+from miner.statistics import Difference, Mean, Rate
 
 Law = Literal["bon", "rl"]
 
@@ -261,31 +261,47 @@ class StudyComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labelled:
-    """How many of a study's answers and prompts labels cover; ``unmatched`` of them fit no answer."""
+class ScoredByPeople:
+    """How many of a study's answers and prompts people scored; ``unmatched`` of their scores fit no answer.
+
+    ``agreement`` is Krippendorff's α among them, ``own_gold`` Kendall's τ-b of their scores and the runs' own gold.
+    """
 
     n_answers: int
     n_prompts: int
     unmatched: int
+    reviewers: int
+    agreement: Mean | None = None
+    own_gold: Mean | None = None
 
     @property
     def text(self) -> str:
-        return f"human labels of {self.n_answers} answers to {self.n_prompts} prompts"
+        who = "one person" if self.reviewers == 1 else f"{self.reviewers} people"
+        return f"scores of {who} for {self.n_answers} answers to {self.n_prompts} prompts"
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if not self.unmatched:
-            return ()
-        return (f"{self.unmatched} labelled answers are not among the stored ones, and count nothing",)
+        found = []
+        if self.agreement is not None:
+            found.append(f"people agree (Krippendorff's α) {_with_interval(self.agreement)} answers scored by several")
+        if self.own_gold is not None:
+            found.append(f"people and the runs' own gold (Kendall's τ-b): {_with_interval(self.own_gold)} answers")
+        if self.unmatched:
+            found.append(f"{self.unmatched} scored answers are not among the stored ones, and count nothing")
+        return tuple(found)
+
+
+def _with_interval(found: Mean) -> str:
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f}), n = {found.n}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySummary:
-    """A study's folder and what its runs show; ``labelled`` where the gold is people's labels and not the runs' own."""
+    """A study's folder and what its runs show; ``people`` where the gold is theirs and not the runs' own."""
 
     runs: tuple[RunSummary, ...]
     pool: PoolSummary | None
     comparison: StudyComparison | None
     notes: tuple[str, ...]
-    labelled: Labelled | None = None
+    people: ScoredByPeople | None = None
     folder: Path = Path()  # not in the file, which may be moved

@@ -1,5 +1,5 @@
 """What a study's stored runs show: recomputed from Parquet, no model needed. ``overopt/summary.json`` for programs,
-``summary-labels.json`` where people's labels are the gold."""
+``summary-people.json`` where people's scores are the gold."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from miner.errors import ConfigError, DataError
 from miner.files import replace_text
+from miner.judging.people_gold import PeoplesScores
 from miner.measuring.best_of_n import best_of_n_kl, curves, powers
 from miner.measuring.overopt.alarm import first_alarm
 from miner.measuring.overopt.bands import ends_at
@@ -20,10 +21,10 @@ from miner.measuring.overopt.changepoint import MIN_PROMPTS
 from miner.measuring.overopt.comparison import compare_studies, first_round
 from miner.measuring.overopt.curves import Curves, smoothed
 from miner.measuring.overopt.fits import fit
-from miner.measuring.overopt.labels import Labels
 from miner.measuring.overopt.log import MEASURES, RunLog, measured_runs, read_samples, require_study
 from miner.measuring.overopt.notes import run_notes
 from miner.measuring.overopt.onset import gold_onset
+from miner.measuring.overopt.people import scored_by_people, with_peoples_gold
 from miner.measuring.overopt.pools import POOL, read_pools
 from miner.measuring.overopt.results import (
     Fit,
@@ -42,62 +43,64 @@ from miner.statistics import cluster_bootstrap
 SHOWN = 3
 
 
-def summarise_study(folder: Path, labels: Labels | None = None, *, against: Path | None = None) -> StudySummary:
+def summarise_study(
+    folder: Path, people: PeoplesScores | None = None, *, against: Path | None = None
+) -> StudySummary:
     """Every run that ``folder`` holds, and the pools where there are some; written to ``summary.json`` there. Runs that
     have measured nothing are named in a note.
 
-    With ``labels`` these are the gold; pools, which nobody labels, are left out. Compared with the study in
+    With ``people``, their scores are the gold; pools, which nobody scores, are left out. Compared with the study in
     ``against``; left out, runs against a patched RM with those against the RM as given.
 
     Raises:
-        DataError: it holds neither, or labels that fit none of its answers; or ``against`` cannot be read.
+        DataError: it holds neither, or people scored none of its answers; or ``against`` cannot be read.
         ConfigError: ``against`` is no study, or nothing in it can be compared with this one.
     """
     if against is not None:
         require_study(against)
-    labelled = labels.coverage(chain.from_iterable(measured_runs(folder).values())) if labels else None
-    runs, unmeasured = _runs(folder, labels)
-    pool = _pool(folder) if labels is None else None
+    scored = scored_by_people(chain.from_iterable(measured_runs(folder).values()), people) if people else None
+    runs, unmeasured = _runs(folder, people)
+    pool = _pool(folder) if people is None else None
     if not runs and pool is None:
         what = f"no run that can be looked at: {'; '.join(unmeasured)}" if unmeasured else "no runs"
         raise DataError(f"{folder} holds {what}. Make some: rmminer overopt --out {folder.parent}")
     notes = [*run_notes(runs), *unmeasured]
-    if labelled is not None:
-        notes += labelled.notes
-        notes += ["best of n is left out: its samples are not labelled"] if (folder / POOL).exists() else []
+    if scored is not None:
+        notes += scored.notes
+        notes += ["best of n is left out: people score none of its samples"] if (folder / POOL).exists() else []
     comparison = None
     if (other := against or first_round(folder)) is not None:
         try:
-            comparison = compare_studies(other, folder, labels)
+            comparison = compare_studies(other, folder, people)
         except (ConfigError, DataError) as error:
             if against is not None:
                 raise
             notes.append(f"not compared with the RM as given: {error}")
     summary = StudySummary(
-        folder=folder, runs=tuple(runs), pool=pool, comparison=comparison, notes=tuple(notes), labelled=labelled
+        folder=folder, runs=tuple(runs), pool=pool, comparison=comparison, notes=tuple(notes), people=scored
     )
     stored = {key: value for key, value in asdict(summary).items() if key != "folder"}
-    name = "summary-labels.json" if labels else "summary.json"
+    name = "summary-people.json" if people else "summary.json"
     replace_text(folder / name, json.dumps(_finite(stored), indent=1) + "\n")
     return summary
 
 
-def _runs(folder: Path, labels: Labels | None) -> tuple[list[RunSummary], list[str]]:
+def _runs(folder: Path, people: PeoplesScores | None) -> tuple[list[RunSummary], list[str]]:
     """The runs that have measured something, and a note for each of the others."""
     found, notes = [], []
     for path in sorted(folder.glob("*/run.json")):
         info, rows = RunLog(path.parent).info(), read_samples(path.parent)
         if rows:
-            found.append(run_summary(info, rows, labels))
+            found.append(run_summary(info, rows, people))
         else:
             notes.append(f"{info.name} has measured nothing and is left out: {info.reason or 'it is not finished'}")
     return found, notes
 
 
-def run_summary(info: RunInfo, rows: Sequence[SampleRow], labels: Labels | None = None) -> RunSummary:
+def run_summary(info: RunInfo, rows: Sequence[SampleRow], people: PeoplesScores | None = None) -> RunSummary:
     """One run: its curves, the onset with gold, the alarm without, and what the policy said on the way."""
-    run = Curves(labels.as_gold(rows) if labels else rows)
-    floor = None if labels else info.floor.get("constant")
+    run = Curves(with_peoples_gold(rows, people) if people else rows)
+    floor = None if people else info.floor.get("constant")
     with_gold, whole = gold_onset(run, floor=floor), run.whole("gold")
     rewarded = run.known("proxy")
     is_decidable = len(whole.prompts) >= min(MIN_PROMPTS, len(run.prompts))

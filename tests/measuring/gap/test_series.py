@@ -13,10 +13,12 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from corpus import Corpus
 from corpus.records import Conversation, Prompt
 from miner.checkpoints.identity import fingerprint
 from miner.errors import ConfigError, DataError
 from miner.judging.gold import Answer, Gold
+from miner.judging.people_gold import PeoplesGold, peoples_scores, reviews_of
 from miner.language_models import LanguageModel
 from miner.measuring.diversity.checkpoints import evenly
 from miner.measuring.diversity.policy import MeasuredSource
@@ -27,7 +29,9 @@ from miner.measuring.gap.series import Series, measure_series
 from miner.measuring.measurement_inputs import run_rm
 from miner.measuring.overopt.log import read_samples
 from miner.progress import Silent
+from miner.reviewing.gold_items import gold_items
 from miner.testing import ToyRewardModel
+from scripts.drills import samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -63,6 +67,30 @@ def series(asked: tuple[Prompt, ...], folder: Path, *policies: Path, gold: Gold 
         device="cpu",
         observer=Silent(),
     )
+
+
+def test_people_who_score_as_the_gold_does_give_its_gap(
+    asked: tuple[Prompt, ...], policy_folder: Path, tmp_path: Path
+) -> None:
+    nobody = PeoplesGold(people=peoples_scores([]))
+    with pytest.raises(ConfigError, match=r"6 of 6 prompts left out.*\(gold: people's scores \(rmminer review\)"):
+        series(asked, tmp_path / "gap", policy_folder, gold=nobody)
+    items = gold_items(tmp_path, 0)
+    Corpus(tmp_path / "corpus").append(
+        *(
+            samples.review(
+                review_id=f"{name} {one.item_id}", reviewer=name, mode="gold", item_id=one.item_id,
+                score=len(one.texts[0]) + change,
+            )
+            for one in items
+            for name, change in (("Ann", -1.0), ("Bob", 1.0))
+        )
+    )  # fmt: skip
+    people = PeoplesGold(people=peoples_scores(reviews_of([tmp_path])))
+    one, other = (series(asked, tmp_path / "gap", policy_folder, gold=gold) for gold in (people, Length()))
+    assert {one.prompt for one in items} == {one.conversation for one in asked}
+    assert one.selections[0].choice is not None
+    assert one.selections[0].choice == other.selections[0].choice
 
 
 def test_a_collapsed_policy_has_no_gap_and_a_note_and_stops_nothing(

@@ -77,7 +77,7 @@ def toy_run(tiny_policy: Path, tmp_path: Path) -> Callable[..., RlRun]:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """A run's folder with a study of two runs, and nothing else: no campaign file, no model."""
-    from tests.measuring.overopt.labelled_study import gaming_rows, store
+    from tests.measuring.overopt.scored_study import gaming_rows, store
 
     for seed in (0, 1):
         store(tmp_path / "run" / "overopt" / f"rl-seed{seed}", gaming_rows(seed))

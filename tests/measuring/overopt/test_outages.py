@@ -21,7 +21,7 @@ from miner.measuring.overopt.summary import summarise_study
 from miner.reporting.overopt_page import write_overopt_report
 from miner.rewards.base import Pair
 from miner.testing import ToyRewardModel
-from tests.measuring.overopt.labelled_study import PROMPTS, STEPS, gaming_rows, store
+from tests.measuring.overopt.scored_study import PROMPTS, STEPS, gaming_rows, store
 
 IDS = [prompt.prompt_id for prompt in PROMPTS]
 

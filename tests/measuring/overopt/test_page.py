@@ -30,7 +30,7 @@ from miner.reporting.overopt_figures import against_distance, against_steps
 from miner.reporting.overopt_page import write_overopt_report
 from miner.reporting.plot_style import LIGHT
 from miner.statistics import student_interval
-from tests.measuring.overopt.labelled_study import PROMPTS, gaming_rows, store
+from tests.measuring.overopt.scored_study import PROMPTS, gaming_rows, store
 
 NAMES = {"policy": "tiny-policy", "gold": "reward of tiny-gold", "second": "tiny-second"}
 HOSTILE = "<script>alert(1)</script>\u202e"

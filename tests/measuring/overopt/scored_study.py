@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,17 @@ from typing import Any
 import numpy as np
 from typer.testing import CliRunner
 
+from corpus import Corpus
+from corpus.records import digest
 from miner.cli.entry import app
 from miner.errors import RmMinerError
+from miner.judging.people_gold import PeoplesScores, peoples_scores, reviews_of, sample_id
 from miner.measuring.overopt.eval_prompts import store_prompts
 from miner.measuring.overopt.log import RunLog, read_samples
 from miner.measuring.overopt.results import RunInfo
 from miner.measuring.overopt.rows import NAN, SampleRow
 from miner.testing import toy_prompts
+from scripts.drills import samples
 
 PROMPTS = toy_prompts(24)
 STEPS = range(0, 60, 5)
@@ -58,19 +61,23 @@ def stored_gold(study: Path) -> dict[tuple[str, str], float]:
     return {(row.prompt_id, row.response): row.gold for row in rows}
 
 
-def scored(path: Path, study: Path, score: Callable[[tuple[str, str]], float | None]) -> Path:
-    """A CSV file of all answers of ``study``, each scored as somebody would who scores by ``score``."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["prompt_id", "response", "score"])
-        for key in stored_gold(study):
-            given = score(key)
-            writer.writerow([*key, "" if given is None else repr(given)])
-    return path
+def score_all(study: Path, score: Callable[[tuple[str, str]], float | None], *, reviewer: str = "Ann") -> PeoplesScores:
+    """All answers of ``study`` scored on the review page by somebody who scores by ``score``."""
+    Corpus(study.parent / "corpus").append(
+        *(
+            samples.review(
+                review_id=digest([reviewer, *key]), reviewer=reviewer, mode="gold", item_id=sample_id(*key),
+                score=given, verdict="cannot_tell" if given is None else repr(given),
+            )
+            for key in stored_gold(study)
+            for given in [score(key)]
+        )
+    )  # fmt: skip
+    return peoples_scores(reviews_of([study.parent]))
 
 
 def invoke(*arguments: object) -> Any:
-    done = CliRunner().invoke(app, ["overopt-labels", *map(str, arguments)])
+    done = CliRunner().invoke(app, ["overopt-people", *map(str, arguments)])
     if isinstance(done.exception, RmMinerError):
         raise done.exception
     assert done.exit_code == 0, done.output
