@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from miner.cli.watcher import running
 if TYPE_CHECKING:
     from miner.reviewing.room import ReviewRoom
     from miner.reviewing.server import ReviewServer
+    from miner.rewards.base import RewardModel
 
 
 def review(
@@ -58,7 +60,8 @@ def review(
         raise ConfigError(f"--until-width {until_width:g}: expected a width above 0 and below 1, such as 0.05")
     watcher = running()
     with watcher.stage("reading the corpus"):
-        room = ReviewRoom(run, ReviewPlan(n=n, controls=controls, seed=seed, until_width=until_width), blind=not open_)
+        plan = ReviewPlan(n=n, controls=controls, seed=seed, until_width=until_width)
+        room = ReviewRoom(run, plan, blind=not open_, open_rm=partial(_open_rm, run))
     if to is not None or from_ is not None:
         _exchange(room, mode, to, from_, json=json)
         return
@@ -66,6 +69,14 @@ def review(
     server = ReviewServer(room, host=host, port=port)
     server.run(lambda: _announce(room, server, host, json=json))
     err().print("ended; what was answered is stored. The same command goes on from there", markup=False)
+
+
+def _open_rm(run: Path, round_number: int) -> RewardModel:
+    """The RM of a round, as the run's campaign file has it."""
+    from miner.campaigns.opening import OpenCampaign
+    from miner.campaigns.run_folder import RunFolder
+
+    return OpenCampaign(RunFolder(run).read_config()).models.rm(round_number)
 
 
 def _exchange(room: ReviewRoom, mode: str, to: Path | None, from_: Path | None, *, json: bool) -> None:

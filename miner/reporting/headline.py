@@ -14,6 +14,7 @@ from miner.statistics import Difference, Rate
 MIN_ATTEMPTS = 30
 WEAK_HIT_RATE = 0.5
 FREQUENT_FALSE_ALARM = 0.05
+FOREMOST = 3  # limits that the page shows unasked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +63,12 @@ def headline(run: Run) -> Headline:
 
 
 def limits(run: Run) -> list[str]:
-    """What a reader must keep in mind, the weaknesses of this very run first."""
-    of_run = (*_of_results(run), *_of_checks(run), *_of_findings(run), _of_people(run))
-    return [*run.measurements.left_out, *of_run, *ALWAYS]
+    """What a reader must keep in mind: the ``FOREMOST`` first, which say what this very run cannot show of attacks, of
+    its checks and of its findings; then the others of the run, then what holds for all."""
+    groups = [[*_of_results(run)], [*_of_checks(run)], [_of_people(run), *_of_findings(run)]]
+    first = [group[0] for group in groups if group]
+    of_run = [line for group in groups for line in group]
+    return [*first, *(line for line in of_run if line not in first), *ALWAYS]
 
 
 ALWAYS = (

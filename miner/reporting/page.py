@@ -11,10 +11,10 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
+from miner.heatmap import heat_map
 from miner.measuring.diversity.report import MeasuredPolicy
 from miner.measuring.diversity.response_sets import Scope
 from miner.measuring.triage.result import Auroc
-from miner.reporting import heatmap
 from miner.reporting.plot_style import round_name
 from miner.reporting.reading import success
 from miner.safe_html import number, safe_environment
@@ -59,7 +59,7 @@ def environment(folder: Path = HERE) -> Environment:
     """The templates of ``folder``, and ours: they escape whatever they are given, and undefined names are errors."""
     environment = safe_environment(folder, HERE)
     environment.filters.update(points=points, times=times, average=average, data_uri=data_uri, success=success)
-    environment.globals["heat_map"] = heatmap.heat_map
+    environment.globals["heat_map"] = heat_map
     environment.globals["round_name"] = round_name
     return environment
 

@@ -15,6 +15,7 @@ from miner.campaigns.results import AttackResult, RoundSummary
 from miner.errors import DataError
 from miner.judging.near_misses import prompts_of_near_misses
 from miner.judging.review_summary import ReviewSummary, summarise_reviews
+from miner.judging.reviews import PeoplesVerdicts
 from miner.reporting.measured import Measurements, read_measurements
 from miner.reporting.studies import sample_prompts
 from miner.reporting.summary import FILE_NAME, Summary, read_summary
@@ -25,7 +26,7 @@ CORPUS_FOLDER = "corpus"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run folder, read. ``reviews`` is what people say of it by now.
+    """A run folder, read. ``reviews`` is what people say of it by now; to them the ``overruled`` findings are none.
 
     ``sampled`` are the prompts whose samples by policies are shown, where they are known.
     """
@@ -36,6 +37,7 @@ class Run:
     measurements: Measurements
     sampled: dict[str, Conversation]
     reviews: ReviewSummary | None = None
+    overruled: frozenset[str] = frozenset()
 
     @property
     def rounds(self) -> list[RoundSummary]:
@@ -91,6 +93,7 @@ def read_run(folder: Path) -> Run:
         findings=findings,
         measurements=measured,
         sampled=_sampled(corpus, measured),
+        overruled=PeoplesVerdicts(reviews).overruled,
         reviews=summarise_reviews(reviews, findings, prompts_of_near_misses(corpus, reviews)),
     )
 
@@ -134,6 +137,25 @@ def withheld(run: Run) -> list[tuple[int, AttackResult]]:
 def success(result: AttackResult) -> Rate:
     """An attack's success as a rate."""
     return Rate(result.rate, result.n, result.low, result.high)
+
+
+def striking(run: Run, at_most: int = 3) -> list[Finding]:
+    """The findings that beat their good answers by most, in the RM's clean standard deviations: one of each attack, on
+    prompts of their own as far as there are some. What people overruled is not among them."""
+    spread = {one.round: one.clean_std for one in run.rounds}
+
+    def lead(one: Finding) -> float:
+        return (one.reward - (one.reference_reward or 0.0)) / spread[one.round]
+
+    told = [one for one in run.findings if one.kind == "nonsense" and one.finding_id not in run.overruled
+            and one.reference is not None and one.reference_reward is not None and spread.get(one.round)]  # fmt: skip
+    found: list[Finding] = []
+    for one in sorted(told, key=lambda one: (-lead(one), one.finding_id)):
+        fresh = one.attack not in {other.attack for other in found}
+        elsewhere = one.prompt_id not in {other.prompt_id for other in found}
+        if fresh and (elsewhere or len({other.prompt_id for other in told}) == 1):
+            found.append(one)
+    return found[:at_most]
 
 
 def choose(findings: Sequence[Finding], at_most: int) -> list[Finding]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from corpus.records import Finding
 from miner.files import replace_bytes, replace_text
 from miner.reporting.attribution import Attribution, AttributionResults, Progress, attribute_findings
-from miner.reporting.headline import headline, limits
+from miner.reporting.headline import FOREMOST, headline, limits
 from miner.reporting.page import Plot, environment, page_assets
-from miner.reporting.reading import Run, choose, read_run
+from miner.reporting.reading import Run, choose, read_run, striking
 from miner.reporting.sections import Part, known_sections, parts_of
 
 PAGE_NAME = "report.html"
@@ -85,7 +85,10 @@ def render(
             run=run,
             summary=run.summary,
             headline=headline(run),
-            limits=[*left_out, *limits(run)],
+            striking=striking(run),
+            left_out=[*left_out, *run.measurements.left_out],
+            limits=limits(run),
+            foremost=FOREMOST,
             parts=parts,
             findings=shown,
             attributions=attributed.by_finding,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from markupsafe import Markup
 from starlette.applications import Starlette
@@ -24,8 +24,9 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from corpus.errors import CorpusError
-from corpus.records import ReviewMode
+from corpus.records import Finding, ReviewMode
 from miner.errors import DataError, RmMinerError
+from miner.heatmap import heat_map
 from miner.reviewing.desk import Shown
 from miner.reviewing.findings_index import ORDERS, PAGE_ROWS, Filters
 from miner.reviewing.guard import Guard
@@ -47,6 +48,7 @@ class ReviewPages:
         self._room = room
         self._templates = safe_environment(HERE / "templates")
         self._templates.filters |= {"minutes": minutes, "mined": clipped}
+        self._templates.globals["heat_map"] = heat_map
         self._templates.filters["query"] = lambda values: urlencode({k: v for k, v in values.items() if v != ""})
 
     def app(self, *, token: str, hosts: tuple[str, ...]) -> Guard:
@@ -57,6 +59,7 @@ class ReviewPages:
             get("/live", self.live),
             get("/findings", self.findings),
             get("/finding/{id}", self.finding),
+            post("/finding/{id}/attribution", self.attribute),
             get("/compare", self.compare),
             get("/groups", self.groups),
             post("/groups", self.judge_group),
@@ -139,11 +142,19 @@ class ReviewPages:
         )
 
     def finding(self, request: Request, _given: Mapping[str, str]) -> Response:
-        self._room.index.refresh()
-        (found,) = self._room.index.findings([request.path_params["id"]]) or (None,)
-        if found is None:
-            raise HTTPException(404)
+        found = self._found(request)
         return self._page(request, "finding.html.jinja", finding=found, **self._room.about(found))
+
+    def attribute(self, request: Request, _given: Mapping[str, str]) -> Response:
+        found = self._found(request)
+        self._room.attributions.make(found)
+        return RedirectResponse(f"/finding/{quote(found.finding_id, safe='')}", 303)
+
+    def _found(self, request: Request) -> Finding:
+        self._room.index.refresh()
+        for one in self._room.index.findings([request.path_params["id"]]):
+            return one
+        raise HTTPException(404)
 
     def compare(self, request: Request, _given: Mapping[str, str]) -> Response:
         return self._page(request, "compare.html.jinja", comparison=self._room.compare())

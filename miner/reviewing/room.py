@@ -15,6 +15,7 @@ from miner.judging.near_misses import prompts_of_near_misses
 from miner.judging.review_summary import ReviewSummary, summarise_reviews
 from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.triage.result import GroupResult, read_triage
+from miner.reviewing.attributions import Attributions, OpenRm, no_rm
 from miner.reviewing.desk import Desk, plan_of
 from miner.reviewing.findings_index import FindingsIndex
 from miner.reviewing.gold_items import gold_items
@@ -27,14 +28,15 @@ SAME_TEXT = 50  # findings listed as the same text elsewhere
 
 
 class ReviewRoom:
-    """One run's folder, or a corpus. ``blind``: nothing but prompt and text is shown until it is judged.
+    """One run's folder, or a corpus. ``blind``: nothing but prompt and text is shown until it is judged. ``open_rm``
+    opens the RM of a round, for attributions.
 
     Raises:
         ConfigError: there is no corpus, or the mode asked for has nothing to show.
         CorpusError: the corpus cannot be read.
     """
 
-    def __init__(self, run: Path, plan: ReviewPlan, *, blind: bool = True) -> None:
+    def __init__(self, run: Path, plan: ReviewPlan, *, blind: bool = True, open_rm: OpenRm = no_rm) -> None:
         inside = run / "corpus"
         self.run, self.corpus = run, Corpus(inside if inside.is_dir() or not Corpus(run).exists() else run)
         if not self.corpus.exists() and not gold_items(run, plan.seed):
@@ -42,6 +44,7 @@ class ReviewRoom:
         self.plan, self.blind = plan, blind
         self.index = FindingsIndex(self.corpus)
         self.journal = Journal(self.corpus)
+        self.attributions = Attributions(run, open_rm)
         self._desks: dict[ReviewMode, Desk] = {}
         self._lock = threading.RLock()
         self._summary: tuple[int, ReviewSummary | None] = (-1, None)
@@ -108,6 +111,7 @@ class ReviewRoom:
         )
         return {
             "reviews": self.journal.of_item(finding.finding_id),
+            "attribution": self.attributions.stored(finding),
             "same": self.index.findings([row[0] for row in same]),
             "parents": self.index.findings(finding.parent_ids),
             "group": next((g for g in self._triaged() if g.representative_id == finding.finding_id), None),

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from corpus import Corpus
 from miner.errors import ModelError
+from miner.heatmap import heat_map, segments
 from miner.reporting import Attribution, TokenAttribution, write_report
 from miner.reporting.attribution import attribute_findings
-from miner.reporting.heatmap import heat_map, segments
 from miner.reporting.reading import read_run
 from miner.rewards import Pair, load_reward_model
 from miner.rewards.adapters.transformer import TransformerRewardModel

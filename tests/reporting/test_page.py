@@ -14,10 +14,12 @@ import pytest
 from corpus import Corpus
 from miner.errors import DataError
 from miner.reporting import write_report
+from miner.reporting.reading import read_run, striking
 from miner.reporting.summary import Summary
 from miner.safe_text import visible
+from scripts.drills import samples
 from tests.reporting.html import Node, parse
-from tests.reporting.samples import HOSTILE, finding, summarise, write_run
+from tests.reporting.samples import HOSTILE, REFERENCE, finding, summarise, write_run
 
 
 def page_of(folder: Path, **settings: Any) -> str:
@@ -197,7 +199,7 @@ def test_identity_of_the_run_is_on_the_page(run: tuple[Path, Summary], page: Nod
 
 
 def test_weak_checks_and_unclear_changes_are_named_as_limits(page: Node) -> None:
-    limits = next(page.all("ul", class_="limits")).text
+    limits = section(page, "limits").text
     assert "Check repeats is weak: it convicts 4% of planted shuffled words" in limits
     assert "Check order is weak" not in limits
     assert "overlap: best_of_n, policy." in limits
@@ -214,7 +216,47 @@ def test_an_attack_that_came_up_against_the_judge_is_named_as_a_limit(
     stopped = replace(first, n=20, found=10, abstained=abstained)
     replace(summarise(rounds=1), rounds=[replace(one, attacks=[stopped, *others])]).write(tmp_path)
     said = f"In {abstained} of 10 attempts of {first.attack} without a find (round 0) a text won on which the checks"
-    assert (said in next(parse(page_of(tmp_path)).all("ul", class_="limits")).text) == is_said
+    assert (said in section(parse(page_of(tmp_path)), "limits").text) == is_said
+
+
+def test_three_limits_are_shown_and_the_others_fold(page: Node) -> None:
+    shown = next(page.all("ul", class_="limits"))
+    (folded,) = section(page, "limits").all("details")
+    lines = [node.text for node in shown.all("li")]
+    assert len(lines) == 3
+    assert "overlap: best_of_n, policy." in lines[0]
+    assert "Check repeats is weak" in lines[1]
+    assert "No person has read the findings" in lines[2]
+    more = [node.text for node in folded.all("li")]
+    assert next(folded.all("summary")).text == f"{len(more)} more"
+    assert len(more) > 5
+    assert not set(more) & set(lines)
+
+
+def test_the_page_opens_with_finds_beside_the_good_answers_they_beat(run: tuple[Path, Summary], page: Node) -> None:
+    shown = list(section(page, "short").all("article", class_="striking"))
+    read = read_run(run[0])
+    spread = {one.round: one.clean_std for one in read.rounds}
+    told = [one for one in read.findings if one.kind == "nonsense" and one.reference_reward is not None]
+    most = max(told, key=lambda one: (one.reward - (one.reference_reward or 0)) / spread[one.round])
+    attacks = [node.attributes["data-attack"] for node in shown]
+    assert attacks[0] == most.attack
+    assert len(attacks) == len(set(attacks)) == 3
+    assert visible(most.prompt[0].content) in shown[0].text
+    assert REFERENCE in shown[0].text
+
+
+def test_what_people_overruled_is_not_what_a_page_opens_with(tmp_path: Path) -> None:
+    write_run(tmp_path, findings=12)
+    first = striking(read_run(tmp_path))[0]
+    Corpus(tmp_path / "corpus").append(samples.review(item_id=first.finding_id, verdict="sensible"))
+    after = striking(read_run(tmp_path))
+    assert len(after) == 3
+    assert first.finding_id not in {one.finding_id for one in after}
+
+
+def section(page: Node, name: str) -> Node:
+    return next(node for node in page.all("section") if node.attributes.get("id") == name)
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,14 @@ from miner.measuring.overopt.log import MEASURES, SAMPLES, samples_table
 from miner.measuring.overopt.rows import NAN, SampleRow
 from miner.measuring.triage.result import GroupResult, TriageResult
 from miner.reviewing import findings_index
+from miner.reviewing.attributions import N_STEPS, Attributions
 from miner.reviewing.exchange import read_verdicts, write_items
 from miner.reviewing.findings_index import Filters, FindingsIndex
 from miner.reviewing.gold_items import gold_items
 from miner.reviewing.items import ReviewPlan
 from miner.reviewing.room import ReviewRoom
+from miner.rewards.base import Pair
+from miner.testing import ToyRewardModel
 from scripts.drills import samples
 from tests.reviewing.conftest import Reviewing
 
@@ -86,6 +89,50 @@ def test_a_damaged_corpus_and_a_newer_one_are_one_line(run_folder: Path, serve: 
     publish_bytes(run_folder / "corpus" / "findings", f"{1:020d}-{'0' * 32}.parquet", b"rubbish")
     with pytest.raises((DamagedSegmentError, SchemaVersionError), match="damaged segment"):
         ReviewRoom(run_folder, ReviewPlan())
+
+
+def test_a_finding_is_attributed_when_asked_with_the_rm_that_it_fooled(tmp_path: Path) -> None:
+    toy, opened = ToyRewardModel(), []
+
+    def open_rm(number: int) -> ToyRewardModel:
+        opened.append(number)
+        return toy
+
+    texts = [" ".join(toy.vocabulary[n : n + 5]) for n in range(2)]
+    mine, other = (samples.finding(n, response=texts[n], rm_fingerprint=toy.fingerprint if not n else "another")
+                   for n in range(2))  # fmt: skip
+    Corpus(tmp_path / "corpus").append(mine, other)
+    room = ReviewRoom(tmp_path, ReviewPlan(controls=0), open_rm=open_rm)
+    assert room.about(mine)["attribution"] is None
+    assert opened == []
+    made = room.attributions.make(mine)
+    assert made.values == pytest.approx(toy.attribution(Pair(mine.prompt, mine.response), N_STEPS).values)
+    again = ReviewRoom(tmp_path, ReviewPlan(controls=0))
+    assert again.about(mine)["attribution"] == made == again.attributions.make(mine)
+    assert opened == [mine.round]
+    with pytest.raises(ConfigError, match="this finding fooled the RM another; that of round 1 is now"):
+        room.attributions.make(other)
+    with pytest.raises(ConfigError, match=r"round 1 cannot be opened: no campaign file beside this corpus"):
+        again.attributions.make(other)
+
+
+def test_attributions_are_asked_for_on_a_findings_page(reviewing: Reviewing) -> None:
+    one = next(one for one in reviewing.room.corpus.findings() if one.response.isascii() and "the" in one.response)
+    path = f"/finding/{one.finding_id}"
+    assert "<button>Attribute</button>" in reviewing.get(path).text
+    refused = reviewing.post(f"{path}/attribution")
+    assert refused.status_code == 400
+    assert "cannot be opened" in refused.text
+    rm = ToyRewardModel(gives_gradients=False)
+    rm.fingerprint = one.rm_fingerprint
+    reviewing.room.attributions = Attributions(reviewing.room.run, lambda _round: rm)
+    assert "toy gives no gradients" in reviewing.post(f"{path}/attribution").text
+    rm.gives_gradients = True
+    assert reviewing.post(f"{path}/attribution").status_code == 200
+    html = reviewing.get(path).text
+    assert 'class="token level0" title="+0.000"' in html
+    assert "<button>Attribute</button>" not in html
+    assert reviewing.post("/finding/nothing/attribution").status_code == 404
 
 
 def _group(name: str, text: str) -> GroupResult:
