@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from miner import safe_text
-from miner.statistics import Rate
+from miner.statistics import Difference, Rate
 
 
 def safe_environment(*folders: Path) -> Environment:
@@ -22,7 +22,7 @@ def safe_environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, share=share, mined=mined)
+    environment.filters.update(number=number, percent=percent, share=share, points=points, mined=mined)
     return environment
 
 
@@ -46,6 +46,17 @@ def share(rate: Rate) -> Markup:
     return Markup(
         '<span class="rate">{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
     ).format(percent(rate.value), percent(rate.low, ""), percent(rate.high), number(rate.n, 0))
+
+
+def points(change: Difference) -> Markup:
+    """A difference of rates, in percentage points."""
+    ends = [
+        Markup('<data value="{}">{}</data>').format(repr(end), f"{100 * end:+.1f}".replace("-", "−"))
+        for end in (change.value, change.low, change.high)
+    ]
+    return Markup(
+        '<span class="rate">{} points</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
+    ).format(*ends, number(change.n, 0))
 
 
 def mined(text: str) -> Markup:

@@ -35,6 +35,9 @@ def review(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(help="Port; 0 takes any that is free.", min=0, max=65535)] = 8765,
+    against: Annotated[
+        Path | None, typer.Option(help="Another run, for the page that compares RMs.", show_default=False)
+    ] = None,
     mode: Annotated[str, typer.Option(help="What --to and --from hold: verdicts, near_misses, gold.")] = ("verdicts"),
     to: Annotated[
         Path | None,
@@ -61,7 +64,7 @@ def review(
     watcher = running()
     with watcher.stage("reading the corpus"):
         plan = ReviewPlan(n=n, controls=controls, seed=seed, until_width=until_width)
-        room = ReviewRoom(run, plan, blind=not open_, open_rm=partial(_open_rm, run))
+        room = ReviewRoom(run, plan, blind=not open_, open_rm=partial(_open_rm, run), against=against)
     if to is not None or from_ is not None:
         _exchange(room, mode, to, from_, json=json)
         return

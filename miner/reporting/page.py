@@ -58,7 +58,7 @@ def asset(name: str) -> Markup:
 def environment(folder: Path = HERE) -> Environment:
     """The templates of ``folder``, and ours: they escape whatever they are given, and undefined names are errors."""
     environment = safe_environment(folder, HERE)
-    environment.filters.update(points=points, times=times, average=average, data_uri=data_uri, success=success)
+    environment.filters.update(times=times, average=average, data_uri=data_uri, success=success)
     environment.globals["heat_map"] = heat_map
     environment.globals["round_name"] = round_name
     return environment
@@ -73,17 +73,6 @@ def times(ratio: Ratio) -> Markup:
     return Markup(
         '<span class="rate">×\u00a0{}</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
     ).format(*ends, number(ratio.n, 0))
-
-
-def points(change: Difference) -> Markup:
-    """A difference of rates, in percentage points."""
-    ends = [
-        Markup('<data value="{}">{}</data>').format(repr(end), f"{100 * end:+.1f}".replace("-", "−"))
-        for end in (change.value, change.low, change.high)
-    ]
-    return Markup(
-        '<span class="rate">{} points</span> <span class="interval">({}\u00a0to\u00a0{}, n\u00a0=\u00a0{})</span>'
-    ).format(*ends, number(change.n, 0))
 
 
 def average(found: Mean | Difference, *, signed: bool = False) -> Markup:

@@ -151,13 +151,14 @@ class ReviewPages:
         return RedirectResponse(f"/finding/{quote(found.finding_id, safe='')}", 303)
 
     def _found(self, request: Request) -> Finding:
-        self._room.index.refresh()
-        for one in self._room.index.findings([request.path_params["id"]]):
-            return one
-        raise HTTPException(404)
+        found = self._room.found(request.path_params["id"])
+        if found is None:
+            raise HTTPException(404)
+        return found
 
-    def compare(self, request: Request, _given: Mapping[str, str]) -> Response:
-        return self._page(request, "compare.html.jinja", comparison=self._room.compare())
+    def compare(self, request: Request, given: Mapping[str, str]) -> Response:
+        pair = self._room.compare(given.get("first", ""), given.get("second", ""))
+        return self._page(request, "compare.html.jinja", comparison=self._room.rms(), **pair)
 
     def review(self, request: Request, given: Mapping[str, str]) -> Response:
         desk, reviewer = self._room.desk(_mode(request)), _name(given)

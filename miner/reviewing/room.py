@@ -16,6 +16,7 @@ from miner.judging.review_summary import ReviewSummary, summarise_reviews
 from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.triage.result import GroupResult, read_triage
 from miner.reviewing.attributions import Attributions, OpenRm, no_rm
+from miner.reviewing.comparison import ComparedRun, compare_rms, sides
 from miner.reviewing.desk import Desk, plan_of
 from miner.reviewing.findings_index import FindingsIndex
 from miner.reviewing.gold_items import gold_items
@@ -29,14 +30,16 @@ SAME_TEXT = 50  # findings listed as the same text elsewhere
 
 class ReviewRoom:
     """One run's folder, or a corpus. ``blind``: nothing but prompt and text is shown until it is judged. ``open_rm``
-    opens the RM of a round, for attributions.
+    opens the RM of a round, for attributions; ``against`` is a run to compare with.
 
     Raises:
         ConfigError: there is no corpus, or the mode asked for has nothing to show.
         CorpusError: the corpus cannot be read.
     """
 
-    def __init__(self, run: Path, plan: ReviewPlan, *, blind: bool = True, open_rm: OpenRm = no_rm) -> None:
+    def __init__(
+        self, run: Path, plan: ReviewPlan, *, blind: bool = True, open_rm: OpenRm = no_rm, against: Path | None = None
+    ) -> None:
         inside = run / "corpus"
         self.run, self.corpus = run, Corpus(inside if inside.is_dir() or not Corpus(run).exists() else run)
         if not self.corpus.exists() and not gold_items(run, plan.seed):
@@ -45,6 +48,9 @@ class ReviewRoom:
         self.index = FindingsIndex(self.corpus)
         self.journal = Journal(self.corpus)
         self.attributions = Attributions(run, open_rm)
+        self.runs = [ComparedRun(run=run, corpus=self.corpus, index=self.index)]
+        if against is not None:
+            self.runs.append(_compared(against))
         self._desks: dict[ReviewMode, Desk] = {}
         self._lock = threading.RLock()
         self._summary: tuple[int, ReviewSummary | None] = (-1, None)
@@ -117,7 +123,29 @@ class ReviewRoom:
             "group": next((g for g in self._triaged() if g.representative_id == finding.finding_id), None),
         }
 
-    def compare(self) -> list[dict[str, Any]]:
+    def found(self, finding_id: str) -> Finding | None:
+        """A finding of this run, or of the one it is compared with."""
+        for one in self.runs:
+            one.index.refresh()
+            for finding in one.index.findings([finding_id]):
+                return finding
+        return None
+
+    def compare(self, first: str, second: str) -> dict[str, Any]:
+        """Two RMs side by side, by the names of their sides; left out, the first of this run and the last of all.
+
+        Raises:
+            DataError: no such side.
+        """
+        known = {side.name: side for side in sides(self.runs)}
+        if len(known) < 2:
+            return {"sides": list(known.values()), "pair": None}
+        names = [first or next(iter(known)), second or next(reversed(known))]
+        if unknown := [name for name in names if name not in known]:
+            raise DataError(f"no RM {unknown[0][:40]!r} has findings here")
+        return {"sides": list(known.values()), "pair": compare_rms(self.runs, *(known[name] for name in names))}
+
+    def rms(self) -> list[dict[str, Any]]:
         """Every RM of the corpus beside the others: how many findings, how far over the bar, of which attacks."""
         self.index.refresh()
         rows = self.index.rows(
@@ -177,6 +205,14 @@ class ReviewRoom:
     def _triaged(self) -> tuple[GroupResult, ...]:
         found = read_triage(self.run)
         return found.groups if found else ()
+
+
+def _compared(run: Path) -> ComparedRun:
+    inside = run / "corpus"
+    corpus = Corpus(inside if inside.is_dir() else run)
+    if not corpus.exists():
+        raise ConfigError(f"no corpus at {run} to compare with. Name the folder of a run")
+    return ComparedRun(run=run, corpus=corpus, index=FindingsIndex(corpus))
 
 
 def _made_of(reviews: list[Review]) -> dict[str, Any]:

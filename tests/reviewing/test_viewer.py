@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import unescape
 from pathlib import Path
 
@@ -133,6 +134,57 @@ def test_attributions_are_asked_for_on_a_findings_page(reviewing: Reviewing) -> 
     assert 'class="token level0" title="+0.000"' in html
     assert "<button>Attribute</button>" not in html
     assert reviewing.post("/finding/nothing/attribution").status_code == 404
+
+
+def _attacked(run: Path, rm: str, found: Sequence[bool], *, start: int = 0) -> None:
+    """One attempt of gcg on each of several prompts, from that of number ``start`` on."""
+    Corpus(run / "corpus").append(
+        *(
+            samples.attempt(
+                n, attempt_id=f"{rm} {start + n}", prompt_ids=(f"p{start + n}",), split="held_out", attack="gcg",
+                rm_fingerprint=rm, outcome="found" if one else "budget_spent", finding_ids=(f"{rm} {start + n}",),
+            )
+            for n, one in enumerate(found)
+        )
+    )  # fmt: skip
+
+
+def test_two_runs_are_compared_on_the_prompts_they_share(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    _attacked(one, "rm a", [True] * 30 + [False] * 10)
+    _attacked(other, "rm b", [False] * 25 + [True] * 5, start=10)
+    for run, rm in ((one, "rm a"), (other, "rm b")):
+        Corpus(run / "corpus").append(
+            *(samples.finding(n, finding_id=f"{rm} {n}", prompt_id=f"p{n}", rm_fingerprint=rm,
+                              response=f"{'both' if n == 3 else rm} <b>") for n in range(4))
+        )  # fmt: skip
+    room = ReviewRoom(one, ReviewPlan(), against=other)
+    (row,) = room.compare("", "")["pair"].attacks
+    assert (row.first.value, row.first.n) == (0.75, 40)
+    assert (row.second.value, row.second.n) == (pytest.approx(1 / 6), 30)
+    assert (row.change.n, row.change.value) == (30, -0.5)
+    assert row.change.low < row.change.value < row.change.high < 0
+    pair = room.compare("1.rm b", "0.rm a")["pair"]
+    assert pair.attacks[0].change.value == -row.change.value
+    assert pair.both == [("rm b 3", "rm a 3", "both <b>")]
+    assert room.found("rm b 3")
+    with pytest.raises(DataError, match="no RM 'rm c' has findings here"):
+        room.compare("rm c", "")
+    Corpus(one / "corpus").append(samples.review(item_id="rm a 0", verdict="sensible"))
+    assert room.compare("", "")["pair"].attacks[0].first.value == pytest.approx(29 / 40)
+
+
+def test_the_comparison_is_a_page_with_links(serve: Callable[..., Reviewing], run_folder: Path) -> None:
+    for rm in {one.rm_fingerprint for one in Corpus(run_folder / "corpus").findings()}:
+        _attacked(run_folder, rm, [True, False, True])
+    reviewing = serve()
+    html = reviewing.get("/compare").text
+    assert "Change on shared prompts" in html
+    assert "Texts that win against both" in html
+    names = re.findall(r'<option value="([^"]+)"', html)
+    assert len(names) == 6
+    assert reviewing.get(f"/compare?first={names[2]}&second={names[0]}").text.count(" selected") == 2
+    assert reviewing.get("/compare?first=nothing").status_code == 400
 
 
 def _group(name: str, text: str) -> GroupResult:
