@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from miner.judging.checks import (
 )
 from miner.judging.checks.calibration import DEFAULT_TARGET, identity_of
 from miner.judging.checks.verdict import DEFAULT_QUORUM, require_quorum
+from miner.judging.reviewed_texts import ReviewedTexts, sensible_texts
 from miner.progress import Advance
 from miner.searching.source import code_digest
 from miner.searching.version import judging_digest
@@ -92,7 +94,7 @@ def build_certifier(
     Raises:
         ConfigError: a named check lacks clean text, or too few are left for the quorum.
     """
-    clean, target = world.clean["calibration"], config.checks.false_alarm or DEFAULT_TARGET
+    clean, target = _setting_thresholds(config, world, run), config.checks.false_alarm or DEFAULT_TARGET
 
     def measured() -> Thresholds:
         return _thresholds(checks, clean, target, may_leave_out=not config.checks.names, progress=progress)
@@ -113,6 +115,17 @@ def build_certifier(
     )
     code = judging_digest(tuple(sorted({type(one.check).__module__ for one in calibrated})))
     return Certifier(checks=calibrated, quorum=config.checks.quorum or DEFAULT_QUORUM, code=code), known.left_out
+
+
+def _setting_thresholds(config: CampaignConfig, world: World, run: RunFolder | None) -> Sequence[Subject]:
+    """The calibration split's good answers, and what people called sensible in the run that the config names, if any: a
+    run keeps what it found there at first."""
+    clean, named = world.clean["calibration"], config.checks.reviewed
+    if named is None:
+        return clean
+    found = partial(sensible_texts, Path(named))
+    kept = found() if run is None else run.once("reviewed", [named], ReviewedTexts, found)
+    return [*clean, *kept.subjects]
 
 
 def _thresholds(

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 
 from corpus import Corpus
 from corpus.durable import publish_folder
-from corpus.records import Prompt, digest
+from corpus.records import Prompt, Split, digest
 from miner.campaigns.evaluation import CleanOutcomes
 from miner.campaigns.reach import Reach, read_reaches, write_reaches
 from miner.config.campaign import CampaignConfig, read_config, stored_form
@@ -218,6 +218,12 @@ class RunFolder:
 
     def _named_in_file(self) -> Path:
         return Path(read_config(self.path / CONFIG_NAME).out).resolve()
+
+    @property
+    def unseen(self) -> Split | None:
+        """As the ``checks`` of the campaign that the folder holds; None where it holds none. Errors as
+        ``read_config``."""
+        return self.read_config().checks.unseen if (self.path / CONFIG_NAME).exists() else None
 
     def read_config(self) -> CampaignConfig:
         """The campaign that the folder holds, wherever it lies by now.

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, SerializeAsAny, ValidationError, model_validator
 
 from attacks import Attack, known_attacks
-from corpus.records import Form, digest
+from corpus.records import Form, Split, digest
 from miner.config.kinds import POLICIES, read_by_kind
 from miner.config.paths import HERE, absolute, portable
 from miner.config.reward_model import ConfigSection, RewardModelSection, TrainingDType
@@ -108,13 +108,22 @@ class ChecksSection(ConfigSection):
     the share of clean text that each may convict when its threshold is set (left out: 0.005; what the verdict then
     convicts of other clean text is measured and reported, and may be twice that). With a reference LM nothing is mined
     where they convict less than ``min_power`` of word salad made of the campaign's own clean text (no find could be
-    certified), or more than ``max_alarms`` of good answers to train prompts (a find would prove nothing)."""
+    certified), or more than ``max_alarms`` of good answers to train prompts (a find would prove nothing).
+
+    ``reviewed`` is the folder of another run: what people called sensible there, on train prompts, sets thresholds
+    beside clean text, and the precision that people see is told of held-out prompts alone."""
 
     names: tuple[str, ...] = ()
     quorum: int | None = Field(None, ge=1)
     false_alarm: float | None = Field(None, gt=0, lt=1)
     min_power: float = Field(0.8, ge=0, le=1)
     max_alarms: float = Field(0.05, ge=0, le=1)
+    reviewed: str | None = None
+
+    @property
+    def unseen(self) -> Split | None:
+        """The split on whose prompts no verdict set a threshold; None where none did anywhere."""
+        return None if self.reviewed is None else "held_out"
 
 
 class AttackSection(ConfigSection):
@@ -367,7 +376,8 @@ class CampaignConfig(ConfigSection):
             mode="json",
             include={"seed", "criteria", "checks", "patch", "reference_lm"},
             exclude={
-                "checks": {"min_power", "max_alarms"},  # stop a run, and change none
+                # the bounds stop a run, and change none; folders of before ``reviewed`` go on
+                "checks": {"min_power", "max_alarms", *(["reviewed"] if self.checks.reviewed is None else [])},
                 "patch": {"reviewed"},  # people judge when a run is there already
             },
         )

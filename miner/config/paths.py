@@ -16,7 +16,7 @@ from miner.config.published_models import known
 HERE = "."  # the ``out`` of a run's own campaign file
 KEYS = (
     ("rm", "source"), ("rm", "base"), ("rm", "tokenizer"), ("rm", "offload_folder"), ("rm", "remote", "tokenizer"),
-    ("data", "source"), ("policy", "source"), ("reference_lm", "source"),
+    ("data", "source"), ("policy", "source"), ("reference_lm", "source"), ("checks", "reviewed"),
 )  # fmt: skip
 OF_SEVERAL = (("overopt", "gold"), ("overopt", "second"), ("overopt", "members"))  # RMs, by commas or in a list
 NAMES = ("docs", "smollm2", "none")  # what stands for models of our own, whatever folder is called so

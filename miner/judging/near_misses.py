@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corpus import Corpus
-from corpus.records import Conversation, Message, Review, digest
+from corpus.records import Conversation, Message, Review, Split, digest
 
 MOST = 20_000  # among which a sample is drawn
 # a digest orders them: the first by id would be those of a few prompts
 SQL = f"""
-    SELECT DISTINCT q.prompt_id, q.response, f.prompt, f.reference
+    SELECT DISTINCT q.prompt_id, q.response, f.prompt, f.reference, f.split
     FROM queries q JOIN (
         SELECT prompt_id, rm_fingerprint, any_value(prompt) AS prompt, any_value(reference) AS reference,
+               any_value(split) AS split,
                max(greatest(threshold, coalesce(reference_reward, threshold))) AS bar
         FROM findings GROUP BY ALL
     ) f USING (prompt_id, rm_fingerprint)
@@ -30,6 +31,7 @@ class NearMiss:
     response: str
     prompt: Conversation
     reference: str | None
+    split: Split
 
     @property
     def item_id(self) -> str:
@@ -44,13 +46,12 @@ def near_misses(corpus: Corpus) -> list[NearMiss]:
             response=row["response"],
             prompt=tuple(Message(**turn) for turn in row["prompt"]),
             reference=row["reference"],
+            split=row["split"],
         )
         for row in corpus.query(SQL).to_pylist()
     ]
 
 
-def prompts_of_near_misses(corpus: Corpus, reviews: Sequence[Review]) -> dict[str, str]:
-    """Of each near miss its prompt; nothing is looked up where nobody has judged any."""
-    if not any(one.mode == "near_misses" for one in reviews):
-        return {}
-    return {one.item_id: one.prompt_id for one in near_misses(corpus)}
+def judged_near_misses(corpus: Corpus, reviews: Sequence[Review]) -> list[NearMiss]:
+    """Those that may have been judged; nothing is looked up where nobody has judged any."""
+    return near_misses(corpus) if any(one.mode == "near_misses" for one in reviews) else []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from corpus.records import Finding, Review
+from corpus.records import Finding, Review, Split
+from miner.judging.near_misses import NearMiss
 from miner.judging.review_statistics import (
     CertificatePrecision,
     Judgement,
@@ -27,7 +28,7 @@ class ReviewSummary:
 
     ``precision`` is of the certificate: the share of findings that is nonsense. ``preferred`` is the share of pairs in
     which a find was called better than the good answer it beat; ``near_misses`` the share that is nonsense among texts
-    the checks let go.
+    the checks let go. With ``unseen`` these two are of that split's prompts alone.
     """
 
     precision: CertificatePrecision | None
@@ -40,18 +41,30 @@ class ReviewSummary:
     overruled: int
     preferred: Rate | None
     near_misses: CertificatePrecision | None
+    unseen: Split | None = None
 
 
 def summarise_reviews(
-    reviews: Sequence[Review], findings: Sequence[Finding], near_prompts: Mapping[str, str] | None = None
+    reviews: Sequence[Review],
+    findings: Sequence[Finding],
+    near: Sequence[NearMiss] = (),
+    *,
+    unseen: Split | None = None,
 ) -> ReviewSummary | None:
-    """The summary of ``reviews`` of these findings; ``near_prompts`` names the prompt of each near miss. None where
-    people have judged nothing."""
+    """The summary of ``reviews`` of these findings and near misses; None where people have judged nothing.
+
+    ``unseen``: on whose prompts alone they count, where the checks learned from verdicts on others.
+    """
     everybody = judgements(reviews)
     reviewers, counting = reviewer_errors(everybody), counted(reviews)
-    given, near, pairs = judgements(counting), judgements(counting, "near_misses"), standing(counting, "pairs")
-    if not (everybody or near or pairs):
+    given, let_go, pairs = judgements(counting), judgements(counting, "near_misses"), standing(counting, "pairs")
+    if not (everybody or let_go or pairs):
         return None
+    if unseen is not None:
+        findings = [one for one in findings if one.split == unseen]
+        seen_by_none = {one.finding_id for one in findings} | {one.item_id for one in near if one.split == unseen}
+        given, let_go = ([one for one in some if one.expected is not None or one.item in seen_by_none]
+                         for some in (given, let_go))  # fmt: skip
     clusters = {one.finding_id: one.prompt_id for one in findings}
     of_check = {(c.check, f.finding_id) for f in findings for c in f.certificate if c.verdict == "nonsense"}
     votes = PeoplesVerdicts(reviews)
@@ -71,7 +84,8 @@ def summarise_reviews(
         )
         if told
         else None,
-        near_misses=precision(near, clusters=near_prompts),
+        near_misses=precision(let_go, clusters={one.item_id: one.prompt_id for one in near}),
+        unseen=unseen,
     )
 
 

@@ -47,9 +47,9 @@ class PeoplesVerdicts:
     """Which findings people confirm or overrule: more call it nonsense than sensible, or the other way round. Who
     cannot tell has no vote, nor have scripts, nor reviewers who answer controls as a coin would."""
 
-    def __init__(self, reviews: Sequence[Review]) -> None:
+    def __init__(self, reviews: Sequence[Review], mode: ReviewMode = "verdicts") -> None:
         votes: Counter[str] = Counter()
-        for one in judgements(counted(reviews)):
+        for one in judgements(counted(reviews), mode):
             if one.expected is None:
                 votes[one.item] += (one.verdict == NONSENSE) - (one.verdict == SENSIBLE)
         self.confirmed = frozenset(item for item, vote in votes.items() if vote > 0)

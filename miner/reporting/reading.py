@@ -12,8 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from corpus import Corpus
 from corpus.records import Conversation, Finding, digest
 from miner.campaigns.results import AttackResult, RoundSummary
+from miner.campaigns.run_folder import RunFolder
 from miner.errors import DataError
-from miner.judging.near_misses import prompts_of_near_misses
+from miner.judging.near_misses import judged_near_misses
 from miner.judging.review_summary import ReviewSummary, summarise_reviews
 from miner.judging.reviews import PeoplesVerdicts
 from miner.reporting.measured import Measurements, read_measurements
@@ -94,7 +95,9 @@ def read_run(folder: Path) -> Run:
         measurements=measured,
         sampled=_sampled(corpus, measured),
         overruled=PeoplesVerdicts(reviews).overruled,
-        reviews=summarise_reviews(reviews, findings, prompts_of_near_misses(corpus, reviews)),
+        reviews=summarise_reviews(
+            reviews, findings, judged_near_misses(corpus, reviews), unseen=RunFolder(folder).unseen
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from miner.campaigns.usage import machine
 from miner.checkpoints.devices import first_device, resolve_device
 from miner.checkpoints.precision import choose
 from miner.config.campaign import PatchSection
-from miner.judging.near_misses import prompts_of_near_misses
+from miner.judging.near_misses import judged_near_misses
 from miner.judging.review_summary import summarise_reviews
 from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.gap.fact_swap import FACTUAL_FAMILY
@@ -69,7 +69,12 @@ def summarise(campaign: OpenCampaign, *, command: str) -> Summary:
         data=dict(campaign.world.data),
         peak_memory_mb=campaign.usage.peak_memory_mb,
         triage=read_triage(campaign.folder),
-        reviews=summarise_reviews(reviews, campaign.findings(), prompts_of_near_misses(campaign.corpus, reviews)),
+        reviews=summarise_reviews(
+            reviews,
+            campaign.findings(),
+            judged_near_misses(campaign.corpus, reviews),
+            unseen=campaign.config.checks.unseen,
+        ),
     )
 
 

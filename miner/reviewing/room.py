@@ -10,8 +10,9 @@ from typing import Any
 
 from corpus import Corpus
 from corpus.records import Finding, Review, ReviewMode, digest
+from miner.campaigns.run_folder import RunFolder
 from miner.errors import ConfigError, DataError
-from miner.judging.near_misses import prompts_of_near_misses
+from miner.judging.near_misses import judged_near_misses
 from miner.judging.review_summary import ReviewSummary, summarise_reviews
 from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.triage.result import GroupResult, read_triage
@@ -104,8 +105,9 @@ class ReviewRoom:
             reviews = self.journal.all()
             if self._summary[0] != len(reviews):
                 judged = sorted({one.item_id for one in reviews if one.expected is None})
-                near = prompts_of_near_misses(self.corpus, reviews)
-                self._summary = (len(reviews), summarise_reviews(reviews, self.index.findings(judged), near))
+                near, unseen = judged_near_misses(self.corpus, reviews), RunFolder(self.run).unseen
+                found = summarise_reviews(reviews, self.index.findings(judged), near, unseen=unseen)
+                self._summary = (len(reviews), found)
             return self._summary[1]
 
     def about(self, finding: Finding) -> dict[str, Any]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from corpus import Corpus
 from miner.campaigns.attacking import criteria_hash, driver_of
+from miner.campaigns.judge import _setting_thresholds
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.stages import take_clean_outcomes
 from miner.checkpoints import precision
 from miner.config.campaign import CampaignConfig
 from miner.errors import ConfigError
 from miner.reporting.summarise import summarise
+from scripts.drills import samples
 from tests.campaigns.configs import config_for
 from tests.campaigns.observing import Notes
 
@@ -48,6 +52,27 @@ def test_a_resumed_run_keeps_its_bar_and_its_thresholds_and_scores_nothing_for_t
     assert again.models.certifier.identity == certifier.identity
     assert [one.threshold for one in again.models.certifier.checks] == [one.threshold for one in certifier.checks]
     assert criteria_hash(driver_of(again, 0), ascii_only=False) == identity
+
+
+def test_thresholds_are_set_by_what_people_called_sensible_elsewhere_too(
+    automatic: CampaignConfig, tmp_path: Path
+) -> None:
+    reviewed, text = tmp_path / "reviewed", "value return the value of value if"
+    corpus = Corpus(reviewed / "corpus")
+    corpus.append(
+        samples.finding(0, finding_id="f0", response=text), samples.review(0, item_id="f0", verdict="sensible")
+    )
+    learning = automatic.model_copy(update={"checks": automatic.checks.model_copy(update={"reviewed": str(reviewed)})})
+    learning = learning.model_copy(update={"out": str(tmp_path / "learning")})
+    models = OpenCampaign(learning).models
+    seen = _setting_thresholds(models.config, models.world, models.run)
+    assert [one.response for one in seen] == [*(one.response for one in models.world.clean["calibration"]), text]
+    shutil.rmtree(reviewed)
+    assert [*_setting_thresholds(models.config, models.world, models.run)] == [*seen]
+    with pytest.raises(ConfigError, match="no corpus in"):
+        _setting_thresholds(models.config, models.world, None)
+    plain, taught = (OpenCampaign(config).models.judge for config in (automatic, learning))
+    assert plain.identity != taught.identity
 
 
 def _raising(module: str) -> Any:

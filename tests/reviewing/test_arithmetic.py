@@ -12,8 +12,11 @@ from corpus import Corpus
 from corpus.records import Review, ReviewMode
 from miner.campaigns.run_folder import RunFolder
 from miner.config.campaign import PatchSection, parse_config
+from miner.errors import ConfigError
+from miner.judging.near_misses import NearMiss, near_misses
 from miner.judging.review_statistics import Judgement, krippendorff_alpha, precision, reviewer_errors
 from miner.judging.review_summary import summarise_reviews
+from miner.judging.reviewed_texts import sensible_texts
 from miner.judging.reviews import PeoplesVerdicts
 from miner.patching.findings import training_findings
 from miner.reporting.reading import read_run
@@ -146,13 +149,18 @@ def test_pairs_and_near_misses_of_one_prompt_are_drawn_together() -> None:
     found = [finding(n) for n in range(60)]
     by_prompt = sorted(found, key=lambda one: one.prompt_id)
     modes = {"pairs": ("finding", "reference"), "near_misses": VERDICTS}
+    near = {
+        one.finding_id: NearMiss(prompt_id=one.prompt_id, response=one.response, prompt=one.prompt, reference=None,
+                                 split=one.split)
+        for one in found
+    }  # fmt: skip
     reviews = [
         samples.review(review_id=f"{mode}{at}", mode=mode, item_id=one.finding_id, verdict=names[at // 30])
         for mode, names in modes.items()
         for at, one in enumerate(by_prompt)
     ]
-    prompts = {one.finding_id: one.prompt_id for one in found}
-    together, alone = summarise_reviews(reviews, found, prompts), summarise_reviews(reviews, [])
+    reviews = [replace(one, item_id=near[one.item_id].item_id) if one.mode == "near_misses" else one for one in reviews]
+    together, alone = summarise_reviews(reviews, found, list(near.values())), summarise_reviews(reviews, [])
     assert together
     assert alone
     assert together.preferred
@@ -161,6 +169,46 @@ def test_pairs_and_near_misses_of_one_prompt_are_drawn_together() -> None:
     assert together.near_misses
     assert alone.near_misses
     assert together.near_misses.width > 1.5 * alone.near_misses.width
+
+
+def test_where_checks_learned_from_verdicts_precision_is_of_other_prompts() -> None:
+    found = [finding(n) for n in range(60)]
+    held_out = [one.finding_id for one in found if one.split == "held_out"]
+    others = [one.finding_id for one in found if one.split == "train"]
+    reviews = [*judged(held_out, "nonsense"), *judged(others, "sensible")]
+    whole, unseen = summarise_reviews(reviews, found), summarise_reviews(reviews, found, unseen="held_out")
+    assert whole
+    assert unseen
+    assert whole.precision
+    assert unseen.precision
+    assert (whole.precision.n, unseen.precision.n) == (60, len(held_out))
+    assert whole.precision.value < 0.8 < unseen.precision.value == 1
+    assert unseen.by_attack.keys() == whole.by_attack.keys()
+
+
+def test_checks_learn_from_what_people_call_sensible_on_train_prompts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no corpus in"):
+        sensible_texts(tmp_path)
+    found = [samples.finding(n, finding_id=f"f{n}", split="held_out" if n % 2 else "train") for n in range(4)]
+    query = samples.scored_query(1, prompt_id=found[0].prompt_id, response="let go", reward=99.0)
+    corpus = Corpus(tmp_path / "corpus")
+    corpus.append(*found, query)
+    corpus.append(*judged(["f0"], "nonsense"))
+    with pytest.raises(ConfigError, match="nobody has called a text of"):
+        sensible_texts(tmp_path)
+    (near,) = near_misses(corpus)
+    corpus.append(*judged(["f1", "f2"], "sensible"))
+    corpus.append(replace(judged([near.item_id], "sensible")[0], mode="near_misses"))
+    texts = {one.response for one in sensible_texts(tmp_path).subjects}
+    assert texts == {found[2].response} | ({"let go"} if near.split == "train" else set())
+
+
+def test_a_campaign_that_learns_from_verdicts_is_another_and_others_go_on() -> None:
+    given = {"out": "x", "data": {"world": "docs"}}
+    before = parse_config(given, where="t")
+    after = parse_config({**given, "checks": {"reviewed": "runs/mine"}}, where="t")
+    assert before.fixed_digest() != after.fixed_digest()
+    assert (before.checks.unseen, after.checks.unseen) == (None, "held_out")
 
 
 def test_agreement_is_krippendorffs() -> None:
