@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import subprocess
+import tarfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.reviewing.conftest import TOKEN, Reviewing
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
+AXE = "axe-core@4.10.3"
 SCREENSHOTS = os.environ.get("RMMINER_SCREENSHOTS")  # a folder to look at
 # until the next item is shown, from the key: the mutation of the stage is what the eye sees
 TIMED = """() => new Promise(done => {
@@ -166,6 +169,40 @@ def test_every_page_fits_its_screen_and_names_its_controls(
         assert page.locator("main").count() == page.locator("h1").count() == 1, name
         if SCREENSHOTS:
             page.screenshot(path=Path(SCREENSHOTS) / f"{name}-{scheme}-{width}.png", full_page=name != "review")
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core from the npm registry."""
+    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("axe")
+    if npm is None:
+        pytest.skip("no npm to fetch axe-core with")
+    done = subprocess.run([npm, "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        pytest.skip(f"npm cannot fetch {AXE}: {done.stderr.strip()[-200:]}")
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        member = archive.extractfile("package/axe.min.js")
+        assert member
+        return member.read().decode("utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(opened: Callable[..., Any], reviewing: Reviewing, axe: str, scheme: str) -> None:
+    for verdict in ("nonsense", "sensible", "nonsense"):
+        reviewing.answer(verdict)
+    one = reviewing.room.corpus.findings()[12].finding_id
+    page = opened("/?reviewer=Ann", color_scheme=scheme)
+    found = {}
+    for path in ("/?reviewer=Ann", "/review/verdicts?reviewer=Ann", "/review/pairs?reviewer=Ann", "/findings",
+                 f"/finding/{one}", "/compare", "/groups"):  # fmt: skip
+        page.goto(f"{reviewing.url}{path}")
+        page.evaluate(axe)
+        said = page.evaluate("async () => (await axe.run()).violations")
+        found[path] = [
+            (rule["id"], rule["nodes"][0]["html"][:120]) for rule in said if rule["impact"] in ("serious", "critical")
+        ]
+    assert len(found) == 7
+    assert {path: rules for path, rules in found.items() if rules} == {}
 
 
 def test_the_next_item_is_there_at_once(opened: Callable[..., Any]) -> None:

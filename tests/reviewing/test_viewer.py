@@ -13,6 +13,7 @@ import pytest
 
 from corpus import Corpus, DamagedSegmentError, SchemaVersionError
 from corpus.durable import publish_bytes
+from corpus.records import Finding
 from miner.errors import ConfigError, DataError
 from miner.files import replace_table, replace_text
 from miner.judging import near_misses
@@ -24,7 +25,7 @@ from miner.measuring.triage.result import GroupResult, TriageResult
 from miner.reviewing import findings_index
 from miner.reviewing.attributions import N_STEPS, Attributions
 from miner.reviewing.exchange import read_verdicts, write_items
-from miner.reviewing.findings_index import Filters, FindingsIndex
+from miner.reviewing.findings_index import ORDERS, Filters, FindingsIndex
 from miner.reviewing.gold_items import gold_items
 from miner.reviewing.items import ReviewPlan
 from miner.reviewing.room import ReviewRoom
@@ -53,6 +54,39 @@ def test_pages_of_findings_hold_each_once(reviewing: Reviewing) -> None:
     assert [len(page) for page in pages] == [50, 50, 20, 0]
     assert len({one.finding_id for page in pages for one in page}) == 120
     assert 'page <data value="3">3</data> of' in reviewing.get("/findings?page=99").text
+
+
+@pytest.mark.parametrize("order", list(ORDERS))
+@pytest.mark.parametrize("filters", [Filters(), Filters(text="return"), Filters(attack="gcg", text="e")])
+def test_the_pages_of_an_order_are_the_whole_in_that_order(reviewing: Reviewing, order: str, filters: Filters) -> None:
+    index, stored = reviewing.room.index, reviewing.room.corpus.findings()
+    key: Callable[[Finding], float] = {
+        "margin": lambda one: -one.margin, "newest": lambda one: -one.created_at.timestamp(),
+        "queries": lambda one: one.queries, "shortest": lambda one: len(one.response),
+    }[order]  # fmt: skip
+    wanted = [
+        one.finding_id
+        for one in sorted(stored, key=lambda one: (key(one), one.finding_id))
+        if filters.attack in ("", one.attack)
+        and filters.text in f"{one.response}|{one.reference}|{one.prompt[0].content}".lower()
+    ]
+    shown = [one.finding_id for page in range(4) for one in index.page(filters, order, page)]
+    assert len(wanted) > 20
+    assert shown == wanted
+    assert index.count(filters) == len(wanted)
+
+
+def test_a_search_sees_what_was_published_since_and_many_are_kept_apart(
+    reviewing: Reviewing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings_index, "EVERY_S", 0.0)
+    index, texts = reviewing.room.index, ("needle", "return", "the", "copy", "blogs", "file", "needle")
+    counts = [index.count(Filters(text=text)) for text in texts]
+    assert counts[0] == counts[-1] == 0
+    assert min(counts[1:-1]) > 0
+    Corpus(reviewing.room.corpus.path).append(samples.finding(501, response="a Needle in it"))
+    index.refresh()
+    assert [one.response for one in index.page(Filters(text="needle"), "margin", 0)] == ["a Needle in it"]
 
 
 def test_a_findings_page_says_all_that_is_known(reviewing: Reviewing) -> None:
