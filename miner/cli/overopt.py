@@ -94,7 +94,7 @@ def overopt_people(
     against: Against = None,
     json: o.Json = False,
 ) -> None:
-    """Show stored runs of overopt with people's scores as gold, given in review: nothing is loaded or trained."""
+    """Show stored runs of overopt with people's scores as gold: nothing is loaded or trained."""
     from miner.measuring.overopt.people import read_scores_of
     from miner.measuring.overopt.summary import summarise_study
 

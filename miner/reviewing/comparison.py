@@ -17,7 +17,7 @@ SHARED = 50  # findings of both that are listed
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparedRun:
+class ReviewedRun:
     """A run that may stand on either side."""
 
     run: Path
@@ -59,7 +59,7 @@ class RmComparison:
     n_both: int
 
 
-def sides(runs: Sequence[ComparedRun]) -> list[Side]:
+def sides(runs: Sequence[ReviewedRun]) -> list[Side]:
     """Every RM that has findings, run by run, by round."""
     found = []
     for at, one in enumerate(runs):
@@ -69,7 +69,7 @@ def sides(runs: Sequence[ComparedRun]) -> list[Side]:
     return found
 
 
-def compare_rms(runs: Sequence[ComparedRun], first: Side, second: Side) -> RmComparison:
+def compare_rms(runs: Sequence[ReviewedRun], first: Side, second: Side) -> RmComparison:
     """Errors as ``Corpus.attempts``."""
     one, other = (runs[int(side.name.partition(".")[0])] for side in (first, second))
     both = _both(one.index, first.rm_fingerprint, other.index, second.rm_fingerprint)
@@ -82,7 +82,7 @@ def compare_rms(runs: Sequence[ComparedRun], first: Side, second: Side) -> RmCom
     )
 
 
-def _attempts(one: ComparedRun, rm_fingerprint: str) -> list[Attempt]:
+def _attempts(one: ReviewedRun, rm_fingerprint: str) -> list[Attempt]:
     """Those that rates are made of; of each attack those made with the newest code and criteria. Whose finds people
     overruled found nothing."""
     mine = [a for a in one.corpus.attempts() if a.rm_fingerprint == rm_fingerprint and len(a.prompt_ids) == 1]

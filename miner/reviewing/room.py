@@ -17,7 +17,7 @@ from miner.judging.review_summary import ReviewSummary, summarise_reviews
 from miner.judging.reviews import PeoplesVerdicts
 from miner.measuring.triage.result import GroupResult, read_triage
 from miner.reviewing.attributions import Attributions, OpenRm, no_rm
-from miner.reviewing.comparison import ComparedRun, compare_rms, sides
+from miner.reviewing.comparison import ReviewedRun, compare_rms, sides
 from miner.reviewing.desk import Desk, plan_of
 from miner.reviewing.findings_index import FindingsIndex
 from miner.reviewing.gold_items import gold_items
@@ -49,7 +49,7 @@ class ReviewRoom:
         self.index = FindingsIndex(self.corpus)
         self.journal = Journal(self.corpus)
         self.attributions = Attributions(run, open_rm)
-        self.runs = [ComparedRun(run=run, corpus=self.corpus, index=self.index)]
+        self.runs = [ReviewedRun(run=run, corpus=self.corpus, index=self.index)]
         if against is not None:
             self.runs.append(_compared(against))
         self._desks: dict[ReviewMode, Desk] = {}
@@ -209,12 +209,12 @@ class ReviewRoom:
         return found.groups if found else ()
 
 
-def _compared(run: Path) -> ComparedRun:
+def _compared(run: Path) -> ReviewedRun:
     inside = run / "corpus"
     corpus = Corpus(inside if inside.is_dir() else run)
     if not corpus.exists():
         raise ConfigError(f"no corpus at {run} to compare with. Name the folder of a run")
-    return ComparedRun(run=run, corpus=corpus, index=FindingsIndex(corpus))
+    return ReviewedRun(run=run, corpus=corpus, index=FindingsIndex(corpus))
 
 
 def _made_of(reviews: list[Review]) -> dict[str, Any]:
