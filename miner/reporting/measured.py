@@ -18,7 +18,7 @@ from miner.measuring.diversity.report import FILE_NAME as DIVERSITY_FILE
 from miner.measuring.diversity.report import DiversityReport, read_diversity
 from miner.measuring.gap.report import FILE_NAME as GAP_FILE
 from miner.measuring.gap.report import GapReport, read_gap
-from miner.measuring.overopt.log import study_folders
+from miner.measuring.overopt.eval_prompts import study_folders
 from miner.reporting.studies import FILE_NAME as SUMMARY_FILE
 from miner.reporting.studies import RoundStudy, read_study
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from corpus.records import Conversation, Message, digest
 from miner.judging.people_gold import sample_id
 from miner.measuring.diversity.sampling import stored_samples
-from miner.measuring.overopt.eval_prompts import read_prompts
-from miner.measuring.overopt.log import RUN, read_samples, study_folders
+from miner.measuring.overopt.eval_prompts import read_prompts, study_folders
+from miner.measuring.overopt.log import RUN, read_samples
 from miner.reviewing.items import ReviewItem
 
 UNKNOWN = (Message(role="user", content="(the prompt was not stored)"),)

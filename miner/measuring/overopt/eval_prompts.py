@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from corpus.records import Conversation, Prompt
 from miner.files import read_rows, replace_text
 
 PROMPTS_FILE = "prompts.jsonl"
+FOLDER = re.compile(r"overopt(?:-round(\d+))?")  # one per RM: as given, and after so many patches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,12 @@ def store_prompts(folder: Path, prompts: Sequence[Prompt]) -> None:
         return
     lines = [json.dumps(asdict(StoredPrompt(prompt_id=p.prompt_id, prompt=p.conversation))) for p in prompts]
     replace_text(folder / PROMPTS_FILE, "".join(f"{line}\n" for line in lines))
+
+
+def study_folders(run: Path) -> list[tuple[int, Path]]:
+    """The folders of studies in a campaign's, each with the round of its RM, in their order."""
+    named = ((FOLDER.fullmatch(path.name), path) for path in run.glob("overopt*"))
+    return sorted((int(match[1] or 0), path) for match, path in named if match)
 
 
 def read_prompts(study: Path) -> dict[str, Conversation]:

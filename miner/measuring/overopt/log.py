@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,6 @@ from miner.measuring.overopt.results import RunInfo
 from miner.measuring.overopt.rows import SampleRow
 
 STUDY = "overopt"
-FOLDER = re.compile(rf"{STUDY}(?:-round(\d+))?")  # one per RM: as given, and after so many patches
 RUN, STEPS, SAMPLES = "run.json", "steps.parquet", "samples.parquet"
 MEASURES = tuple(f.name for f in dataclasses.fields(SampleRow) if f.name not in ("step", "prompt_id", "response"))
 SAMPLES_SCHEMA = pa.schema(
@@ -86,12 +84,6 @@ class RunLog:
 def study_name(round_number: int) -> str:
     """The folder of a study in its campaign's: runs against a patched RM lie apart from those against the RM given."""
     return STUDY if round_number == 0 else f"{STUDY}-round{round_number}"
-
-
-def study_folders(run: Path) -> list[tuple[int, Path]]:
-    """The folders of studies in a campaign's, each with the round of its RM, in their order."""
-    named = ((FOLDER.fullmatch(path.name), path) for path in run.glob(f"{STUDY}*"))
-    return sorted((int(match[1] or 0), path) for match, path in named if match)
 
 
 def measured_runs(folder: Path) -> dict[Path, list[SampleRow]]:
