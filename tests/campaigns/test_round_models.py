@@ -11,7 +11,7 @@ import torch
 
 from corpus import Corpus
 from miner.campaigns.attacking import criteria_hash, driver_of
-from miner.campaigns.judge import _setting_thresholds
+from miner.campaigns.certifier import _setting_thresholds
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.stages import take_clean_outcomes
 from miner.checkpoints import precision
@@ -71,7 +71,7 @@ def test_thresholds_are_set_by_what_people_called_sensible_elsewhere_too(
     assert [*_setting_thresholds(models.config, models.world, models.run)] == [*seen]
     with pytest.raises(ConfigError, match="no corpus in"):
         _setting_thresholds(models.config, models.world, None)
-    plain, taught = (OpenCampaign(config).models.judge for config in (automatic, learning))
+    plain, taught = (OpenCampaign(config).models.certifier for config in (automatic, learning))
     assert plain.identity != taught.identity
 
 

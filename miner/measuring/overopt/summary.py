@@ -43,9 +43,7 @@ from miner.statistics import cluster_bootstrap
 SHOWN = 3
 
 
-def summarise_study(
-    folder: Path, people: PeoplesScores | None = None, *, against: Path | None = None
-) -> StudySummary:
+def summarise_study(folder: Path, people: PeoplesScores | None = None, *, against: Path | None = None) -> StudySummary:
     """Every run that ``folder`` holds, and the pools where there are some; written to ``summary.json`` there. Runs that
     have measured nothing are named in a note.
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from miner.measuring.overopt.detector import Detector
+from miner.measuring.overopt.verdict import verdict_on_run
 
 from corpus import Corpus
 from miner.errors import DataError
 from miner.measuring.overopt.curves import Curves
-from miner.measuring.overopt.detector import Detector
 from miner.measuring.overopt.log import read_samples
 from miner.measuring.overopt.onset import gold_onset
 from miner.measuring.overopt.rows import NAN
 from miner.measuring.overopt.summary import summarise_study
-from miner.measuring.overopt.verdict import verdict_on_run
 from miner.reporting.overopt_page import write_overopt_report
 from scripts.drills import samples
 from tests.measuring.overopt.scored_study import PROMPTS, STEPS, gaming_rows, invoke, score_all, stored_gold
