@@ -70,7 +70,8 @@ def config(name: str, options: argparse.Namespace) -> CampaignConfig:
         {"name": "corrupt", "budget_queries": options.queries // 4},
         {"name": "single_token", "budget_queries": options.queries // 4},
     ]
-    attacks += [{"name": attack, "budget_queries": options.samples} for attack in ("best_of_n", "guided")]
+    sampled = ("best_of_n", "guided") if options.samples else ()
+    attacks += [{"name": attack, "budget_queries": options.samples} for attack in sampled]
     return CampaignConfig.model_validate({
         "out": str(options.out / f"run-{name}"),
         "seed": options.seed,
