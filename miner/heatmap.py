@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from miner.rewards.base import TokenAttribution
-from miner.safe_html import broken, mined, starts_combining
+from miner.safe_text import broken, mined, starts_combining
 
 LEVELS = 6
 

@@ -25,8 +25,8 @@ PRODUCT = ("corpus", "attacks", "miner")
 # know nothing of each other. The longest name that fits a file says where it stands.
 LAYERS = """
 errors
-files progress safe_text statistics
-safe_html
+files progress statistics
+safe_text
 config
 checkpoints data
 rewards.base

@@ -17,7 +17,7 @@ from miner.measuring.diversity.response_sets import Scope
 from miner.measuring.triage.result import Auroc
 from miner.reporting.plot_style import round_name
 from miner.reporting.reading import success
-from miner.safe_html import number, safe_environment
+from miner.safe_text import number, safe_environment
 from miner.statistics import Difference, Mean, Ratio
 
 HERE = Path(__file__).parent

@@ -31,7 +31,7 @@ from miner.reviewing.desk import Shown
 from miner.reviewing.findings_index import ORDERS, PAGE_ROWS, Filters
 from miner.reviewing.guard import Guard
 from miner.reviewing.room import ReviewRoom
-from miner.safe_html import mined, safe_environment
+from miner.safe_text import mined, safe_environment
 
 HERE = Path(__file__).parent
 ASSETS = {"review.css": "text/css", "review.js": "text/javascript"}
