@@ -62,7 +62,7 @@ def _rate(rm: TransformerRewardModel, prompts: Sequence[Prompt], budget: int, *,
     own = rm.batch_invariant
     rm.batch_invariant = pooled
     try:
-        driver = Driver(oracle=Oracle(rm=rm), criteria=NOTHING_WINS, judge=ConvictsNothing(), in_flight=len(plans))
+        driver = Driver(oracle=Oracle(rm=rm), criteria=NOTHING_WINS, certifier=ConvictsNothing(), in_flight=len(plans))
         started = time.process_time()
         queries = sum(result.attempt.queries for result in driver.run(plans))
         return queries / (time.process_time() - started)

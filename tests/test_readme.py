@@ -56,7 +56,7 @@ def _found_by(attack: Attack) -> list[Finding]:
     rm, rng = ToyRewardModel(), np.random.default_rng(1)
     prompts = [replace(prompt, reference=" ".join(rm.words(6, rng))) for prompt in toy_prompts(40)]
     judge = calibrate(build_checks(Materials(), ("construction",)), clean=[])
-    driver = Driver(oracle=Oracle(rm=rm), criteria=clean_criteria(rm, prompts, quantile=0.95), judge=judge)
+    driver = Driver(oracle=Oracle(rm=rm), criteria=clean_criteria(rm, prompts, quantile=0.95), certifier=judge)
     context = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0)
     plans = [plan_attempt(context, attack, [prompt], seed=n, budget=200) for n, prompt in enumerate(prompts[:3])]
     return [finding for result in driver.run(plans) for finding in result.findings]

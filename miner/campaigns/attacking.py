@@ -99,7 +99,7 @@ def driver_of(
     return Driver(
         oracle=oracle,
         criteria=models.criteria(round_number),
-        judge=models.certifier,
+        certifier=models.certifier,
         in_flight=config.in_flight,
         keep_queries=config.keep_queries,
     )
@@ -110,7 +110,7 @@ def criteria_hash(driver: Driver, *, ascii_only: bool) -> str:
     oracle, criteria = driver.oracle, driver.criteria
     return digest(
         [
-            [criteria.quantile, criteria.data_hash, driver.judge.identity],
+            [criteria.quantile, criteria.data_hash, driver.certifier.identity],
             [oracle.policy.fingerprint, oracle.max_new_tokens] if oracle.policy else None,
             [oracle.rm.ranking_dtype, ascii_only],
             *([pool_digest(oracle.seeds)] if oracle.seeds else []),

@@ -92,7 +92,7 @@ def _bent(
         driver = Driver(
             oracle=Oracle(rm=rm, carried={one.prompt_id: _unpaid(one) for one in pool.carried}),
             criteria=criteria_of(rm, clean, quantile=config.criteria.quantile),
-            judge=models.certifier,
+            certifier=models.certifier,
             in_flight=config.in_flight,
             keep_queries=True,
         )

@@ -35,13 +35,13 @@ class Driver:
 
     oracle: Oracle
     criteria: Criteria
-    judge: AnyCertifier
+    certifier: AnyCertifier
     in_flight: int = 24
     keep_queries: bool = False
 
     @cached_property
     def confirmation(self) -> Confirmation:
-        return Confirmation(rm=self.oracle.rm, criteria=self.criteria, certifier=self.judge)
+        return Confirmation(rm=self.oracle.rm, criteria=self.criteria, certifier=self.certifier)
 
     def run(self, plans: Iterable[Plan]) -> Iterator[Result]:
         """The results of ``plans``, each as soon as it has ended.

@@ -82,7 +82,7 @@ def campaign(folder: Path, rm: ToyRewardModel | None = None) -> tuple[Driver, li
     driver = Driver(
         oracle=Oracle(rm=rm),
         criteria=clean_criteria(rm, clean, quantile=0.95),
-        judge=EverythingIsNonsense(),
+        certifier=EverythingIsNonsense(),
         in_flight=4,
         keep_queries=True,
     )

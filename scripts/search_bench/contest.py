@@ -97,7 +97,7 @@ def ours(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack: GCG) 
 def ours_pooled(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack: GCG) -> list[Trace]:
     """Our searches on all prompts at once; each one's time is the wall time of all until it ended."""
     oracle = TimedOracle(rm=rm, deadline=time.perf_counter() + job.seconds * len(job.prompts))
-    driver = Driver(oracle=oracle, criteria=criteria, judge=EverythingIsNonsense(), in_flight=len(job.prompts))
+    driver = Driver(oracle=oracle, criteria=criteria, certifier=EverythingIsNonsense(), in_flight=len(job.prompts))
     plans = [_plan(rm, attack, prompt, job.seed + number) for number, prompt in enumerate(job.prompts)]
     started = time.perf_counter()
     traces = []
@@ -113,7 +113,7 @@ def ours_pooled(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack
 
 def _one(job: Job, rm: TransformerRewardModel, criteria: Criteria, attack: GCG, prompt: Prompt, number: int) -> Trace:
     oracle = TimedOracle(rm=rm, deadline=time.perf_counter() + job.seconds)
-    driver = Driver(oracle=oracle, criteria=criteria, judge=EverythingIsNonsense())
+    driver = Driver(oracle=oracle, criteria=criteria, certifier=EverythingIsNonsense())
     started = time.perf_counter()
     texts: tuple[tuple[float, str], ...] = ()
     try:

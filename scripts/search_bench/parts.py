@@ -383,7 +383,9 @@ def _step_cost(rm: TransformerRewardModel, prompts: Sequence[Prompt], n_words: i
     steps = 6
     attack = GCG(n_words=n_words, width=64, k=max(8, 96 // n_words))
     budget = 1 + steps * (64 + 3 + 2)
-    driver = Driver(oracle=Oracle(rm=rm), criteria=no_criteria(), judge=EverythingIsNonsense(), in_flight=len(prompts))
+    driver = Driver(
+        oracle=Oracle(rm=rm), criteria=no_criteria(), certifier=EverythingIsNonsense(), in_flight=len(prompts)
+    )
     plans = [_plan(driver, attack, [prompt], at, budget) for at, prompt in enumerate(prompts)]
     list(driver.run(plans[:1]))  # warm
     if PROC.exists():

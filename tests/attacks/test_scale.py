@@ -22,7 +22,7 @@ def scaled(factor: float) -> ToyRewardModel:
 
 
 def found_in(rm: ToyRewardModel, name: str) -> list[Found]:
-    driver = Driver(oracle=Oracle(rm=rm), criteria=criteria(rm), judge=WordJudge())
+    driver = Driver(oracle=Oracle(rm=rm), criteria=criteria(rm), certifier=WordJudge())
     plans = [plan(known_attacks()[name](), [p], rm, budget=300, seed=n) for n, p in enumerate(toy_prompts(3))]
     return sorted(
         (one.attempt.seed, one.attempt.queries_to_find, tuple(finding.response for finding in one.findings))

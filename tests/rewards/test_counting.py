@@ -113,7 +113,7 @@ def test_a_search_tokenises_each_text_once(attack: str, tiny_rm_folder: Path) ->
     context, kind = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0), known_attacks()[attack]
     plans = [plan_attempt(context, kind(), [prompt], seed=n, budget=200) for n, prompt in enumerate(prompts)]
     given.clear()
-    driver = Driver(oracle=Oracle(rm=rm), criteria=NO_WIN, judge=NEVER_ASKED, keep_queries=True)
+    driver = Driver(oracle=Oracle(rm=rm), criteria=NO_WIN, certifier=NEVER_ASKED, keep_queries=True)
     results = list(driver.run(plans))
     assert set(given.values()) == {1}
     assert sum(result.attempt.queries for result in results) == len(given) > 20 * len(plans)

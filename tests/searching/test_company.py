@@ -38,7 +38,7 @@ def made(rm: Any, attack: str, *, in_flight: int, only: int | None = None) -> di
         quantile=0.95, threshold=1e9, clean_mean=0.0, clean_std=1.0, n=20, ranking_tolerance=0.1, data_hash="d"
     )
     judge: Any = EverythingIsNonsense()
-    driver = Driver(oracle=Oracle(rm=rm), criteria=bar, judge=judge, in_flight=in_flight, keep_queries=True)
+    driver = Driver(oracle=Oracle(rm=rm), criteria=bar, certifier=judge, in_flight=in_flight, keep_queries=True)
     return {one.plan.seed: one for one in driver.run(plans if only is None else [plans[only]])}
 
 

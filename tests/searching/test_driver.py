@@ -27,7 +27,7 @@ from tests.searching.scripted import Scripted, WordJudge, criteria, plan
 
 def driver(rm: ToyRewardModel, judge: Any = None, **options: Any) -> Driver:
     bar = criteria(ToyRewardModel(seed=rm.seed))
-    return Driver(oracle=Oracle(rm=rm), criteria=bar, judge=judge or WordJudge(), **options)
+    return Driver(oracle=Oracle(rm=rm), criteria=bar, certifier=judge or WordJudge(), **options)
 
 
 def run(attack: Attack, *, budget: int, n: int = 1, rm: ToyRewardModel | None = None, **options: Any) -> list[Result]:
@@ -399,7 +399,7 @@ def test_a_win_is_scored_once_more_alone_and_that_decides() -> None:
     attack = Scripted(texts=((text,),))
     bar = rm.reward(Pair(prompt.conversation, text)) + 0.5e-4
     tight = replace(criteria(ToyRewardModel()), threshold=bar, ranking_tolerance=1e-3)
-    close = Driver(oracle=Oracle(rm=rm), criteria=tight, judge=WordJudge())
+    close = Driver(oracle=Oracle(rm=rm), criteria=tight, certifier=WordJudge())
     (result,) = close.run([plan(attack, [prompt], rm, budget=5)])
     assert result.attempt.outcome == "exhausted"
     assert not result.findings

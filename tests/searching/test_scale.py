@@ -32,7 +32,9 @@ def attacked(folder: Path, scale: float) -> list[Result]:
                 parameter.mul_(scale)
     prompts = [prompt for prompt in toy_prompts(44) if prompt.reference]
     driver = Driver(
-        oracle=Oracle(rm=rm, seeds=SEEDS), criteria=clean_criteria(rm, prompts[:40], quantile=0.8), judge=WordJudge()
+        oracle=Oracle(rm=rm, seeds=SEEDS),
+        criteria=clean_criteria(rm, prompts[:40], quantile=0.8),
+        certifier=WordJudge(),
     )
     context = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0)
     attacks = [known_attacks()[name]() for name in ATTACKS]

@@ -48,7 +48,7 @@ def prompts(n: int = 40) -> list[Prompt]:
 def mined(rm: Abstaining, attack: Attack) -> list[Result]:
     bar = clean_criteria(ToyRewardModel(), prompts(), quantile=0.95)
     judge: Any = EverythingIsNonsense()
-    driver = Driver(oracle=Oracle(rm=rm), criteria=bar, judge=judge, keep_queries=True)
+    driver = Driver(oracle=Oracle(rm=rm), criteria=bar, certifier=judge, keep_queries=True)
     context = RoundContext(campaign_id="c", round=0, rm=rm, criteria_hash="h", seed=0)
     plans = [plan_attempt(context, attack, [prompt], seed=n, budget=600) for n, prompt in enumerate(prompts()[:8])]
     return list(driver.run(plans))
