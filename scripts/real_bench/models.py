@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -98,7 +99,8 @@ def trained_on(pairs: Sequence[AnnotatedPair], name: str, out: Path, *, seed: in
         ),
     )
     (training / "training.json").write_text(json.dumps({"pairs": len(pairs), "seconds": time.perf_counter() - started}))
-    training.rename(target)
+    publish_folder(target, lambda folder: shutil.copytree(training, folder, dirs_exist_ok=True))
+    shutil.rmtree(training)
     return target
 
 
