@@ -116,7 +116,7 @@ def test_two_compactors_with_the_same_sources_lose_nothing(tmp_path: Path, monke
 
 def test_a_reader_starts_over_when_a_segment_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = _corpus(tmp_path)
-    before = corpus.findings()
+    before = corpus.table("findings")
     read = segments.read_segment
     reads: list[Path] = []
 
@@ -127,7 +127,7 @@ def test_a_reader_starts_over_when_a_segment_vanishes(tmp_path: Path, monkeypatc
         return read(path, *arguments)
 
     monkeypatch.setattr(scan, "read_segment", read_while_another_compacts)
-    assert corpus.findings() == before
+    assert corpus.table("findings") == before
     assert len(reads) == 3
 
 

@@ -84,7 +84,8 @@ def test_ctrl_c_puts_the_answers_together_and_says_so(run_folder: Path) -> None:
     Corpus(run_folder / "corpus").append(samples.review(1))
     segments = run_folder / "corpus" / "reviews"
     assert len(list(segments.glob("*.parquet"))) == 2
-    process, _ = _started(run_folder, errors=subprocess.PIPE)
+    process, url = _started(run_folder, errors=subprocess.PIPE)
+    assert httpx2.get(url, trust_env=False, timeout=30, follow_redirects=True).status_code == 200, "it listens"
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, len(list(segments.glob("*.parquet")))) == (0, 1)

@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from miner.measuring.overopt.detector import Detector
-from miner.measuring.overopt.verdict import verdict_on_run
 
 from corpus import Corpus
 from miner.errors import DataError
@@ -48,7 +46,7 @@ def test_partial_scores_use_whole_prompts_alone(study: Path) -> None:
     people = score_all(study, some)
     found = summarise_study(study, people=people)
     assert any(
-        "rl-seed0, rl-seed1: gold is told on the 10 prompts" in note and "14 others" in note for note in found.notes
+        "rl-seed0, rl-seed1: gold is that of the 10 prompts" in note and "14 others" in note for note in found.notes
     )
     for run, seed in zip(found.runs, (0, 1), strict=True):
         alone = gold_onset(Curves([row for row in read_samples(study / f"rl-seed{seed}") if row.prompt_id in whole]))
@@ -61,26 +59,17 @@ def test_partial_scores_use_whole_prompts_alone(study: Path) -> None:
     )
 
 
-def test_prompts_without_gold_have_no_say_in_the_gap() -> None:
-    """Their proxy would hide the run's: it falls where the others' climbs."""
+def test_prompts_without_gold_have_no_say_in_the_onset() -> None:
+    """Theirs, where they have any, would hide the fall: it rises where the others' falls."""
     whole = {prompt.prompt_id for prompt in PROMPTS[:12]}
-    rows = [row if row.prompt_id in whole else replace(row, proxy=-5 * row.proxy, gold=NAN) for row in gaming_rows(0)]
+    late = {0: NAN}
+    rows = [
+        row if row.prompt_id in whole else replace(row, gold=late.get(row.step, 5 - row.gold)) for row in gaming_rows(0)
+    ]
     found = gold_onset(Curves(rows))
     assert found.games
     assert (found.n_prompts, found.left_out) == (12, 12)
     assert replace(found, left_out=0) == gold_onset(Curves([row for row in rows if row.prompt_id in whole]))
-
-
-def test_the_collapse_is_told_on_the_same_prompts() -> None:
-    whole = {prompt.prompt_id for prompt in PROMPTS[:12]}
-    late = [replace(row, gold=99.0 if row.step == 40 else NAN) for row in gaming_rows(0)]
-    rows = [row if row.prompt_id in whole else late[at] for at, row in enumerate(gaming_rows(0))]
-    found, alone = (
-        verdict_on_run("run", Curves(some), Detector()).collapse_step
-        for some in (rows, [row for row in rows if row.prompt_id in whole])
-    )
-    assert found is not None
-    assert found == alone
 
 
 def test_too_few_whole_prompts_decide_nothing(study: Path) -> None:
