@@ -44,7 +44,6 @@ measuring.doctor measuring.overopt measuring.triage
 measuring.benchmark measuring.diversity
 measuring.measurement_inputs
 measuring.diversity.run measuring.gap
-heatmap
 reporting reviewing serving
 cli
 __init__

@@ -11,12 +11,12 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
-from miner.heatmap import heat_map
 from miner.measuring.diversity.report import MeasuredPolicy
 from miner.measuring.diversity.response_sets import Scope
 from miner.measuring.triage.result import Auroc
 from miner.reporting.plot_style import round_name
 from miner.reporting.reading import success
+from miner.rewards.heatmap import heat_map
 from miner.safe_text import number, safe_environment
 from miner.statistics import Difference, Mean, Ratio
 

@@ -26,11 +26,11 @@ from starlette.routing import Route
 from corpus.errors import CorpusError
 from corpus.records import Finding, ReviewMode
 from miner.errors import DataError, RmMinerError
-from miner.heatmap import heat_map
 from miner.reviewing.desk import Shown
 from miner.reviewing.findings_index import ORDERS, PAGE_ROWS, Filters
 from miner.reviewing.guard import Guard
 from miner.reviewing.room import ReviewRoom
+from miner.rewards.heatmap import heat_map
 from miner.safe_text import mined, safe_environment
 
 HERE = Path(__file__).parent

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from corpus import Corpus
 from miner.errors import ModelError
-from miner.heatmap import heat_map, segments
 from miner.reporting import Attribution, TokenAttribution, write_report
 from miner.reporting.attribution import attribute_findings
 from miner.reporting.reading import read_run
 from miner.rewards import Pair, load_reward_model
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.rewards.compute.attribution import attribute, baseline_token
+from miner.rewards.heatmap import heat_map, segments
 from miner.safe_text import visible
 from tests.reporting.html import parse
 from tests.reporting.models import tiny_bert, tiny_llama
