@@ -3,7 +3,7 @@
 A merged segment is published under a fresh name before its sources are deleted, and nobody deletes a segment that
 was published after its own merged one. So every row is in some segment at any moment, whoever is killed when, and
 however many compactors run. Merged rows say which segment first published them, so that the merge does not change
-which of two rows with one id counts.
+which of two rows with one id counts, nor what a view of some segments holds.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from corpus.durable import remove_stale_temporaries, retried, sync, write_error
-from corpus.scan import first_published, stable_listing
+from corpus.scan import each_publication, stable_listing
 from corpus.schema import TableSpec
 from corpus.segments import publish_segment, read_segment
+from corpus.working_copy import refuse_a_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ def compact_table(folder: Path, spec: TableSpec, target_bytes: int) -> Compactio
         DamagedSegmentError, SchemaVersionError: from a source; it and its group are left as they are.
         CorpusWriteError: no space for the merged segment; its sources are left as they are.
     """
+    refuse_a_store(folder, "compact")
     if not folder.is_dir():
         return CompactionReport()
     sizes = _sizes(folder)
@@ -95,7 +97,7 @@ def _merge(folder: Path, spec: TableSpec, names: list[str]) -> Path | None:
         tables = [read_segment(folder / name, spec) for name in names]
     except FileNotFoundError:
         return None
-    rows = first_published(tables, spec, tuple(spec.schema.names))
+    rows = each_publication(tables, spec)
     merged = publish_segment(folder, _stored(rows, spec))
     try:
         for name in names:

@@ -52,14 +52,24 @@ def replace_file(path: Path, content: bytes) -> None:
     """
     make_folder(path.parent)
     if not _holds(path, content):
-        temporary = _temporary(path.parent)
-        try:
-            _write_synced(temporary, content)
-            retried(lambda: os.replace(temporary, path))
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        _put(path, content, _write_synced)
     sync(path.parent)
+
+
+def keep_file(path: Path, content: bytes) -> None:
+    """As ``replace_file`` for what can be had again: whole after a kill, but a power cut may cost it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _put(path, content, Path.write_bytes)
+
+
+def _put(path: Path, content: bytes, write: Callable[[Path, bytes], object]) -> None:
+    temporary = _temporary(path.parent)
+    try:
+        write(temporary, content)
+        retried(lambda: os.replace(temporary, path))
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def publish_folder(target: Path, make: Callable[[Path], object]) -> bool:

@@ -13,6 +13,7 @@ from corpus.card import dataset_card
 from corpus.durable import publish_folder, write_error
 from corpus.errors import ExportError
 from corpus.formats import csv_bytes, jsonl_bytes, pair_of, parquet_bytes, plain_row
+from corpus.locations import location_of
 from corpus.records import Split
 
 ExportFormat = Literal["trl", "jsonl", "csv", "datasets"]
@@ -68,8 +69,10 @@ def require_new(out: Path) -> None:
     """Refuse to export to what holds something already.
 
     Raises:
-        ExportError: it does.
+        ExportError: it does, or is no folder of this machine.
     """
+    if location_of(out) is not None:
+        raise ExportError("an export is a folder on this machine. Name one, and copy it to the store afterwards")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(_EXISTS.format(out=out))
 

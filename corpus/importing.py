@@ -19,6 +19,7 @@ from corpus.rows import record_of, row_of
 from corpus.scan import row_keys, scan
 from corpus.schema import MAY_BE_NULL, TABLES, TableSpec
 from corpus.segments import publish_segment
+from corpus.working_copy import folders_in
 
 _ROWS_PER_SEGMENT = 50_000
 
@@ -41,7 +42,7 @@ def import_rows(root: Path, source: Path) -> ImportReport:
         DamagedSegmentError, SchemaVersionError: from the source.
     """
     if source.is_dir():
-        if not any((source / name).is_dir() for name in TABLES):
+        if folders_in(source).isdisjoint(TABLES):
             return _add(root, (("findings", batch) for file in _exported(source) for batch in _jsonl_batches(file)))
         batches = ((name, scan(source / name, spec)) for name, spec in TABLES.items())
         return _add(root, batches)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,23 @@ import pyarrow.compute as pc
 
 from corpus.errors import CorpusReadError
 from corpus.schema import TableSpec
-from corpus.segments import ORIGIN, read_segment, segment_names
+from corpus.segments import ORIGIN, SUFFIX, read_segment, segment_names
+from corpus.working_copy import fetched_from
 
 _MAX_ATTEMPTS = 1000
 _PAUSE_S = 0.01
 
 
-def scan(folder: Path, spec: TableSpec, columns: tuple[str, ...] | None = None) -> pa.Table:
+def scan(
+    folder: Path,
+    spec: TableSpec,
+    columns: tuple[str, ...] | None = None,
+    *,
+    only: frozenset[str] | None = None,
+) -> pa.Table:
     """The wanted columns of every row, in order of publication; of rows with one key, the first published.
+
+    ``only`` are the names of the segments that count, merged into others by now or not.
 
     Raises:
         DamagedSegmentError, SchemaVersionError: from the segment in question.
@@ -27,8 +36,20 @@ def scan(folder: Path, spec: TableSpec, columns: tuple[str, ...] | None = None) 
     """
     wanted = columns or tuple(spec.schema.names)
     read = tuple(dict.fromkeys((*wanted, *spec.key)))
-    segments = read_segments(folder, spec, read)
-    return first_published(list(segments.values()), spec, read).select(list(wanted))
+    if only is not None:
+        fetched_from(folder, only)  # whatever the store lists
+    tables = list(read_segments(folder, spec, read).values())
+    if only is not None:
+        counted = pa.array([name.removesuffix(SUFFIX) for name in only], pa.string())
+        tables = [table.filter(pc.is_in(table.column(ORIGIN), counted)) for table in tables]
+    return first_published(tables, spec, read).select(list(wanted))
+
+
+def published_in(folder: Path, spec: TableSpec) -> tuple[str, ...]:
+    """The names under which the segments of every row were published, merged by now or not. Errors as ``scan``."""
+    tables = read_segments(folder, spec, spec.key).values()
+    origins = {origin for table in tables for origin in pc.unique(table.column(ORIGIN)).to_pylist()}
+    return tuple(sorted(f"{origin}{SUFFIX}" for origin in origins))
 
 
 def read_segments(
@@ -56,6 +77,7 @@ def stable_listing(folder: Path) -> list[str]:
     that are deleted during it. Compaction deletes only after it published, so once nothing has vanished between two
     listings, the second one is whole.
     """
+    fetched_from(folder)
     before = _listing(folder)
     for _ in range(_MAX_ATTEMPTS):
         after = _listing(folder)
@@ -75,13 +97,32 @@ def _listing(folder: Path) -> list[str]:
 
 def first_published(tables: list[pa.Table], spec: TableSpec, columns: tuple[str, ...]) -> pa.Table:
     """The tables' rows in order of publication, each key once, with ``ORIGIN`` last."""
+    return _firsts(tables, spec, columns, row_keys)
+
+
+def each_publication(tables: list[pa.Table], spec: TableSpec) -> pa.Table:
+    """The tables' rows in order of publication, once for every segment that published them, with ``ORIGIN`` last: a
+    view of some segments needs those that others came before."""
+
+    def keys(table: pa.Table, spec: TableSpec) -> pa.ChunkedArray:
+        return pc.binary_join_element_wise(row_keys(table, spec), table.column(ORIGIN), "\0")
+
+    return _firsts(tables, spec, tuple(spec.schema.names), keys)
+
+
+def _firsts(
+    tables: list[pa.Table],
+    spec: TableSpec,
+    columns: tuple[str, ...],
+    keys_of: Callable[[pa.Table, TableSpec], pa.ChunkedArray],
+) -> pa.Table:
     if not tables:
         fields = [spec.schema.field(name).with_nullable(True) for name in columns]
         return pa.schema([*fields, pa.field(ORIGIN, pa.string())]).empty_table()
     merged = pa.concat_tables(tables)
     origins = merged.column(ORIGIN).to_numpy(zero_copy_only=False).astype(str)
     merged = merged.take(pa.array(np.argsort(origins, kind="stable")))
-    keys = row_keys(merged, spec).dictionary_encode()
+    keys = keys_of(merged, spec).dictionary_encode()
     codes = pa.chunked_array([chunk.indices for chunk in keys.unify_dictionaries().chunks], pa.int32())
     _, first = np.unique(codes.to_numpy(), return_index=True)
     return merged.take(pa.array(np.sort(first)))

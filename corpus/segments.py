@@ -16,8 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.durable import TEMPORARY_PREFIX, publish_bytes, write_error
+from corpus.durable import TEMPORARY_PREFIX, write_error
 from corpus.errors import CorpusReadError, DamagedSegmentError, SchemaVersionError
+from corpus.publishing import publish_bytes
 from corpus.records import SCHEMA_VERSION
 from corpus.schema import VERSION_KEY, VERSION_METADATA, TableSpec
 

@@ -17,9 +17,10 @@ from corpus.following import Follower, R
 from corpus.importing import ImportReport, import_rows
 from corpus.records import Attempt, Finding, Prompt, Review, ScoredQuery, Split
 from corpus.rows import record_of
-from corpus.scan import scan
+from corpus.scan import published_in, scan
 from corpus.schema import TABLES, Record, TableSpec
 from corpus.verification import SegmentReport, set_aside, verify_corpus
+from corpus.working_copy import folders_in, located, shown
 from corpus.writer import Writer
 
 if TYPE_CHECKING:  # imported when used: DuckDB and rensa need not load to append and read
@@ -27,23 +28,31 @@ if TYPE_CHECKING:  # imported when used: DuckDB and rensa need not load to appen
 
 
 class Corpus:
-    """Findings, attempts, prompts, queries and reviews under one folder, made on the first append.
+    """Findings, attempts, prompts, queries and reviews under one folder or URL, made on the first append.
 
     There is no lock and no server: any number of writers, readers and a compactor may work at once, on any machine
-    that sees the folder.
+    that sees the folder. Of an object store (``s3://bucket/run/corpus``) ``path`` is this machine's copy.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, *, only: Mapping[str, Collection[str]] | None = None) -> None:
+        """``only`` are by table the segments that count, as ``segments`` has given them: what others publish later
+        changes nothing then."""
+        self.path = located(path)
+        self._only = {name: frozenset(names) for name, names in (only or {}).items()}
         if self.path.exists() and not self.path.is_dir():
             raise CorpusReadError(f"{self.path} is a file; a corpus is a folder")
 
     def __repr__(self) -> str:
-        return f"Corpus({str(self.path)!r})"
+        return f"Corpus({shown(self.path)!r})"
 
     def exists(self) -> bool:
         """Whether anything was ever appended here."""
-        return any((self.path / name).is_dir() for name in TABLES)
+        return not folders_in(self.path).isdisjoint(TABLES)
+
+    def segments(self, *tables: str) -> dict[str, tuple[str, ...]]:
+        """The segments published so far, by table (these, or all), each by the name it was published under: what
+        ``Corpus(path, only=…)`` is a view of."""
+        return {name: published_in(self.path / name, table_spec(name)) for name in tables or TABLES}
 
     def writer(self, *, flush_rows: int = 256, flush_seconds: float = 10.0) -> Writer:
         """A writer that publishes after this many rows or seconds, whichever comes first."""
@@ -56,7 +65,7 @@ class Corpus:
 
     def table(self, name: str) -> pa.Table:
         """A table's rows, each once: of rows with one id, the first published."""
-        return scan(self.path / name, table_spec(name))
+        return self._scan(name)
 
     def findings(self) -> list[Finding]:
         """The findings, but for those that their own attempt disowns.
@@ -89,7 +98,7 @@ class Corpus:
 
     def attempt_ids(self) -> frozenset[str]:
         """The attempts already stored: what a resumed campaign skips."""
-        ids = scan(self.path / "attempts", TABLES["attempts"], ("attempt_id",))
+        ids = self._scan("attempts", "attempt_id")
         return frozenset(ids.column("attempt_id").to_pylist())
 
     def follow(self, kind: type[R]) -> Follower[R]:
@@ -146,11 +155,14 @@ class Corpus:
 
     def import_from(self, source: str | Path) -> ImportReport:
         """Adds the rows of another corpus, or of JSON lines as ``export("jsonl")`` writes them."""
-        return import_rows(self.path, Path(source))
+        return import_rows(self.path, located(source))
 
     def _found_by_attempt(self) -> dict[str, Sequence[str] | None]:
-        made = scan(self.path / "attempts", TABLES["attempts"], ("attempt_id", "finding_ids"))
+        made = self._scan("attempts", "attempt_id", "finding_ids")
         return dict(zip(made.column("attempt_id").to_pylist(), made.column("finding_ids").to_pylist(), strict=True))
+
+    def _scan(self, name: str, *columns: str) -> pa.Table:
+        return scan(self.path / name, table_spec(name), columns or None, only=self._only.get(name))
 
     def _records(self, name: str) -> list[Record]:
         spec = table_spec(name)

@@ -12,6 +12,7 @@ from corpus.errors import DamagedSegmentError, SchemaVersionError
 from corpus.scan import stable_listing
 from corpus.schema import TABLES
 from corpus.segments import read_segment
+from corpus.working_copy import refuse_a_store
 
 DAMAGED = "damaged"
 
@@ -51,6 +52,7 @@ def set_aside(root: Path, reports: Iterable[SegmentReport]) -> list[Path]:
     Raises:
         CorpusWriteError: one could not be moved.
     """
+    refuse_a_store(root, "quarantine")
     damaged = [report for report in reports if report.state == "damaged"]
     return [_move(report.path, root / DAMAGED / report.table) for report in damaged]
 

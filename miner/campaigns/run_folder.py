@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from corpus import Corpus
-from corpus.durable import publish_folder
+from corpus.publishing import publish_folder
 from corpus.records import Prompt, Split, digest
 from miner.campaigns.evaluation import CleanOutcomes
 from miner.campaigns.reach import Reach, read_reaches, write_reaches

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from corpus.locations import cache_folder as cache_folder
 from corpus.records import digest
 from miner.files import replace_text
 
@@ -27,12 +27,6 @@ IDENTITY_NAMES = (
     "vocab.txt",
     "merges.txt",
 )
-
-
-def cache_folder() -> Path:
-    """Where digests and trained models are kept: ``$RMMINER_CACHE``, or ``rmminer`` in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmminer"
-    return Path(os.environ.get("RMMINER_CACHE") or default).expanduser()  # a variable that is empty is not set
 
 
 def fingerprint(folder: Path) -> str:

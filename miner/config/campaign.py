@@ -9,10 +9,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, ModelWrapValidatorHandler, SerializeAsAny, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ModelWrapValidatorHandler,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from attacks import Attack, known_attacks
+from corpus.locations import location_of
 from corpus.records import Form, Split, digest
+from corpus.working_copy import located
 from miner.config.kinds import POLICIES, read_by_kind
 from miner.config.paths import HERE, absolute, portable
 from miner.config.reward_model import ConfigSection, RewardModelSection, TrainingDType
@@ -333,6 +343,12 @@ class CampaignConfig(ConfigSection):
     keep_queries: bool = False
     flush_rows: int = Field(64, ge=1)
     flush_seconds: float = Field(5.0, gt=0)
+
+    @field_validator("out", mode="after")
+    @classmethod
+    def _on_this_machine(cls, out: str) -> str:
+        """A URL's working copy, so that every path below it is one."""
+        return str(located(out)) if location_of(out) else out
 
     @model_validator(mode="after")
     def _rm_given(self) -> CampaignConfig:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from corpus.locations import location_of
 from miner.config.published_models import known
 
 HERE = "."  # the ``out`` of a run's own campaign file
@@ -36,7 +37,7 @@ def absolute(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
 
     found = _called_by_id(values, _changed(values, change))
     out = found.get("out")
-    if isinstance(out, str) and out:
+    if isinstance(out, str) and out and location_of(out) is None:
         found["out"] = str(Path(os.path.expanduser(out))) if base == Path.cwd() else str(base / out)
     return found
 

@@ -75,7 +75,7 @@ class EverythingIsNonsense:
         return [Certificate(verdict="nonsense", verdicts=(verdict,)) for _ in subjects]
 
 
-def campaign(folder: Path, rm: ToyRewardModel | None = None) -> tuple[Driver, list[Plan], Corpus, CampaignConfig]:
+def campaign(folder: Path | str, rm: ToyRewardModel | None = None) -> tuple[Driver, list[Plan], Corpus, CampaignConfig]:
     rm = rm or CoarseToy()
     prompts = toy_prompts(N_PROMPTS)
     clean = [Prompt(conversation=p.conversation, reference=f"{rm.vocabulary[i]} ba") for i, p in enumerate(prompts)]
@@ -96,7 +96,7 @@ def campaign(folder: Path, rm: ToyRewardModel | None = None) -> tuple[Driver, li
     return driver, plans, Corpus(folder), config
 
 
-def mine(folder: Path, shard: Shard = WHOLE) -> None:
+def mine(folder: Path | str, shard: Shard = WHOLE) -> None:
     driver, plans, corpus, config = campaign(folder)
     run_plans(driver, plans, corpus, config, Silent(), title="drill", shard=shard)
 

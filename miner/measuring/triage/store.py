@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from corpus.durable import publish_bytes
+from corpus.publishing import publish_bytes
 from miner.errors import DataError
 from miner.files import read_rows
 
