@@ -221,10 +221,15 @@ def copy_of(path: Path) -> WorkingCopy | None:
 
 
 def fetched(path: Path) -> Path:
-    """``path`` of a file or published folder, as new as the store has it."""
+    """``path`` of a file, as new as the store has it."""
+    fetched_from(path.parent)
+    return path
+
+
+def fetched_folder(path: Path) -> Path:
+    """``path`` of a published folder, which is here from now on where there is one."""
     copy = copy_of(path)
     if copy is not None:
-        copy.fetch(path.parent)
         copy.fetch_folder(path)
     return path
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from corpus.durable import remove_stale_temporaries
 from corpus.publishing import replace_file
-from corpus.working_copy import copy_of
 from miner.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -30,14 +29,11 @@ def replace_text(path: Path, text: str) -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a folder that could not be made or written to, or a store that cannot be.
+    """Refuse a folder that could not be made or written to.
 
     Raises:
         ConfigError: it is a file, lies in one, or the system forbids writing there.
-        CorpusWriteError: the store refuses, or overwrites what it is asked to create.
     """
-    if (copy := copy_of(folder)) is not None:
-        copy.require_writable()
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise ConfigError(f"--out {folder}: {existing} is a file, not a folder; name another folder")

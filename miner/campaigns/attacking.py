@@ -11,6 +11,7 @@ from miner.campaigns.carrying import carried_to, pool_of_carried
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.planned import STARTS, Attacked
 from miner.campaigns.requirements import require_attacks
+from miner.campaigns.stage_starts import require_same_code
 from miner.config.campaign import StageSection
 from miner.patching.findings import training_findings
 from miner.rewards.base import RewardModel
@@ -42,6 +43,8 @@ def attack(
             if together:
                 driver = _driver_for(campaign, stage, together, round_number, seeded_from)
                 plans = [plan for one in together for plan in plans_of(campaign, stage, one, round_number, driver)]
+                if campaign.is_shared:
+                    require_same_code(campaign.run, plans)
                 with campaign.usage.timed(f"attack {round_number}"):
                     made = run_plans(
                         driver, plans, campaign.corpus, campaign.config, campaign.observer,

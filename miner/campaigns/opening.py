@@ -8,6 +8,7 @@ from corpus import Corpus
 from corpus.records import Attempt, Finding, Split, digest
 from miner.campaigns.round_models import RoundModels
 from miner.campaigns.run_folder import RunFolder
+from miner.campaigns.stage_starts import evaluated_view
 from miner.campaigns.usage import Usage
 from miner.config.campaign import CampaignConfig
 from miner.data import each_split
@@ -52,15 +53,22 @@ class CampaignView:
     def corpus(self) -> Corpus:
         return self.run.corpus
 
-    def findings(self) -> list[Finding]:
-        """Those of this campaign's stored attempts: its corpus may hold others', and what a kill left."""
-        return [finding for finding in self.corpus.settled_findings() if finding.campaign_id == self.campaign_id]
+    def findings(self, view: Corpus | None = None) -> list[Finding]:
+        """Those of this campaign's stored attempts (in ``view``): its corpus may hold others', and what a kill left."""
+        corpus = view or self.corpus
+        return [finding for finding in corpus.settled_findings() if finding.campaign_id == self.campaign_id]
 
     def attempts_of(self, round_number: int, split: Split) -> list[Attempt]:
-        """Of each attack those made with the code and criteria of its newest: no two kinds are counted together."""
+        """Of each attack those made with the code and criteria of its newest: no two kinds are counted together. Of an
+        evaluation that ended, what it held then."""
+        view = evaluated_view(self.run, round_number) if split == "held_out" else None
+        return self.attempts_in(view or self.corpus, round_number, split)
+
+    def attempts_in(self, corpus: Corpus, round_number: int, split: Split) -> list[Attempt]:
+        """``attempts_of`` in this corpus, or view of one."""
         mine = [
             attempt
-            for attempt in self.corpus.attempts()
+            for attempt in corpus.attempts()
             if (attempt.campaign_id, attempt.round, attempt.split) == (self.campaign_id, round_number, split)
         ]
         newest = {attempt.attack: (attempt.code_version, attempt.criteria_hash) for attempt in mine}
@@ -85,12 +93,19 @@ class OpenCampaign(CampaignView):
     ) -> None:
         require_startable(config)
         self._resumes_with, self.shard = resumes_with or config, shard
-        world, run = open_world(config, observer or Silent()), RunFolder(Path(config.out))
+        run = RunFolder(Path(config.out))
+        run.require_writable()
+        world = open_world(config, observer or Silent())
         if config.data.world is not None and config.rm.source is None:
             run.keep_model(Path(str(world.rm.source)))
         super().__init__(config, observer or Silent(), world=world, run=run, usage=Usage(run.path))
         self.claim_folder()
         self.usage.add(world.seconds)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may be at work on it, on other machines perhaps."""
+        return self.shard.count > 1 or self.run.is_in_a_store
 
     def claim_folder(self) -> None:
         """Writes what the folder was made with and its campaign file, unless it says so already.
@@ -98,7 +113,7 @@ class OpenCampaign(CampaignView):
         Raises:
             ResumeError: it holds results of another campaign.
         """
-        self.run.claim(self.identity)
+        self.run.claim(self.identity, shared=self.is_shared)
         if not self.run.holds(self._resumes_with):
             self.run.write_config(self._resumes_with)
 
@@ -112,8 +127,7 @@ def require_startable(config: CampaignConfig) -> None:
     """
     require_budgets(config)
     require_known(config.checks.names)
-    run = RunFolder(Path(config.out))
-    for folder in (run.path, run.corpus.path):
+    for folder in (Path(config.out), Path(config.out) / "corpus"):
         require_writable(folder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from corpus import Corpus
 from corpus.records import Finding
 from miner.campaigns.opening import CampaignView
 from miner.campaigns.planned import Attacked, evaluated, mined
@@ -40,11 +41,11 @@ def unable(models: RoundModels, sections: Sequence[AttackSection], round_number:
     return found
 
 
-def patch_findings(campaign: CampaignView) -> list[Finding]:
-    """What the next patch may train on: findings of this campaign's train prompts, held-out families and forms left
-    out, and what people overruled."""
-    people = PeoplesVerdicts(campaign.corpus.reviews())
-    return training_findings(campaign.findings(), campaign.config.patch, people)
+def patch_findings(campaign: CampaignView, view: Corpus | None = None) -> list[Finding]:
+    """What the next patch may train on: findings of this campaign's train prompts (in ``view``), held-out families and
+    forms left out, and what people overruled."""
+    people = PeoplesVerdicts((view or campaign.corpus).reviews())
+    return training_findings(campaign.findings(view), campaign.config.patch, people)
 
 
 def require_patch(campaign: CampaignView, round_number: int) -> Trainable:

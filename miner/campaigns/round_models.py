@@ -62,11 +62,11 @@ class RoundModels:
             ConfigError: that round has not been patched yet.
         """
         if round_number == 0:
-            kept = self.run.model(0)
+            kept = self.run.kept_model(0)
             return str(kept if kept.is_dir() else self.world.rm.source)
         if not self.run.has_patch(round_number):
             raise ConfigError(f"{self.run.path} has no patched RM of round {round_number}. Patch first: rmminer patch")
-        return str(self.run.model(round_number))
+        return str(self.run.kept_model(round_number))
 
     def open_rm(self, source: str) -> RewardModel:
         """The RM of this campaign's kind that lies in ``source``, beside the one that is held."""

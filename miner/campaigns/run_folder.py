@@ -2,7 +2,9 @@
 
 ``campaign.toml`` is the resolved config, ``identity.json`` what the folder was made with, ``corpus/`` every attempt
 and finding, ``rounds/<n>/`` what belongs to the RM after n patches (``model/`` from round 1 on), ``calibration/`` what
-was measured or chosen once for all processes of the run.
+was measured or chosen once for all processes of the run, ``stages/`` what each of them starts a stage from.
+
+It may be a store's copy on this machine (see ``corpus.working_copy``): what others publish is fetched when it is read.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from pydantic import TypeAdapter
 from corpus import Corpus
 from corpus.publishing import publish_folder
 from corpus.records import Prompt, Split, digest
+from corpus.schema import TABLES
+from corpus.working_copy import copy_of, fetched, fetched_all, fetched_folder, shown
 from miner.campaigns.evaluation import CleanOutcomes
 from miner.campaigns.reach import Reach, read_reaches, write_reaches
 from miner.config.campaign import CampaignConfig, read_config, stored_form
@@ -43,6 +47,27 @@ class RunFolder:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        fetched_all(self.path, without=TABLES)
+
+    @property
+    def shown(self) -> str:
+        """What a person calls it: a store's by its URL."""
+        return shown(self.path)
+
+    @property
+    def is_in_a_store(self) -> bool:
+        return copy_of(self.path) is not None
+
+    def require_writable(self) -> None:
+        """Refuse a store that cannot be written to.
+
+        Raises:
+            CorpusWriteError: so it is.
+        """
+        if (copy := copy_of(self.path)) is not None:
+            copy.require_writable()
+
     @cached_property
     def corpus(self) -> Corpus:
         """Every attempt and finding of the campaign."""
@@ -60,6 +85,10 @@ class RunFolder:
         """Where the RM of a round is kept: from round 1 on always, of round 0 only docs world's."""
         return self.round(round_number) / MODEL_NAME
 
+    def kept_model(self, round_number: int) -> Path:
+        """``model``, with its files here where there are any."""
+        return fetched_folder(self.model(round_number))
+
     def rounds_present(self) -> list[int]:
         """Round 0 and every round whose RM has been trained."""
         rounds = [0]
@@ -68,7 +97,7 @@ class RunFolder:
         return rounds
 
     def has_patch(self, round_number: int) -> bool:
-        return self._patch_json(round_number).exists()
+        return fetched(self._patch_json(round_number)).exists()
 
     def patch_report(self, round_number: int) -> PatchReport:
         """What went into the patch that made the RM of this round."""
@@ -79,14 +108,15 @@ class RunFolder:
 
         Each works in a folder of its own; what a killed one left in its is gone on from.
         """
-        model = self.model(round_number)
         with self._own_work_folder(round_number) as work:
             if not self.has_patch(round_number):
-                report = _as_json(asdict(make(work)))
-                (work / PATCH_NAME).write_text(report, encoding="utf-8")
-                if model.exists() and not (model / PATCH_NAME).exists():
-                    shutil.rmtree(model)  # begun by a version that trained in place
-                publish_folder(model, lambda out: _move_into(out, work))
+                model = self.kept_model(round_number)
+                if not (model / PATCH_NAME).exists():
+                    report = _as_json(asdict(make(work)))
+                    (work / PATCH_NAME).write_text(report, encoding="utf-8")
+                    if model.exists() and not (model / PATCH_NAME).exists():
+                        shutil.rmtree(model)  # begun by a version that trained in place
+                    publish_folder(model, lambda out: _move_into(out, work))
                 replace_text(self._patch_json(round_number), (model / PATCH_NAME).read_text(encoding="utf-8"))
         return self.patch_report(round_number)
 
@@ -117,7 +147,7 @@ class RunFolder:
 
     def clean_outcomes(self, round_number: int) -> CleanOutcomes | None:
         """The clean preferences of the round's RM; None where they were not taken."""
-        path = self._clean_json(round_number)
+        path = fetched(self._clean_json(round_number))
         return CleanOutcomes.read(path) if path.exists() else None
 
     def store_clean_outcomes(self, round_number: int, outcomes: CleanOutcomes) -> None:
@@ -128,7 +158,7 @@ class RunFolder:
 
     def reaches(self, round_number: int, prompts: Sequence[Prompt] | None = None) -> list[Reach]:
         """On which held-out prompts the round's findings win, as far as that was measured (on ``prompts``)."""
-        return read_reaches(self.round(round_number) / "reach.json", prompts)
+        return read_reaches(fetched(self.round(round_number) / "reach.json"), prompts)
 
     def store_reaches(self, round_number: int, found: Sequence[Reach], prompts: Sequence[Prompt]) -> None:
         write_reaches(self.round(round_number) / "reach.json", found, prompts)
@@ -141,36 +171,53 @@ class RunFolder:
         Raises:
             DataError: what is stored is damaged, or of another version.
         """
-        stored = self.kept(name, made_from, kind)
-        if stored is not None:
-            return stored
-        folder = self._place_of(name, made_from)
-        text = TypeAdapter(kind).dump_json(make(), indent=1).decode()
-        publish_folder(folder, lambda out: (out / STORED_NAME).write_text(text + "\n", encoding="utf-8"))
-        stored = self.kept(name, made_from, kind)
-        if stored is None:
-            raise DataError(f"{folder} holds no {STORED_NAME}. Delete it, and run again")
-        return stored
+        return self._first(self._place_of(name, made_from), kind, name, make)
 
     def kept(self, name: str, made_from: object, kind: type[T]) -> T | None:
         """What ``once`` has stored; None where nothing. Errors as ``once``."""
-        return read_stored(self._place_of(name, made_from) / STORED_NAME, kind, f"the run's {name}")
+        return _read_first(self._place_of(name, made_from), kind, name)
+
+    def stage(self, name: str, kind: type[T], make: Callable[[], T]) -> T:
+        """As ``once``: what all processes begin the stage ``name`` with."""
+        return self._first(self.stage_place(name), kind, name, make)
+
+    def kept_stage(self, name: str, kind: type[T]) -> T | None:
+        """What ``stage`` has stored; None where nothing. Errors as ``once``."""
+        return _read_first(self.stage_place(name), kind, name)
+
+    def stage_place(self, name: str) -> Path:
+        return self.path / "stages" / name
+
+    def _first(self, folder: Path, kind: type[T], name: str, make: Callable[[], T]) -> T:
+        stored = _read_first(folder, kind, name)
+        if stored is not None:
+            return stored
+        text = TypeAdapter(kind).dump_json(make(), indent=1).decode()
+        publish_folder(folder, lambda out: (out / STORED_NAME).write_text(text + "\n", encoding="utf-8"))
+        stored = _read_first(folder, kind, name)
+        if stored is None:
+            raise DataError(f"{folder} holds no {STORED_NAME}. Delete it, and run again")
+        return stored
 
     def _place_of(self, name: str, made_from: object) -> Path:
         return self.path / "calibration" / f"{name}-{digest(made_from)[:12]}"
 
     def keep_model(self, model: Path) -> None:
         """The built-in world's RM inside the run, so that the run can be moved without its user's cache."""
-        if not self.model(0).exists():
+        if not self.kept_model(0).exists():
             publish_folder(self.model(0), lambda partial: shutil.copytree(model, partial, dirs_exist_ok=True))
 
-    def claim(self, identity: Mapping[str, str]) -> None:
-        """Writes identity.json; refuses a folder with another campaign's results.
+    def claim(self, identity: Mapping[str, str], *, shared: bool = False) -> None:
+        """Writes identity.json; refuses a folder with another campaign's results. Of processes that share it,
+        ``shared``, the first one's counts before there is any.
 
         Raises:
-            ResumeError: it holds results of a campaign made with something else.
+            ResumeError: it holds results of a campaign made with something else, or another process was first.
         """
         self.require_own(identity)
+        if shared:
+            first = self.stage("campaign", dict[str, str], lambda: dict(identity))
+            self._refuse_another(first, identity)
         if not (self._identity_json.exists() and self._has_results()):
             replace_text(self._identity_json, _as_json(identity))
 
@@ -186,7 +233,7 @@ class RunFolder:
     def _has_results(self) -> bool:
         """Whether the folder holds anything that another RM, data or seed would contradict."""
         measured = any(self.path.glob("rounds/*/clean.json"))
-        return self.corpus.exists() or measured or self.tuning.path.exists()
+        return self.corpus.exists() or measured or self.tuning.path.exists() or self.tuning.exists()
 
     def _refuse_another(self, stored: Mapping[str, Any], identity: Mapping[str, str]) -> None:
         what = {
@@ -198,7 +245,7 @@ class RunFolder:
         changed = [title for key, title in what.items() if stored.get(key) != identity[key]]
         if changed:
             raise ResumeError(
-                f"{self.path} holds a campaign made with another {' and another '.join(changed)}. "
+                f"{self.shown} holds a campaign made with another {' and another '.join(changed)}. "
                 f"Resume it with what it was made with ({CONFIG_NAME} there), or give a new --out folder"
             )
 
@@ -237,6 +284,10 @@ class RunFolder:
                 f"{self.path} is not a run's folder: it has no {CONFIG_NAME}. Make one: rmminer cycle --out {self.path}"
             )
         return read_config(path, {"out": str(self.path)})
+
+
+def _read_first(folder: Path, kind: type[T], name: str) -> T | None:
+    return read_stored(fetched_folder(folder) / STORED_NAME, kind, f"the run's {name}")
 
 
 def _move_into(folder: Path, source: Path) -> None:

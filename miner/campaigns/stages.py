@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from corpus.records import Prompt
+from corpus.records import Finding, Prompt
 from miner.campaigns.attacking import attack
 from miner.campaigns.evaluation import CleanOutcomes, clean_outcomes
 from miner.campaigns.opening import OpenCampaign
@@ -12,6 +12,7 @@ from miner.campaigns.planned import Attacked, evaluated, held_out_prompts, mined
 from miner.campaigns.reach import chosen_for_reach, reaches
 from miner.campaigns.requirements import patch_findings, require_cycle, require_patch
 from miner.campaigns.scheduled_mining import mine_scheduled
+from miner.campaigns.stage_starts import evaluated_view, freeze_evaluation, frozen_input
 from miner.patching.report import PatchReport
 from miner.patching.trainable import EXPORT
 from miner.searching.mining import MiningReport
@@ -45,6 +46,8 @@ def evaluate_round(campaign: OpenCampaign, round_number: int, *, without: Collec
         seeded_from=max(0, round_number - 1),
         title=f"round {round_number}: attacking held-out prompts",
     )
+    made = campaign.attempts_in(campaign.corpus, round_number, "held_out")
+    freeze_evaluation(campaign.run, round_number, {attempt.attempt_id for attempt in made})
     take_clean_outcomes(campaign, round_number)
     _take_reach(campaign, round_number, held_out_prompts(campaign.config, campaign.world))
     return report
@@ -65,7 +68,8 @@ def take_clean_outcomes(campaign: OpenCampaign, round_number: int) -> CleanOutco
 
 def _take_reach(campaign: OpenCampaign, round_number: int, prompts: Sequence[Prompt]) -> None:
     made = {attempt.attempt_id for attempt in campaign.attempts_of(round_number, "held_out")}
-    findings = [finding for finding in campaign.findings() if finding.attempt_id in made]
+    view = evaluated_view(campaign.run, round_number)
+    findings = [finding for finding in campaign.findings(view) if finding.attempt_id in made]
     chosen = chosen_for_reach(findings, campaign.config.evaluate.reach)
     known = {one.finding_id: one for one in campaign.run.reaches(round_number, prompts)}
     fresh = [finding for finding in chosen if finding.finding_id not in known]
@@ -83,7 +87,8 @@ def patch_round(campaign: OpenCampaign, round_number: int) -> PatchReport:
         return campaign.run.patch_report(round_number + 1)
     from miner.patching.patch import patch  # which loads the trainer: seconds
 
-    config, findings, rm = campaign.config, patch_findings(campaign), require_patch(campaign, round_number)
+    config, rm = campaign.config, require_patch(campaign, round_number)
+    findings = _frozen_findings(campaign, f"patch-{round_number + 1}")
     with campaign.usage.timed("patch"), campaign.observer.stage(f"round {round_number}: patching") as advance:
         return campaign.run.publish_patch(
             round_number + 1,
@@ -98,6 +103,18 @@ def patch_round(campaign: OpenCampaign, round_number: int) -> PatchReport:
                 progress=advance,
             ),
         )
+
+
+def _frozen_findings(campaign: OpenCampaign, stage: str) -> list[Finding]:
+    """What the patch trains on, as the first process to begin it saw it."""
+    findings = patch_findings(campaign, frozen_input(campaign.run, stage))
+    later = len(patch_findings(campaign)) - len(findings)
+    if later > 0:
+        campaign.observer.note(
+            f"{later} findings came after this patch was begun, and are not for it. "
+            f"To take them in, delete {campaign.run.stage_place(stage)} before you run it again"
+        )
+    return findings
 
 
 def run_cycle(campaign: OpenCampaign) -> list[MiningReport]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 from pydantic import TypeAdapter, ValidationError
 
+from corpus.working_copy import fetched_from
 from miner.checkpoints.devices import resolve_device
 from miner.checkpoints.precision import measured_gflops
 from miner.files import replace_text
@@ -66,7 +67,7 @@ class Usage:
     def _others(self) -> list[_StoredUsage]:
         """What other processes have written; a damaged file counts for nothing."""
         found = []
-        for path in sorted((self.folder / FOLDER_NAME).glob("*.json")):
+        for path in sorted(fetched_from(self.folder / FOLDER_NAME).glob("*.json")):
             if path.stem != self.name:
                 with suppress(OSError, ValidationError):
                     found.append(_STORED.validate_json(path.read_bytes()))

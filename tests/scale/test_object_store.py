@@ -16,7 +16,7 @@ from corpus.object_store import ObjectStore
 from corpus.publishing import publish_folder, replace_file
 from corpus.schema import TABLES
 from corpus.segments import publish_segment
-from corpus.working_copy import WorkingCopy, fetched, fetched_all, located, shown
+from corpus.working_copy import WorkingCopy, fetched, fetched_all, fetched_folder, located, shown
 from scripts.drills import samples
 from tests.scale.faulty_file_system import FaultyFileSystem, register
 
@@ -145,7 +145,7 @@ def test_of_two_published_folders_the_first_counts_on_every_machine(
     assert not publish("second")
     for machine in (here, there):
         machine()
-        model = fetched(located(url) / "rounds" / "1" / "model")
+        model = fetched_folder(located(url) / "rounds" / "1" / "model")
         assert {one.relative_to(model).as_posix() for one in model.rglob("*")} == {"deep", "deep/weights", "first"}
         assert (model / "deep" / "weights").read_text(encoding="utf-8") == "first"
 
@@ -159,7 +159,7 @@ def test_a_published_folder_whose_files_were_changed_is_refused(url: str, machin
     store._fs.pipe_file(store._path(f"{place}/weights"), b"evil")
     there()
     with pytest.raises(CorpusReadError, match=r"model@.*/weights is (damaged|gone)"):
-        fetched(located(url) / "model")
+        fetched_folder(located(url) / "model")
     assert not (located(url) / "model").exists()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from corpus.publishing import publish_bytes
+from corpus.working_copy import fetched_from
 from miner.errors import DataError
 from miner.files import read_rows
 
@@ -41,7 +42,7 @@ class Rows(Generic[Row]):
             DataError: a file that is not what was published.
         """
         rows: dict[str, Row] = {}
-        for path in sorted(self.folder.glob("*.jsonl")):
+        for path in sorted(fetched_from(self.folder).glob("*.jsonl")):
             if _name(path.read_bytes()) != path.name:
                 raise DataError(f"{path} is damaged: its content does not match its name. Delete it and triage again")
             for one in read_rows(path, KeyedRow[self.kind], "row of this version"):  # type: ignore[name-defined]
