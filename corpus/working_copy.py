@@ -149,7 +149,10 @@ class WorkingCopy:
             for (_, path), content in zip(wanted, contents, strict=True):
                 if content is not None:
                     durable.keep_file(path, content)
-        return tuple(one for one in listing.folders if "@" not in one)
+        folders = tuple(one for one in listing.folders if "@" not in one)
+        for one in folders:
+            (folder / one).mkdir(parents=True, exist_ok=True)
+        return folders
 
     def fetch_all(self, folder: Path, without: Collection[str]) -> None:
         """``fetch`` of the folder and those in it, but for those with names in ``without``."""

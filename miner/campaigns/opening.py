@@ -60,7 +60,7 @@ class CampaignView:
 
     def attempts_of(self, round_number: int, split: Split) -> list[Attempt]:
         """Of each attack those made with the code and criteria of its newest: no two kinds are counted together. Of an
-        evaluation that ended, what it held then."""
+        evaluation that processes shared, what it held when it ended."""
         view = evaluated_view(self.run, round_number) if split == "held_out" else None
         return self.attempts_in(view or self.corpus, round_number, split)
 

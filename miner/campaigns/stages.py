@@ -46,8 +46,9 @@ def evaluate_round(campaign: OpenCampaign, round_number: int, *, without: Collec
         seeded_from=max(0, round_number - 1),
         title=f"round {round_number}: attacking held-out prompts",
     )
-    made = campaign.attempts_in(campaign.corpus, round_number, "held_out")
-    freeze_evaluation(campaign.run, round_number, {attempt.attempt_id for attempt in made})
+    if campaign.is_shared or evaluated_view(campaign.run, round_number) is not None:
+        made = campaign.attempts_in(campaign.corpus, round_number, "held_out")
+        freeze_evaluation(campaign.run, round_number, {attempt.attempt_id for attempt in made})
     take_clean_outcomes(campaign, round_number)
     _take_reach(campaign, round_number, held_out_prompts(campaign.config, campaign.world))
     return report

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from corpus.working_copy import located, shown
 from miner.cli import options as o
 from miner.cli.corpus_verbs import existing_corpus
 from miner.cli.output import command_line, out, plain, print_json, say_error
@@ -46,6 +47,7 @@ class BenchOptions:
     seed: o.Seed = None
     device: o.Device = None
     dtype: o.DType = None
+    shard: o.ShardOption = None
     settings: o.Settings = None
 
     def shared(self) -> dict[str, Any]:
@@ -84,8 +86,9 @@ def bench(
     from miner.measuring.benchmark import SUITE, bench, suite_config
     from miner.measuring.benchmark.junit import write_junit
     from miner.reporting.bench_page import write_page
+    from miner.searching.shards import shard_of
 
-    shared, folder, watcher = options.shared(), Path(options.folder), running()
+    shared, folder, watcher = options.shared(), located(options.folder), running()
     with watcher.stage("reading the findings to replay") if options.replay else nullcontext():
         found = _findings(options.replay or [])
     named = options.entrants(shared)
@@ -103,6 +106,7 @@ def bench(
         attack=options.suite,
         command=command_line(),
         publish=write_page,
+        shard=shard_of(options.shard),
     )
     if junit is not None:
         write_junit(report, junit, limit=fail_over)
@@ -121,7 +125,7 @@ def _print(report: BenchReport, folder: Path, n_findings: int, limit: float | No
         print_json({**plain(report), "over_limit": over})
     else:
         out().print(bench_table(report))
-        out().print(f"page: {folder / PAGE_NAME}", markup=False)
+        out().print(f"page: {shown(folder / PAGE_NAME)}", markup=False)
         for line in over:
             out().print(f"over the limit: {line}", markup=False)
     if over:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from corpus.working_copy import fetched, located
+
 if TYPE_CHECKING:
     from miner.config.campaign import CampaignConfig
 
@@ -64,12 +66,17 @@ ShardOption = Annotated[
     str | None,
     typer.Option(
         "--shard",
-        help="Which part of the attempts this process makes first, i/n from 0/n. Several on one folder share the work; "
+        help="Which part of the work this process does first, i/n from 0/n. Several on one folder share it; "
         "in a SLURM or Kubernetes array the environment says i.",
         show_default=False,
     ),
 ]
-Out = Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out", help="Folder of the run, or its URL in an object store: s3://bucket/run.", show_default=False
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +156,9 @@ def config_from_options(options: CampaignOptions, *stages: str) -> CampaignConfi
 
 def resume_or_load_config(options: CampaignOptions, *stages: str) -> CampaignConfig:
     """As ``config_from_options``; without a campaign file the one stored in the run's folder, where there is one."""
-    if options.config is None and options.out is not None and (stored := Path(options.out) / "campaign.toml").exists():
-        options = replace(options, config=stored)
+    if options.config is None and options.out is not None:
+        stored = fetched(located(options.out) / "campaign.toml")
+        options = replace(options, config=stored if stored.exists() else None)
     return config_from_options(options, *stages)
 
 

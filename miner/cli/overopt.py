@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from miner.config.campaign import CampaignConfig
     from miner.measuring.overopt.results import StudySummary
     from miner.measuring.overopt.rows import SampleRow
+    from miner.searching.shards import Shard
 
 Method = Literal["rl", "bon", "both"]
 Against = Annotated[
@@ -70,7 +71,7 @@ class StudyOptions:
 def overopt(
     campaign: Annotated[
         o.CampaignOptions,
-        o.Only("config", "out", "rm", "data", "reference_lm", "seed", "device", "dtype", "settings"),
+        o.Only("config", "out", "rm", "data", "reference_lm", "seed", "device", "dtype", "shard", "settings"),
     ],
     study: StudyOptions,
     against: Against = None,
@@ -85,7 +86,9 @@ def overopt(
         return _print_plan(config, json=json)
     from miner.measuring.overopt.opening import run_study
 
-    _show(run_study(config, round_number, observer=running(), live=_live, against=against), json=json)
+    shard = _shard_of(campaign.shard, config)
+    found = run_study(config, round_number, observer=running(), live=_live, against=against, shard=shard)
+    _show(found, json=json)
     return None
 
 
@@ -101,6 +104,24 @@ def overopt_people(
     with running().stage("looking for the onset in every run"):
         summary = summarise_study(study, people=read_scores_of(study, *([against] if against else [])), against=against)
     _show(summary, json=json)
+
+
+def _shard_of(text: str | None, config: CampaignConfig) -> Shard:
+    """What is shared is the mining with checkpoints: without it, a job array's processes are studies of their own.
+
+    Raises:
+        ConfigError: a shard of nothing; and as ``shard_of``.
+    """
+    from miner.errors import ConfigError
+    from miner.searching.shards import WHOLE, shard_of
+
+    if config.overopt.mine:
+        return shard_of(text)
+    if text is not None:
+        raise ConfigError(
+            f"--shard {text}: what is shared is the mining with checkpoints. Say on how many prompts: --mine 32"
+        )
+    return WHOLE
 
 
 def _toml(value: object) -> str:

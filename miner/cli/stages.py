@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corpus.working_copy import shown
 from miner.cli import options as o
 from miner.cli.output import command_line, out, print_json
 from miner.cli.tables import dry_run_table, summary_table, tuning_table
@@ -61,7 +62,7 @@ def mine(options: MineOptions, round_number: o.Round = 0, json: o.Json = False, 
     report = mine_round(campaign, round_number)
     line = (
         f"{report.found} findings in {report.made} attempts ({report.skipped} were stored before, "
-        f"{report.errors} ended in an error). Corpus: {campaign.corpus.path}"
+        f"{report.errors} ended in an error). Corpus: {shown(campaign.corpus.path)}"
     )
     _print_result(report, line, json=json)
     return _require_one_that_ran(report)
@@ -78,7 +79,7 @@ def patch(options: PatchOptions, round_number: o.Round = 0, json: o.Json = False
     report = patch_round(campaign, round_number)
     model = campaign.run.model(round_number + 1)
     left = f" ({report.not_shown} more found no place in {report.steps} steps)" if report.not_shown else ""
-    line = f"patched on {report.findings} findings{left} and {report.clean_pairs} clean pairs: {model}"
+    line = f"patched on {report.findings} findings{left} and {report.clean_pairs} clean pairs: {shown(model)}"
     return _print_result({"model": str(model), "report": report}, line, json=json)
 
 
@@ -125,7 +126,7 @@ def tune(
         print_json(found)
     else:
         out().print(tuning_table(found))
-        out().print(f"campaign file: {campaign.folder / 'tuned.toml'}", markup=False)
+        out().print(f"campaign file: {shown(campaign.folder / 'tuned.toml')}", markup=False)
     return None
 
 
@@ -141,9 +142,11 @@ def report(
         from miner.reporting.reading import choose, read_run
 
         stored = read_run(run)
-        shown = len(choose(stored.findings, max_findings))
-        counts = {"rounds": len(stored.rounds), "findings": len(stored.findings), "shown": shown}
-        line = f"{run / 'report.html'}: {len(stored.rounds)} rounds, {shown} of {len(stored.findings)} findings"
+        n_shown = len(choose(stored.findings, max_findings))
+        counts = {"rounds": len(stored.rounds), "findings": len(stored.findings), "shown": n_shown}
+        line = (
+            f"{shown(run / 'report.html')}: {len(stored.rounds)} rounds, {n_shown} of {len(stored.findings)} findings"
+        )
         return _print_result(counts, line, json=json)
     from miner.campaigns.run_folder import RunFolder
 
@@ -152,7 +155,7 @@ def report(
 
     load = _open(config).models.open_rm if attribution else None  # without, neither data nor RM has to be here
     files = report_run(run, running(), max_findings=max_findings, load=load)
-    return _print_result(files, f"report: {files.html}", json=json)
+    return _print_result(files, f"report: {shown(files.html)}", json=json)
 
 
 def _cycle(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:
@@ -167,7 +170,7 @@ def _cycle(config: CampaignConfig, *, json: bool, dry_run: bool) -> None:
     files = report_run(campaign.folder, campaign.observer, load=campaign.models.open_rm)
     _print_summary(summary, json=json)
     if not json:
-        out().print(f"report: {files.html}", markup=False)
+        out().print(f"report: {shown(files.html)}", markup=False)
     for made in reports:
         _require_one_that_ran(made)
     return None

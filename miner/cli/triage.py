@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from corpus.records import Split
+from corpus.working_copy import shown
 from miner import safe_text
 from miner.cli import options as o
 from miner.cli.output import clipped, out, print_json
@@ -40,6 +41,7 @@ def triage(
     bisect: Annotated[bool, typer.Option(help="Try every finding against every round's RM.")] = True,
     distance: Annotated[bool, typer.Option(help="Distance of findings to clean text in the RM's last layer.")] = True,
     attribution: Annotated[bool, typer.Option(help="Words that earn the reward, by gradient (slow).")] = True,
+    shard: o.ShardOption = None,
     json: o.Json = False,
     dry_run: o.DryRun = False,
 ) -> None:
@@ -51,6 +53,7 @@ def triage(
     from miner.measuring.triage.settings import TriageSettings
     from miner.measuring.triage.triage import triage as triage_run
     from miner.reporting.summary import take_triage
+    from miner.searching.shards import shard_of
 
     if split not in (None, "train", "held_out"):
         raise ConfigError(f"--split {split}: expected train or held_out")
@@ -74,13 +77,16 @@ def triage(
         return
     watcher = running()
     watcher.note(_line(expected))
-    result = triage_run(OpenCampaign(config, watcher), settings)
+    result = triage_run(OpenCampaign(config, watcher, shard=shard_of(shard)), settings)
     take_triage(run, result)
     if json:
         print_json(result)
     else:
         out().print(triage_table(result))
-        out().print(f"all of it: {run / 'triage' / 'triage.json'}; in the report: rmminer report {run}", markup=False)
+        out().print(
+            f"all of it: {shown(run / 'triage' / 'triage.json')}; in the report: rmminer report {shown(run)}",
+            markup=False,
+        )
 
 
 def _line(expected: Forecast) -> str:

@@ -19,12 +19,16 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
+from corpus.locations import location_of
+from corpus.working_copy import fetched_all, located, shown
 from miner.cli.options import Only
 from miner.cli.watcher import Watcher
 from miner.errors import ConfigError
 
 # what a verb may be about: the first given
 SUBJECTS = ("out_folder", "out", "run", "model", "models", "config", "folder", "source", "study")
+
+IN_STORES = ("run", "folder", "source", "study", "replay", "against")  # what may be a URL of an object store
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, findings or notes: results and errors alone.")]
 
@@ -38,7 +42,7 @@ def verb(run: Callable[..., None]) -> Callable[..., None]:
     def command(*, ctx: typer.Context, quiet: bool, **given: Any) -> None:
         names = ctx.command_path.split(" ")[1:]
         about = next((given[name] for name in SUBJECTS if given.get(name)), None)
-        about = ", ".join(about) if isinstance(about, list) else about
+        about = ", ".join(about) if isinstance(about, list) else shown(about) if isinstance(about, Path) else about
         first_line = f"rmminer {version('rmminer')} {' '.join(names)}" + (f": opening {about}" if about else "")
         watcher = Watcher(quiet=quiet or ctx.find_root().params.get("quiet", False))
         for group in groups:
@@ -46,9 +50,9 @@ def verb(run: Callable[..., None]) -> Callable[..., None]:
         with watcher.verb(" ".join(names), first_line):
             run(**given)
 
-    shown = [*_shown(parameters, groups), _keyword("ctx", typer.Context), _keyword("quiet", Quiet, False)]
-    command.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    options = [*_shown(parameters, groups), _keyword("ctx", typer.Context), _keyword("quiet", Quiet, False)]
+    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in options}
     return command
 
 
@@ -76,6 +80,20 @@ class _Group:
         for name in self.fields:
             default = defaults[name]
             yield _keyword(name, hints[name], inspect.Parameter.empty if default is MISSING else default)
+
+
+def _in_a_store(url: str | Path, name: str, told: str) -> Path:
+    """This machine's copy of a run or corpus in an object store, with what is new there.
+
+    Raises:
+        ConfigError: what the parameter ``name`` takes has to lie on this machine.
+        CorpusReadError: the store cannot be read.
+    """
+    from corpus.schema import TABLES  # which loads pyarrow
+
+    if name not in IN_STORES:
+        raise ConfigError(told.format("is a URL; expected a file or folder on this machine"))
+    return fetched_all(located(url), without=TABLES)
 
 
 def _shown(parameters: Iterable[inspect.Parameter], groups: list[_Group]) -> Iterator[inspect.Parameter]:
@@ -117,6 +135,8 @@ def _with_parser(name: str, mark: Any, kind: type[str] | type[Path]) -> Any:
     def parse(value: str | Path) -> str | Path:
         if not str(value).strip():
             raise ConfigError(message.format("is empty on the command line. Give it a value"))
+        if kind is Path and location_of(value) is not None:
+            return _in_a_store(value, name, message)
         return kind(os.path.expanduser(value))
 
     parse.__name__ = {str: "text", Path: "path"}[kind]  # as the help calls it

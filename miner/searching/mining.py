@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from attacks import Attack
 from corpus import Corpus
-from corpus.records import Prompt
+from corpus.records import Attempt, Prompt
+from corpus.writer import Writer
 from miner.config.campaign import AttackSection, CampaignConfig, StageSection
 from miner.errors import ConfigError
 from miner.progress import Observer
@@ -80,6 +81,18 @@ def stage_plans(
     return [plan for row in zip_longest(*columns) for plan in row if plan is not None]  # prompt by prompt
 
 
+def _published(corpus: Corpus, writer: Writer) -> Callable[[], Container[str]]:
+    """The ids of all attempts stored by now, whoever made them: every segment is read once."""
+    attempts, ids = corpus.follow(Attempt), set[str]()
+
+    def published() -> Container[str]:
+        writer.flush()
+        ids.update(attempt.attempt_id for attempt in attempts.news())
+        return ids
+
+    return published
+
+
 def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: CampaignConfig, observer: Observer, *,
               title: str, known: Container[str] | None = None, shard: Shard = WHOLE) -> MiningReport:  # fmt: skip
     """Make the attempts that are not stored yet, each stored with its findings as it ends.
@@ -101,7 +114,8 @@ def run_plans(driver: Driver, plans: Sequence[Plan], corpus: Corpus, config: Cam
     ):
         writer.add(*{prompt.prompt_id: prompt for plan in fresh for prompt in plan.prompts}.values())
         advance(len(plans) - len(fresh), len(plans))
-        waves = shard.waves(fresh, corpus, writer, size=driver.in_flight)
+        published = _published(corpus, writer)
+        waves = shard.waves(fresh, lambda plan: plan.attempt_id, published, size=driver.in_flight)
         for result in (result for wave in waves for result in driver.run(wave)):
             writer.add(*result.scored, *result.findings, result.attempt)
             made.append(result)

@@ -1,21 +1,20 @@
-"""A stage's attempts shared among processes that know nothing of each other but the corpus.
+"""A stage's work shared among processes that know nothing of each other but what is stored.
 
-Nothing is locked: an attempt is named by what defines it, so that one made twice is stored once.
+Nothing is locked: an attempt, or a row of a triage, is named by what defines it, so that one made twice is stored once.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
-from corpus import Corpus
-from corpus.records import Attempt
-from corpus.writer import Writer
 from miner.errors import ConfigError
-from miner.searching.attempts import Plan
+
+T = TypeVar("T")
 
 ARRAYS = (
     ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN"),
@@ -26,31 +25,31 @@ ARRAYS = (
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Part ``index`` (from 0) of ``count`` of a stage's attempts."""
+    """Part ``index`` (from 0) of ``count`` of a stage's work."""
 
     index: int = 0
     count: int = 1
 
-    def waves(self, plans: Sequence[Plan], corpus: Corpus, writer: Writer, size: int) -> Iterator[Sequence[Plan]]:
-        """Its own plans, then, ``size`` at a time and in an order of its own, those that nobody has stored yet: at the
-        end all are, whoever made them."""
+    def waves(
+        self, items: Sequence[T], key: Callable[[T], str], stored: Callable[[], Container[str]], *, size: int
+    ) -> Iterator[Sequence[T]]:
+        """Its own items by their ``key`` (hex digits), then, ``size`` at a time and in an order of its own, those whose
+        key nobody has ``stored`` yet: at the end all are, whoever did it."""
         if self.count == 1:
-            yield plans
+            yield items
             return
-        yield [plan for plan in plans if self.owns(plan)]
-        left = [plan for plan in plans if not self.owns(plan)]
+        yield [item for item in items if self.owns(key(item))]
+        left = [item for item in items if not self.owns(key(item))]
         Random(f"{self.index}/{self.count}").shuffle(left)
-        attempts, stored = corpus.follow(Attempt), set[str]()
         while left:
-            writer.flush()
-            stored.update(attempt.attempt_id for attempt in attempts.news())
-            left = [plan for plan in left if plan.attempt_id not in stored]
+            known = stored()
+            left = [item for item in left if key(item) not in known]
             if left:
                 yield left[:size]
                 left = left[size:]
 
-    def owns(self, plan: Plan) -> bool:
-        return int(plan.attempt_id[:8], 16) % self.count == self.index
+    def owns(self, key: str) -> bool:
+        return int(key[:8], 16) % self.count == self.index
 
 
 WHOLE = Shard()

@@ -168,4 +168,4 @@ def _rows(corpus: Corpus) -> dict[str, dict[str, object]]:
 
 
 if __name__ == "__main__":
-    mine(Path(sys.argv[1]), shard_of(sys.argv[2], {}) if len(sys.argv) > 2 else WHOLE)
+    mine(sys.argv[1], shard_of(sys.argv[2], {}) if len(sys.argv) > 2 else WHOLE)

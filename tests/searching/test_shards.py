@@ -13,7 +13,7 @@ import pytest
 from corpus import Corpus
 from miner.errors import ConfigError
 from miner.progress import Silent
-from miner.searching.mining import run_plans
+from miner.searching.mining import _published, run_plans
 from miner.searching.shards import WHOLE, Shard, shard_of
 from scripts.drills import mining as drill
 
@@ -32,7 +32,9 @@ def mined(folder: Path, shard: Shard) -> int:
 
 def test_shards_part_the_plans_and_the_last_one_to_end_finds_nothing_left(tmp_path: Path) -> None:
     _, plans, _, _ = drill.campaign(tmp_path / "none")
-    owners = [[shard.index for shard in map(Shard, range(3), (3, 3, 3)) if shard.owns(plan)] for plan in plans]
+    owners = [
+        [shard.index for shard in map(Shard, range(3), (3, 3, 3)) if shard.owns(plan.attempt_id)] for plan in plans
+    ]
     assert all(len(owner) == 1 for owner in owners)
     assert len(plans) > 60
     assert {owner[0] for owner in owners} == {0, 1, 2}
@@ -45,10 +47,10 @@ def test_shards_part_the_plans_and_the_last_one_to_end_finds_nothing_left(tmp_pa
 def test_what_others_have_stored_meanwhile_is_not_made_again(tmp_path: Path) -> None:
     driver, plans, corpus, config = drill.campaign(tmp_path)
     shard = Shard(0, 2)
-    theirs = [plan for plan in plans if not shard.owns(plan)]
+    theirs = [plan for plan in plans if not shard.owns(plan.attempt_id)]
     with corpus.writer() as writer:
-        waves = shard.waves(plans, corpus, writer, size=4)
-        assert next(waves) == [plan for plan in plans if shard.owns(plan)]
+        waves = shard.waves(plans, lambda plan: plan.attempt_id, _published(corpus, writer), size=4)
+        assert next(waves) == [plan for plan in plans if shard.owns(plan.attempt_id)]
         (first, second) = next(waves), theirs[: len(theirs) // 2]
         assert len(first) == 4
         run_plans(driver, [*first, *second], corpus, config, Silent(), title="theirs")

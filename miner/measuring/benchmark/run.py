@@ -34,6 +34,7 @@ from miner.measuring.doctor.behaviour import TRIVIAL
 from miner.progress import Advance, Observer, untold
 from miner.rewards.base import Pair, RewardModel
 from miner.searching.confirmation import Confirmation
+from miner.searching.shards import WHOLE, Shard
 from miner.statistics import Difference, Rate, median_cost, rate, simultaneous_differences, survival
 
 Publish = Callable[[BenchReport, Path], object]  # a page of the report, in the folder
@@ -81,11 +82,12 @@ def bench(
     attack: bool = True,
     command: str,
     publish: Publish,
+    shard: Shard = WHOLE,
 ) -> BenchReport:
     """The report on ``models``: the suite unless ``attack`` is off, and ``findings`` replayed.
 
     Writes ``bench.json`` and has the report published, anew after every RM. One of several that cannot be measured has
-    a row that says why.
+    a row that says why. Processes with a ``shard`` share every RM's attempts.
 
     Raises:
         ConfigError: nothing to do, or settings that do not go with one of the models.
@@ -104,7 +106,7 @@ def bench(
     for name, config in configs.items():
         try:
             with observer.stage(f"RM {len(results) + 1} of {len(configs)}, {name}"):
-                results.append(_measure(name, config, observer, findings, attack=attack))
+                results.append(_measure(name, Campaign(config, observer, shard=shard), findings, attack=attack))
         except RmMinerError as error:
             if len(configs) == 1:
                 raise
@@ -164,10 +166,8 @@ class _Measured:
     data_hash: str
 
 
-def _measure(
-    name: str, config: CampaignConfig, observer: Observer, findings: Sequence[Finding], *, attack: bool
-) -> _Measured:
-    campaign = Campaign(config, observer)
+def _measure(name: str, campaign: Campaign, findings: Sequence[Finding], *, attack: bool) -> _Measured:
+    observer = campaign.observer
     left_out = _unable(campaign) if attack else ()
     if attack:
         campaign.evaluate(0, without=left_out)

@@ -10,6 +10,7 @@ from miner.config.campaign import AttackSection, CampaignConfig, MineSection, Po
 from miner.errors import ConfigError
 from miner.progress import Observer
 from miner.searching.mining import MiningReport
+from miner.searching.shards import WHOLE, Shard
 
 ATTACK = "rl"
 
@@ -23,9 +24,10 @@ def mine_checkpoints(
     max_new_tokens: int,
     round_number: int = 0,
     observer: Observer | None = None,
+    shard: Shard = WHOLE,
 ) -> MiningReport:
     """Best of ``n`` of every checkpoint (by step: ``RlRun.policies``) on train prompts, into the campaign's corpus;
-    what is stored is not made again.
+    what is stored is not made again. Processes with a ``shard`` share the attempts.
 
     Raises:
         ConfigError: there are no checkpoints.
@@ -42,5 +44,5 @@ def mine_checkpoints(
                 "mine": MineSection(prompts=prompts, budget_queries=n),
             }
         )
-        reports.append(Campaign(attacker, observer, resumes_with=config).mine(round_number))
+        reports.append(Campaign(attacker, observer, resumes_with=config, shard=shard).mine(round_number))
     return MiningReport.total(reports)

@@ -11,18 +11,19 @@ from miner.errors import ConfigError
 from miner.judging.criteria import criteria_for_scorer
 from miner.judging.ensemble import Ensemble
 from miner.judging.gold import ContrastGold, Gold, RewardGold
-from miner.measuring.overopt.log import require_study
+from miner.measuring.overopt.log import RunLog, require_study
 from miner.measuring.overopt.mining import mine_checkpoints
 from miner.measuring.overopt.results import StudySummary
 from miner.measuring.overopt.rl import checkpoints_of
 from miner.measuring.overopt.rows import SampleRow
 from miner.measuring.overopt.settings import RlSettings
-from miner.measuring.overopt.study import Study
+from miner.measuring.overopt.study import Study, run_name
 from miner.measuring.overopt.summary import summarise_study
 from miner.measuring.scorers import DOCS, NONE, open_scorer
 from miner.progress import Observer
 from miner.rewards.base import Scorer
 from miner.searching.mining import MiningReport
+from miner.searching.shards import WHOLE, Shard
 
 OnSamples = Callable[[str, int, int, Sequence[SampleRow]], None]
 """Called at every measurement with (run, step, of all, its rows)."""
@@ -35,9 +36,11 @@ def run_study(
     observer: Observer,
     live: OnSamples | None = None,
     against: Path | None = None,
+    shard: Shard = WHOLE,
 ) -> StudySummary:
     """Make, resume or read every run that the campaign file asks for, mine with their checkpoints where it asks for
-    that, and say what they show, beside the study in ``against`` if there is one.
+    that, and say what they show, beside the study in ``against`` if there is one. Processes with a ``shard`` share the
+    mining, once one process has trained.
 
     Raises:
         ConfigError: no policy, an option that does not fit another, or no study in ``against``; and as ``Campaign``.
@@ -46,6 +49,8 @@ def run_study(
         require_study(against)
     study = open_study(config, round_number, observer=observer)
     section = config.overopt
+    if shard.count > 1:
+        _require_trained(study, config)
     if section.method != "bon" or study.gold is not None:
         with observer.stage("loading the policy and what measures it"):
             study.evaluation(study.settings)
@@ -59,12 +64,31 @@ def run_study(
         with observer.stage("drawing pools for best-of-n") as advance:
             study.pools(n=section.pool, prompts=section.pool_prompts, progress=advance)
     if section.mine:
-        _mine(config, study, observer)
+        _mine(config, study, observer, shard)
     with observer.stage("looking for the onset in every run"):
         return summarise_study(study.folder, against=against)
 
 
-def _mine(config: CampaignConfig, study: Study, observer: Observer) -> None:
+def _require_trained(study: Study, config: CampaignConfig) -> None:
+    """Refuse to share the mining with checkpoints that are not there yet: every process would train them.
+
+    Raises:
+        ConfigError: a run is not over.
+    """
+    section = config.overopt
+    if section.method == "bon":
+        return
+    for kl in section.kl:
+        for seed in range(config.seed, config.seed + section.seeds):
+            log, settings = RunLog(study.folder / run_name(kl, seed)), study.settings
+            if not (log.exists() and log.info().is_over(steps=settings.steps, max_kl=settings.max_kl)):
+                raise ConfigError(
+                    f"--shard shares what is mined with checkpoints, and {run_name(kl, seed)} is not trained yet. "
+                    "Train first, in one process: the same command without --shard and with --mine 0"
+                )
+
+
+def _mine(config: CampaignConfig, study: Study, observer: Observer, shard: Shard) -> None:
     section = config.overopt
     reports = []
     for run in sorted(study.folder.glob("*/run.json")):
@@ -78,6 +102,7 @@ def _mine(config: CampaignConfig, study: Study, observer: Observer) -> None:
                     max_new_tokens=section.max_new_tokens,
                     round_number=study.round,
                     observer=observer,
+                    shard=shard,
                 )
             )
         else:

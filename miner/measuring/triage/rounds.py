@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +19,12 @@ from miner.measuring.triage.intervals import auroc
 from miner.measuring.triage.result import FOLDER_NAME, RoundDistance
 from miner.measuring.triage.settings import TriageSettings
 from miner.measuring.triage.shrinking import Shrunk, shrink
-from miner.measuring.triage.store import Rows, chunks
+from miner.measuring.triage.store import Row, Rows, chunks
 from miner.measuring.triage.trials import Trials
 from miner.rewards.base import Pair, RewardModel
 from miner.searching import source
 from miner.searching.confirmation import Confirmation
+from miner.searching.shards import WHOLE, Shard
 from miner.searching.version import package_version
 from miner.worlds.world import spread
 
@@ -56,9 +57,10 @@ class DomainDistance:
 
 
 def shrunk_of_round(
-    models: RoundModels, number: int, mine: Sequence[Finding], settings: TriageSettings
+    models: RoundModels, number: int, mine: Sequence[Finding], settings: TriageSettings, shard: Shard = WHOLE
 ) -> list[Shrunk]:
-    """The round's findings shrunk; those stored are read, the others stored as they are done."""
+    """The round's findings shrunk; those stored are read, the others stored as they are done: of a ``shard`` its own
+    first, then those that no other process has stored."""
     rm, criteria = models.rm(number), models.criteria(number)
     calibration = models.world.by_split["calibration"]
     elsewhere = spread(calibration, min(N_ELSEWHERE, len(calibration)), seed=models.config.seed)
@@ -77,21 +79,33 @@ def shrunk_of_round(
     )
     by_id = {finding.finding_id: finding for finding in left}
     with models.observer.stage(f"round {number}: shrinking") as advance:
-        for done, part in enumerate(chunks(left, PUBLISHED_AT_ONCE)):
+        done = 0
+        for part in _parts(shard, left, key_of, rows, PUBLISHED_AT_ONCE):
             found = []
             for one in shrink(part, trials, max_queries=settings.max_queries):
                 found.append(one)
-                advance(done * PUBLISHED_AT_ONCE + len(found), len(left))
+                advance(done + len(found), len(left))
+            done += len(part)
             if settings.attribution:
                 found = [with_top_words(rm, by_id[one.finding_id], one) for one in found]
-            fresh = {key_of[one.finding_id]: one for one in found}
-            rows.publish(fresh)
-            stored |= fresh
+            rows.publish({key_of[one.finding_id]: one for one in found})
+    stored = rows.read()
     return [stored[key_of[finding.finding_id]] for finding in mine]
 
 
-def wins_of_round(models: RoundModels, number: int, findings: Sequence[Finding]) -> dict[str, bool]:
-    """Whether each finding, whichever round's it is, wins against this round's RM by its own criteria."""
+def _parts(
+    shard: Shard, left: Sequence[Finding], key_of: Mapping[str, str], rows: Rows[Row], size: int
+) -> Iterator[Sequence[Finding]]:
+    """What is left to do, ``size`` at a time."""
+    for wave in shard.waves(left, lambda finding: key_of[finding.finding_id], rows.read, size=size):
+        yield from chunks(wave, size)
+
+
+def wins_of_round(
+    models: RoundModels, number: int, findings: Sequence[Finding], shard: Shard = WHOLE
+) -> dict[str, bool]:
+    """Whether each finding, whichever round's it is, wins against this round's RM by its own criteria. Shared as
+    ``shrunk_of_round``."""
     rm, criteria = models.rm(number), models.criteria(number)
     decided_by = [rm.fingerprint, rm.pipeline_hash, criteria.quantile, criteria.data_hash]
     key_of = {finding.finding_id: digest(["wins", finding.finding_id, decided_by]) for finding in findings}
@@ -99,15 +113,17 @@ def wins_of_round(models: RoundModels, number: int, findings: Sequence[Finding])
     stored = rows.read()
     left = [finding for finding in findings if key_of[finding.finding_id] not in stored]
     with models.observer.stage(f"round {number}: which findings win") as advance:
-        for done, part in enumerate(chunks(left, 8 * PUBLISHED_AT_ONCE)):
+        done = 0
+        for part in _parts(shard, left, key_of, rows, 8 * PUBLISHED_AT_ONCE):
             won = zip(part, Confirmation(rm=rm, criteria=criteria).win_again(part), strict=True)
             fresh = {
                 key_of[f.finding_id]: WinRecord(finding_id=f.finding_id, rm_fingerprint=rm.fingerprint, wins=wins)
                 for f, wins in won
             }
             rows.publish(fresh)
-            stored |= fresh
-            advance(min(len(left), (done + 1) * 8 * PUBLISHED_AT_ONCE), len(left))
+            done += len(part)
+            advance(done, len(left))
+    stored = rows.read()
     return {finding.finding_id: stored[key_of[finding.finding_id]].wins for finding in findings}
 
 

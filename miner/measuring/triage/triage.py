@@ -49,14 +49,14 @@ def triage(campaign: OpenCampaign, settings: TriageSettings) -> TriageResult:
         for number in campaign.run.rounds_present():
             mine = _of_round(campaign.models, number, chosen, notes)
             if mine:
-                shrunk += shrunk_of_round(campaign.models, number, mine, settings)
+                shrunk += shrunk_of_round(campaign.models, number, mine, settings, campaign.shard)
             if mine and settings.distance:
                 try:
                     placed[number] = placed_in_domain(campaign.models, number, mine)
                 except NotPlacedError as error:
                     notes.append(str(error))
             if settings.bisect:
-                for finding_id, won in wins_of_round(campaign.models, number, chosen).items():
+                for finding_id, won in wins_of_round(campaign.models, number, chosen, campaign.shard).items():
                     wins[finding_id][number] = won
         findings = {f.finding_id: f for f in chosen if f.finding_id in {one.finding_id for one in shrunk}}
         results = group_results(campaign.models, findings, {one.finding_id: one for one in shrunk}, wins, settings)
