@@ -281,7 +281,8 @@ class RunFolder:
         path = self.path / CONFIG_NAME
         if not path.exists():
             raise ConfigError(
-                f"{self.path} is not a run's folder: it has no {CONFIG_NAME}. Make one: rmminer cycle --out {self.path}"
+                f"{self.shown} is not a run's folder: it has no {CONFIG_NAME}. "
+                f"Make one: rmminer cycle --out {self.shown}"
             )
         return read_config(path, {"out": str(self.path)})
 

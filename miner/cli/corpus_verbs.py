@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from corpus.working_copy import shown
 from miner.cli import options as o
 from miner.cli.output import clipped, out, print_json
 from miner.cli.verb import verb
@@ -181,7 +182,7 @@ def existing_corpus(folder: Path) -> Corpus:
 
     corpus = _corpus(folder)
     if not corpus.exists():
-        raise DataError(f"no corpus at {folder}. Name the folder of a run, or its corpus/ folder")
+        raise DataError(f"no corpus at {shown(folder)}. Name the folder of a run, or its corpus/ folder")
     return corpus
 
 

@@ -82,7 +82,7 @@ class _Group:
             yield _keyword(name, hints[name], inspect.Parameter.empty if default is MISSING else default)
 
 
-def _in_a_store(url: str | Path, name: str, told: str) -> Path:
+def _in_a_store(url: str | Path, name: str, message: str) -> Path:
     """This machine's copy of a run or corpus in an object store, with what is new there.
 
     Raises:
@@ -92,7 +92,7 @@ def _in_a_store(url: str | Path, name: str, told: str) -> Path:
     from corpus.schema import TABLES  # which loads pyarrow
 
     if name not in IN_STORES:
-        raise ConfigError(told.format("is a URL; expected a file or folder on this machine"))
+        raise ConfigError(message.format("is a URL; expected a file or folder on this machine"))
     return fetched_all(located(url), without=TABLES)
 
 
@@ -135,8 +135,8 @@ def _with_parser(name: str, mark: Any, kind: type[str] | type[Path]) -> Any:
     def parse(value: str | Path) -> str | Path:
         if not str(value).strip():
             raise ConfigError(message.format("is empty on the command line. Give it a value"))
-        if kind is Path and location_of(value) is not None:
-            return _in_a_store(value, name, message)
+        if (kind is Path or flag == "--out") and location_of(value) is not None:  # which refuses credentials
+            return _in_a_store(value, name, message) if kind is Path else value
         return kind(os.path.expanduser(value))
 
     parse.__name__ = {str: "text", Path: "path"}[kind]  # as the help calls it

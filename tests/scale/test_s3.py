@@ -1,4 +1,4 @@
-"""The same over the wire: moto's S3 on loopback, with conditional puts. Needs the extra ``stores``."""
+"""The same over the wire: moto's S3 on loopback, with conditional puts. Skipped where moto or s3fs is not installed."""
 
 from __future__ import annotations
 
