@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,25 +23,51 @@ from miner.cli.watcher import running
 if TYPE_CHECKING:
     from miner.measuring.triage.forecast import Forecast
     from miner.measuring.triage.result import Auroc, GroupResult, TriageResult
+    from miner.measuring.triage.settings import TriageSettings
 
 SHOWN_GROUPS = 30
 TEXT_CHARACTERS = 100
 CAUSE_FEATURES = 4
 
 
-def triage(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriageOptions:
+    """What the command line says of which findings are triaged, and how."""
+
     rounds: Annotated[
         list[int] | None, typer.Option("--round", help="Findings of this round only; repeat for more.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Findings on train or held_out prompts only.")] = None,
-    limit: Annotated[int, typer.Option(help="Findings to triage, drawn by their ids (0: all).")] = 0,
+    ] = None
+    split: Annotated[str | None, typer.Option(help="Findings on train or held_out prompts only.")] = None
+    limit: Annotated[int, typer.Option(help="Findings to triage, drawn by their ids (0: all).")] = 0
     max_queries: Annotated[
         int, typer.Option(help="Queries for a finding's minimal text at most, and again for its cause.")
-    ] = 600,
-    bisect: Annotated[bool, typer.Option(help="Try every finding against every round's RM.")] = True,
-    distance: Annotated[bool, typer.Option(help="Distance of findings to clean text in the RM's last layer.")] = True,
-    attribution: Annotated[bool, typer.Option(help="Words that earn the reward, by gradient (slow).")] = True,
+    ] = 600
+    bisect: Annotated[bool, typer.Option(help="Try every finding against every round's RM.")] = True
+    distance: Annotated[bool, typer.Option(help="Distance of findings to clean text in the RM's last layer.")] = True
+    attribution: Annotated[bool, typer.Option(help="Words that earn the reward, by gradient (slow).")] = True
+
+    def settings(self) -> TriageSettings:
+        """Raises: ConfigError: no such split."""
+        from miner.errors import ConfigError
+        from miner.measuring.triage.settings import TriageSettings
+
+        if self.split not in (None, "train", "held_out"):
+            raise ConfigError(f"--split {self.split}: expected train or held_out")
+        split: Split | None = "train" if self.split == "train" else "held_out" if self.split else None
+        return TriageSettings(
+            rounds=tuple(self.rounds) if self.rounds else None,
+            split=split,
+            limit=self.limit,
+            max_queries=self.max_queries,
+            bisect=self.bisect,
+            attribution=self.attribution,
+            distance=self.distance,
+        )
+
+
+def triage(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    options: TriageOptions,
     shard: o.ShardOption = None,
     json: o.Json = False,
     dry_run: o.DryRun = False,
@@ -48,25 +75,12 @@ def triage(
     """Shrink findings to what still wins, group them by cause, say which a patch fixed."""
     from miner.campaigns.opening import OpenCampaign
     from miner.campaigns.run_folder import RunFolder
-    from miner.errors import ConfigError
     from miner.measuring.triage.forecast import forecast
-    from miner.measuring.triage.settings import TriageSettings
     from miner.measuring.triage.triage import triage as triage_run
     from miner.reporting.summary import take_triage
     from miner.searching.shards import shard_of
 
-    if split not in (None, "train", "held_out"):
-        raise ConfigError(f"--split {split}: expected train or held_out")
-    chosen_split: Split | None = "train" if split == "train" else "held_out" if split else None
-    settings = TriageSettings(
-        rounds=tuple(rounds) if rounds else None,
-        split=chosen_split,
-        limit=limit,
-        max_queries=max_queries,
-        bisect=bisect,
-        attribution=attribution,
-        distance=distance,
-    )
+    settings = options.settings()
     folder = RunFolder(run)
     config, expected = folder.read_config(), forecast(folder, settings)
     if dry_run:

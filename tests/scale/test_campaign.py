@@ -19,8 +19,8 @@ from miner.campaigns.stage_starts import StageInput
 from miner.config.campaign import CampaignConfig
 from miner.errors import ResumeError
 from miner.searching.shards import Shard
-from tests.campaigns.test_campaign import config_for
-from tests.scale.test_object_store import Machine
+from tests.campaigns.configs import config_for
+from tests.scale.machines import Machine
 
 URL = "memory://bucket/run"
 

@@ -10,28 +10,16 @@ import fsspec
 import pytest
 from fsspec.spec import AbstractFileSystem
 
-from corpus import Corpus, CorpusReadError, CorpusWriteError, ExportError, object_store, working_copy
+from corpus import Corpus, CorpusReadError, CorpusWriteError, ExportError, object_store
 from corpus.locations import Location, location_of, path_of, without_secrets
 from corpus.object_store import ObjectStore
 from corpus.publishing import publish_folder, replace_file
 from corpus.schema import TABLES
 from corpus.segments import publish_segment
-from corpus.working_copy import WorkingCopy, fetched, fetched_all, fetched_folder, located, shown
+from corpus.working_copy import fetched, fetched_all, fetched_folder, located, shown
 from scripts.drills import samples
 from tests.scale.faulty_file_system import FaultyFileSystem, register
-
-
-class Machine:
-    """A machine of its own: its cache, and what it has opened."""
-
-    def __init__(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.cache, self._monkeypatch, self._copies = cache, monkeypatch, dict[Path, WorkingCopy]()
-
-    def __call__(self) -> Machine:
-        """Work goes on on this one."""
-        self._monkeypatch.setenv("RMMINER_CACHE", str(self.cache))
-        self._monkeypatch.setattr(working_copy, "_COPIES", self._copies)
-        return self
+from tests.scale.machines import Machine
 
 
 @pytest.fixture
@@ -150,12 +138,16 @@ def test_of_two_published_folders_the_first_counts_on_every_machine(
         assert (model / "deep" / "weights").read_text(encoding="utf-8") == "first"
 
 
-def test_a_published_folder_whose_files_were_changed_is_refused(url: str, machines: tuple[Machine, Machine]) -> None:
+def test_a_published_folder_whose_files_were_changed_is_refused(
+    url: str, machines: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, there = machines
     here()
     publish_folder(located(url) / "model", lambda folder: (folder / "weights").write_bytes(b"good"))
     store = ObjectStore(location_of(url))  # type: ignore[arg-type]
     (place,) = store.list().folders
+    monkeypatch.setattr(FaultyFileSystem, "fails", 0.0)
+    monkeypatch.setattr(FaultyFileSystem, "loses_reply", 0.0)
     store._fs.pipe_file(store._path(f"{place}/weights"), b"evil")
     there()
     with pytest.raises(CorpusReadError, match=r"model@.*/weights is (damaged|gone)"):
