@@ -146,10 +146,10 @@ def transfer(options: argparse.Namespace) -> dict[str, Any]:
     """Of the finds against one RM, the share that beat the good answer under the other, too."""
     found: dict[str, Any] = {}
     for source, target in ((MINILM, SMOLLM2), (SMOLLM2, MINILM)):
-        findings = [one for one in Corpus(options.out / f"run-{source}" / "corpus").findings() if one.round == 0]
-        usable = [one for one in findings if one.reference is not None]
+        if not (corpus := options.out / f"run-{source}" / "corpus").is_dir():
+            continue  # not attacked yet
+        usable = [one for one in Corpus(corpus).findings() if one.round == 0 and one.reference is not None]
         if not usable:
-            found[f"{source} to {target}"] = {"n": 0}
             continue
         rm = load_reward_model(options.out / f"rm-{target}", dtype="float32", truncation=CUT)
         flat = [Pair(one.prompt, str(text)) for one in usable for text in (one.response, one.reference)]
@@ -167,7 +167,9 @@ def rescored(options: argparse.Namespace) -> dict[str, Any]:
     """Every stored reward of the RMs as given against plain transformers."""
     found = {}
     for name in options.rms:
-        findings = [one for one in Corpus(options.out / f"run-{name}" / "corpus").findings() if one.round == 0]
+        if not (corpus := options.out / f"run-{name}" / "corpus").is_dir():
+            continue  # not attacked yet
+        findings = [one for one in Corpus(corpus).findings() if one.round == 0]
         n, worst = largest_difference(options.out / f"rm-{name}", findings)
         found[name] = {"n": n, "max_difference": worst, "bar": TOLERANCE, "met": worst <= TOLERANCE}
     return found

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from corpus.errors import CorpusReadError
 from miner.campaigns.campaign import Campaign
 from miner.campaigns.estimate import Estimate, estimate
 from miner.campaigns.rehearsal import Stages
@@ -125,7 +124,7 @@ def test_a_corpus_that_cannot_be_written_is_refused(config: Callable[..., Campai
     given = config()
     Path(given.out).mkdir()
     (Path(given.out) / "corpus").write_text("a file")
-    refused(given, ("mine",), CorpusReadError, "is a file")
+    refused(given, ("mine",), ConfigError, "is a file, not a folder; name another")
 
 
 def test_a_judge_that_is_blind_is_refused_where_that_is_quick_to_see(
