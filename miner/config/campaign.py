@@ -113,6 +113,9 @@ class CriteriaSection(ConfigSection):
     quantile: float = Field(0.95, gt=0, lt=1)
 
 
+MAX_ALARMS = 0.05
+
+
 class ChecksSection(ConfigSection):
     """The tests for nonsense (empty: all that this campaign can feed), how many have to convict (left out: one), and
     the share of clean text that each may convict when its threshold is set (left out: 0.005; what the verdict then
@@ -127,7 +130,7 @@ class ChecksSection(ConfigSection):
     quorum: int | None = Field(None, ge=1)
     false_alarm: float | None = Field(None, gt=0, lt=1)
     min_power: float = Field(0.8, ge=0, le=1)
-    max_alarms: float = Field(0.05, ge=0, le=1)
+    max_alarms: float = Field(MAX_ALARMS, ge=0, le=1)
     reviewed: str | None = None
 
     @property
@@ -392,11 +395,12 @@ class CampaignConfig(ConfigSection):
             mode="json",
             include={"seed", "criteria", "checks", "patch", "reference_lm"},
             exclude={
-                # the bounds stop a run, and change none; folders of before ``reviewed`` go on
-                "checks": {"min_power", "max_alarms", *(["reviewed"] if self.checks.reviewed is None else [])},
+                # min_power stops a run, and changes none; folders of before ``reviewed`` go on
+                "checks": {"min_power", *(["reviewed"] if self.checks.reviewed is None else [])},
                 "patch": {"reviewed"},  # people judge when a run is there already
             },
         )
+        fixed["checks"]["max_alarms"] = MAX_ALARMS  # as min_power; folders of versions that counted it go on, too
         return digest({key: value for key, value in portable(fixed, Path(self.out)).items() if key != "out"})
 
 
