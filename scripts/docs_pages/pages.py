@@ -29,6 +29,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "certificate": measured.certificate,
     "stopping": measured.stopping,
     "real accuracy": real.accuracy,
+    "real attacks": real.attacks,
     "faults": measured.faults,
     "last runs": measured.last_runs,
 }

@@ -34,7 +34,7 @@ def _attack_rows(name: str, part: Json) -> Iterator[tuple[str, ...]]:
         cells = [cell for at in range(2) for cell in _cells(rounds[at].get(attack) if at < len(rounds) else None)]
         budget = next(row[attack]["budget"] for row in rounds if attack in row)
         yield (NAMES[name], f"`{attack}`, {budget:,}", *cells)
-    accuracies = [(rate(one["clean_accuracy"]), "") for one in part["rounds"]]
+    accuracies = [(rate(one["clean_accuracy"]) if one["clean_accuracy"] else "", "") for one in part["rounds"]]
     yield (NAMES[name], "clean accuracy", *(cell for pair in accuracies for cell in pair))
 
 
