@@ -71,7 +71,7 @@ def patch(
     ]
     rng.shuffle(pairs)
     model = copy.deepcopy(rm.model)
-    moving = _moving(rm, model, prompts, shown, section, floor, seed)
+    moving = _moving(rm, model, prompts, section, floor, seed)
     recipe = _recipe(section, dtype)
     train_preferences(rm, model, pairs, recipe, out=out, seed=seed, progress=progress, online=moving)
     families = {finding.family for finding in shown}
@@ -135,7 +135,6 @@ def _moving(
     rm: Trainable,
     model: PreTrainedModel,
     prompts: Sequence[Prompt],
-    findings: Sequence[Finding],
     section: PatchSection,
     floor: float | None,
     seed: int,
@@ -146,7 +145,7 @@ def _moving(
     if not section.online_pairs or held_out or not isinstance(rm, TransformerRewardModel) or not rm.has_gradients:
         return None
     n, pool = section.online_pairs, section.online_pool
-    return online.OnlineTexts(rm, model, prompts, findings, n=n, pool=pool, floor=floor, seed=seed)
+    return online.OnlineTexts(rm, model, prompts, n=n, pool=pool, floor=floor, seed=seed)
 
 
 FLOOR_TEXTS = 256

@@ -76,7 +76,7 @@ def test_the_recipe_sets_what_is_not_given(split_of_recipe: dict[str, float]) ->
 def test_texts_of_the_pool_climb_against_the_weights_as_they_are(tiny_rm_folder: Path) -> None:
     rm = load_reward_model(tiny_rm_folder, device="cpu", dtype="float32")
     model = copy.deepcopy(rm.model).train()
-    texts = OnlineTexts(rm, model, prompts_of(4), (), n=2, pool=2, floor=-3.0, seed=0)
+    texts = OnlineTexts(rm, model, prompts_of(4), n=2, pool=2, floor=-3.0, seed=0)
     rewards = []
     for _ in range(LIFETIME - 1):
         pairs = texts()
@@ -94,21 +94,9 @@ def test_texts_of_the_pool_climb_against_the_weights_as_they_are(tiny_rm_folder:
 
 def test_a_fresh_text_takes_the_place_of_one_that_has_moved_enough(tiny_rm_folder: Path) -> None:
     rm = load_reward_model(tiny_rm_folder, device="cpu", dtype="float32")
-    texts = OnlineTexts(rm, copy.deepcopy(rm.model), prompts_of(4), (), n=1, pool=1, floor=None, seed=0)
+    texts = OnlineTexts(rm, copy.deepcopy(rm.model), prompts_of(4), n=1, pool=1, floor=None, seed=0)
     lengths = Counter(len(texts()[0].rejected[0]) for _ in range(3 * LIFETIME))
     assert len(lengths) >= 2
-
-
-def test_half_of_the_pool_begins_as_findings_and_moves_on_from_them(tiny_rm_folder: Path) -> None:
-    rm = load_reward_model(tiny_rm_folder, device="cpu", dtype="float32")
-    (prompt,) = prompts_of(1)
-    text = "file the of size socket peer"
-    found = [finding(prompt=prompt.conversation, response=text)]
-    model = copy.deepcopy(rm.model)
-    texts = OnlineTexts(rm, model, prompts_of(4), found, n=8, pool=8, floor=None, seed=0)
-    moved = [str(rm.pipeline.tokenizer.decode(list(pair.rejected[0]), skip_special_tokens=True)) for pair in texts()]
-    kept = [len(set(text.split()) & set(one.split())) for one in moved]
-    assert sum(words >= 2 for words in kept) == 4, "of its six words a move replaces four at most"
 
 
 def test_nonsense_is_pushed_to_the_floor_and_a_patch_says_what_it_saw(tiny_rm_folder: Path, tmp_path: Path) -> None:
