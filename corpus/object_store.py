@@ -21,7 +21,7 @@ from corpus.locations import Location, without_secrets
 T = TypeVar("T")
 
 PAUSES_S = (0.1, 0.3, 1.0, 3.0, 8.0, 15.0, 30.0)  # a minute of outage is waited out
-LEAST_VERSION = {"s3": ("s3fs", "2025.7.0"), "s3a": ("s3fs", "2025.7.0")}
+MIN_VERSIONS = {"s3": ("s3fs", "2025.7.0"), "s3a": ("s3fs", "2025.7.0")}
 """Before it s3fs overwrote small files that it was asked to create."""
 _LASTING = (FileNotFoundError, PermissionError, NotImplementedError, ImportError, ValueError, TypeError, CorpusError)
 
@@ -149,8 +149,8 @@ def _persisted(step: Callable[[], T]) -> T:
 
 
 def _require_version(protocol: str) -> None:
-    if protocol in LEAST_VERSION:
-        package, least = LEAST_VERSION[protocol]
+    if protocol in MIN_VERSIONS:
+        package, least = MIN_VERSIONS[protocol]
         try:
             installed = metadata.version(package)
         except metadata.PackageNotFoundError:

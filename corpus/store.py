@@ -73,15 +73,13 @@ class Corpus:
         Findings are published before their attempt. Where a kill came between, and the attempt was made again on
         another machine, it may have found another text: the first one is then nobody's.
         """
-        ids_of = self._found_by_attempt()
-        found = cast(list[Finding], self._records("findings"))
-        return [one for one in found if one.attempt_id not in ids_of or belongs(one, ids_of)]
+        return self._findings_in(self._owned(self._found_by_attempt()))
 
     def settled_findings(self) -> list[Finding]:
         """The findings that a stored attempt calls its own: without those of an attempt that is not ended, or not
         here."""
         ids_of = self._found_by_attempt()
-        return [one for one in self.findings() if belongs(one, ids_of)]
+        return [one for one in self._findings_in(self._owned(ids_of)) if one.attempt_id in ids_of]
 
     def attempts(self) -> list[Attempt]:
         return cast(list[Attempt], self._records("attempts"))
@@ -146,9 +144,7 @@ class Corpus:
         Only training findings unless told otherwise: held-out ones must not leak into training. Findings with the
         ids ``without``, and those that ``findings`` leaves out, are not written.
         """
-        findings = self.table("findings")
-        owned = pa.array([one.finding_id for one in self.findings()], pa.string())
-        findings = findings.filter(pc.is_in(findings.column("finding_id"), owned))
+        findings = self._owned(self._found_by_attempt())
         kept = findings.filter(pc.invert(pc.is_in(findings.column("finding_id"), pa.array(without, pa.string()))))
         report = export_findings(kept, fmt, Path(out), splits=splits, margin=margin)
         return replace(report, overruled=len(findings) - len(kept))
@@ -161,20 +157,23 @@ class Corpus:
         made = self._scan("attempts", "attempt_id", "finding_ids")
         return dict(zip(made.column("attempt_id").to_pylist(), made.column("finding_ids").to_pylist(), strict=True))
 
+    def _owned(self, ids_of: Mapping[str, Sequence[str] | None]) -> pa.Table:
+        """The rows of findings that their attempt, if it is among these, calls its own; attempts of older versions
+        name none."""
+        findings = self.table("findings")
+        ids = zip(findings.column("attempt_id").to_pylist(), findings.column("finding_id").to_pylist(), strict=True)
+        owned = [(named := ids_of.get(attempt)) is None or finding in named for attempt, finding in ids]
+        return findings.filter(pa.array(owned, pa.bool_()))
+
+    def _findings_in(self, rows: pa.Table) -> list[Finding]:
+        return [cast(Finding, record_of(table_spec("findings"), row)) for row in rows.to_pylist()]
+
     def _scan(self, name: str, *columns: str) -> pa.Table:
         return scan(self.path / name, table_spec(name), columns or None, only=self._only.get(name))
 
     def _records(self, name: str) -> list[Record]:
         spec = table_spec(name)
         return [record_of(spec, row) for row in self.table(name).to_pylist()]
-
-
-def belongs(finding: Finding, ids_of: Mapping[str, Sequence[str] | None]) -> bool:
-    """Whether the finding's attempt is among these and names it, or is of the time when attempts named none."""
-    if finding.attempt_id not in ids_of:
-        return False
-    named = ids_of[finding.attempt_id]
-    return named is None or finding.finding_id in named
 
 
 def table_spec(name: str) -> TableSpec:

@@ -14,25 +14,13 @@ import numpy as np
 
 from attacks.gcg import GCG
 from corpus.records import Prompt
-from miner.judging.criteria import Criteria
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.searching.attempts import RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.statistics import paired_difference
-
-NOTHING_WINS = Criteria(
-    quantile=0.95, threshold=float("inf"), clean_mean=0.0, clean_std=1.0, n=0, ranking_tolerance=0.0, data_hash="none"
-)
-
-
-class ConvictsNothing:
-    """Judges for searches in which nothing wins."""
-
-    identity = "nothing"
-
-    def certify(self, subjects: Sequence[Any]) -> list[Any]:
-        return [None for _ in subjects]
+from scripts.drills.mining import EverythingIsNonsense
+from scripts.search_bench.parts import no_criteria
 
 
 def measure_company(
@@ -62,7 +50,9 @@ def _rate(rm: TransformerRewardModel, prompts: Sequence[Prompt], budget: int, *,
     own = rm.batch_invariant
     rm.batch_invariant = pooled
     try:
-        driver = Driver(oracle=Oracle(rm=rm), criteria=NOTHING_WINS, certifier=ConvictsNothing(), in_flight=len(plans))
+        driver = Driver(
+            oracle=Oracle(rm=rm), criteria=no_criteria(), certifier=EverythingIsNonsense(), in_flight=len(plans)
+        )
         started = time.process_time()
         queries = sum(result.attempt.queries for result in driver.run(plans))
         return queries / (time.process_time() - started)

@@ -9,7 +9,6 @@ import numpy as np
 
 from corpus import Follower
 from corpus.records import Attempt, Finding, Prompt, digest
-from corpus.store import belongs
 from miner.campaigns.attacking import driver_of, round_context
 from miner.campaigns.opening import OpenCampaign
 from miner.campaigns.planned import Attacked
@@ -98,7 +97,7 @@ class _StoredStage:
         found = [
             one
             for one in self.findings.get(plan.attempt_id, [])
-            if belongs(one, {attempt.attempt_id: attempt.finding_ids})
+            if attempt.finding_ids is None or one.finding_id in attempt.finding_ids
         ]
         return choice, attempt, sorted(found, key=lambda one: one.finding_id)
 

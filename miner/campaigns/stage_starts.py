@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from corpus import Corpus
 from miner.campaigns.run_folder import RunFolder
@@ -41,7 +42,7 @@ def require_same_code(run: RunFolder, plans: Sequence[Plan]) -> None:
     for plan in {(plan.round, plan.split, plan.attack.name): plan for plan in plans}.values():
         name = f"code-{plan.round}-{plan.split}-{plan.attack.name}"
         mine = StageCode(code_version=code_version(plan.attack))
-        first = run.stage(name, StageCode, lambda mine=mine: mine)  # type: ignore[misc]
+        first = run.stage(name, StageCode, partial(StageCode, code_version=mine.code_version))
         if first != mine:
             raise ResumeError(
                 f"attack {plan.attack.name!r} has another code version here ({mine.code_version}) than where this "

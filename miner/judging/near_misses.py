@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from corpus import Corpus
 from corpus.records import Conversation, Message, Review, Split, digest
 
-MOST = 20_000  # among which a sample is drawn
+MAX_NEAR_MISSES = 20_000  # among which a sample is drawn
 # a digest orders them: the first by id would be those of a few prompts
 SQL = f"""
     SELECT DISTINCT q.prompt_id, q.response, f.prompt, f.reference, f.split
@@ -20,7 +20,7 @@ SQL = f"""
     ) f USING (prompt_id, rm_fingerprint)
     WHERE q.reward > f.bar
       AND NOT EXISTS (FROM findings g WHERE g.prompt_id = q.prompt_id AND g.response = q.response)
-    ORDER BY md5(concat_ws('|', q.prompt_id, q.response)) LIMIT {MOST}"""
+    ORDER BY md5(concat_ws('|', q.prompt_id, q.response)) LIMIT {MAX_NEAR_MISSES}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

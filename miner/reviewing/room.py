@@ -41,8 +41,7 @@ class ReviewRoom:
     def __init__(
         self, run: Path, plan: ReviewPlan, *, blind: bool = True, open_rm: OpenRm = no_rm, against: Path | None = None
     ) -> None:
-        inside = run / "corpus"
-        self.run, self.corpus = run, Corpus(inside if inside.is_dir() or not Corpus(run).exists() else run)
+        self.run, self.corpus = run, _corpus_of(run)
         if not self.corpus.exists() and not gold_items(run, plan.seed):
             raise ConfigError(f"no corpus at {run}. Name the folder of a run: rmminer mine --out {run} makes one")
         self.plan, self.blind = plan, blind
@@ -209,9 +208,14 @@ class ReviewRoom:
         return found.groups if found else ()
 
 
-def _compared(run: Path) -> ReviewedRun:
+def _corpus_of(run: Path) -> Corpus:
+    """That of a run's folder; the folder itself where it is one."""
     inside = run / "corpus"
-    corpus = Corpus(inside if inside.is_dir() else run)
+    return Corpus(inside if inside.is_dir() or not Corpus(run).exists() else run)
+
+
+def _compared(run: Path) -> ReviewedRun:
+    corpus = _corpus_of(run)
     if not corpus.exists():
         raise ConfigError(f"no corpus at {run} to compare with. Name the folder of a run")
     return ReviewedRun(run=run, corpus=corpus, index=FindingsIndex(corpus))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from corpus.records import Conversation, Finding
 
@@ -22,7 +21,7 @@ def largest_difference(model: Path, findings: Sequence[Finding]) -> tuple[int, f
     return len(stored), max((abs(score(prompt, text) - reward) for prompt, text, reward in stored), default=0.0)
 
 
-def plain_scorer(model: Path) -> Any:
+def plain_scorer(model: Path) -> Callable[[Conversation, str], float]:
     """Conversation and response to a reward: by the chat template where there is one, else as a text pair."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

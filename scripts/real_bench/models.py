@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -35,7 +36,7 @@ WORDS = {"lowercase": True, "min_df": 2, "sublinear_tf": True, "ngram_range": (1
 class Trained:
     """How an RM is begun and trained; ``frozen`` are the beginnings of the names of parameters that stay."""
 
-    begin: Callable[[Path, int], object]
+    begin: Callable[..., object]  # of a folder and a seed
     epochs: int
     learning_rate: float
     frozen: tuple[str, ...]
@@ -63,7 +64,7 @@ TRAINED = {
         frozen=("model.embed_tokens.", *(f"model.layers.{n}." for n in range(SMOLLM2_FROZEN))),
     ),
     MINILM: Trained(
-        begin=lambda folder, seed: initialise(folder, MINILM_LAYERS, seed),
+        begin=partial(initialise, layers=MINILM_LAYERS),
         epochs=3,
         learning_rate=1e-4,
         frozen=("bert.embeddings.",),
@@ -78,7 +79,7 @@ def trained_on(pairs: Sequence[AnnotatedPair], name: str, out: Path, *, seed: in
         return target
     start, how = out / f"start-{name}", TRAINED[name]
     if not start.is_dir():
-        publish_folder(start, lambda folder: how.begin(folder, seed) and None)
+        publish_folder(start, partial(how.begin, seed=seed))
     rm = load_reward_model(start, dtype="float32", truncation=CUT)
     rng, drawn = Random(seed), list[AnnotatedPair]()
     for _ in range(how.epochs):

@@ -64,7 +64,7 @@ def _share(values: Floats, groups: Sequence[str]) -> dict[str, Any]:
 
 def config(name: str, options: argparse.Namespace) -> CampaignConfig:
     """The campaign against the RM of that name."""
-    judge = options.judge_of_smollm2 if name == SMOLLM2 else "smollm2"
+    lm = options.reference_lm_of_smollm2 if name == SMOLLM2 else "smollm2"
     attacks: list[dict[str, Any]] = [{"name": attack} for attack in options.searches]
     attacks += [
         {"name": "corrupt", "budget_queries": options.queries // 4},
@@ -78,7 +78,7 @@ def config(name: str, options: argparse.Namespace) -> CampaignConfig:
         "rounds": options.rounds,
         "data": {"source": str(options.data), "fractions": list(astuple(FRACTIONS))},
         "rm": {"source": str(options.out / f"rm-{name}"), "truncation": CUT},
-        "reference_lm": {"source": judge},
+        "reference_lm": {"source": lm},
         "policy": {"source": "smollm2", "max_new_tokens": 48},
         "attacks": attacks,
         "mine": {"prompts": 2 * options.prompts, "budget_queries": options.queries, "attacks": ["gcg", "corrupt"]},

@@ -20,15 +20,15 @@ import numpy as np
 import torch
 
 from attacks.gcg import GCG
-from corpus.records import Prompt, Verdict
+from corpus.records import Prompt
 from miner.checkpoints.identity import cache_folder
-from miner.judging.checks import Certificate, Subject
 from miner.judging.criteria import Criteria
 from miner.rewards import Pair
 from miner.rewards.adapters.transformer import TransformerRewardModel
 from miner.searching.attempts import Plan, RoundContext, plan_attempt
 from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
+from scripts.drills.mining import EverythingIsNonsense
 from scripts.search_bench.models import BenchModel, NeutralScorer
 
 RUNNERS = Path(__file__).resolve().parents[1] / "peers"
@@ -58,16 +58,6 @@ class Trace:
     seconds: float
     unique: int
     texts: tuple[tuple[float, str], ...]
-
-
-class EverythingIsNonsense:
-    """The contest is about winning; certificates are ours alone, and no peer has any."""
-
-    identity = "none"
-
-    def certify(self, subjects: Sequence[Subject]) -> list[Certificate]:
-        verdict = Verdict(check="none", verdict="nonsense", value=1.0, threshold=0.0, calibration_id="none")
-        return [Certificate(verdict="nonsense", verdicts=(verdict,)) for _ in subjects]
 
 
 class OutOfTime(Exception):

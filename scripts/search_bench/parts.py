@@ -33,7 +33,8 @@ from miner.searching.driver import Driver
 from miner.searching.oracle import Oracle
 from miner.searching.version import search_digest
 from miner.statistics import median_cost, paired_difference, rate
-from scripts.search_bench.contest import EverythingIsNonsense, Job, Trace, ours, ours_pooled, peer, time_to_win
+from scripts.drills.mining import EverythingIsNonsense
+from scripts.search_bench.contest import Job, Trace, ours, ours_pooled, peer, time_to_win
 from scripts.search_bench.models import (
     BenchModel,
     NeutralScorer,

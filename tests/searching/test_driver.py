@@ -331,10 +331,19 @@ class Noisy(ToyRewardModel):
 
 @pytest.mark.parametrize(("luck", "n_exact"), [(1e-3, 2), (1.0, 4)])
 def test_a_search_is_told_exact_rewards_of_its_leaders_until_the_best_is_exact(luck: float, n_exact: int) -> None:
-    told: list[float] = []
     rm = Noisy()
     rm.luck = luck
     texts = tuple(sorted(rm.vocabulary, key=lambda word: rm.weights[word])[10:90:20])
+    told = told_of(texts, rm)
+    exact = [rm.reward(Pair((), text)) for text in texts]
+    close = [abs(a - b) < 1e-9 for a, b in zip(told, exact, strict=True)]
+    assert sum(close) == n_exact, "two leaders exact, and whatever then seems better"
+    assert close[int(np.argmax(told))]
+
+
+def told_of(texts: tuple[str, ...], rm: ToyRewardModel) -> list[float]:
+    """The rewards that a search is told that asks for these texts at once."""
+    told: list[float] = []
 
     @dataclass(frozen=True, kw_only=True)
     class Listening(Attack):
@@ -346,10 +355,7 @@ def test_a_search_is_told_exact_rewards_of_its_leaders_until_the_best_is_exact(l
             told.extend((yield Score(texts))[:, 0])
 
     run(Listening(), budget=9, rm=rm, judge=WordJudge(sense=rm.vocabulary))
-    exact = [rm.reward(Pair((), text)) for text in texts]
-    close = [abs(a - b) < 1e-9 for a, b in zip(told, exact, strict=True)]
-    assert sum(close) == n_exact, "two leaders exact, and whatever then seems better"
-    assert close[int(np.argmax(told))]
+    return told
 
 
 class NoisyAndShort(Noisy, Short):
@@ -357,20 +363,9 @@ class NoisyAndShort(Noisy, Short):
 
 
 def test_leaders_are_exact_beside_a_text_that_the_rm_does_not_take() -> None:
-    told: list[float] = []
     rm = NoisyAndShort()
     texts = tuple(sorted(rm.vocabulary, key=lambda word: rm.weights[word])[10:90:20])
-
-    @dataclass(frozen=True, kw_only=True)
-    class Listening(Attack):
-        name: ClassVar[str] = "listening"
-        family: ClassVar[str] = "test"
-
-        def search(self, seed: int) -> Search:
-            del seed
-            told.extend((yield Score((*texts, "zz " * 40)))[:, 0])
-
-    run(Listening(), budget=9, rm=rm, judge=WordJudge(sense=rm.vocabulary))
+    told = told_of((*texts, "zz " * 40), rm)
     best = int(np.argmax(told))
     assert told[-1] == -np.inf
     assert told[best] == pytest.approx(rm.reward(Pair((), texts[best])), abs=1e-9)
