@@ -55,6 +55,18 @@ def test_any_beginning_of_the_sample_holds_every_stratum_at_its_share(run_folder
     assert all(attacks.count(name) in range(5, 11) for name in ("gcg", "best_of_n", "repeats", "policy"))
 
 
+def test_another_seed_draws_another_sample(run_folder: Path) -> None:
+    first, second = (
+        {
+            one.item_id
+            for one in ReviewRoom(run_folder, ReviewPlan(n=30, controls=0, seed=seed)).desk("verdicts").items.block(0)
+        }
+        for seed in (0, 1)
+    )
+    assert len(first) == len(second) == 30
+    assert len(first & second) <= 15, "of 120 findings; about eight by chance"
+
+
 @pytest.mark.parametrize("blind", [True, False])
 def test_nothing_that_gives_an_item_away_is_shown_before_it_is_judged(
     serve: Callable[..., Reviewing], blind: bool
